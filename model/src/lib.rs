@@ -1,0 +1,30 @@
+//! The shared vocabulary of Samepath: the words that every other crate speaks.
+//!
+//! No I/O, no clock, no randomness, no async: only values, their text forms, and the rules that
+//! say which of them make sense. Start with [`experiment`], which leads to everything else:
+//!
+//! | module | what it names |
+//! | --- | --- |
+//! | [`units`] | quantities with their unit in the type |
+//! | [`arm`] | transport and mapping; [`tuning`] what is set on them |
+//! | [`workload`] | the deterministic schedule of messages |
+//! | [`link`] | the emulated path's conditions |
+//! | [`profile`] | named link conditions |
+//! | [`experiment`] | a question and the matrix of trials that answers it |
+//! | [`record`] | what measuring hands to showing, and nothing else does |
+
+pub mod arm;
+pub mod experiment;
+pub mod link;
+pub mod profile;
+pub mod record;
+pub mod tuning;
+pub mod units;
+pub mod workload;
+
+pub use arm::{Arm, Mapping, Transport};
+pub use experiment::{Experiment, Trial, TrialId};
+pub use link::{Conditions, Direction, Link, LinkSpec};
+pub use tuning::{Controller, Tuning};
+pub use units::{BitRate, ByteCount, Duration, Probability};
+pub use workload::Workload;

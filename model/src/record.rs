@@ -1,0 +1,406 @@
+//! Records: all that crosses from measuring to showing.
+//!
+//! Times are nanoseconds from the trial's **epoch**, the start of its schedule, on one monotonic
+//! clock; what happened before (handshake, warm-up) has a negative time. Missing is `None`, never 0.
+//!
+//! [`MessageRecord`], [`PacketRecord`] and [`SeriesPoint`] fill the Parquet files of a trial;
+//! [`TrialRecord`] is its line in `trials.jsonl`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::experiment::Trial;
+use crate::link::Direction;
+use crate::workload::StreamId;
+
+/// The version of the run directory's formats that this program writes.
+pub const RECORD_SCHEMA: u32 = 1;
+
+/// Nanoseconds from the trial's epoch.
+pub type Instant = i64;
+
+/// One message, as both its ends saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageRecord {
+    /// The logical stream.
+    pub stream: StreamId,
+    /// Its number within the stream.
+    pub seq: u32,
+    /// Its size in bytes. Where the schedule leaves it open: the bytes that were sent.
+    pub size: u64,
+    /// When the schedule released it. Delay is counted from here (open loop).
+    pub released: Instant,
+    /// When the sender had handed its last byte to the transport.
+    pub sent: Option<Instant>,
+    /// When the receiving application held the whole message, every byte verified.
+    pub delivered: Option<Instant>,
+    /// How many of its bytes arrived.
+    pub received: u64,
+}
+
+/// Which end of the trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum End {
+    /// The client.
+    Client,
+    /// The server.
+    Server,
+}
+
+/// What a point of a time series measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Payload bytes that the receiving application read in the bin that starts at this time.
+    DeliveredBytes,
+    /// The sender's congestion window in bytes (TCP: segments × MSS).
+    CongestionWindow,
+    /// The sender's smoothed round-trip time in microseconds.
+    SmoothedRtt,
+    /// Packets or segments the sender has declared lost or retransmitted since the start.
+    Retransmissions,
+    /// Bytes the sender has in flight.
+    InFlight,
+}
+
+impl Metric {
+    /// Every metric.
+    pub const ALL: [Metric; 5] = [
+        Metric::DeliveredBytes,
+        Metric::CongestionWindow,
+        Metric::SmoothedRtt,
+        Metric::Retransmissions,
+        Metric::InFlight,
+    ];
+
+    /// The name in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Metric::DeliveredBytes => "delivered-bytes",
+            Metric::CongestionWindow => "congestion-window",
+            Metric::SmoothedRtt => "smoothed-rtt",
+            Metric::Retransmissions => "retransmissions",
+            Metric::InFlight => "in-flight",
+        }
+    }
+}
+
+/// Width of the bins of [`Metric::DeliveredBytes`], and the interval at which the rest is sampled.
+pub const SERIES_BIN_NANOS: i64 = 10_000_000;
+
+/// One point of a time series.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SeriesPoint {
+    /// Start of the bin, or instant of the sample.
+    pub at: Instant,
+    /// Where it was measured.
+    pub end: End,
+    /// What it measures, and so its unit.
+    pub metric: Metric,
+    /// The value.
+    pub value: f64,
+}
+
+/// Why a packet did not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DropCause {
+    /// The loss rule.
+    Loss,
+    /// A scripted drop.
+    Script,
+    /// An outage.
+    Outage,
+    /// The bottleneck's buffer was full.
+    Overflow,
+    /// The host refused it as it left the link: the trial is void.
+    Host,
+    /// It was still under way when the link went down.
+    LinkDown,
+}
+
+impl DropCause {
+    /// Every cause.
+    pub const ALL: [DropCause; 6] = [
+        DropCause::Loss,
+        DropCause::Script,
+        DropCause::Outage,
+        DropCause::Overflow,
+        DropCause::Host,
+        DropCause::LinkDown,
+    ];
+
+    /// The name in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DropCause::Loss => "loss",
+            DropCause::Script => "script",
+            DropCause::Outage => "outage",
+            DropCause::Overflow => "overflow",
+            DropCause::Host => "host",
+            DropCause::LinkDown => "link-down",
+        }
+    }
+}
+
+/// What became of one packet that was offered to the link: a line of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketRecord {
+    /// Which way it went.
+    pub direction: Direction,
+    /// Its number in its direction, from 0, in order of arrival. A duplicate has its original's.
+    pub number: u64,
+    /// Whether this is the copy that the link itself made.
+    pub duplicate: bool,
+    /// When it came to the link.
+    pub arrived: Instant,
+    /// Bytes of the IP packet.
+    pub size: u32,
+    /// IP protocol number: 6 TCP, 17 UDP, 1 and 58 ICMP.
+    pub protocol: u8,
+    /// Source port, 0 where the protocol has none.
+    pub source_port: u16,
+    /// Destination port, 0 where the protocol has none.
+    pub destination_port: u16,
+    /// Bytes of transport payload.
+    pub payload: u32,
+    /// TCP sequence number of the first payload byte.
+    pub tcp_seq: Option<u32>,
+    /// TCP flags (RFC 9293), else 0.
+    pub tcp_flags: u8,
+    /// Time spent waiting for the bottleneck and being transmitted, in nanoseconds.
+    pub queued: u64,
+    /// Whether one of its bits was flipped.
+    pub corrupted: bool,
+    /// When it really left the link for the receiving host.
+    pub left: Option<Instant>,
+    /// Why it never left.
+    pub dropped: Option<DropCause>,
+}
+
+/// What the link says of its own work in one direction.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DirectionReport {
+    /// Packets offered.
+    pub packets: u64,
+    /// Bytes of IP packets offered.
+    pub bytes: u64,
+    /// Packets that left, copies included.
+    pub delivered_packets: u64,
+    /// Bytes of IP packets that left, copies included.
+    pub delivered_bytes: u64,
+    /// Packets dropped, by cause (the names of [`DropCause`]).
+    pub dropped: std::collections::BTreeMap<String, u64>,
+    /// Copies made.
+    pub duplicated: u64,
+    /// Packets with a flipped bit.
+    pub corrupted: u64,
+    /// Largest backlog of the bottleneck in bytes.
+    pub max_backlog_bytes: u64,
+    /// Largest IP packet offered: no more than the MTU, or something was not segmented.
+    pub largest_packet: u32,
+}
+
+/// How late packets left the link, against the instant computed for them; in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lateness {
+    /// Packets counted.
+    pub count: u64,
+    /// Median.
+    pub p50_ns: u64,
+    /// 99th percentile.
+    pub p99_ns: u64,
+    /// Largest.
+    pub max_ns: u64,
+}
+
+/// What the link says of its own work in a trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkReport {
+    /// `embedded-tun`, `embedded-packet`, or `none`.
+    pub backend: String,
+    /// Client to server.
+    pub up: DirectionReport,
+    /// Server to client.
+    pub down: DirectionReport,
+    /// Over both directions.
+    pub lateness: Lateness,
+    /// Packets that a device of the host dropped without telling anyone (TUN or veth `tx_dropped`).
+    pub device_drops: u64,
+    /// Datagrams dropped because a socket's receive buffer was full, over both ends.
+    pub receive_buffer_drops: u64,
+    /// Whether the data thread ran under SCHED_FIFO.
+    pub realtime: bool,
+    /// CPU time of the data thread.
+    pub cpu_ns: u64,
+    /// How long the link was up.
+    pub up_ns: u64,
+}
+
+/// What was asked of the host, and what it granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// What was set, as `tcp.congestion-control` or `quic.initial-mtu`.
+    pub name: String,
+    /// What was asked for; `None` where it was only read.
+    pub asked: Option<String>,
+    /// What is in force.
+    pub effective: String,
+}
+
+/// What one end says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EndReport {
+    /// CPU time in user mode, of the process, over the trial.
+    pub cpu_user_ns: u64,
+    /// CPU time in the kernel, of the process, over the trial.
+    pub cpu_system_ns: u64,
+    /// Wall-clock time over which the CPU time was spent.
+    pub wall_ns: u64,
+    /// Segments TCP retransmitted, or packets QUIC declared lost, as a sender.
+    pub retransmissions: Option<u64>,
+    /// Payload bytes given to the transport.
+    pub bytes_sent: u64,
+    /// Payload bytes received from the transport, all verified.
+    pub bytes_received: u64,
+    /// Datagrams sent (`udp`).
+    pub datagrams_sent: Option<u64>,
+    /// Datagrams received (`udp`).
+    pub datagrams_received: Option<u64>,
+    /// Effective settings of its sockets and connections.
+    pub settings: Vec<Setting>,
+}
+
+/// What client and server together report of one playing of a workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlayReport {
+    /// Start of the schedule on the client's CLOCK_MONOTONIC, in nanoseconds.
+    pub epoch_ns: u64,
+    /// Error of the clock offset between the ends; 0 where both are on one host and one clock.
+    pub clock_error_ns: u64,
+    /// From the start of connecting until the transport's handshake was done (TCP: connected;
+    /// TLS, QUIC: handshake complete, at the client). `None` for `udp`, which has none.
+    pub handshake_ns: Option<u64>,
+    /// From the start of connecting until the client read the first payload byte (down), or the
+    /// server did (up).
+    pub first_byte_ns: Option<u64>,
+    /// Whether everything that the schedule released was delivered.
+    pub complete: bool,
+    /// One for each message of the schedule.
+    pub messages: Vec<MessageRecord>,
+    /// Time series of both ends.
+    pub series: Vec<SeriesPoint>,
+    /// What the client says of itself.
+    pub client: EndReport,
+    /// What the server says of itself.
+    pub server: EndReport,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum Outcome {
+    /// It counts.
+    Done,
+    /// Its conditions were not kept: shown, and left out of every statistic.
+    Void {
+        /// Each broken condition, in words, with the figure.
+        reasons: Vec<String>,
+    },
+    /// It did not get to its end.
+    Failed {
+        /// What it was doing: `set-up`, `server`, `client`, `records`.
+        step: String,
+        /// What went wrong.
+        error: String,
+    },
+}
+
+impl Outcome {
+    /// Whether the trial counts.
+    pub const fn is_done(&self) -> bool {
+        matches!(self, Outcome::Done)
+    }
+}
+
+/// The figures of one trial, computed from its records alone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// Messages that the schedule released.
+    pub messages: u64,
+    /// Messages delivered whole.
+    pub delivered: u64,
+    /// Payload bytes received.
+    pub received_bytes: u64,
+    /// Payload bytes offered.
+    pub offered_bytes: u64,
+    /// Payload received per second, from the epoch to the last delivery (`bytes`) or over the
+    /// workload's duration.
+    pub goodput_bits_per_second: Option<f64>,
+    /// From the epoch until the last message was delivered; `None` where one was not.
+    pub completion_ms: Option<f64>,
+    /// Percentiles of the delay of the delivered messages, release to delivery.
+    pub delay_ms: Option<Percentiles>,
+    /// See [`PlayReport::handshake_ns`].
+    pub handshake_ms: Option<f64>,
+    /// See [`PlayReport::first_byte_ns`].
+    pub first_byte_ms: Option<f64>,
+    /// Bytes of IP packets offered to the link, both directions.
+    pub wire_bytes: Option<u64>,
+    /// Packets that the link dropped, for whatever cause, both directions.
+    pub packets_dropped: Option<u64>,
+    /// See [`EndReport::retransmissions`]; of the sender.
+    pub retransmissions: Option<u64>,
+    /// CPU time of the client per gigabyte (10⁹) of payload received.
+    pub client_cpu_s_per_gb: Option<f64>,
+    /// CPU time of the server per gigabyte (10⁹) of payload received.
+    pub server_cpu_s_per_gb: Option<f64>,
+}
+
+/// Percentiles by the nearest-rank method, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// Median.
+    pub p50: f64,
+    /// 90th percentile.
+    pub p90: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+/// One trial: a line of `trials.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// Version of the format.
+    pub schema: u32,
+    /// What was to be done.
+    pub trial: Trial,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// When it started: seconds since the Unix epoch.
+    pub started_unix: f64,
+    /// Wall-clock time in all, in milliseconds.
+    pub wall_ms: f64,
+    /// Namespaces, link and server, until the client was started.
+    pub set_up_ms: Option<f64>,
+    /// From the client's end until everything was gone.
+    pub tear_down_ms: Option<f64>,
+    /// The figures.
+    pub summary: Option<Summary>,
+    /// What the link says of itself.
+    pub link: Option<LinkReport>,
+    /// What the client says of itself.
+    pub client: Option<EndReport>,
+    /// What the server says of itself.
+    pub server: Option<EndReport>,
+    /// See [`PlayReport::epoch_ns`].
+    pub epoch_ns: Option<u64>,
+    /// See [`PlayReport::clock_error_ns`].
+    pub clock_error_ns: Option<u64>,
+}
