@@ -235,6 +235,8 @@ pub struct LinkReport {
     pub cpu_ns: u64,
     /// How long the link was up.
     pub up_ns: u64,
+    /// Kernel settings of the endpoints' namespaces (sysctls), asked and effective.
+    pub settings: Vec<Setting>,
 }
 
 /// What was asked of the host, and what it granted.
