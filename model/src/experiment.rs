@@ -181,6 +181,25 @@ impl Experiment {
         }
     }
 
+    /// Puts these conditions over those of every part. A condition that a part varies on an axis is
+    /// no longer varied; a profile replaces the part's own conditions.
+    pub fn override_link(&mut self, over: &LinkSpec) {
+        let said = toml::Table::try_from(over).expect("a link spec always has a text form");
+        for part in &mut self.parts {
+            if over.profile.is_some() {
+                part.link = LinkSpec::default();
+                part.axes.retain(|axis, _| axis == "loss" || part_free_axis(axis));
+            }
+            if over.rtt.is_some() || over.delay.is_some() {
+                (part.link.rtt, part.link.delay) = (None, None);
+                part.axes.retain(|axis, _| axis != "rtt" && axis != "delay");
+            }
+            let mut link = toml::Table::try_from(&part.link).expect("a link spec always has a text form");
+            overlay(&mut link, &said, "", &mut part.axes);
+            part.link = link.try_into().expect("two link specs make a link spec");
+        }
+    }
+
     /// Every trial, in the order: part, axes, seed, arm. The order in which they are run is the
     /// harness's own.
     ///
@@ -396,6 +415,31 @@ impl Part {
     }
 }
 
+/// Whether an axis varies something else than the link.
+fn part_free_axis(axis: &str) -> bool {
+    let condition = axis.strip_prefix("up.").or_else(|| axis.strip_prefix("down.")).unwrap_or(axis);
+    !LINK_AXES.contains(&condition)
+}
+
+/// Writes what `over` says into `base`, direction by direction, and takes it off the axes.
+fn overlay(base: &mut toml::Table, over: &toml::Table, prefix: &str, axes: &mut BTreeMap<String, Vec<toml::Value>>) {
+    for (name, value) in over {
+        match value {
+            toml::Value::Table(inner) => {
+                let slot = base.entry(name.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+                if let toml::Value::Table(slot) = slot {
+                    overlay(slot, inner, &format!("{name}."), axes);
+                }
+            }
+            toml::Value::Array(items) if items.is_empty() => {}
+            value => {
+                axes.remove(&format!("{prefix}{name}"));
+                base.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
 /// A bound on a trial that no healthy trial reaches: the schedule, ten times the transfer at the
 /// link's rate, and half a minute for handshakes, recovery and draining.
 fn time_limit(workload: &Workload, link: &Link) -> Duration {
@@ -470,6 +514,20 @@ axes = { loss = ["0%", "1%", "burst 1% 3"], streams = [1, 4] }
         let trials = experiment.trials().unwrap();
         assert_eq!(trials.len(), 2 * 2 * 2 * 2);
         assert!(experiment.set_axis("colour", &["red".into()]).unwrap_err().to_string().contains("colour"));
+    }
+
+    #[test]
+    fn conditions_can_be_put_over_those_of_the_file() {
+        let mut experiment = Experiment::parse(SMALL).unwrap();
+        let over: LinkSpec = toml::from_str("delay = '5ms'\nloss = '2%'\n[up]\nrate = '1Mbit'").unwrap();
+        experiment.override_link(&over);
+        let trials = experiment.trials().unwrap();
+        assert_eq!(trials.len(), 2 * 2 * 2, "loss is no longer an axis");
+        let link = &trials[0].link;
+        assert_eq!(link.rtt(), Duration::from_millis(10));
+        assert_eq!(link.up.rate, Some(crate::BitRate::new(1_000_000)));
+        assert_eq!(link.down.rate, Some(crate::BitRate::new(20_000_000)));
+        assert!((link.down.loss.rate() - 0.02).abs() < 1e-12);
     }
 
     #[test]
