@@ -1,0 +1,580 @@
+//! The ledger: what became of every packet that was offered to the link.
+//!
+//! The data thread appends an [`Entry`] for each packet to a [`Spool`], which costs it some
+//! nanoseconds and never waits; a thread of the lowest priority writes them to a file. [`read`]
+//! gives them back as [`PacketRecord`]s, one at a time, with times counted from the trial's epoch.
+//! The spool is a file of fixed-width lines between the data thread and the trial's Parquet file:
+//! it lives as long as a trial and is no format to keep.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use samepath_model::link::Direction;
+use samepath_model::record::{DropCause, PacketRecord};
+
+use crate::link::Nanos;
+use crate::link::packet::PacketInfo;
+
+/// One line of the ledger, in absolute time; compact, so that a second of traffic fits the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    number: u64,
+    arrived: Nanos,
+    left: Nanos,
+    queued: u64,
+    size: u32,
+    payload: u32,
+    tcp_seq: u32,
+    source_port: u16,
+    destination_port: u16,
+    protocol: u8,
+    tcp_flags: u8,
+    flags: u8,
+    /// 0: not dropped; else 1 + the position of the cause in [`DropCause::ALL`].
+    cause: u8,
+}
+
+/// Bits of `Entry::flags`.
+mod flag {
+    pub(super) const DOWN: u8 = 1;
+    pub(super) const DUPLICATE: u8 = 1 << 1;
+    pub(super) const CORRUPTED: u8 = 1 << 2;
+    pub(super) const HAS_TCP_SEQ: u8 = 1 << 3;
+    pub(super) const LEFT: u8 = 1 << 4;
+}
+
+impl Entry {
+    /// An unfinished entry for the `number`-th packet of `direction`, which came at `arrived`.
+    pub fn new(direction: Direction, number: u64, arrived: Nanos, info: &PacketInfo) -> Self {
+        let down = if direction == Direction::Down { flag::DOWN } else { 0 };
+        let has_seq = if info.tcp_seq.is_some() { flag::HAS_TCP_SEQ } else { 0 };
+        Entry {
+            number,
+            arrived,
+            left: 0,
+            queued: 0,
+            size: info.size,
+            payload: info.payload,
+            tcp_seq: info.tcp_seq.unwrap_or(0),
+            source_port: info.source_port,
+            destination_port: info.destination_port,
+            protocol: info.protocol,
+            tcp_flags: info.tcp_flags,
+            flags: down | has_seq,
+            cause: 0,
+        }
+    }
+
+    /// The entry of a copy of this packet.
+    #[must_use]
+    pub fn as_duplicate(self) -> Self {
+        Entry { flags: self.flags | flag::DUPLICATE, ..self }
+    }
+
+    /// Whether this is a copy that the link made.
+    pub fn is_duplicate(&self) -> bool {
+        self.flags & flag::DUPLICATE != 0
+    }
+
+    /// Whether a bit was flipped.
+    pub fn is_corrupted(&self) -> bool {
+        self.flags & flag::CORRUPTED != 0
+    }
+
+    /// Which way it goes.
+    pub fn direction(&self) -> Direction {
+        if self.flags & flag::DOWN != 0 { Direction::Down } else { Direction::Up }
+    }
+
+    /// Its number in its direction.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// When it came.
+    pub fn arrived(&self) -> Nanos {
+        self.arrived
+    }
+
+    /// Bytes of the IP packet.
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// When it left; `None` if it did not, or not yet.
+    pub fn left(&self) -> Option<Nanos> {
+        (self.flags & flag::LEFT != 0).then_some(self.left)
+    }
+
+    /// Why it was dropped, if it was.
+    pub fn cause(&self) -> Option<DropCause> {
+        DropCause::ALL.get(usize::from(self.cause).checked_sub(1)?).copied()
+    }
+
+    pub(crate) fn set_queued(&mut self, nanos: u64) {
+        self.queued = nanos;
+    }
+
+    pub(crate) fn set_corrupted(&mut self) {
+        self.flags |= flag::CORRUPTED;
+    }
+
+    #[must_use]
+    pub(crate) fn finish_left(self, now: Nanos) -> Self {
+        Entry { left: now, flags: self.flags | flag::LEFT, ..self }
+    }
+
+    #[must_use]
+    pub(crate) fn finish_dropped(self, cause: DropCause) -> Self {
+        Entry { cause: 1 + cause as u8, ..self }
+    }
+
+    /// The record, with its times counted from `epoch`.
+    pub fn record(&self, epoch: Nanos) -> PacketRecord {
+        let since = |at: Nanos| at.wrapping_sub(epoch).cast_signed();
+        PacketRecord {
+            direction: self.direction(),
+            number: self.number,
+            duplicate: self.is_duplicate(),
+            arrived: since(self.arrived),
+            size: self.size,
+            protocol: self.protocol,
+            source_port: self.source_port,
+            destination_port: self.destination_port,
+            payload: self.payload,
+            tcp_seq: (self.flags & flag::HAS_TCP_SEQ != 0).then_some(self.tcp_seq),
+            tcp_flags: self.tcp_flags,
+            queued: self.queued,
+            corrupted: self.is_corrupted(),
+            left: self.left().map(since),
+            dropped: self.cause(),
+        }
+    }
+
+    fn encode(&self) -> [u8; ENTRY_BYTES] {
+        let mut line = [0; ENTRY_BYTES];
+        let mut rest = line.as_mut_slice();
+        let mut put = |bytes: &[u8]| {
+            let (head, tail) = std::mem::take(&mut rest).split_at_mut(bytes.len());
+            head.copy_from_slice(bytes);
+            rest = tail;
+        };
+        for word in [self.number, self.arrived, self.left, self.queued] {
+            put(&word.to_le_bytes());
+        }
+        for word in [self.size, self.payload, self.tcp_seq] {
+            put(&word.to_le_bytes());
+        }
+        for word in [self.source_port, self.destination_port] {
+            put(&word.to_le_bytes());
+        }
+        put(&[self.protocol, self.tcp_flags, self.flags, self.cause]);
+        line
+    }
+
+    fn decode(line: &[u8; ENTRY_BYTES]) -> Option<Self> {
+        let long = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| line[at + i]));
+        let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| line[at + i]));
+        let short = |at: usize| u16::from_le_bytes(std::array::from_fn(|i| line[at + i]));
+        let entry = Entry {
+            number: long(0),
+            arrived: long(8),
+            left: long(16),
+            queued: long(24),
+            size: word(32),
+            payload: word(36),
+            tcp_seq: word(40),
+            source_port: short(44),
+            destination_port: short(46),
+            protocol: line[48],
+            tcp_flags: line[49],
+            flags: line[50],
+            cause: line[51],
+        };
+        (usize::from(entry.cause) <= DropCause::ALL.len()).then_some(entry)
+    }
+}
+
+/// Bytes of an entry in the file: 4 × 8, 3 × 4, 2 × 2 and 4 × 1.
+const ENTRY_BYTES: usize = 52;
+
+/// The file starts with this, the version last.
+const MAGIC: &[u8; 8] = b"SPLEDGE1";
+
+/// The header: magic, and the number of entries, which is [`UNFINISHED`] until the end.
+const HEADER_BYTES: usize = 16;
+
+/// Stands for the number of entries in a file that was not finished.
+const UNFINISHED: u64 = u64::MAX;
+
+/// Entries that fit between the data thread and the writer: about a second of small packets at the
+/// highest rate a TUN device carries, in 15 MB at most.
+pub const RING_ENTRIES: usize = 1 << 18;
+
+/// How long the writer rests when there is nothing to write: short against the second that the
+/// ring holds, long against the work of waking up.
+const WRITER_REST: Duration = Duration::from_millis(10);
+
+/// Entries are written in portions of this many bytes.
+const PORTION_BYTES: usize = 1 << 17;
+
+/// A ledger that went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The spool file could not be made or written.
+    #[error(
+        "cannot write the ledger's spool `{path}`: {source}; make room there, or set TMPDIR to a place that has it"
+    )]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The writer thread could not be started.
+    #[error("cannot start the ledger's writer thread: {0}; raise the limit on processes (`ulimit -u`)")]
+    Thread(io::Error),
+    /// The spool file could not be read.
+    #[error("cannot read the ledger's spool `{path}`: {source}; run the trial again")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not a whole spool.
+    #[error("`{path}` is not a whole ledger: {problem}; run the trial again")]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The writer thread ended by a panic.
+    #[error("the ledger's writer thread panicked; this is a bug of samepath, please report it")]
+    Panicked,
+}
+
+/// What came of a spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpoolReport {
+    /// Entries in the file.
+    pub written: u64,
+    /// Entries that found the ring full and are missing from the file. Any voids the trial.
+    pub lost: u64,
+}
+
+/// The data thread's end of the ledger. Dropped without [`finish`](Spool::finish), it writes what it
+/// has and ends its thread all the same; only nobody learns what was lost or went wrong.
+#[derive(Debug)]
+pub struct Spool {
+    ring: rtrb::Producer<Entry>,
+    lost: u64,
+    done: Arc<AtomicBool>,
+    writer: Option<JoinHandle<Result<u64, LedgerError>>>,
+}
+
+impl Spool {
+    /// Makes the file at `path` and starts its writer.
+    ///
+    /// # Errors
+    /// If the file cannot be made, or the thread cannot be started.
+    pub fn create(path: &Path) -> Result<Self, LedgerError> {
+        Spool::with_capacity(path, RING_ENTRIES)
+    }
+
+    /// As [`create`](Spool::create), with room for `entries` between the data thread and the writer.
+    ///
+    /// # Errors
+    /// As [`create`](Spool::create).
+    pub fn with_capacity(path: &Path, entries: usize) -> Result<Self, LedgerError> {
+        let failed = |source| LedgerError::Write { path: path.to_owned(), source };
+        let mut file = File::create(path).map_err(failed)?;
+        file.write_all(&header(UNFINISHED)).map_err(failed)?;
+        let (ring, consumer) = rtrb::RingBuffer::new(entries);
+        let done = Arc::new(AtomicBool::new(false));
+        let writer = Writer { file, path: path.to_owned(), ring: consumer, done: done.clone() };
+        let writer = std::thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || {
+                take_lowest_priority();
+                writer.run()
+            })
+            .map_err(LedgerError::Thread)?;
+        Ok(Spool { ring, lost: 0, done, writer: Some(writer) })
+    }
+
+    /// Appends an entry. Never waits, allocates or calls the system; where the ring is full the
+    /// entry is counted as lost.
+    #[inline]
+    pub fn append(&mut self, entry: Entry) {
+        if self.ring.push(entry).is_err() {
+            self.lost += 1;
+        }
+    }
+
+    /// Entries lost so far.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Waits until everything is in the file, and marks it whole.
+    ///
+    /// # Errors
+    /// If anything could not be written.
+    pub fn finish(mut self) -> Result<SpoolReport, LedgerError> {
+        let written = self.stop().unwrap_or(Err(LedgerError::Panicked))?;
+        Ok(SpoolReport { written, lost: self.lost })
+    }
+
+    /// Ends the writer thread after it has written all there is.
+    fn stop(&mut self) -> Option<Result<u64, LedgerError>> {
+        let writer = self.writer.take()?;
+        self.done.store(true, Ordering::Release);
+        writer.thread().unpark();
+        Some(writer.join().unwrap_or(Err(LedgerError::Panicked)))
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        // Whoever drops an unfinished spool has no use for its errors.
+        let _ = self.stop();
+    }
+}
+
+fn header(entries: u64) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[..8].copy_from_slice(MAGIC);
+    header[8..].copy_from_slice(&entries.to_le_bytes());
+    header
+}
+
+/// The other end of the ring.
+struct Writer {
+    file: File,
+    path: PathBuf,
+    ring: rtrb::Consumer<Entry>,
+    done: Arc<AtomicBool>,
+}
+
+impl Writer {
+    fn run(mut self) -> Result<u64, LedgerError> {
+        let mut outcome = Ok(());
+        let mut written = 0;
+        let mut portion = Vec::with_capacity(PORTION_BYTES);
+        loop {
+            // Looked at before the ring: whatever was appended before `done` was set is still seen.
+            let done = self.done.load(Ordering::Acquire);
+            while let Ok(entry) = self.ring.pop() {
+                portion.extend_from_slice(&entry.encode());
+                written += 1;
+                if portion.len() + ENTRY_BYTES > PORTION_BYTES {
+                    self.write(&mut portion, &mut outcome);
+                }
+            }
+            if done {
+                break;
+            }
+            std::thread::park_timeout(WRITER_REST);
+        }
+        self.write(&mut portion, &mut outcome);
+        let mut finish = || {
+            self.file.seek(SeekFrom::Start(0))?;
+            self.file.write_all(&header(written))
+        };
+        outcome.and_then(|()| finish()).map_err(|source| LedgerError::Write { path: self.path, source })?;
+        Ok(written)
+    }
+
+    /// Writes the portion and empties it. After an error everything is thrown away, so that the
+    /// ring does not fill up and the first error is the one that is told.
+    fn write(&mut self, portion: &mut Vec<u8>, outcome: &mut io::Result<()>) {
+        if outcome.is_ok() {
+            *outcome = self.file.write_all(portion);
+        }
+        portion.clear();
+    }
+}
+
+/// Puts the calling thread behind everything that is measured: nice 19, and no real-time policy,
+/// which it would inherit from a data thread that already has one.
+#[allow(unsafe_code)] // no safe wrapper of these calls is among the dependencies
+fn take_lowest_priority() {
+    let plain = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the parameter outlives the call; 0 is the calling thread.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &plain) };
+    // SAFETY: takes numbers alone; on Linux, 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+    // Neither can be refused for asking less than one has; if they were, the writer would only be
+    // a little less polite.
+}
+
+/// Reads a finished spool, one record at a time, with times counted from `epoch`.
+///
+/// # Errors
+/// If the file cannot be opened, is no spool, was not finished, or has another length than its
+/// header says; from the iterator, if reading fails later.
+pub fn read(
+    path: &Path,
+    epoch: Nanos,
+) -> Result<impl Iterator<Item = Result<PacketRecord, LedgerError>> + use<>, LedgerError> {
+    let path = path.to_owned();
+    let failed = |source| LedgerError::Read { path: path.clone(), source };
+    let broken = |problem: &str| LedgerError::Broken { path: path.clone(), problem: problem.to_owned() };
+    let file = File::open(&path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let mut reader = BufReader::with_capacity(PORTION_BYTES, file);
+    let mut head = [0; HEADER_BYTES];
+    reader.read_exact(&mut head).map_err(|_| broken("it is too short to be one"))?;
+    if &head[..8] != MAGIC {
+        return Err(broken("it is no ledger of this version"));
+    }
+    let entries = u64::from_le_bytes(std::array::from_fn(|i| head[8 + i]));
+    if entries == UNFINISHED {
+        return Err(broken("it was not finished"));
+    }
+    let expected = entries.checked_mul(ENTRY_BYTES as u64).and_then(|bytes| bytes.checked_add(HEADER_BYTES as u64));
+    if expected != Some(length) {
+        return Err(broken(&format!("it should hold {entries} entries and has {length} bytes")));
+    }
+    Ok((0..entries).map(move |at| {
+        let mut line = [0; ENTRY_BYTES];
+        reader.read_exact(&mut line).map_err(|source| LedgerError::Read { path: path.clone(), source })?;
+        let entry = Entry::decode(&line)
+            .ok_or_else(|| LedgerError::Broken { path: path.clone(), problem: format!("entry {at} makes no sense") })?;
+        Ok(entry.record(epoch))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry(number: u64, arrived: Nanos) -> Entry {
+        let info = PacketInfo { size: 1500, protocol: 17, payload: 1472, ..PacketInfo::default() };
+        Entry::new(Direction::Down, number, arrived, &info)
+    }
+
+    fn scratch() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.spool");
+        (dir, path)
+    }
+
+    #[test]
+    fn a_spool_gives_back_what_it_was_given_in_order() {
+        let (_dir, path) = scratch();
+        let mut spool = Spool::create(&path).unwrap();
+        let entries: Vec<Entry> = (0..20_000)
+            .map(|n| {
+                let entry = entry(n, 1_000 + n);
+                if n % 3 == 0 { entry.finish_dropped(DropCause::Overflow) } else { entry.finish_left(2_000 + n) }
+            })
+            .collect();
+        for entry in &entries {
+            spool.append(*entry);
+        }
+        assert_eq!(spool.finish().unwrap(), SpoolReport { written: 20_000, lost: 0 });
+        let records: Vec<PacketRecord> = read(&path, 5_000).unwrap().collect::<Result<_, _>>().unwrap();
+        let expected: Vec<PacketRecord> = entries.iter().map(|entry| entry.record(5_000)).collect();
+        assert_eq!(records, expected);
+        assert_eq!(records[0].arrived, -4_000);
+        assert_eq!(records[0].dropped, Some(DropCause::Overflow));
+        assert_eq!(records[1].left, Some(-2_999));
+    }
+
+    #[test]
+    fn what_does_not_fit_the_ring_is_counted() {
+        let (_dir, path) = scratch();
+        let mut spool = Spool::with_capacity(&path, 4).unwrap();
+        for n in 0..100_000 {
+            spool.append(entry(n, n).finish_left(n));
+        }
+        let lost = spool.lost();
+        let report = spool.finish().unwrap();
+        assert_eq!(report.written + report.lost, 100_000);
+        assert_eq!(report.lost, lost);
+        assert_eq!(read(&path, 0).unwrap().count() as u64, report.written);
+    }
+
+    #[test]
+    fn half_a_ledger_is_refused() {
+        let (_dir, path) = scratch();
+        let mut spool = Spool::create(&path).unwrap();
+        spool.append(entry(0, 0).finish_left(1));
+        drop(spool);
+        assert!(read(&path, 0).is_ok(), "a dropped spool still writes what it had");
+        let whole = std::fs::read(&path).unwrap();
+        let refused = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            read(&path, 0).err().map(|error| error.to_string())
+        };
+        let mut unfinished = whole.clone();
+        unfinished[8..16].fill(0xff);
+        assert!(refused(&unfinished).unwrap().contains("not finished"));
+        assert!(refused(&whole[..whole.len() - 1]).unwrap().contains("1 entries"));
+        assert!(refused(&whole[..9]).unwrap().contains("too short"));
+        assert!(refused(&[b'x'; 68]).unwrap().contains("no ledger of this version"));
+        let mut senseless = whole.clone();
+        *senseless.last_mut().unwrap() = 200;
+        std::fs::write(&path, &senseless).unwrap();
+        assert!(matches!(read(&path, 0).unwrap().next(), Some(Err(LedgerError::Broken { .. }))));
+        assert!(matches!(read(&path.with_extension("absent"), 0).err(), Some(LedgerError::Read { .. })));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_at_the_end() {
+        let full = Path::new("/dev/full");
+        if !full.exists() {
+            println!("skipped: there is no /dev/full here");
+            return;
+        }
+        assert!(matches!(Spool::create(full), Err(LedgerError::Write { .. })));
+        let nowhere = Path::new("/nonexistent/ledger.spool");
+        assert!(Spool::create(nowhere).unwrap_err().to_string().contains("/nonexistent/ledger.spool"));
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_survives_its_encoding(
+            number: u64, arrived: u64, left: u64, queued: u64, size: u32, payload: u32, tcp_seq: Option<u32>,
+            ports: (u16, u16), protocol: u8, tcp_flags: u8, down: bool, duplicate: bool, corrupted: bool,
+            fate in 0usize..8,
+        ) {
+            let direction = if down { Direction::Down } else { Direction::Up };
+            let info = PacketInfo {
+                size, payload, tcp_seq, protocol, tcp_flags,
+                source_port: ports.0, destination_port: ports.1,
+                ..PacketInfo::default()
+            };
+            let mut entry = Entry::new(direction, number, arrived, &info);
+            entry.set_queued(queued);
+            if duplicate {
+                entry = entry.as_duplicate();
+            }
+            if corrupted {
+                entry.set_corrupted();
+            }
+            entry = match fate {
+                0 => entry,
+                1 => entry.finish_left(left),
+                n => entry.finish_dropped(DropCause::ALL[n - 2]),
+            };
+            prop_assert_eq!(Entry::decode(&entry.encode()), Some(entry));
+            let record = entry.record(0);
+            prop_assert_eq!(record.tcp_seq, tcp_seq);
+            prop_assert_eq!(record.direction, direction);
+            prop_assert_eq!(record.duplicate, duplicate);
+            prop_assert_eq!(record.corrupted, corrupted);
+            prop_assert_eq!(record.left, (fate == 1).then_some(left.cast_signed()));
+            prop_assert_eq!(record.dropped, (fate > 1).then(|| DropCause::ALL[fate - 2]));
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Who is lost at random: each packet alone, or in bursts by the Gilbert–Elliott model.
+//!
+//! # What arms share under time keys
+//! Paired arms have the same seed, and must meet the same weather at the same instant. Independent
+//! loss is easy: the k-th packet of a slot has a draw of its own, and that draw is a function of
+//! slot and k alone.
+//!
+//! Bursts are counted in packets, while weather goes by the clock; both cannot be had at once. Were
+//! the state a function of time alone, a burst of mean length 1/r packets would be so only for one
+//! packet rate, and packets that come back to back would all share a fate. So the chain steps once
+//! for each packet, exactly as the kernel's does, and what depends on time alone are its **draws**:
+//! the k-th packet of a slot has one draw u, from which the next state follows as
+//!
+//! ```text
+//! bad  ⇐  u < p        whatever the state: a burst starts (or goes on) for every arm that is here
+//! good ⇐  u ≥ 1 − r    whatever the state: every arm's burst ends here
+//! else the state stays as it is (for p + r ≤ 1)
+//! ```
+//!
+//! That is the right chain for any packet process, since no draw is used twice: stationary loss is
+//! p/(p+r) and the mean burst 1/r packets, however the packets come. And two arms whose packets
+//! come in the same slots are, from the first shared draw that decides on, in the same state: their
+//! losses are equal packet for packet until their timings part. Not shared is the state across
+//! packets that only one of them sent: an arm that is silent while another's burst starts and ends
+//! does not know of it.
+//!
+//! At the schedule's start the chain starts afresh, in a state drawn from its stationary
+//! distribution by the seed alone, so that what an arm sent before (handshake, warm-up) leaves no
+//! trace. Under index keys it starts in the good state with the first packet, as the kernel's does,
+//! and is never started again.
+
+use samepath_model::link::{GilbertElliott, Loss, LossKey};
+
+use super::draws::{Draws, Effect, Key};
+
+/// The loss rule of one direction, and its state.
+#[derive(Debug)]
+pub struct LossProcess {
+    rule: Rule,
+    draws: Draws,
+}
+
+#[derive(Debug)]
+enum Rule {
+    None,
+    Random(f64),
+    GilbertElliott(Chain),
+}
+
+/// The Gilbert–Elliott chain.
+#[derive(Debug)]
+struct Chain {
+    model: GilbertElliott,
+    bad: bool,
+    /// The last key, by which a change of the time's origin is seen; `None` before the first packet.
+    last: Option<Key>,
+    starts_good: bool,
+}
+
+impl LossProcess {
+    /// The process of `loss`, keyed by `keyed_by`, under `draws`.
+    pub fn new(loss: Loss, keyed_by: LossKey, draws: Draws) -> Self {
+        let rule = match loss {
+            Loss::None => Rule::None,
+            Loss::Random(p) => Rule::Random(p.fraction()),
+            Loss::GilbertElliott(model) => {
+                Rule::GilbertElliott(Chain { model, bad: false, last: None, starts_good: keyed_by == LossKey::Index })
+            }
+        };
+        LossProcess { rule, draws }
+    }
+
+    /// Whether the packet of this key is lost. Call once for every packet, in order of arrival.
+    pub fn strikes(&mut self, key: Key) -> bool {
+        match &mut self.rule {
+            Rule::None => false,
+            Rule::Random(p) => self.draws.uniform(Effect::Loss, false, key) < *p,
+            Rule::GilbertElliott(chain) => chain.step(self.draws, key),
+        }
+    }
+}
+
+impl Chain {
+    /// Draws loss in the present state, then the state of the next packet (the kernel's order).
+    fn step(&mut self, draws: Draws, key: Key) -> bool {
+        if !self.last.is_some_and(|last| last.same_origin(key)) {
+            self.bad = !self.starts_good && {
+                let (p, r) = (self.model.p.fraction(), self.model.r.fraction());
+                // With p of zero there is no bad state to start in, whatever r is.
+                p > 0.0 && draws.uniform(Effect::LossStart, false, key.origin()) < p / (p + r)
+            };
+        }
+        self.last = Some(key);
+        let loss = if self.bad { self.model.loss_bad } else { self.model.loss_good };
+        // The usual 0 and 1 need no draw; skipping it moves nothing, since draws have no order.
+        let lost = match loss.fraction() {
+            p if p <= 0.0 => false,
+            p if p >= 1.0 => true,
+            p => draws.uniform(Effect::Loss, false, key) < p,
+        };
+        let stays_or_turns_bad = if self.bad { 1.0 - self.model.r.fraction() } else { self.model.p.fraction() };
+        self.bad = draws.uniform(Effect::LossTransition, false, key) < stays_or_turns_bad;
+        lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use samepath_model::link::Direction;
+    use samepath_model::units::Probability;
+
+    /// The fates of `count` packets with these keys.
+    fn fates(loss: &str, keyed_by: LossKey, seed: u64, keys: impl Iterator<Item = Key>) -> Vec<bool> {
+        let mut process = LossProcess::new(loss.parse().unwrap(), keyed_by, Draws::new(seed, Direction::Down));
+        keys.map(|key| process.strikes(key)).collect()
+    }
+
+    /// Back to back packets: `per_slot` in every slot.
+    fn back_to_back(count: u64, per_slot: u64) -> impl Iterator<Item = Key> {
+        (0..count).map(move |n| (0..n % per_slot).fold(Key::slot(n / per_slot, true), |key, _| key.next()))
+    }
+
+    fn rate(fates: &[bool]) -> f64 {
+        fates.iter().filter(|lost| **lost).count() as f64 / fates.len() as f64
+    }
+
+    fn mean_burst(fates: &[bool]) -> f64 {
+        let losses = fates.iter().filter(|lost| **lost).count();
+        let starts = fates.windows(2).filter(|pair| !pair[0] && pair[1]).count() + usize::from(fates[0]);
+        losses as f64 / starts as f64
+    }
+
+    #[test]
+    fn one_percent_of_100_000_lies_in_its_binomial_interval() {
+        // 99 % interval of Binomial(100,000, 0.01), normal approximation: 1000 ± 2.576·√990.
+        let (low, high) = (919, 1081);
+        for keyed_by in [LossKey::Time, LossKey::Index] {
+            let keys = |n: u64| if keyed_by == LossKey::Index { Key::index(n) } else { Key::slot(n, true) };
+            let counts: Vec<usize> = (0..200)
+                .map(|seed| fates("1%", keyed_by, seed, (0..100_000).map(keys)).iter().filter(|l| **l).count())
+                .collect();
+            // Of 200 seeds 2 are expected outside; 9 or more has a probability below 0.0003. The
+            // draws are a fixed function of the seed, so this passes always or never.
+            let outside = counts.iter().filter(|count| !(low..=high).contains(*count)).count();
+            assert!(outside <= 8, "{outside} of 200 seeds outside: {counts:?}");
+            // Not degenerate: as spread out as a binomial is (standard deviation 31.5).
+            let mean = counts.iter().sum::<usize>() as f64 / 200.0;
+            let deviation = (counts.iter().map(|c| (*c as f64 - mean).powi(2)).sum::<f64>() / 199.0).sqrt();
+            assert!((mean - 1000.0).abs() < 9.0, "mean {mean}");
+            assert!((26.0..37.5).contains(&deviation), "standard deviation {deviation}");
+        }
+    }
+
+    #[test]
+    fn bursts_have_their_stationary_loss_and_length_however_packets_come() {
+        for (loss, burst) in [(0.01, 3.0), (0.03, 8.0), (0.2, 1.5)] {
+            let rule = format!("burst {}% {burst}", loss * 100.0);
+            let n = 2_000_000;
+            let mut patterns = vec![fates(&rule, LossKey::Index, 11, (0..n).map(Key::index))];
+            for per_slot in [1, 2, 9, 40] {
+                patterns.push(fates(&rule, LossKey::Time, 11, back_to_back(n, per_slot)));
+            }
+            // A sparse stream: one packet every 50 slots.
+            patterns.push(fates(&rule, LossKey::Time, 11, (0..n).map(|k| Key::slot(50 * k, true))));
+            for fates in patterns {
+                // Losses come in bursts, so the deviation of the rate is wider than a binomial's,
+                // by about √(2·burst): five of them.
+                let tolerance = 5.0 * (loss * (1.0 - loss) * 2.0 * burst / n as f64).sqrt();
+                assert!((rate(&fates) - loss).abs() < tolerance, "{rule}: {}", rate(&fates));
+                assert!((mean_burst(&fates) / burst - 1.0).abs() < 0.04, "{rule}: {}", mean_burst(&fates));
+            }
+        }
+    }
+
+    #[test]
+    fn loss_within_the_states_is_drawn_too() {
+        let fates = fates("gemodel 2% 20% 70% 5%", LossKey::Time, 3, back_to_back(1_000_000, 4));
+        let bad = 0.02 / 0.22;
+        assert!((rate(&fates) - (bad * 0.7 + (1.0 - bad) * 0.05)).abs() < 0.002, "{}", rate(&fates));
+    }
+
+    #[test]
+    fn a_chain_that_mostly_alternates_is_right_too() {
+        // p + r > 1: the draws of the two states overlap the other way round.
+        let fates = fates("gemodel 80% 70%", LossKey::Time, 3, back_to_back(1_000_000, 4));
+        assert!((rate(&fates) - 0.8 / 1.5).abs() < 0.002, "{}", rate(&fates));
+        assert!((mean_burst(&fates) - 1.0 / 0.7).abs() < 0.01, "{}", mean_burst(&fates));
+    }
+
+    #[test]
+    fn arms_in_step_meet_the_same_bursts_whatever_they_met_before() {
+        let scheduled = || (0..50_000).map(|slot| Key::slot(slot, true));
+        let quiet = fates("burst 5% 4", LossKey::Time, 9, scheduled());
+        let busy_before =
+            fates("burst 5% 4", LossKey::Time, 9, (0..777).map(|slot| Key::slot(slot, false)).chain(scheduled()));
+        assert_eq!(quiet, busy_before[777..]);
+        // One that missed the first second is soon in step, and then stays so.
+        let late = fates("burst 5% 4", LossKey::Time, 9, scheduled().skip(10_000));
+        let parted = late.iter().zip(&quiet[10_000..]).rposition(|(a, b)| a != b).map_or(0, |at| at + 1);
+        assert!(parted < 200, "still apart after {parted} packets");
+        assert!(late[parted..].iter().any(|lost| *lost));
+    }
+
+    #[test]
+    fn never_and_always() {
+        assert!(!fates("gemodel 0% 0%", LossKey::Time, 1, back_to_back(1000, 3)).contains(&true));
+        let mut process =
+            LossProcess::new(Loss::Random(Probability::ONE), LossKey::Index, Draws::new(1, Direction::Up));
+        assert!((0..1000).all(|n| process.strikes(Key::index(n))));
+    }
+}

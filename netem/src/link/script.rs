@@ -1,0 +1,224 @@
+//! Who is dropped on purpose: scripted drops and outages.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use samepath_model::link::{Outage, ScriptedDrop};
+use samepath_model::record::DropCause;
+
+use super::Nanos;
+use super::packet::{PacketInfo, TCP, TCP_FIN, TCP_RST, TCP_SYN};
+
+/// The script of one direction, and how far it has got.
+#[derive(Debug)]
+pub struct Script {
+    outages: Vec<(Nanos, Nanos)>,
+    /// `packet N`: numbers from 0, sorted.
+    packets: Vec<u64>,
+    /// `data N`: numbers from 1, sorted.
+    data: Vec<u64>,
+    /// Data packets since the schedule's start.
+    data_seen: u64,
+    /// `bytes A..B`.
+    ranges: Vec<(u64, u64)>,
+    streams: HashMap<Flow, TcpStream>,
+}
+
+/// A connection, as seen from one direction: source and destination, address and port.
+type Flow = (IpAddr, u16, IpAddr, u16);
+
+/// How far one direction of a TCP connection has got.
+#[derive(Debug)]
+struct TcpStream {
+    initial: u32,
+    /// Offset of the first byte that has not been seen yet: what lies above is a first copy.
+    next: u64,
+}
+
+impl Script {
+    /// What `drops` and `outages` say.
+    pub fn new(drops: &[ScriptedDrop], outages: &[Outage]) -> Self {
+        let mut script = Script {
+            outages: outages.iter().map(|o| (o.from.as_nanos(), o.to.as_nanos())).collect(),
+            packets: Vec::new(),
+            data: Vec::new(),
+            data_seen: 0,
+            ranges: Vec::new(),
+            streams: HashMap::new(),
+        };
+        for drop in drops {
+            match *drop {
+                ScriptedDrop::Packet(n) => script.packets.push(n.saturating_sub(1)),
+                ScriptedDrop::Data(n) => script.data.push(n),
+                ScriptedDrop::Bytes(from, to) => script.ranges.push((from, to)),
+            }
+        }
+        script.packets.sort_unstable();
+        script.data.sort_unstable();
+        script
+    }
+
+    /// Begins to count data packets anew, as a schedule starts.
+    pub fn restart(&mut self) {
+        self.data_seen = 0;
+    }
+
+    /// Why the `number`-th packet (from 0) is dropped, if it is. `since_epoch` is the time since
+    /// the schedule's start, `None` before it: then there are no outages and no counted data.
+    pub fn verdict(&mut self, info: &PacketInfo, number: u64, since_epoch: Option<Nanos>) -> Option<DropCause> {
+        // Everything is counted even while an outage drops it: the n-th packet is the n-th offered.
+        let mut scripted = self.packets.binary_search(&number).is_ok();
+        if info.is_data && since_epoch.is_some() && !self.data.is_empty() {
+            self.data_seen += 1;
+            scripted |= self.data.binary_search(&self.data_seen).is_ok();
+        }
+        if info.protocol == TCP && !self.ranges.is_empty() {
+            scripted |= self.first_copy_in_range(info);
+        }
+        let outage = since_epoch.is_some_and(|at| self.outages.iter().any(|&(from, to)| (from..to).contains(&at)));
+        match (outage, scripted) {
+            (true, _) => Some(DropCause::Outage),
+            (false, true) => Some(DropCause::Script),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether a TCP segment carries, for the first time, a byte of one of the ranges. Connections
+    /// whose SYN was not seen have no known offsets, and are left alone.
+    fn first_copy_in_range(&mut self, info: &PacketInfo) -> bool {
+        let (Some(sequence), Some(source), Some(destination)) = (info.tcp_seq, info.source, info.destination) else {
+            return false;
+        };
+        let flow = (source, info.source_port, destination, info.destination_port);
+        let syn = info.tcp_flags & TCP_SYN != 0;
+        // The SYN takes up one number, and its data (TCP Fast Open) starts after it.
+        let first = if syn { sequence.wrapping_add(1) } else { sequence };
+        if syn && self.streams.get(&flow).is_none_or(|stream| stream.initial != sequence) {
+            self.streams.insert(flow, TcpStream { initial: sequence, next: 0 });
+        }
+        let Some(stream) = self.streams.get_mut(&flow) else {
+            return false;
+        };
+        // The 32-bit number is within 2³¹ of what was seen last; from there to the 64-bit offset.
+        let expected = stream.initial.wrapping_add(1).wrapping_add(stream.next as u32);
+        let ahead = i64::from(first.wrapping_sub(expected).cast_signed());
+        let start = stream.next.saturating_add_signed(ahead);
+        let end = stream.next.saturating_add_signed(ahead + i64::from(info.payload));
+        let fresh = start.max(stream.next)..end;
+        stream.next = stream.next.max(end);
+        let hit = !fresh.is_empty() && self.ranges.iter().any(|&(from, to)| fresh.start < to && from < fresh.end);
+        // Nothing new comes after these: forget the connection, so that memory does not grow.
+        if info.tcp_flags & (TCP_FIN | TCP_RST) != 0 {
+            self.streams.remove(&flow);
+        }
+        hit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::packet::{PacketInfo, UDP};
+
+    fn script(drops: &[&str], outages: &[&str]) -> Script {
+        let drops: Vec<ScriptedDrop> = drops.iter().map(|d| d.parse().unwrap()).collect();
+        let outages: Vec<Outage> = outages.iter().map(|o| o.parse().unwrap()).collect();
+        Script::new(&drops, &outages)
+    }
+
+    fn tcp(port: u16, seq: u32, flags: u8, payload: u32) -> PacketInfo {
+        PacketInfo {
+            protocol: TCP,
+            source: Some(IpAddr::from([198, 18, 0, 1])),
+            destination: Some(IpAddr::from([198, 18, 0, 2])),
+            source_port: port,
+            destination_port: 4433,
+            payload,
+            tcp_seq: Some(seq),
+            tcp_flags: flags,
+            is_data: payload >= 100,
+            ..PacketInfo::default()
+        }
+    }
+
+    fn udp(payload: u32) -> PacketInfo {
+        PacketInfo { protocol: UDP, payload, is_data: payload >= 100, ..PacketInfo::default() }
+    }
+
+    #[test]
+    fn the_nth_packet_and_the_nth_data_packet() {
+        let mut script = script(&["packet 1", "data 2"], &[]);
+        let fates: Vec<bool> = [
+            (udp(500), None),    // the first packet; its data does not count before the epoch
+            (udp(500), None),    // neither does this
+            (udp(500), Some(0)), // data 1
+            (udp(99), Some(1)),  // too small to count
+            (udp(500), Some(2)), // data 2
+            (udp(500), Some(3)), // data 3
+        ]
+        .into_iter()
+        .enumerate()
+        .map(|(n, (info, at))| script.verdict(&info, n as u64, at) == Some(DropCause::Script))
+        .collect();
+        assert_eq!(fates, [true, false, false, false, true, false]);
+        // A new schedule counts anew.
+        script.restart();
+        assert_eq!(script.verdict(&udp(500), 6, Some(0)), None);
+        assert_eq!(script.verdict(&udp(500), 7, Some(0)), Some(DropCause::Script));
+    }
+
+    #[test]
+    fn an_outage_has_its_first_instant_and_not_its_last() {
+        let mut script = script(&["packet 1"], &["1ms..2ms", "3ms..4ms"]);
+        let mut at = |time: Option<Nanos>| script.verdict(&udp(500), 1, time);
+        assert_eq!(at(None), None);
+        assert_eq!(at(Some(999_999)), None);
+        assert_eq!(at(Some(1_000_000)), Some(DropCause::Outage));
+        assert_eq!(at(Some(1_999_999)), Some(DropCause::Outage));
+        assert_eq!(at(Some(2_000_000)), None);
+        assert_eq!(at(Some(3_500_000)), Some(DropCause::Outage));
+    }
+
+    #[test]
+    fn the_first_copy_of_a_byte_range_of_each_connection() {
+        // The initial number is such that the stream wraps around 2³² within the range.
+        let initial = u32::MAX - 1500;
+        let at = |offset: u32| initial.wrapping_add(1).wrapping_add(offset);
+        let mut script = script(&["bytes 1000..3000"], &[]);
+        let mut hit = |info: PacketInfo| script.verdict(&info, 0, None).is_some();
+        // No SYN seen: not touched.
+        assert!(!hit(tcp(9, at(1000), 0, 500)));
+        for port in [10, 11] {
+            assert!(!hit(tcp(port, initial, TCP_SYN, 0)));
+            assert!(!hit(tcp(port, at(0), 0, 1000)), "ends where the range starts");
+            assert!(hit(tcp(port, at(1000), 0, 1000)));
+            assert!(hit(tcp(port, at(2000), 0, 1000)));
+            assert!(!hit(tcp(port, at(1000), 0, 1000)), "the retransmission passes");
+            assert!(!hit(tcp(port, initial, TCP_SYN, 0)), "a repeated SYN changes nothing");
+            assert!(!hit(tcp(port, at(2000), 0, 1000)), "the retransmission passes");
+            assert!(!hit(tcp(port, at(3000), 0, 1000)), "starts where the range ends");
+        }
+        // The same ports again: a new connection.
+        assert!(!hit(tcp(10, 77, TCP_SYN, 0)));
+        assert!(hit(tcp(10, 78, 0, 1400)));
+        assert!(!hit(tcp(10, 78, TCP_FIN, 1400)));
+        assert!(!hit(tcp(10, 78 + 1400, 0, 1400)), "forgotten with its end");
+    }
+
+    #[test]
+    fn offsets_go_on_past_four_gigabytes() {
+        let from = (1u64 << 32) + 5_000;
+        let rule = format!("bytes {from}..{}", from + 1);
+        let mut script = script(&[&rule], &[]);
+        let mut hit = |seq: u32, flags, payload| script.verdict(&tcp(1, seq, flags, payload), 0, None).is_some();
+        assert!(!hit(0, TCP_SYN, 0));
+        let (step, mut offset, mut hits) = (60_000u32, 0u64, Vec::new());
+        while offset < from + 200_000 {
+            if hit(1u32.wrapping_add(offset as u32), 0, step) {
+                hits.push(offset);
+            }
+            offset += u64::from(step);
+        }
+        assert_eq!(hits, [from / u64::from(step) * u64::from(step)]);
+    }
+}

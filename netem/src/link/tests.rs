@@ -1,0 +1,1 @@
+//! The pipe as a whole, in virtual time.
