@@ -1,1 +1,22 @@
-//! To be written.
+//! What was measured, kept and shown: the run directory, its statistics, its tables, its charts.
+//!
+//! Only records cross from measuring to showing. Nothing here opens a socket, reads the clock of a
+//! trial, or knows how a link is emulated; everything is computed again from the run directory
+//! alone, on any machine.
+//!
+//! Start with [`Run`] (the directory), then [`summary`] (one trial's figures), [`cells`] (trials of
+//! one arm under one set of conditions, over the seeds) and [`stats`] (how sure one may be).
+
+pub mod cells;
+pub mod chart;
+mod columns;
+pub mod field;
+pub mod manifest;
+pub mod stats;
+pub mod store;
+pub mod summary;
+
+pub use cells::{Cell, cells};
+pub use field::Field;
+pub use manifest::Manifest;
+pub use store::{Ledger, Run, StoreError, TrialWriter};

@@ -1,0 +1,151 @@
+//! Cells: the trials of one part, one value of each axis and one arm, over the seeds.
+//!
+//! The trial is the unit of every statistic: messages within one trial share its weather. Void and
+//! failed trials stay in their cell, counted, and out of its figures.
+
+use std::collections::BTreeMap;
+
+use samepath_model::arm::Arm;
+use samepath_model::experiment::Trial;
+use samepath_model::record::{Outcome, TrialRecord};
+
+use crate::field::Field;
+use crate::stats::{self, Interval};
+use crate::store::Run;
+
+/// The trials of one arm under one set of conditions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell<'a> {
+    /// The part of the experiment.
+    pub part: String,
+    /// Value of each axis, as text.
+    pub axes: BTreeMap<String, String>,
+    /// What is compared.
+    pub arm: Arm,
+    /// One of its trials, as the experiment resolves it: workload, link and tuning of them all.
+    pub plan: Trial,
+    /// Trials that count, by seed.
+    pub trials: Vec<&'a TrialRecord>,
+    /// Trials whose conditions were not kept.
+    pub void: Vec<&'a TrialRecord>,
+    /// Trials that did not get to their end.
+    pub failed: Vec<&'a TrialRecord>,
+    /// Trials that have not been run yet.
+    pub pending: usize,
+}
+
+/// A figure of a cell over its seeds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Trials that have the figure.
+    pub n: usize,
+    /// Median (nearest rank would not be symmetric: the mean of the middle two where n is even).
+    pub median: f64,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+    /// 95 % confidence interval of the median (BCa bootstrap over seeds); `None` with fewer than
+    /// [`stats::MIN_BOOTSTRAP`] trials, where resampling shows little but the trials themselves.
+    pub interval: Option<Interval>,
+}
+
+impl<'a> Cell<'a> {
+    /// Trials that count.
+    pub fn n(&self) -> usize {
+        self.trials.len()
+    }
+
+    /// The axes as `loss 1%, rtt 60ms`; empty where the part has none.
+    pub fn label(&self) -> String {
+        label(&self.axes)
+    }
+
+    /// Seed and value of every trial that counts and has the figure, by seed.
+    pub fn values(&self, field: Field) -> Vec<(u64, f64)> {
+        self.trials.iter().filter_map(|record| Some((record.trial.seed, field.of(record)?))).collect()
+    }
+
+    /// The figure over the seeds; `None` where no trial has it.
+    pub fn estimate(&self, field: Field) -> Option<Estimate> {
+        let values: Vec<f64> = self.values(field).into_iter().map(|(_, value)| value).collect();
+        let interval = (values.len() >= stats::MIN_BOOTSTRAP)
+            .then(|| stats::bca(&values, stats::median, 0.95, stats::BOOTSTRAP_SEED))
+            .flatten();
+        Some(Estimate {
+            n: values.len(),
+            median: stats::median(&values)?,
+            min: values.iter().copied().reduce(f64::min)?,
+            max: values.iter().copied().reduce(f64::max)?,
+            interval,
+        })
+    }
+
+    /// The trial that stands for the cell in a picture of a single trial: the one whose figure is
+    /// nearest to the cell's median, the smaller seed of two.
+    pub fn representative(&self, field: Field) -> Option<&'a TrialRecord> {
+        let median = self.estimate(field)?.median;
+        let distance = |record: &TrialRecord| field.of(record).map_or(f64::INFINITY, |value| (value - median).abs());
+        self.trials.iter().copied().min_by(|a, b| distance(a).total_cmp(&distance(b)))
+    }
+
+    /// The reasons of its void and failed trials, each with how often it was given.
+    pub fn troubles(&self) -> BTreeMap<String, usize> {
+        let mut troubles = BTreeMap::new();
+        for record in self.void.iter().chain(&self.failed) {
+            match &record.outcome {
+                Outcome::Done => {}
+                Outcome::Void { reasons } => {
+                    for reason in reasons {
+                        *troubles.entry(format!("void: {reason}")).or_insert(0) += 1;
+                    }
+                }
+                Outcome::Failed { step, error } => {
+                    *troubles.entry(format!("failed at {step}: {error}")).or_insert(0) += 1;
+                }
+            }
+        }
+        troubles
+    }
+}
+
+/// The axes as `loss 1%, rtt 60ms`.
+pub fn label(axes: &BTreeMap<String, String>) -> String {
+    axes.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The cells of a run, in the order of its experiment: part, axes, arm.
+pub fn cells(run: &Run) -> Vec<Cell<'_>> {
+    type Key = (String, BTreeMap<String, String>, Arm);
+    let mut cells: Vec<Cell<'_>> = Vec::new();
+    let mut places: BTreeMap<Key, usize> = BTreeMap::new();
+    let records: BTreeMap<_, _> = run.trials().iter().map(|record| (&record.trial.id, record)).collect();
+    for plan in run.planned() {
+        let key = (plan.part.clone(), plan.axes.clone(), plan.arm);
+        let record = records.get(&plan.id).copied();
+        let place = *places.entry(key).or_insert_with(|| {
+            cells.push(Cell {
+                part: plan.part.clone(),
+                axes: plan.axes.clone(),
+                arm: plan.arm,
+                plan: plan.clone(),
+                trials: Vec::new(),
+                void: Vec::new(),
+                failed: Vec::new(),
+                pending: 0,
+            });
+            cells.len() - 1
+        });
+        let cell = &mut cells[place];
+        match record.map(|record| (&record.outcome, record)) {
+            None => cell.pending += 1,
+            Some((Outcome::Done, record)) => cell.trials.push(record),
+            Some((Outcome::Void { .. }, record)) => cell.void.push(record),
+            Some((Outcome::Failed { .. }, record)) => cell.failed.push(record),
+        }
+    }
+    for cell in &mut cells {
+        cell.trials.sort_by_key(|record| record.trial.seed);
+    }
+    cells
+}

@@ -1,0 +1,433 @@
+//! Records as columns: the Parquet files of a trial.
+//!
+//! The columns are typed, named with their unit, and nullable where the record has an `Option`, so
+//! that DuckDB, Polars, pandas and Spark read them as they are. Row groups are bounded: neither
+//! writing nor reading a ledger grows memory with its length.
+//!
+//! This module knows how a record lies in columns, and nothing of where a file belongs.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use parquet::basic::{Compression, Encoding};
+use parquet::column::reader::get_typed_column_reader;
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::ColumnPath;
+use samepath_model::link::Direction;
+use samepath_model::record::{DropCause, End, MessageRecord, Metric, PacketRecord, RECORD_SCHEMA, SeriesPoint};
+
+/// Rows of a row group: some 10 MB of ledger in memory.
+pub(crate) const ROW_GROUP: usize = 1 << 16;
+
+/// Key of the format's version in a file's metadata.
+const SCHEMA_KEY: &str = "samepath.schema";
+const TRIAL_KEY: &str = "samepath.trial";
+const EPOCH_KEY: &str = "samepath.epoch_ns";
+
+/// A file that cannot be read as the records it should hold.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ColumnError {
+    #[error("it is of version {0}, but this program reads up to {RECORD_SCHEMA}")]
+    Newer(u32),
+    #[error("{0}")]
+    Content(String),
+    #[error(transparent)]
+    Parquet(#[from] ParquetError),
+}
+
+/// A record that lies in columns.
+pub(crate) trait Row: Sized {
+    /// The file's schema, in Parquet's own notation.
+    const SCHEMA: &'static str;
+    /// Columns that rise steadily: differences are far smaller than values.
+    const RISING: &'static [&'static str];
+    /// Writes the rows' columns, in the order of the schema.
+    fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError>;
+    /// Reads the rows back.
+    fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError>;
+}
+
+/// Writes records to a file, a row group at a time.
+pub(crate) struct RowWriter<R> {
+    file: SerializedFileWriter<File>,
+    rows: Vec<R>,
+}
+
+impl<R: Row> RowWriter<R> {
+    /// A writer whose file's metadata names the trial and its epoch.
+    pub(crate) fn new(out: File, trial: &str, epoch_ns: Option<u64>) -> Result<Self, ColumnError> {
+        let schema = Arc::new(parse_message_type(R::SCHEMA)?);
+        let mut metadata = vec![
+            KeyValue::new(SCHEMA_KEY.to_owned(), RECORD_SCHEMA.to_string()),
+            KeyValue::new(TRIAL_KEY.to_owned(), trial.to_owned()),
+        ];
+        metadata.extend(epoch_ns.map(|ns| KeyValue::new(EPOCH_KEY.to_owned(), ns.to_string())));
+        let mut properties = WriterProperties::builder()
+            .set_writer_version(WriterVersion::PARQUET_1_0)
+            .set_compression(Compression::SNAPPY)
+            .set_created_by(format!("samepath {}", env!("CARGO_PKG_VERSION")))
+            .set_key_value_metadata(Some(metadata));
+        for &column in R::RISING {
+            let path = ColumnPath::from(column);
+            properties = properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+        }
+        let file = SerializedFileWriter::new(out, schema, Arc::new(properties.build()))?;
+        Ok(RowWriter { file, rows: Vec::new() })
+    }
+
+    pub(crate) fn push(&mut self, row: R) -> Result<(), ColumnError> {
+        self.rows.push(row);
+        if self.rows.len() == ROW_GROUP { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), ColumnError> {
+        if !self.rows.is_empty() {
+            let mut group = self.file.next_row_group()?;
+            R::write(&self.rows, &mut ColumnsOut { group: &mut group })?;
+            group.close()?;
+            self.rows.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes what is left and the footer, and gives the file back.
+    pub(crate) fn finish(mut self) -> Result<File, ColumnError> {
+        self.flush()?;
+        Ok(self.file.into_inner()?)
+    }
+}
+
+/// Reads records from a file, a row group at a time.
+pub(crate) struct RowReader<R> {
+    file: SerializedFileReader<File>,
+    next_group: usize,
+    rows: std::vec::IntoIter<R>,
+}
+
+impl<R: Row> RowReader<R> {
+    /// Opens the file, and refuses one of another kind or of a newer version.
+    pub(crate) fn new(input: File) -> Result<Self, ColumnError> {
+        let file = SerializedFileReader::new(input)?;
+        let metadata = file.metadata().file_metadata();
+        let wanted = parse_message_type(R::SCHEMA)?;
+        if metadata.schema_descr().name() != wanted.name() {
+            let (is, should) = (metadata.schema_descr().name(), wanted.name());
+            return Err(ColumnError::Content(format!("it holds `{is}`, not `{should}`")));
+        }
+        let version = metadata
+            .key_value_metadata()
+            .and_then(|pairs| pairs.iter().find(|pair| pair.key == SCHEMA_KEY))
+            .and_then(|pair| pair.value.as_ref()?.parse::<u32>().ok())
+            .ok_or_else(|| ColumnError::Content(format!("its metadata has no `{SCHEMA_KEY}`: not a file of a run")))?;
+        if version > RECORD_SCHEMA {
+            return Err(ColumnError::Newer(version));
+        }
+        Ok(RowReader { file, next_group: 0, rows: Vec::new().into_iter() })
+    }
+
+    /// Rows in all.
+    pub(crate) fn len(&self) -> u64 {
+        u64::try_from(self.file.metadata().file_metadata().num_rows()).unwrap_or(0)
+    }
+}
+
+impl<R: Row> Iterator for RowReader<R> {
+    type Item = Result<R, ColumnError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(row) = self.rows.next() {
+                return Some(Ok(row));
+            }
+            if self.next_group >= self.file.num_row_groups() {
+                return None;
+            }
+            let group = self.next_group;
+            self.next_group += 1;
+            let read = self
+                .file
+                .get_row_group(group)
+                .map_err(ColumnError::from)
+                .and_then(|group| R::read(&ColumnsIn { group: group.as_ref() }));
+            match read {
+                Ok(rows) => self.rows = rows.into_iter(),
+                Err(error) => {
+                    // What follows a damaged row group is not to be had.
+                    self.next_group = usize::MAX;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+/// The columns of a row group that is being written.
+pub(crate) struct ColumnsOut<'a, 'b> {
+    group: &'a mut SerializedRowGroupWriter<'b, File>,
+}
+
+impl ColumnsOut<'_, '_> {
+    fn required<T: DataType>(&mut self, values: impl Iterator<Item = T::T>) -> Result<(), ParquetError> {
+        self.column::<T>(&values.collect::<Vec<_>>(), None)
+    }
+
+    fn optional<T: DataType>(&mut self, values: impl Iterator<Item = Option<T::T>>) -> Result<(), ParquetError> {
+        let (mut present, mut levels) = (Vec::new(), Vec::new());
+        for value in values {
+            levels.push(i16::from(value.is_some()));
+            present.extend(value);
+        }
+        self.column::<T>(&present, Some(&levels))
+    }
+
+    fn column<T: DataType>(&mut self, values: &[T::T], levels: Option<&[i16]>) -> Result<(), ParquetError> {
+        let mut column = self.group.next_column()?.ok_or_else(|| ParquetError::General("a column too many".into()))?;
+        column.typed::<T>().write_batch(values, levels, None)?;
+        column.close()
+    }
+}
+
+/// The columns of a row group that is being read.
+pub(crate) struct ColumnsIn<'a> {
+    group: &'a dyn RowGroupReader,
+}
+
+impl ColumnsIn<'_> {
+    /// The values of a column found by its name: the order of columns may change between versions.
+    fn optional<T: DataType>(&self, name: &str) -> Result<Vec<Option<T::T>>, ColumnError> {
+        let metadata = self.group.metadata();
+        let place = metadata
+            .columns()
+            .iter()
+            .position(|column| column.column_path().string() == name)
+            .ok_or_else(|| ColumnError::Content(format!("it has no column `{name}`")))?;
+        if metadata.column(place).column_type() != T::get_physical_type() {
+            return Err(ColumnError::Content(format!("column `{name}` is not of type {}", T::get_physical_type())));
+        }
+        let rows = usize::try_from(metadata.num_rows())
+            .map_err(|_| ColumnError::Content("a row group with a negative number of rows".into()))?;
+        let mut reader = get_typed_column_reader::<T>(self.group.get_column_reader(place)?);
+        let (mut values, mut levels) = (Vec::new(), Vec::new());
+        let nullable = metadata.column(place).column_descr().max_def_level() > 0;
+        while let (1.., ..) = reader.read_records(rows, Some(&mut levels), None, &mut values)? {}
+        if !nullable {
+            levels = vec![1; values.len()];
+        }
+        if levels.len() != rows {
+            return Err(ColumnError::Content(format!("column `{name}` has {} of {rows} rows", levels.len())));
+        }
+        let mut values = values.into_iter();
+        Ok(levels.into_iter().map(|level| if level > 0 { values.next() } else { None }).collect())
+    }
+
+    fn required<T: DataType>(&self, name: &str) -> Result<impl Iterator<Item = T::T> + use<T>, ColumnError> {
+        let values = self.optional::<T>(name)?.into_iter().collect::<Option<Vec<_>>>();
+        Ok(values.ok_or_else(|| ColumnError::Content(format!("column `{name}` has a missing value")))?.into_iter())
+    }
+
+    /// A column of names, each resolved by `find`.
+    fn names<V>(
+        &self,
+        name: &str,
+        find: impl Fn(&str) -> Option<V>,
+    ) -> Result<std::vec::IntoIter<Option<V>>, ColumnError> {
+        let column = self.optional::<ByteArrayType>(name)?;
+        let found = column.into_iter().map(|value| {
+            value
+                .map(|bytes| {
+                    let text = String::from_utf8_lossy(bytes.data()).into_owned();
+                    find(&text).ok_or_else(|| ColumnError::Content(format!("column `{name}` has an unknown `{text}`")))
+                })
+                .transpose()
+        });
+        Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter())
+    }
+}
+
+// Parquet keeps unsigned numbers in signed ones of the same width, bit for bit: the casts below
+// change no bit, in either direction.
+
+impl Row for MessageRecord {
+    const SCHEMA: &'static str = "message messages {
+        required int32 stream (INTEGER(16,false));
+        required int32 seq (INTEGER(32,false));
+        required int64 size_bytes (INTEGER(64,false));
+        required int64 released_ns;
+        optional int64 sent_ns;
+        optional int64 delivered_ns;
+        required int64 received_bytes (INTEGER(64,false));
+    }";
+    const RISING: &'static [&'static str] = &["seq", "released_ns", "sent_ns", "delivered_ns"];
+
+    fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError> {
+        columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.stream)))?;
+        columns.required::<Int32Type>(rows.iter().map(|r| r.seq.cast_signed()))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.size.cast_signed()))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.released))?;
+        columns.optional::<Int64Type>(rows.iter().map(|r| r.sent))?;
+        columns.optional::<Int64Type>(rows.iter().map(|r| r.delivered))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.received.cast_signed()))
+    }
+
+    fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
+        let stream = columns.required::<Int32Type>("stream")?;
+        let mut seq = columns.required::<Int32Type>("seq")?;
+        let mut size = columns.required::<Int64Type>("size_bytes")?;
+        let mut released = columns.required::<Int64Type>("released_ns")?;
+        let mut sent = columns.optional::<Int64Type>("sent_ns")?.into_iter();
+        let mut delivered = columns.optional::<Int64Type>("delivered_ns")?.into_iter();
+        let mut received = columns.required::<Int64Type>("received_bytes")?;
+        let row = |stream: i32| {
+            Some(MessageRecord {
+                stream: u16::try_from(stream).ok()?,
+                seq: seq.next()?.cast_unsigned(),
+                size: size.next()?.cast_unsigned(),
+                released: released.next()?,
+                sent: sent.next()?,
+                delivered: delivered.next()?,
+                received: received.next()?.cast_unsigned(),
+            })
+        };
+        stream.map(row).collect::<Option<_>>().ok_or_else(out_of_range)
+    }
+}
+
+impl Row for PacketRecord {
+    const SCHEMA: &'static str = "message ledger {
+        required binary direction (UTF8);
+        required int64 number (INTEGER(64,false));
+        required boolean duplicate;
+        required int64 arrived_ns;
+        required int32 size_bytes (INTEGER(32,false));
+        required int32 ip_protocol (INTEGER(8,false));
+        required int32 source_port (INTEGER(16,false));
+        required int32 destination_port (INTEGER(16,false));
+        required int32 payload_bytes (INTEGER(32,false));
+        optional int32 tcp_seq (INTEGER(32,false));
+        required int32 tcp_flags (INTEGER(8,false));
+        required int64 queued_ns (INTEGER(64,false));
+        required boolean corrupted;
+        optional int64 left_ns;
+        optional binary dropped (UTF8);
+    }";
+    const RISING: &'static [&'static str] = &["number", "arrived_ns", "tcp_seq", "queued_ns", "left_ns"];
+
+    fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError> {
+        columns.required::<ByteArrayType>(rows.iter().map(|r| text(direction_name(r.direction))))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.number.cast_signed()))?;
+        columns.required::<BoolType>(rows.iter().map(|r| r.duplicate))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.arrived))?;
+        columns.required::<Int32Type>(rows.iter().map(|r| r.size.cast_signed()))?;
+        columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.protocol)))?;
+        columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.source_port)))?;
+        columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.destination_port)))?;
+        columns.required::<Int32Type>(rows.iter().map(|r| r.payload.cast_signed()))?;
+        columns.optional::<Int32Type>(rows.iter().map(|r| r.tcp_seq.map(u32::cast_signed)))?;
+        columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.tcp_flags)))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.queued.cast_signed()))?;
+        columns.required::<BoolType>(rows.iter().map(|r| r.corrupted))?;
+        columns.optional::<Int64Type>(rows.iter().map(|r| r.left))?;
+        columns.optional::<ByteArrayType>(rows.iter().map(|r| r.dropped.map(|cause| text(cause.name()))))
+    }
+
+    fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
+        let mut direction = columns.names("direction", direction_named)?;
+        let number = columns.required::<Int64Type>("number")?;
+        let mut duplicate = columns.required::<BoolType>("duplicate")?;
+        let mut arrived = columns.required::<Int64Type>("arrived_ns")?;
+        let mut size = columns.required::<Int32Type>("size_bytes")?;
+        let mut protocol = columns.required::<Int32Type>("ip_protocol")?;
+        let mut source_port = columns.required::<Int32Type>("source_port")?;
+        let mut destination_port = columns.required::<Int32Type>("destination_port")?;
+        let mut payload = columns.required::<Int32Type>("payload_bytes")?;
+        let mut tcp_seq = columns.optional::<Int32Type>("tcp_seq")?.into_iter();
+        let mut tcp_flags = columns.required::<Int32Type>("tcp_flags")?;
+        let mut queued = columns.required::<Int64Type>("queued_ns")?;
+        let mut corrupted = columns.required::<BoolType>("corrupted")?;
+        let mut left = columns.optional::<Int64Type>("left_ns")?.into_iter();
+        let mut dropped =
+            columns.names("dropped", |name| DropCause::ALL.into_iter().find(|cause| cause.name() == name))?;
+        let row = |number: i64| {
+            Some(PacketRecord {
+                direction: direction.next()??,
+                number: number.cast_unsigned(),
+                duplicate: duplicate.next()?,
+                arrived: arrived.next()?,
+                size: size.next()?.cast_unsigned(),
+                protocol: u8::try_from(protocol.next()?).ok()?,
+                source_port: u16::try_from(source_port.next()?).ok()?,
+                destination_port: u16::try_from(destination_port.next()?).ok()?,
+                payload: payload.next()?.cast_unsigned(),
+                tcp_seq: tcp_seq.next()?.map(i32::cast_unsigned),
+                tcp_flags: u8::try_from(tcp_flags.next()?).ok()?,
+                queued: queued.next()?.cast_unsigned(),
+                corrupted: corrupted.next()?,
+                left: left.next()?,
+                dropped: dropped.next()?,
+            })
+        };
+        number.map(row).collect::<Option<_>>().ok_or_else(out_of_range)
+    }
+}
+
+impl Row for SeriesPoint {
+    const SCHEMA: &'static str = "message series {
+        required int64 at_ns;
+        required binary end (UTF8);
+        required binary metric (UTF8);
+        required double value;
+    }";
+    const RISING: &'static [&'static str] = &["at_ns"];
+
+    fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError> {
+        columns.required::<Int64Type>(rows.iter().map(|r| r.at))?;
+        columns.required::<ByteArrayType>(rows.iter().map(|r| text(end_name(r.end))))?;
+        columns.required::<ByteArrayType>(rows.iter().map(|r| text(r.metric.name())))?;
+        columns.required::<DoubleType>(rows.iter().map(|r| r.value))
+    }
+
+    fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
+        let at = columns.required::<Int64Type>("at_ns")?;
+        let mut end =
+            columns.names("end", |name| [End::Client, End::Server].into_iter().find(|&end| end_name(end) == name))?;
+        let mut metric =
+            columns.names("metric", |name| Metric::ALL.into_iter().find(|metric| metric.name() == name))?;
+        let mut value = columns.required::<DoubleType>("value")?;
+        let row = |at| Some(SeriesPoint { at, end: end.next()??, metric: metric.next()??, value: value.next()? });
+        at.map(row).collect::<Option<_>>().ok_or_else(out_of_range)
+    }
+}
+
+fn out_of_range() -> ColumnError {
+    ColumnError::Content("a value is missing or does not fit its column".into())
+}
+
+fn text(name: &str) -> ByteArray {
+    ByteArray::from(name)
+}
+
+fn direction_named(name: &str) -> Option<Direction> {
+    [Direction::Up, Direction::Down].into_iter().find(|&direction| direction_name(direction) == name)
+}
+
+const fn end_name(end: End) -> &'static str {
+    match end {
+        End::Client => "client",
+        End::Server => "server",
+    }
+}
+
+const fn direction_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Up => "up",
+        Direction::Down => "down",
+    }
+}

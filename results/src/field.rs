@@ -1,0 +1,232 @@
+//! The figures of a trial by name: one list for tables, comparisons and charts.
+
+use samepath_model::record::TrialRecord;
+
+/// A figure that a trial's record holds, with its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// Messages that the schedule released.
+    Messages,
+    /// Messages delivered whole.
+    Delivered,
+    /// Payload bytes received.
+    ReceivedBytes,
+    /// Payload bytes offered.
+    OfferedBytes,
+    /// Share of the offered payload bytes that were received, in percent.
+    DeliveredShare,
+    /// Payload received per second.
+    Goodput,
+    /// From the epoch until the last message was delivered.
+    Completion,
+    /// Median of the message delay.
+    DelayP50,
+    /// 90th percentile of the message delay.
+    DelayP90,
+    /// 95th percentile of the message delay.
+    DelayP95,
+    /// 99th percentile of the message delay.
+    DelayP99,
+    /// Largest message delay.
+    DelayMax,
+    /// From the start of connecting until the handshake was done.
+    Handshake,
+    /// The same, in round-trip times of the link.
+    HandshakeRtts,
+    /// From the start of connecting until the first payload byte was read.
+    FirstByte,
+    /// The same, in round-trip times of the link.
+    FirstByteRtts,
+    /// Bytes of IP packets offered to the link, both directions.
+    WireBytes,
+    /// Packets that the link dropped, both directions.
+    PacketsDropped,
+    /// Segments retransmitted (TCP) or packets declared lost (QUIC), by the sender.
+    Retransmissions,
+    /// CPU seconds of the client per gigabyte (10⁹) of payload.
+    ClientCpu,
+    /// CPU seconds of the server per gigabyte (10⁹) of payload.
+    ServerCpu,
+}
+
+/// Which way a figure improves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    /// More is better.
+    Higher,
+    /// Less is better.
+    Lower,
+}
+
+impl Field {
+    /// Every figure, in the order of the tables.
+    pub const ALL: [Field; 21] = [
+        Field::Messages,
+        Field::Delivered,
+        Field::ReceivedBytes,
+        Field::OfferedBytes,
+        Field::DeliveredShare,
+        Field::Goodput,
+        Field::Completion,
+        Field::DelayP50,
+        Field::DelayP90,
+        Field::DelayP95,
+        Field::DelayP99,
+        Field::DelayMax,
+        Field::Handshake,
+        Field::HandshakeRtts,
+        Field::FirstByte,
+        Field::FirstByteRtts,
+        Field::WireBytes,
+        Field::PacketsDropped,
+        Field::Retransmissions,
+        Field::ClientCpu,
+        Field::ServerCpu,
+    ];
+
+    /// The name in files, its unit included.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Field::Messages => "messages",
+            Field::Delivered => "delivered",
+            Field::ReceivedBytes => "received_bytes",
+            Field::OfferedBytes => "offered_bytes",
+            Field::DeliveredShare => "delivered_percent",
+            Field::Goodput => "goodput_mbit_per_s",
+            Field::Completion => "completion_ms",
+            Field::DelayP50 => "delay_p50_ms",
+            Field::DelayP90 => "delay_p90_ms",
+            Field::DelayP95 => "delay_p95_ms",
+            Field::DelayP99 => "delay_p99_ms",
+            Field::DelayMax => "delay_max_ms",
+            Field::Handshake => "handshake_ms",
+            Field::HandshakeRtts => "handshake_rtts",
+            Field::FirstByte => "first_byte_ms",
+            Field::FirstByteRtts => "first_byte_rtts",
+            Field::WireBytes => "wire_bytes",
+            Field::PacketsDropped => "packets_dropped",
+            Field::Retransmissions => "retransmissions",
+            Field::ClientCpu => "client_cpu_s_per_gb",
+            Field::ServerCpu => "server_cpu_s_per_gb",
+        }
+    }
+
+    /// The name for people.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Field::Messages => "messages",
+            Field::Delivered => "delivered",
+            Field::ReceivedBytes => "received",
+            Field::OfferedBytes => "offered",
+            Field::DeliveredShare => "delivered share",
+            Field::Goodput => "goodput",
+            Field::Completion => "completion",
+            Field::DelayP50 => "delay p50",
+            Field::DelayP90 => "delay p90",
+            Field::DelayP95 => "delay p95",
+            Field::DelayP99 => "delay p99",
+            Field::DelayMax => "delay max",
+            Field::Handshake | Field::HandshakeRtts => "handshake",
+            Field::FirstByte | Field::FirstByteRtts => "first byte",
+            Field::WireBytes => "wire",
+            Field::PacketsDropped => "dropped",
+            Field::Retransmissions => "retransmissions",
+            Field::ClientCpu => "client CPU",
+            Field::ServerCpu => "server CPU",
+        }
+    }
+
+    /// The unit for people; empty for a count.
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Field::Messages | Field::Delivered | Field::PacketsDropped | Field::Retransmissions => "",
+            Field::ReceivedBytes | Field::OfferedBytes | Field::WireBytes => "B",
+            Field::DeliveredShare => "%",
+            Field::Goodput => "Mbit/s",
+            Field::Completion
+            | Field::DelayP50
+            | Field::DelayP90
+            | Field::DelayP95
+            | Field::DelayP99
+            | Field::DelayMax
+            | Field::Handshake
+            | Field::FirstByte => "ms",
+            Field::HandshakeRtts | Field::FirstByteRtts => "RTT",
+            Field::ClientCpu | Field::ServerCpu => "s/GB",
+        }
+    }
+
+    /// Which way it improves; `None` for what only describes the trial.
+    pub const fn better(self) -> Option<Better> {
+        match self {
+            Field::Goodput | Field::DeliveredShare => Some(Better::Higher),
+            Field::Completion
+            | Field::DelayP50
+            | Field::DelayP90
+            | Field::DelayP95
+            | Field::DelayP99
+            | Field::DelayMax
+            | Field::Handshake
+            | Field::HandshakeRtts
+            | Field::FirstByte
+            | Field::FirstByteRtts
+            | Field::ClientCpu
+            | Field::ServerCpu => Some(Better::Lower),
+            Field::Messages
+            | Field::Delivered
+            | Field::ReceivedBytes
+            | Field::OfferedBytes
+            | Field::WireBytes
+            | Field::PacketsDropped
+            | Field::Retransmissions => None,
+        }
+    }
+
+    /// The value in a trial's record; `None` where it was not measured or does not apply.
+    pub fn of(self, record: &TrialRecord) -> Option<f64> {
+        let summary = record.summary.as_ref()?;
+        // A link without delay has no round-trip time to count in.
+        let rtts = |ms: Option<f64>| {
+            let rtt = record.trial.link.rtt().as_millis_f64();
+            ms.filter(|_| rtt > 0.0).map(|ms| ms / rtt)
+        };
+        match self {
+            Field::Messages => Some(summary.messages as f64),
+            Field::Delivered => Some(summary.delivered as f64),
+            Field::ReceivedBytes => Some(summary.received_bytes as f64),
+            Field::OfferedBytes => Some(summary.offered_bytes as f64),
+            Field::DeliveredShare => (summary.offered_bytes > 0)
+                .then(|| 100.0 * summary.received_bytes as f64 / summary.offered_bytes as f64),
+            Field::Goodput => summary.goodput_bits_per_second.map(|bits| bits / 1e6),
+            Field::Completion => summary.completion_ms,
+            Field::DelayP50 => summary.delay_ms.map(|d| d.p50),
+            Field::DelayP90 => summary.delay_ms.map(|d| d.p90),
+            Field::DelayP95 => summary.delay_ms.map(|d| d.p95),
+            Field::DelayP99 => summary.delay_ms.map(|d| d.p99),
+            Field::DelayMax => summary.delay_ms.map(|d| d.max),
+            Field::Handshake => summary.handshake_ms,
+            Field::HandshakeRtts => rtts(summary.handshake_ms),
+            Field::FirstByte => summary.first_byte_ms,
+            Field::FirstByteRtts => rtts(summary.first_byte_ms),
+            Field::WireBytes => summary.wire_bytes.map(|n| n as f64),
+            Field::PacketsDropped => summary.packets_dropped.map(|n| n as f64),
+            Field::Retransmissions => summary.retransmissions.map(|n| n as f64),
+            Field::ClientCpu => summary.client_cpu_s_per_gb,
+            Field::ServerCpu => summary.server_cpu_s_per_gb,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_fit_a_column() {
+        let mut names: Vec<_> = Field::ALL.iter().map(|f| f.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Field::ALL.len());
+        assert!(names.iter().all(|n| n.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')));
+    }
+}

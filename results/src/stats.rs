@@ -1,0 +1,16 @@
+//! How much, and how sure: percentiles, intervals, tests, and what a number of trials can show.
+//!
+//! The trial is the unit. Messages within one trial are autocorrelated and are never the sample of
+//! a test or an interval here. Everything is deterministic: resampling takes its seed as an argument.
+
+mod bootstrap;
+mod bounds;
+mod describe;
+mod rank;
+
+pub use bootstrap::{
+    BOOTSTRAP_SEED, Interval, MIN_BOOTSTRAP, RESAMPLES, bca, bca_of_groups, log_ratio, paired_log_ratio,
+};
+pub use bounds::{clopper_pearson, dkw_epsilon, provable_quantile, runs_for_quantile, smallest_two_sided_p};
+pub use describe::{Ecdf, coefficient_of_variation, mean, median, nearest_rank, percentiles_ms};
+pub use rank::{RankTest, holm, mann_whitney, wilcoxon_signed_rank};

@@ -1,0 +1,367 @@
+//! The run directory: what a run leaves, and all that a report may be drawn from.
+//!
+//! ```text
+//! experiment.toml   as resolved
+//! manifest.json     how, when and on what it was run; checksums once it is sealed
+//! trials.jsonl      one line a trial, appended and synced as it ends
+//! trials/<id>/      messages.parquet  ledger.parquet  series.parquet
+//! ```
+//!
+//! Every file is written beside its place and renamed, but for `trials.jsonl`, whose last line
+//! alone can be half-written: it is passed over on reading and removed on appending. So a run that
+//! was killed at any instant can be opened, shown and resumed.
+
+mod error;
+mod files;
+mod seal;
+mod trial;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use samepath_model::experiment::{Experiment, Trial, TrialId};
+use samepath_model::record::{MessageRecord, RECORD_SCHEMA, SeriesPoint, TrialRecord};
+use serde::Deserialize;
+
+pub use error::StoreError;
+pub(crate) use files::write_atomically;
+pub use seal::{Difference, DifferenceKind};
+pub use trial::{Ledger, TrialWriter};
+
+use crate::manifest::Manifest;
+
+const EXPERIMENT: &str = "experiment.toml";
+const MANIFEST: &str = "manifest.json";
+const TRIAL_LINES: &str = "trials.jsonl";
+const TRIALS: &str = "trials";
+
+/// An opened run directory.
+#[derive(Debug)]
+pub struct Run {
+    dir: PathBuf,
+    experiment: Experiment,
+    manifest: Manifest,
+    /// The experiment's matrix.
+    planned: Vec<Trial>,
+    trials: Vec<TrialRecord>,
+    /// Bytes of `trials.jsonl` that are whole lines.
+    whole: u64,
+    /// `trials.jsonl`, open and locked, once this process writes to the run.
+    lines: Mutex<Option<File>>,
+}
+
+impl Run {
+    /// Makes a new run directory, with its parents.
+    ///
+    /// # Errors
+    /// Where the directory is not empty or cannot be written; what was made of it is removed again.
+    pub fn create(dir: &Path, experiment: &Experiment, manifest: Manifest) -> Result<Run, StoreError> {
+        let planned = planned(dir, experiment)?;
+        let existed = dir.exists();
+        if existed && fs::read_dir(dir).map_err(StoreError::io("read", dir))?.next().is_some() {
+            return Err(StoreError::Occupied(dir.to_owned()));
+        }
+        let trials = dir.join(TRIALS);
+        let made = fs::create_dir_all(&trials)
+            .map_err(StoreError::io("create", &trials))
+            .and_then(|()| write_atomically(&dir.join(EXPERIMENT), experiment.to_toml().as_bytes()))
+            // The manifest comes last: a directory without it is not a run.
+            .and_then(|()| write_manifest(dir, &manifest));
+        if let Err(error) = made {
+            // Nothing but what was made just now can be in it.
+            let _ = if existed { clear(dir) } else { fs::remove_dir_all(dir) };
+            return Err(error);
+        }
+        Ok(Run {
+            dir: dir.to_owned(),
+            experiment: experiment.clone(),
+            manifest,
+            planned,
+            trials: Vec::new(),
+            whole: 0,
+            lines: Mutex::new(None),
+        })
+    }
+
+    /// Opens a run directory, finished or not, to read it or to go on with it.
+    ///
+    /// # Errors
+    /// Where there is none, where it is something else, damaged, or of a newer program.
+    pub fn open(dir: &Path) -> Result<Run, StoreError> {
+        if !dir.exists() {
+            return Err(StoreError::Missing(dir.to_owned()));
+        }
+        let manifest = read_manifest(dir)?;
+        let path = dir.join(EXPERIMENT);
+        let text = fs::read_to_string(&path).map_err(StoreError::io("read", &path))?;
+        let experiment = Experiment::parse(&text).map_err(|source| StoreError::Experiment { path, source })?;
+        let planned = planned(dir, &experiment)?;
+        let (trials, whole) = read_lines(&dir.join(TRIAL_LINES), &planned)?;
+        Ok(Run { dir: dir.to_owned(), experiment, manifest, planned, trials, whole, lines: Mutex::new(None) })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The experiment, every default written out.
+    pub fn experiment(&self) -> &Experiment {
+        &self.experiment
+    }
+
+    /// How, when and on what it was run.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Every trial of the experiment, in the order of its matrix.
+    pub fn planned(&self) -> &[Trial] {
+        &self.planned
+    }
+
+    /// The trials that have ended, in the order of their first end. A trial that was run again
+    /// stands here once, as it ended last.
+    pub fn trials(&self) -> &[TrialRecord] {
+        &self.trials
+    }
+
+    /// The record of a trial, if it has ended.
+    pub fn trial(&self, id: &TrialId) -> Option<&TrialRecord> {
+        self.trials.iter().find(|record| record.trial.id == *id)
+    }
+
+    /// The trials of the experiment that have no record yet, in the order of its matrix.
+    pub fn pending(&self) -> Vec<&Trial> {
+        let ended: std::collections::HashSet<_> = self.trials.iter().map(|record| &record.trial.id).collect();
+        self.planned.iter().filter(|trial| !ended.contains(&trial.id)).collect()
+    }
+
+    /// Begins to write a trial's files; what a killed run left of them is removed.
+    ///
+    /// # Errors
+    /// Where the experiment has no such trial, another process writes to the run, or the directory
+    /// cannot be written.
+    pub fn begin_trial(&self, id: &TrialId) -> Result<TrialWriter, StoreError> {
+        if !self.planned.iter().any(|trial| trial.id == *id) {
+            return Err(StoreError::UnknownTrial { dir: self.dir.clone(), id: id.0.clone() });
+        }
+        self.lines_file()?;
+        TrialWriter::begin(&self.dir.join(TRIALS), id)
+    }
+
+    /// Appends a trial's line, whole and synced. A line of the same trial takes the place of its
+    /// earlier one.
+    ///
+    /// # Errors
+    /// Where the experiment has no such trial, another process writes to the run, or the file
+    /// cannot be written; it is left as it was then.
+    pub fn append(&mut self, record: &TrialRecord) -> Result<(), StoreError> {
+        if !self.planned.iter().any(|trial| trial.id == record.trial.id) {
+            return Err(StoreError::UnknownTrial { dir: self.dir.clone(), id: record.trial.id.0.clone() });
+        }
+        if !self.manifest.checksums.is_empty() {
+            // The seal would be of other records than these.
+            let unsealed = Manifest { checksums: BTreeMap::new(), ..self.manifest.clone() };
+            write_manifest(&self.dir, &unsealed)?;
+            self.manifest = unsealed;
+        }
+        let path = self.dir.join(TRIAL_LINES);
+        let wrong = StoreError::io("append to", &path);
+        let mut line = serde_json::to_vec(record).map_err(io::Error::from).map_err(StoreError::io("write", &path))?;
+        line.push(b'\n');
+        let mut file = self.lines_file()?;
+        let whole = self.whole;
+        let appended = file
+            .set_len(whole)
+            .and_then(|()| file.seek(SeekFrom::Start(whole)))
+            .and_then(|_| file.write_all(&line))
+            .and_then(|()| file.sync_data());
+        if let Err(error) = appended {
+            // Half a line would be repaired by the next append anyway; better none now.
+            let _ = file.set_len(whole);
+            return Err(wrong(error));
+        }
+        self.whole += line.len() as u64;
+        put(&mut self.trials, record.clone());
+        Ok(())
+    }
+
+    /// The messages of a trial, in the order of the schedule.
+    ///
+    /// # Errors
+    /// Where the trial has no such file, or it is damaged.
+    pub fn messages(&self, id: &TrialId) -> Result<Vec<MessageRecord>, StoreError> {
+        trial::read_all(&self.file(id, trial::MESSAGES)?)
+    }
+
+    /// The time series of a trial, as they were written.
+    ///
+    /// # Errors
+    /// Where the trial has no such file, or it is damaged.
+    pub fn series(&self, id: &TrialId) -> Result<Vec<SeriesPoint>, StoreError> {
+        trial::read_all(&self.file(id, trial::SERIES)?)
+    }
+
+    /// The ledger of a trial, read as it is iterated over; `None` where the trial had no emulated
+    /// link, and so no ledger.
+    ///
+    /// # Errors
+    /// Where the file is damaged.
+    pub fn ledger(&self, id: &TrialId) -> Result<Option<Ledger>, StoreError> {
+        let path = self.file(id, trial::LEDGER)?;
+        if path.exists() { Ledger::open(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// Writes the checksum of every record file into the manifest.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, or the manifest not written.
+    pub fn seal(&mut self) -> Result<(), StoreError> {
+        let sealed = Manifest { checksums: seal::checksums(&self.dir)?, ..self.manifest.clone() };
+        write_manifest(&self.dir, &sealed)?;
+        self.manifest = sealed;
+        Ok(())
+    }
+
+    /// The files that are not what was sealed; none where all is well.
+    ///
+    /// # Errors
+    /// Where the run was never sealed, or a file cannot be read.
+    pub fn verify(&self) -> Result<Vec<Difference>, StoreError> {
+        if self.manifest.checksums.is_empty() {
+            return Err(StoreError::Unsealed(self.dir.clone()));
+        }
+        Ok(seal::differences(&self.manifest.checksums, &seal::checksums(&self.dir)?))
+    }
+
+    /// A file of a trial of this experiment: no other name ever becomes a path.
+    fn file(&self, id: &TrialId, name: &str) -> Result<PathBuf, StoreError> {
+        if self.planned.iter().any(|trial| trial.id == *id) {
+            Ok(self.dir.join(TRIALS).join(&id.0).join(name))
+        } else {
+            Err(StoreError::UnknownTrial { dir: self.dir.clone(), id: id.0.clone() })
+        }
+    }
+
+    /// `trials.jsonl`, locked for as long as this run is open: two writers would each take the
+    /// other's line for a half-written one.
+    fn lines_file(&self) -> Result<File, StoreError> {
+        let path = self.dir.join(TRIAL_LINES);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.is_none() {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .map_err(StoreError::io("open", &path))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(StoreError::Busy(self.dir.clone())),
+                // Some network file systems cannot lock; then it is on the user to start one only.
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+                Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &path)(error)),
+            }
+            *lines = Some(file);
+        }
+        let file = lines.as_ref().expect("it was put there just now");
+        file.try_clone().map_err(StoreError::io("open", &path))
+    }
+}
+
+fn planned(dir: &Path, experiment: &Experiment) -> Result<Vec<Trial>, StoreError> {
+    experiment.trials().map_err(|source| StoreError::Experiment { path: dir.join(EXPERIMENT), source })
+}
+
+fn clear(dir: &Path) -> io::Result<()> {
+    fs::remove_dir_all(dir.join(TRIALS))?;
+    for name in [EXPERIMENT, MANIFEST] {
+        match fs::remove_file(dir.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn write_manifest(dir: &Path, manifest: &Manifest) -> Result<(), StoreError> {
+    let path = dir.join(MANIFEST);
+    let mut text =
+        serde_json::to_vec_pretty(manifest).map_err(io::Error::from).map_err(StoreError::io("write", &path))?;
+    text.push(b'\n');
+    write_atomically(&path, &text)
+}
+
+/// The version of a document, before the rest of it is looked at.
+#[derive(Deserialize)]
+struct Versioned {
+    schema: u32,
+}
+
+fn read_manifest(dir: &Path) -> Result<Manifest, StoreError> {
+    let path = dir.join(MANIFEST);
+    let text = fs::read(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            StoreError::Foreign { path: dir.to_owned(), problem: format!("it has no {MANIFEST}") }
+        }
+        _ => StoreError::io("read", &path)(error),
+    })?;
+    let corrupt = |problem: serde_json::Error| StoreError::Corrupt {
+        path: path.clone(),
+        line: None,
+        problem: problem.to_string(),
+        remedy: "fetch the run again, or run the experiment anew",
+    };
+    let value: serde_json::Value = serde_json::from_slice(&text).map_err(corrupt)?;
+    let Ok(Versioned { schema }) = serde_json::from_value(value.clone()) else {
+        return Err(StoreError::Foreign { path: dir.to_owned(), problem: format!("its {MANIFEST} has no version") });
+    };
+    if schema > RECORD_SCHEMA {
+        return Err(StoreError::Newer { path, found: schema });
+    }
+    serde_json::from_value(value).map_err(corrupt)
+}
+
+/// The records of `trials.jsonl`, and how many of its bytes are whole lines.
+fn read_lines(path: &Path, planned: &[Trial]) -> Result<(Vec<TrialRecord>, u64), StoreError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
+        Err(error) => return Err(StoreError::io("read", path)(error)),
+    };
+    let ids: std::collections::HashSet<_> = planned.iter().map(|trial| &trial.id).collect();
+    // What follows the last line's end was being written when the run was killed.
+    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let mut records = Vec::new();
+    for (number, line) in text[..whole].split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let corrupt = |problem: String| StoreError::Corrupt {
+            path: path.to_owned(),
+            line: Some(number + 1),
+            problem,
+            remedy: "remove the line to have its trial run again, or fetch the run again",
+        };
+        if let Ok(Versioned { schema }) = serde_json::from_slice(line)
+            && schema > RECORD_SCHEMA
+        {
+            return Err(StoreError::Newer { path: path.to_owned(), found: schema });
+        }
+        let record: TrialRecord = serde_json::from_slice(line).map_err(|error| corrupt(error.to_string()))?;
+        if !ids.contains(&record.trial.id) {
+            return Err(corrupt(format!("trial `{}` is not of the experiment in {EXPERIMENT}", record.trial.id)));
+        }
+        put(&mut records, record);
+    }
+    Ok((records, whole as u64))
+}
+
+fn put(records: &mut Vec<TrialRecord>, record: TrialRecord) {
+    match records.iter_mut().find(|earlier| earlier.trial.id == record.trial.id) {
+        Some(earlier) => *earlier = record,
+        None => records.push(record),
+    }
+}

@@ -1,0 +1,129 @@
+//! What can be wrong with a run directory, and the remedy.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use samepath_model::experiment::ExperimentError;
+use samepath_model::record::RECORD_SCHEMA;
+
+use crate::columns::ColumnError;
+
+/// A run directory that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A new run would go where something is.
+    #[error("`{}` is not empty; choose another directory, or go on with what is there: samepath resume {}", .0.display(), .0.display())]
+    Occupied(PathBuf),
+    /// There is nothing.
+    #[error("there is no run at `{}`; give the directory that `samepath run` named", .0.display())]
+    Missing(PathBuf),
+    /// Something else lies there.
+    #[error("`{}` is not a run directory: {problem}; give the directory that `samepath run` named", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// What shows it.
+        problem: String,
+    },
+    /// A newer program wrote it.
+    #[error("`{}` is of version {found}, but this program reads up to version {RECORD_SCHEMA}; use a newer samepath", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// A file is damaged.
+    #[error("`{}`{}: {problem}; {remedy}", path.display(), line.map(|n| format!(", line {n}")).unwrap_or_default())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, in a file that has lines.
+        line: Option<usize>,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The experiment cannot be run, so it is not the experiment of a run.
+    #[error("`{}`: {source}", path.display())]
+    Experiment {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ExperimentError,
+    },
+    /// A trial that the experiment does not have, or whose name cannot be a directory's.
+    #[error("the experiment in `{}` has no trial `{id}`; write only trials of its own matrix", dir.display())]
+    UnknownTrial {
+        /// The run.
+        dir: PathBuf,
+        /// The name.
+        id: String,
+    },
+    /// Another process writes to the run.
+    #[error("another samepath is writing to `{}`; wait for its end, or stop it", .0.display())]
+    Busy(PathBuf),
+    /// The run has no checksums yet.
+    #[error("`{}` has no checksums, as it was not run to its end; go on with: samepath resume {}", .0.display(), .0.display())]
+    Unsealed(PathBuf),
+    /// Whoever handed over the records could not go on.
+    #[error("trial `{id}`: its records broke off: {problem}")]
+    Source {
+        /// The trial.
+        id: String,
+        /// What the source said.
+        problem: String,
+    },
+    /// The file system said no.
+    #[error("cannot {action} `{}`: {source}; {}", path.display(), remedy(source))]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// For `map_err`.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+        move |source| StoreError::Io { action, path: path.to_owned(), source }
+    }
+
+    /// A Parquet file that could not be read or written.
+    pub(crate) fn columns(action: &'static str, path: &Path) -> impl Fn(ColumnError) -> StoreError {
+        move |error| {
+            let problem = match error {
+                ColumnError::Newer(found) => return StoreError::Newer { path: path.to_owned(), found },
+                ColumnError::Parquet(parquet::errors::ParquetError::External(inner)) => {
+                    match inner.downcast::<io::Error>() {
+                        Ok(source) => return StoreError::Io { action, path: path.to_owned(), source: *source },
+                        Err(other) => other.to_string(),
+                    }
+                }
+                other => other.to_string(),
+            };
+            let remedy = "fetch the run again, or run the trial anew in another directory";
+            StoreError::Corrupt { path: path.to_owned(), line: None, problem, remedy }
+        }
+    }
+}
+
+/// What helps against an error of the file system.
+fn remedy(error: &io::Error) -> &'static str {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::StorageFull => "free some space or choose a directory on another disk; nothing half-written was left",
+        Kind::QuotaExceeded => {
+            "free some of your quota or choose a directory on another disk; nothing half-written was left"
+        }
+        Kind::ReadOnlyFilesystem => "choose a directory on a disk that can be written",
+        Kind::PermissionDenied => "choose a directory that you may write, or change its owner or mode",
+        Kind::NotFound => "check the path",
+        Kind::NotADirectory => "a part of the path is a file; choose another directory",
+        _ => "check the disk, or choose another directory",
+    }
+}

@@ -1,0 +1,146 @@
+//! One trial's figures, from its records alone.
+//!
+//! A figure that the records do not hold is `None`. Every rate says over which time it is counted,
+//! so that no byte delivered outside that time enters it.
+
+use samepath_model::experiment::Trial;
+use samepath_model::link::Direction;
+use samepath_model::record::{
+    EndReport, LinkReport, MessageRecord, Metric, PlayReport, SERIES_BIN_NANOS, SeriesPoint, Summary, TrialRecord,
+};
+use samepath_model::workload::Workload;
+
+use crate::stats::percentiles_ms;
+use crate::store::{Run, StoreError};
+
+/// What a summary needs besides messages and series.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reports<'a> {
+    /// What the client says of itself.
+    pub client: Option<&'a EndReport>,
+    /// What the server says of itself.
+    pub server: Option<&'a EndReport>,
+    /// What the link says of itself.
+    pub link: Option<&'a LinkReport>,
+    /// See [`PlayReport::handshake_ns`], in milliseconds.
+    pub handshake_ms: Option<f64>,
+    /// See [`PlayReport::first_byte_ns`], in milliseconds.
+    pub first_byte_ms: Option<f64>,
+}
+
+/// The figures of a trial, from what its ends and its link reported.
+pub fn summarise(trial: &Trial, play: &PlayReport, link: Option<&LinkReport>) -> Summary {
+    let reports = Reports {
+        client: Some(&play.client),
+        server: Some(&play.server),
+        link,
+        handshake_ms: play.handshake_ns.map(millis),
+        first_byte_ms: play.first_byte_ns.map(millis),
+    };
+    from_records(trial, &play.messages, &play.series, reports)
+}
+
+/// The figures of a recorded trial, computed again from its files. Handshake and first byte, which
+/// stand in the trial's line alone, are taken from there.
+///
+/// # Errors
+/// Where the trial's files are missing or damaged.
+pub fn recompute(run: &Run, record: &TrialRecord) -> Result<Summary, StoreError> {
+    let id = &record.trial.id;
+    let reports = Reports {
+        client: record.client.as_ref(),
+        server: record.server.as_ref(),
+        link: record.link.as_ref(),
+        handshake_ms: record.summary.as_ref().and_then(|summary| summary.handshake_ms),
+        first_byte_ms: record.summary.as_ref().and_then(|summary| summary.first_byte_ms),
+    };
+    Ok(from_records(&record.trial, &run.messages(id)?, &run.series(id)?, reports))
+}
+
+/// The figures of a trial, from its records.
+pub fn from_records(
+    trial: &Trial,
+    messages: &[MessageRecord],
+    series: &[SeriesPoint],
+    reports: Reports<'_>,
+) -> Summary {
+    let mut delays: Vec<i64> = messages.iter().filter_map(|m| Some(m.delivered? - m.released)).collect();
+    let received: u64 = messages.iter().map(|m| m.received).sum();
+    let all_delivered = !messages.is_empty() && delays.len() == messages.len();
+    let last_delivery = messages.iter().filter_map(|m| m.delivered).max();
+    let (sender, receiver) = match trial.workload.direction() {
+        Direction::Up => (reports.client, reports.server),
+        Direction::Down => (reports.server, reports.client),
+    };
+    // An end's CPU time covers the warm-up, so the payload that it is divided by does too.
+    let carried = receiver.map(|end| end.bytes_received).filter(|&bytes| bytes > 0).unwrap_or(received);
+    let cpu = |end: Option<&EndReport>| {
+        let seconds = end.map(|end| (end.cpu_user_ns + end.cpu_system_ns) as f64 / 1e9)?;
+        (carried > 0).then(|| seconds / (carried as f64 / 1e9))
+    };
+    Summary {
+        messages: messages.len() as u64,
+        delivered: delays.len() as u64,
+        received_bytes: received,
+        offered_bytes: messages.iter().map(|m| m.size).sum(),
+        goodput_bits_per_second: goodput(&trial.workload, received, last_delivery, all_delivered, series),
+        completion_ms: last_delivery.filter(|_| all_delivered).map(|ns| ns as f64 / 1e6),
+        delay_ms: percentiles_ms(&mut delays),
+        handshake_ms: reports.handshake_ms,
+        first_byte_ms: reports.first_byte_ms,
+        wire_bytes: reports.link.map(|link| link.up.bytes + link.down.bytes),
+        packets_dropped: reports
+            .link
+            .map(|link| link.up.dropped.values().sum::<u64>() + link.down.dropped.values().sum::<u64>()),
+        retransmissions: sender.and_then(|end| end.retransmissions),
+        client_cpu_s_per_gb: cpu(reports.client),
+        server_cpu_s_per_gb: cpu(reports.server),
+    }
+}
+
+/// Payload per second, in bits.
+///
+/// - `bulk` for a duration: the bytes read within it; what was still under way at its end, and was
+///   read later, is left out.
+/// - `bulk` of so many bytes: all bytes over the time to the last of them.
+/// - `messages`: all bytes over the schedule, or over the time to the last delivery if that is later.
+fn goodput(
+    workload: &Workload,
+    received: u64,
+    last_delivery: Option<i64>,
+    all_delivered: bool,
+    series: &[SeriesPoint],
+) -> Option<f64> {
+    let nominal = workload.nominal_duration().map(|d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
+    // Where a message stayed incomplete, its last bytes are seen in the series alone.
+    let last_read = if all_delivered { last_delivery } else { last_delivery.max(end_of_last_bin(series)) };
+    let (bytes, nanos) = match (workload, nominal) {
+        (Workload::Bulk(_), Some(duration)) => match read_until(series, duration) {
+            Some(bytes) => (bytes, duration),
+            None => (received as f64, duration.max(last_delivery.unwrap_or(0))),
+        },
+        (_, duration) => (received as f64, last_read.max(duration)?),
+    };
+    (nanos > 0).then(|| bytes * 8.0 / (nanos as f64 / 1e9))
+}
+
+/// Bytes read from the epoch until `end`; of a bin that straddles it, the share that lies before.
+/// `None` where the series were not recorded.
+fn read_until(series: &[SeriesPoint], end: i64) -> Option<f64> {
+    let mut bins = delivered_bins(series).peekable();
+    bins.peek()?;
+    let share = |at: i64| ((end - at) as f64 / SERIES_BIN_NANOS as f64).clamp(0.0, 1.0);
+    Some(bins.filter(|point| point.at >= 0).map(|point| point.value * share(point.at)).sum())
+}
+
+fn end_of_last_bin(series: &[SeriesPoint]) -> Option<i64> {
+    delivered_bins(series).filter(|point| point.value > 0.0).map(|point| point.at + SERIES_BIN_NANOS).max()
+}
+
+fn delivered_bins(series: &[SeriesPoint]) -> impl Iterator<Item = &SeriesPoint> {
+    series.iter().filter(|point| point.metric == Metric::DeliveredBytes)
+}
+
+fn millis(nanos: u64) -> f64 {
+    nanos as f64 / 1e6
+}
