@@ -220,8 +220,9 @@ pub const RING_ENTRIES: usize = 1 << 18;
 /// ring holds, long against the work of waking up.
 const WRITER_REST: Duration = Duration::from_millis(10);
 
-/// Entries are written in portions of this many bytes.
-const PORTION_BYTES: usize = 1 << 17;
+/// The writer takes and writes at most this many entries at a time; their places in the ring are
+/// free again before they are written.
+const CHUNK_ENTRIES: usize = 2048;
 
 /// A ledger that went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -367,23 +368,24 @@ impl Writer {
     fn run(mut self) -> Result<u64, LedgerError> {
         let mut outcome = Ok(());
         let mut written = 0;
-        let mut portion = Vec::with_capacity(PORTION_BYTES);
+        let mut portion = Vec::with_capacity(CHUNK_ENTRIES * ENTRY_BYTES);
         loop {
             // Looked at before the ring: whatever was appended before `done` was set is still seen.
             let done = self.done.load(Ordering::Acquire);
-            while let Ok(entry) = self.ring.pop() {
-                portion.extend_from_slice(&entry.encode());
-                written += 1;
-                if portion.len() + ENTRY_BYTES > PORTION_BYTES {
-                    self.write(&mut portion, &mut outcome);
+            while let Ok(chunk) = self.ring.read_chunk(self.ring.slots().min(CHUNK_ENTRIES))
+                && !chunk.is_empty()
+            {
+                for entry in chunk {
+                    portion.extend_from_slice(&entry.encode());
+                    written += 1;
                 }
+                self.write(&mut portion, &mut outcome);
             }
             if done {
                 break;
             }
             std::thread::park_timeout(WRITER_REST);
         }
-        self.write(&mut portion, &mut outcome);
         let mut finish = || {
             self.file.seek(SeekFrom::Start(0))?;
             self.file.write_all(&header(written))
@@ -429,7 +431,7 @@ pub fn read(
     let broken = |problem: &str| LedgerError::Broken { path: path.clone(), problem: problem.to_owned() };
     let file = File::open(&path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
-    let mut reader = BufReader::with_capacity(PORTION_BYTES, file);
+    let mut reader = BufReader::with_capacity(CHUNK_ENTRIES * ENTRY_BYTES, file);
     let mut head = [0; HEADER_BYTES];
     reader.read_exact(&mut head).map_err(|_| broken("it is too short to be one"))?;
     if &head[..8] != MAGIC {

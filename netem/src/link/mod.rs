@@ -138,6 +138,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
     /// not taken back. Until then time runs from the first packet, in draw streams of its own.
     pub fn set_epoch(&mut self, epoch: Nanos) {
         self.clock.set_epoch(epoch);
+        self.loss.restart();
         self.script.restart();
     }
 
@@ -324,7 +325,7 @@ struct WeatherClock {
     keyed_by: LossKey,
     epoch: Option<Nanos>,
     first_packet: Option<Nanos>,
-    /// The slot of the last packet, and how many packets it has had.
+    /// The slot of the last packet, and its number within it; meaningless until `used`.
     last: Key,
     used: bool,
 }
@@ -335,8 +336,9 @@ impl WeatherClock {
     }
 
     fn set_epoch(&mut self, epoch: Nanos) {
+        // Slots of an earlier schedule are not this one's; those before any schedule go on.
+        self.used &= self.epoch.is_none();
         self.epoch = Some(epoch);
-        self.used = false;
     }
 
     /// For the `number`-th packet of the direction, which came at `now`.

@@ -44,7 +44,7 @@ pub struct PacketInfo {
     pub payload: u32,
     /// TCP sequence number of the first payload byte; of a SYN, its own.
     pub tcp_seq: Option<u32>,
-    /// TCP flags, without CWR and ECE lost: the whole byte of RFC 9293; 0 where there are none.
+    /// TCP flags: the byte from CWR to FIN (RFC 9293); 0 where there are none.
     pub tcp_flags: u8,
     /// Whether it counts for `drop data N`: at least [`DATA_PAYLOAD`] bytes of TCP payload, or of a
     /// UDP datagram that is no QUIC long-header (handshake) packet.
