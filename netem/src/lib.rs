@@ -1,9 +1,31 @@
-//! The path between the two ends of a trial.
+//! The path between the two ends of a trial, and the harness that runs a trial across it.
 //!
 //! | module | what it does |
 //! | --- | --- |
 //! | [`link`] | the link core: `(packet, now)` in, decision out; no I/O, no clock |
 //! | [`ledger`] | what became of every packet, from the data thread to a file |
+//! | [`backend`] | what carries packets between the two namespaces: the embedded emulator |
+//! | [`namespace`], [`device`] | the namespaces and devices it all happens in |
+//! | [`path`] | the path as it stands: all of the above, up and down |
+//! | [`trial`] | the harness: one trial from set-up to evidence |
+//! | [`shell`] | any program at the client end of a link |
+//! | [`host`] | what the host says of itself; [`probe`] what it can and cannot do |
+//!
+//! Start with [`trial::supervise`], or with [`link::Pipe`] for the emulation itself.
 
+pub mod backend;
+pub mod device;
+mod endpoint;
+pub mod host;
 pub mod ledger;
 pub mod link;
+pub mod namespace;
+mod netlink;
+pub mod path;
+pub mod probe;
+pub mod shell;
+mod sys;
+mod sysctl;
+pub mod trial;
+
+pub use sys::monotonic;

@@ -1,0 +1,125 @@
+//! Backends: what carries the link's packets between the two namespaces.
+//!
+//! The embedded backend moves whole IP packets through the link core in user space. It takes them
+//! from a TUN device at each end, or, where there is no `/dev/net/tun`, from packet sockets behind a
+//! veth pair at each end. `None` joins the two ends by a bare veth pair and emulates nothing.
+
+pub mod emulator;
+pub mod packet;
+pub mod tun;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use serde::{Deserialize, Serialize};
+
+use packet::PacketPort;
+use tun::TunPort;
+
+/// What carries the link's packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// TUN where it can be opened, else packet sockets.
+    #[default]
+    Auto,
+    /// The emulator between two TUN devices.
+    Tun,
+    /// The emulator between packet sockets on veth pairs.
+    Packet,
+    /// A bare veth pair, unshaped, offloads off, no ledger: for comparison.
+    None,
+}
+
+/// A backend that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no backend `{0}`; choose from: auto, tun, packet, none")]
+pub struct BackendError(String);
+
+impl std::str::FromStr for Backend {
+    type Err = BackendError;
+
+    fn from_str(text: &str) -> Result<Self, BackendError> {
+        match text {
+            "auto" | "embedded" => Ok(Backend::Auto),
+            "tun" => Ok(Backend::Tun),
+            "packet" => Ok(Backend::Packet),
+            "none" => Ok(Backend::None),
+            _ => Err(BackendError(text.to_owned())),
+        }
+    }
+}
+
+impl std::fmt::Display for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Backend {
+    /// The name as typed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Backend::Auto => "auto",
+            Backend::Tun => "tun",
+            Backend::Packet => "packet",
+            Backend::None => "none",
+        }
+    }
+}
+
+/// The emulator's side of one end of the link: where packets of that end come in and go out.
+#[derive(Debug)]
+pub(crate) enum Port {
+    /// A TUN device.
+    Tun(TunPort),
+    /// A packet socket.
+    Packet(PacketPort),
+}
+
+impl Port {
+    /// Takes one packet from this end's host, without waiting; `None` where there is none.
+    #[inline]
+    pub(crate) fn take(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        match self {
+            Port::Tun(port) => port.take(into),
+            Port::Packet(port) => port.take(into),
+        }
+    }
+
+    /// Gives one packet to this end's host, without waiting; `false` where the host refused it.
+    #[inline]
+    pub(crate) fn give(&mut self, packet: &[u8]) -> io::Result<bool> {
+        match self {
+            Port::Tun(port) => port.give(packet),
+            Port::Packet(port) => port.give(packet),
+        }
+    }
+
+    /// Packets that the kernel dropped on their way from this end's host to the emulator.
+    pub(crate) fn drops(&self) -> u64 {
+        match self {
+            Port::Tun(_) => 0, // counted by the device itself
+            Port::Packet(port) => port.drops(),
+        }
+    }
+}
+
+impl AsFd for Port {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Port::Tun(port) => port.as_fd(),
+            Port::Packet(port) => port.as_fd(),
+        }
+    }
+}
+
+/// What a nonblocking read or write came to.
+fn unless_blocked(result: nix::Result<usize>) -> io::Result<Option<usize>> {
+    use nix::errno::Errno;
+    match result {
+        Ok(n) => Ok(Some(n)),
+        Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}

@@ -1,0 +1,152 @@
+//! Network devices: TUN, veth, their addresses, and their offloads off.
+//!
+//! Every function works in the network namespace of the calling thread. Addresses come from the
+//! ranges set aside for benchmarking: 198.18.0.0/15 (RFC 2544) and 2001:2::/48 (RFC 5180).
+
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::net::if_::if_nametoindex;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+use crate::netlink::Netlink;
+use crate::sys;
+
+/// The client's address on the link.
+pub const CLIENT_V4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// The server's address on the link.
+pub const SERVER_V4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
+/// The client's address on the link.
+pub const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
+/// The server's address on the link.
+pub const SERVER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 2);
+/// The client's address beside the link, for control.
+pub const CLIENT_CONTROL: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 1);
+/// The server's address beside the link, for control.
+pub const SERVER_CONTROL: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 2);
+
+/// The device of the link, at both ends.
+pub const LINK_DEVICE: &str = "link0";
+/// The device beside the link, at both ends.
+pub const CONTROL_DEVICE: &str = "ctl0";
+
+/// Packets that wait in the device for the emulator to read them. A TUN device drops silently when
+/// they are more.
+pub const DEVICE_QUEUE: u32 = 10_000;
+
+/// Opens the device node of TUN.
+///
+/// # Errors
+/// Where there is none, or it is not permitted.
+pub(crate) fn open_tun_node() -> io::Result<File> {
+    File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open("/dev/net/tun")
+}
+
+/// `struct ifreq` with the member that TUNSETIFF uses.
+#[repr(C)]
+struct TunRequest {
+    name: [u8; libc::IFNAMSIZ],
+    flags: libc::c_short,
+    rest: [u8; 22],
+}
+
+/// Makes the TUN device `name`; reads and writes of the descriptor are whole IP packets.
+///
+/// # Errors
+/// Where the kernel refuses.
+#[allow(unsafe_code)] // ioctl
+pub(crate) fn make_tun(name: &str) -> io::Result<OwnedFd> {
+    let node = open_tun_node()?;
+    let mut request =
+        TunRequest { name: device_name(name), flags: (libc::IFF_TUN | libc::IFF_NO_PI) as _, rest: [0; 22] };
+    // SAFETY: TUNSETIFF takes a pointer to a `struct ifreq`, of whose size and layout TunRequest is.
+    unsafe { sys::ioctl(node.as_fd(), libc::TUNSETIFF as _, &mut request)? };
+    Ok(node.into())
+}
+
+fn device_name(name: &str) -> [u8; libc::IFNAMSIZ] {
+    let mut bytes = [0; libc::IFNAMSIZ];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    bytes
+}
+
+/// Gives a device its MTU and addresses and sets it up. IPv6 addresses are left out where the
+/// kernel has no IPv6; tells whether they are there.
+///
+/// # Errors
+/// Where the kernel refuses.
+pub(crate) fn configure(name: &str, mtu: u16, addresses: &[(IpAddr, u8)]) -> io::Result<bool> {
+    let index = if_nametoindex(name)?;
+    let mut netlink = Netlink::open()?;
+    netlink.set_up(index, mtu, DEVICE_QUEUE)?;
+    let mut ipv6 = true;
+    for &(address, prefix) in addresses {
+        match netlink.add_address(index, address, prefix) {
+            Err(_) if address.is_ipv6() => ipv6 = false,
+            other => other?,
+        }
+    }
+    Ok(ipv6)
+}
+
+/// Of `linux/ethtool.h`.
+const ETHTOOL_GFEATURES: u32 = 0x3a;
+/// Of `linux/ethtool.h`.
+const ETHTOOL_SFEATURES: u32 = 0x3b;
+/// Number of 32-bit words in the kernel's feature masks, at most.
+const FEATURE_WORDS: usize = 4;
+
+/// `struct ethtool_gfeatures` of `linux/ethtool.h`.
+#[repr(C)]
+struct GetFeatures {
+    command: u32,
+    words: u32,
+    /// available, requested, active, never changed
+    features: [[u32; 4]; FEATURE_WORDS],
+}
+
+/// `struct ethtool_sfeatures` of `linux/ethtool.h`.
+#[repr(C)]
+struct SetFeatures {
+    command: u32,
+    words: u32,
+    /// valid, requested
+    features: [[u32; 2]; FEATURE_WORDS],
+}
+
+/// `struct ifreq` with the member that SIOCETHTOOL uses.
+#[repr(C)]
+struct EthtoolRequest<T> {
+    name: [u8; libc::IFNAMSIZ],
+    data: *mut T,
+    rest: [u8; 16],
+}
+
+/// Switches every offload of a device off that can be: segmentation, receive merging, checksums.
+/// Otherwise what crosses it are super-packets of up to 64 KiB, and one loss takes all of it.
+///
+/// # Errors
+/// Where the kernel refuses.
+#[allow(unsafe_code)] // ioctl
+pub(crate) fn switch_offloads_off(name: &str) -> io::Result<()> {
+    let control = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let mut get = GetFeatures { command: ETHTOOL_GFEATURES, words: FEATURE_WORDS as u32, features: [[0; 4]; 4] };
+    let mut request = EthtoolRequest { name: device_name(name), data: &raw mut get, rest: [0; 16] };
+    // SAFETY: SIOCETHTOOL takes a `struct ifreq` whose data points to the command's structure; the
+    // kernel writes at most `words` blocks, for which there is room.
+    unsafe { sys::ioctl(control.as_fd(), libc::SIOCETHTOOL as _, &mut request)? };
+    let words = get.words; // how many the kernel has, which is how many it wants back
+    if words as usize > FEATURE_WORDS {
+        return Err(io::Error::other(format!("the kernel has {words} words of device features, more than are known")));
+    }
+    let mut set = SetFeatures { command: ETHTOOL_SFEATURES, words, features: [[0; 2]; FEATURE_WORDS] };
+    for (word, of) in set.features.iter_mut().zip(&get.features).take(words as usize) {
+        *word = [of[0] & of[2], 0]; // what is available and active: off
+    }
+    let mut request = EthtoolRequest { name: device_name(name), data: &raw mut set, rest: [0; 16] };
+    // SAFETY: as above; the kernel reads `words` blocks.
+    unsafe { sys::ioctl(control.as_fd(), libc::SIOCETHTOOL as _, &mut request) }
+}

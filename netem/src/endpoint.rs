@@ -1,0 +1,148 @@
+//! One end of a trial: a process in its namespace, whose words are read from a pipe.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+
+use crate::namespace::Namespace;
+use crate::sys;
+
+/// How many of an endpoint's last words are told where it failed.
+const LAST_LINES: usize = 12;
+/// How many bytes of them are looked at.
+const LAST_BYTES: u64 = 8192;
+/// More than this on one line is not a line of the protocol.
+const MAX_LINE: usize = 1 << 20;
+
+/// A process in a namespace. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    child: Child,
+    ended: OwnedFd,
+    unread: Vec<u8>,
+    /// No more words will come.
+    silent: bool,
+    stderr: PathBuf,
+}
+
+impl Endpoint {
+    /// Starts `command` in `namespace`; its stdout is read here, its stderr goes to the file.
+    pub(crate) fn start(mut command: Command, namespace: &Namespace, stderr: PathBuf) -> io::Result<Endpoint> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&stderr)?);
+        enter_before_exec(&mut command, namespace);
+        let child = command.spawn()?;
+        let ended = sys::pidfd(child.id())?;
+        let out = child.stdout.as_ref().expect("its stdout was made a pipe");
+        fcntl(out, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        Ok(Endpoint { child, ended, unread: Vec::new(), silent: false, stderr })
+    }
+
+    /// The lines that have come in since the last call.
+    pub(crate) fn lines(&mut self) -> io::Result<Vec<String>> {
+        let out = self.child.stdout.as_mut().expect("its stdout was made a pipe");
+        let mut chunk = [0u8; 8192];
+        while !self.silent && self.unread.len() <= MAX_LINE {
+            match out.read(&mut chunk) {
+                Ok(0) => self.silent = true,
+                Ok(n) => self.unread.extend_from_slice(&chunk[..n]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let whole = self.unread.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        if whole == 0 && self.unread.len() > MAX_LINE {
+            return Err(io::Error::other("a line without end on its stdout"));
+        }
+        let lines = self.unread.drain(..whole).collect::<Vec<u8>>();
+        Ok(String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect())
+    }
+
+    /// What becomes readable when there is something to do: its words while they last, and its end.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let words = (!self.silent).then(|| self.child.stdout.as_ref().map(AsFd::as_fd)).flatten();
+        words.into_iter().chain([self.ended.as_fd()])
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Asks it to end, and kills it if it has not in time. Gives back how it ended.
+    pub(crate) fn stop(&mut self, patience: Duration) -> io::Result<ExitStatus> {
+        if let Some(status) = self.child.try_wait()? {
+            return Ok(status);
+        }
+        let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+        let deadline = Instant::now() + patience;
+        sys::wait_readable(&[self.ended.as_fd()], deadline)?;
+        if self.child.try_wait()?.is_none() {
+            self.child.kill()?;
+        }
+        self.child.wait()
+    }
+
+    /// The last lines of its stderr.
+    pub(crate) fn complaint(&self) -> String {
+        last_lines(&self.stderr)
+    }
+
+    /// The last lines of its stderr, or how it ended where it said nothing.
+    pub(crate) fn last_words(&mut self) -> String {
+        let said = self.complaint();
+        let ended = self.child.try_wait().ok().flatten();
+        match (said.is_empty(), ended) {
+            (false, _) => said,
+            (true, Some(status)) => format!("it ended with {status} and said nothing"),
+            (true, None) => "it said nothing".into(),
+        }
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The end of a text file, in lines.
+pub(crate) fn last_lines(file: &std::path::Path) -> String {
+    let read = || -> io::Result<String> {
+        let mut file = File::open(file)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LAST_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(LAST_BYTES).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text = read().unwrap_or_default();
+    let lines: Vec<&str> = text.trim().lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+}
+
+/// Makes a command's process enter a namespace before it becomes the program.
+#[allow(unsafe_code)] // what runs between fork and exec
+pub(crate) fn enter_before_exec(command: &mut Command, namespace: &Namespace) {
+    let fd = namespace.raw();
+    // SAFETY: setns and the signal mask's calls are async-signal-safe. The descriptor is that of the
+    // namespace, which outlives the spawn that the caller does next.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::setns(fd, libc::CLONE_NEWNET) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // Signals are blocked here, to be read from a descriptor; the program wants them as usual.
+            SigSet::empty().thread_set_mask().map_err(io::Error::from)
+        });
+    }
+}

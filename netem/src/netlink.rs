@@ -1,0 +1,200 @@
+//! Just enough rtnetlink (RFC 3549, `linux/rtnetlink.h`) to make devices and give them addresses.
+//!
+//! Synchronous, one request and its acknowledgement at a time, in the network namespace of the
+//! thread that opened the socket. The asynchronous crates for it need a runtime, and with it
+//! threads, in a process that must still have one.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
+
+/// Length of `struct nlmsghdr`.
+const HEADER: usize = 16;
+/// `VETH_INFO_PEER` of `linux/veth.h`.
+const VETH_INFO_PEER: u16 = 1;
+/// `IFLA_INET6_ADDR_GEN_MODE` of `linux/if_link.h`.
+const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+/// `IN6_ADDR_GEN_MODE_NONE`: no link-local address, and so no router solicitation.
+const ADDR_GEN_MODE_NONE: u8 = 1;
+
+/// A netlink socket in one network namespace.
+pub(crate) struct Netlink {
+    socket: OwnedFd,
+    sequence: u32,
+}
+
+/// One end of a veth pair that is to be made.
+pub(crate) struct VethEnd<'a> {
+    /// The device's name.
+    pub(crate) name: &'a str,
+    /// The namespace it is born in.
+    pub(crate) namespace: BorrowedFd<'a>,
+    /// Its Ethernet address.
+    pub(crate) address: [u8; 6],
+}
+
+impl Netlink {
+    /// A socket in the calling thread's network namespace.
+    pub(crate) fn open() -> io::Result<Netlink> {
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
+        Ok(Netlink { socket, sequence: 0 })
+    }
+
+    /// Makes a veth pair, each end in its namespace.
+    pub(crate) fn make_veth(&mut self, ends: [&VethEnd<'_>; 2], mtu: u16) -> io::Result<()> {
+        let end = |message: &mut Message, end: &VethEnd<'_>| {
+            message.link_header(0, 0, 0);
+            message.text(libc::IFLA_IFNAME, end.name);
+            message.attribute(libc::IFLA_ADDRESS, &end.address);
+            message.attribute(libc::IFLA_MTU, &u32::from(mtu).to_ne_bytes());
+            message.attribute(libc::IFLA_NET_NS_FD, &(end.namespace.as_raw_fd() as u32).to_ne_bytes());
+        };
+        let mut message = Message::default();
+        end(&mut message, ends[0]);
+        message.nest(libc::IFLA_LINKINFO, |info| {
+            info.text(libc::IFLA_INFO_KIND, "veth");
+            info.nest(libc::IFLA_INFO_DATA, |data| data.nest(VETH_INFO_PEER, |peer| end(peer, ends[1])));
+        });
+        self.request(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &message)
+    }
+
+    /// Gives a device its MTU and transmit queue, keeps it quiet, and sets it up.
+    ///
+    /// Quiet: no ARP or neighbour discovery, no link-local address, no multicast, so that no packet
+    /// crosses the link but those of its users.
+    pub(crate) fn set_up(&mut self, index: u32, mtu: u16, queue: u32) -> io::Result<()> {
+        let mut quiet = Message::default();
+        quiet.link_header(index, 0, 0);
+        quiet.nest(libc::IFLA_AF_SPEC, |families| {
+            families.nest(libc::AF_INET6 as u16, |v6| v6.attribute(IFLA_INET6_ADDR_GEN_MODE, &[ADDR_GEN_MODE_NONE]));
+        });
+        // Fails where IPv6 is switched off, and then there is nothing to keep quiet.
+        let _ = self.request(libc::RTM_SETLINK, 0, &quiet);
+
+        let mut message = Message::default();
+        let flags = (libc::IFF_UP | libc::IFF_NOARP) as u32;
+        message.link_header(index, flags, flags | libc::IFF_MULTICAST as u32);
+        message.attribute(libc::IFLA_MTU, &u32::from(mtu).to_ne_bytes());
+        message.attribute(libc::IFLA_TXQLEN, &queue.to_ne_bytes());
+        self.request(libc::RTM_NEWLINK, 0, &message)
+    }
+
+    /// Sets a device up and changes nothing else: for the loopback.
+    pub(crate) fn set_up_plain(&mut self, index: u32) -> io::Result<()> {
+        let mut message = Message::default();
+        message.link_header(index, libc::IFF_UP as u32, libc::IFF_UP as u32);
+        self.request(libc::RTM_NEWLINK, 0, &message)
+    }
+
+    /// Adds an address that may be used at once, and the route to its prefix with it.
+    pub(crate) fn add_address(&mut self, index: u32, address: IpAddr, prefix: u8) -> io::Result<()> {
+        let (family, octets) = match address {
+            IpAddr::V4(v4) => (libc::AF_INET, v4.octets().to_vec()),
+            IpAddr::V6(v6) => (libc::AF_INET6, v6.octets().to_vec()),
+        };
+        let mut message = Message::default();
+        message.0.extend_from_slice(&[family as u8, prefix, 0, libc::RT_SCOPE_UNIVERSE]);
+        message.0.extend_from_slice(&index.to_ne_bytes());
+        message.attribute(libc::IFA_LOCAL, &octets);
+        message.attribute(libc::IFA_ADDRESS, &octets);
+        // No duplicate-address detection: nobody else is there, and it would take a second.
+        message.attribute(libc::IFA_FLAGS, &libc::IFA_F_NODAD.to_ne_bytes());
+        self.request(libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &message)
+    }
+
+    /// Asks for a queueing discipline `kind`, with default options, at the root of a device. An
+    /// error of ENOENT says that the kernel has none of that name.
+    pub(crate) fn add_root_qdisc(&mut self, index: u32, kind: &str, options: &[u8]) -> io::Result<()> {
+        let mut message = Message::default();
+        // struct tcmsg: family and padding, ifindex, handle, parent, info.
+        message.0.extend_from_slice(&[0; 4]);
+        message.0.extend_from_slice(&index.to_ne_bytes());
+        message.0.extend_from_slice(&0u32.to_ne_bytes());
+        message.0.extend_from_slice(&u32::MAX.to_ne_bytes()); // TC_H_ROOT
+        message.0.extend_from_slice(&0u32.to_ne_bytes());
+        message.text(libc::TCA_KIND, kind);
+        message.attribute(libc::TCA_OPTIONS, options);
+        self.request(libc::RTM_NEWQDISC, libc::NLM_F_CREATE | libc::NLM_F_REPLACE, &message)
+    }
+
+    fn request(&mut self, kind: u16, flags: libc::c_int, message: &Message) -> io::Result<()> {
+        self.sequence += 1;
+        let length = HEADER + message.0.len();
+        let mut bytes = Vec::with_capacity(length);
+        bytes.extend_from_slice(&(length as u32).to_ne_bytes());
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(&((flags | libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16).to_ne_bytes());
+        bytes.extend_from_slice(&self.sequence.to_ne_bytes());
+        bytes.extend_from_slice(&0u32.to_ne_bytes());
+        bytes.extend_from_slice(&message.0);
+        send(self.socket.as_raw_fd(), &bytes, MsgFlags::empty())?;
+
+        let mut answer = [0u8; 4096];
+        loop {
+            let n = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+            let word = |at: usize| answer.get(at..at + 4).map(|b| u32::from_ne_bytes(b.try_into().expect("4 bytes")));
+            let kind = u16::from_ne_bytes([answer[4], answer[5]]);
+            if n < HEADER + 4 || kind != libc::NLMSG_ERROR as u16 || word(8) != Some(self.sequence) {
+                continue; // not the acknowledgement of this request
+            }
+            return match word(HEADER).map(|w| w as i32) {
+                Some(0) | None => Ok(()),
+                Some(negative) => Err(io::Error::from_raw_os_error(-negative)),
+            };
+        }
+    }
+}
+
+/// The body of a request: a fixed header, then attributes, each padded to four bytes.
+#[derive(Default)]
+struct Message(Vec<u8>);
+
+impl Message {
+    /// `struct ifinfomsg`.
+    fn link_header(&mut self, index: u32, flags: u32, change: u32) {
+        self.0.extend_from_slice(&[libc::AF_UNSPEC as u8, 0, 0, 0]);
+        self.0.extend_from_slice(&index.to_ne_bytes());
+        self.0.extend_from_slice(&flags.to_ne_bytes());
+        self.0.extend_from_slice(&change.to_ne_bytes());
+    }
+
+    fn attribute(&mut self, kind: u16, value: &[u8]) {
+        self.0.extend_from_slice(&((4 + value.len()) as u16).to_ne_bytes());
+        self.0.extend_from_slice(&kind.to_ne_bytes());
+        self.0.extend_from_slice(value);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    }
+
+    fn text(&mut self, kind: u16, value: &str) {
+        let mut bytes = value.as_bytes().to_vec();
+        bytes.push(0);
+        self.attribute(kind, &bytes);
+    }
+
+    fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Message)) {
+        let mut inner = Message::default();
+        fill(&mut inner);
+        self.attribute(kind | libc::NLA_F_NESTED as u16, &inner.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_padded_and_nested() {
+        let mut message = Message::default();
+        message.text(3, "ab");
+        assert_eq!(message.0, [&7u16.to_ne_bytes()[..], &3u16.to_ne_bytes()[..], b"ab\0\0"].concat());
+        let mut outer = Message::default();
+        outer.nest(18, |inner| inner.attribute(1, &[9]));
+        let nested = (18 | libc::NLA_F_NESTED as u16).to_ne_bytes();
+        assert_eq!(
+            outer.0,
+            [&12u16.to_ne_bytes()[..], &nested, &5u16.to_ne_bytes(), &1u16.to_ne_bytes(), &[9, 0, 0, 0]].concat()
+        );
+    }
+}

@@ -1,0 +1,361 @@
+//! The path as it stands: namespaces, devices and the emulator between them, from up to down.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+
+use samepath_model::link::{Direction, Link};
+use samepath_model::record::{DirectionReport, DropCause, Lateness, LinkReport};
+
+use crate::backend::emulator::{Account, Emulator, EmulatorError, is_shaped};
+use crate::backend::packet::PacketPort;
+use crate::backend::tun::TunPort;
+use crate::backend::{Backend, Port};
+use crate::device::{self, CONTROL_DEVICE, LINK_DEVICE};
+use crate::host::HostCounters;
+use crate::ledger::{LedgerError, Spool};
+use crate::link::Nanos;
+use crate::namespace::{Namespace, NamespaceError, Namespaces};
+use crate::netlink::{Netlink, VethEnd};
+use crate::sys::monotonic;
+use crate::sysctl;
+
+/// A path that could not be set up, or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PathError {
+    /// The namespaces.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// A device.
+    #[error("cannot {what}: {source}{}", hint(what, source))]
+    Device {
+        /// What was tried.
+        what: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The emulator.
+    #[error(transparent)]
+    Emulator(#[from] EmulatorError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+const MAKE_TUN: &str = "make a TUN device";
+const MAKE_VETH: &str = "make a veth pair";
+
+/// The remedy for a device that the kernel refuses.
+fn hint(what: &str, source: &io::Error) -> &'static str {
+    match what {
+        MAKE_TUN => "; choose `--backend packet`, or give access to /dev/net/tun (load the module `tun`)",
+        MAKE_VETH if source.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+            "; the kernel has no veth devices: load the module `veth`"
+        }
+        _ => "",
+    }
+}
+
+/// The void rules' bounds; a trial outside them broke its conditions.
+pub mod bounds {
+    /// Nanoseconds by which one packet in a hundred may leave late, where the link has conditions.
+    pub const LATENESS_P99: u64 = 1_000_000;
+    /// Share of its time that the data thread or an endpoint may be on the CPU.
+    pub const CPU_SHARE: f64 = 0.8;
+}
+
+/// What the path says of its work, in the record's terms and its own.
+#[derive(Debug)]
+pub struct PathReport {
+    /// For the record.
+    pub link: LinkReport,
+    /// Broken conditions, in words with the figure.
+    pub void: Vec<String>,
+}
+
+/// A path that is up. Dropping it takes everything down.
+#[derive(Debug)]
+pub struct LivePath {
+    /// The namespaces of its ends.
+    pub namespaces: Namespaces,
+    /// Whether the ends have IPv6 addresses.
+    pub ipv6: bool,
+    emulator: Option<Emulator>,
+    backend: &'static str,
+    settings: Vec<samepath_model::record::Setting>,
+    shaped: bool,
+    mtu: u16,
+    before: HostCounters,
+    up_since: Nanos,
+}
+
+/// Ethernet addresses, locally administered. Both ends of a pair have the same one: with no address
+/// resolution on the devices, every frame is sent to the sender's own.
+const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+const CONTROL_MAC: [u8; 6] = [2, 0, 0, 0, 1, 0];
+
+/// Prefix lengths of the link's networks.
+const PREFIX: [(u8, u8); 1] = [(24, 64)];
+
+impl LivePath {
+    /// Makes namespaces, devices and emulator. The process must have one thread, and is left in a
+    /// namespace of its own. `ledger` is where the packets' fates are spooled; `control` adds an
+    /// unimpaired pair of devices beside the link.
+    ///
+    /// # Errors
+    /// Says which step failed, and the remedy. Nothing is left behind.
+    pub fn up(
+        link: &Link,
+        seed: u64,
+        backend: Backend,
+        ledger: Option<&Path>,
+        control: bool,
+    ) -> Result<LivePath, PathError> {
+        let backend = match backend {
+            Backend::Auto if device::open_tun_node().is_ok() => Backend::Tun,
+            Backend::Auto => Backend::Packet,
+            chosen => chosen,
+        };
+        let namespaces = Namespaces::make()?;
+        let settings = apply_settings(&namespaces, link)?;
+        let (ports, ipv6) = make_devices(&namespaces, backend, link.mtu)?;
+        if control {
+            make_control(&namespaces)?;
+        }
+        let before = counters(&namespaces)?;
+        let emulator = match ports {
+            None => None,
+            Some(ports) => {
+                let spool = ledger.map(Spool::create).transpose()?;
+                Some(Emulator::start(link, seed, ports, spool)?)
+            }
+        };
+        Ok(LivePath {
+            namespaces,
+            ipv6,
+            emulator,
+            backend: match backend {
+                Backend::Tun => "embedded-tun",
+                Backend::Packet => "embedded-packet",
+                Backend::None | Backend::Auto => "none",
+            },
+            settings,
+            shaped: is_shaped(link),
+            mtu: link.mtu,
+            before,
+            up_since: monotonic(),
+        })
+    }
+
+    /// Tells the link when the schedule starts (CLOCK_MONOTONIC).
+    pub fn set_epoch(&self, epoch: Nanos) {
+        if let Some(emulator) = &self.emulator {
+            emulator.set_epoch(epoch);
+        }
+    }
+
+    /// Whether everything still runs; if not, [`LivePath::down`] says why.
+    pub fn is_running(&self) -> bool {
+        self.emulator.as_ref().is_none_or(Emulator::is_running)
+    }
+
+    /// Takes the emulator down and gives account. The devices and namespaces go when their last
+    /// user goes.
+    ///
+    /// # Errors
+    /// Where the emulator failed, now or before.
+    pub fn down(self) -> Result<PathReport, PathError> {
+        let up_ns = monotonic() - self.up_since;
+        let host = counters(&self.namespaces)?.since(self.before);
+        let account = self.emulator.map(Emulator::stop).transpose()?;
+        let mut void = host_verdict(host, account.as_ref());
+        if let Some(account) = &account {
+            void.extend(emulator_verdict(account, self.shaped, self.mtu));
+        }
+        let account = account.unwrap_or_else(Account::of_nothing);
+        let [up, down] = account.directions;
+        let link = LinkReport {
+            backend: self.backend.to_owned(),
+            up,
+            down,
+            lateness: account.lateness,
+            device_drops: host.device_drops + account.port_drops,
+            receive_buffer_drops: host.receive_buffer_drops,
+            realtime: account.realtime,
+            cpu_ns: account.cpu,
+            up_ns,
+            settings: self.settings,
+        };
+        Ok(PathReport { link, void })
+    }
+}
+
+impl Account {
+    /// Of a link without an emulator.
+    fn of_nothing() -> Account {
+        Account {
+            directions: [DirectionReport::default(), DirectionReport::default()],
+            lateness: Lateness::default(),
+            port_drops: 0,
+            realtime: false,
+            cpu: 0,
+            spun: 0,
+            wall: 0,
+            ledger_lost: 0,
+        }
+    }
+}
+
+/// Four bandwidth-delay products and four buffers, of the direction that has more of them, in bytes.
+fn buffer_for(link: &Link) -> u64 {
+    Direction::BOTH
+        .iter()
+        .filter_map(|&direction| {
+            let rate = link.direction(direction).rate?;
+            let queue = match link.queue_capacity(direction)? {
+                samepath_model::link::QueueCapacity::Bytes(bytes) => bytes.bytes(),
+                samepath_model::link::QueueCapacity::Packets(n) => u64::from(n) * u64::from(link.mtu),
+            };
+            Some(4 * (rate.bytes_in(link.rtt()).bytes() + queue))
+        })
+        .max()
+        .unwrap_or(64 << 20) // no rate: what the kernel's own limits usually come to on fast paths
+}
+
+fn apply_settings(namespaces: &Namespaces, link: &Link) -> Result<Vec<samepath_model::record::Setting>, PathError> {
+    let buffer = buffer_for(link);
+    let at_client = namespaces.client.run(|| sysctl::apply(buffer))?;
+    let at_server = namespaces.server.run(|| sysctl::apply(buffer))?;
+    // The same at both ends, unless the host is strange; then both are told.
+    let mut settings = at_client.clone();
+    for (server, client) in at_server.into_iter().zip(&at_client) {
+        if server != *client {
+            settings.push(samepath_model::record::Setting { name: format!("server {}", server.name), ..server });
+        }
+    }
+    Ok(settings)
+}
+
+/// Makes the link's devices. Gives back the emulator's ports, if the backend has one, and whether
+/// there is IPv6.
+fn make_devices(namespaces: &Namespaces, backend: Backend, mtu: u16) -> Result<(Option<[Port; 2]>, bool), PathError> {
+    let device = |what| move |source| PathError::Device { what, source };
+    let ends = [(&namespaces.client, CLIENT_MAC), (&namespaces.server, SERVER_MAC)];
+    let ports = match backend {
+        Backend::Tun => {
+            let make = |namespace: &Namespace| -> Result<Port, PathError> {
+                let port = namespace.run(|| TunPort::make(LINK_DEVICE))?;
+                Ok(Port::Tun(port.map_err(device(MAKE_TUN))?))
+            };
+            Some([make(&namespaces.client)?, make(&namespaces.server)?])
+        }
+        Backend::Packet => {
+            let make = |(namespace, mac): (&Namespace, [u8; 6]), name: &str| -> Result<Port, PathError> {
+                make_veth((namespace, LINK_DEVICE), (&namespaces.middle, name), mac, mtu)?;
+                device::configure(name, mtu, &[]).map_err(device("set a middle device up"))?;
+                let port = PacketPort::open(name, mac, mtu).map_err(device("open a packet socket"))?;
+                Ok(Port::Packet(port))
+            };
+            Some([make(ends[0], "client0")?, make(ends[1], "server0")?])
+        }
+        Backend::None | Backend::Auto => {
+            make_veth((&namespaces.client, LINK_DEVICE), (&namespaces.server, LINK_DEVICE), CLIENT_MAC, mtu)?;
+            None
+        }
+    };
+    let (v4, v6) = PREFIX[0];
+    let mut ipv6 = true;
+    for (namespace, addresses) in [
+        (&namespaces.client, [(IpAddr::V4(device::CLIENT_V4), v4), (IpAddr::V6(device::CLIENT_V6), v6)]),
+        (&namespaces.server, [(IpAddr::V4(device::SERVER_V4), v4), (IpAddr::V6(device::SERVER_V6), v6)]),
+    ] {
+        ipv6 &= namespace
+            .run(|| device::configure(LINK_DEVICE, mtu, &addresses))?
+            .map_err(device("set the link's device up"))?;
+    }
+    Ok((ports, ipv6))
+}
+
+/// The unimpaired pair beside the link.
+fn make_control(namespaces: &Namespaces) -> Result<(), PathError> {
+    let (client, server) = (&namespaces.client, &namespaces.server);
+    make_veth((client, CONTROL_DEVICE), (server, CONTROL_DEVICE), CONTROL_MAC, 1500)?;
+    for (namespace, address) in [(client, device::CLIENT_CONTROL), (server, device::SERVER_CONTROL)] {
+        namespace
+            .run(|| device::configure(CONTROL_DEVICE, 1500, &[(IpAddr::V4(address), PREFIX[0].0)]))?
+            .map_err(|source| PathError::Device { what: "set the control device up", source })?;
+    }
+    Ok(())
+}
+
+/// A veth pair with its offloads off at both ends.
+fn make_veth(one: (&Namespace, &str), other: (&Namespace, &str), address: [u8; 6], mtu: u16) -> Result<(), PathError> {
+    use std::os::fd::AsFd;
+    let device = |what| move |source| PathError::Device { what, source };
+    let end = |(namespace, name)| VethEnd { name, namespace: Namespace::as_fd(namespace), address };
+    Netlink::open()
+        .and_then(|mut netlink| netlink.make_veth([&end(one), &end(other)], mtu))
+        .map_err(device(MAKE_VETH))?;
+    for (namespace, name) in [one, other] {
+        namespace.run(|| device::switch_offloads_off(name))?.map_err(device("switch a device's offloads off"))?;
+    }
+    Ok(())
+}
+
+fn counters(namespaces: &Namespaces) -> Result<HostCounters, NamespaceError> {
+    let (client, server) = (namespaces.client.run(HostCounters::read)?, namespaces.server.run(HostCounters::read)?);
+    let middle = namespaces.middle.run(HostCounters::read)?;
+    Ok(HostCounters {
+        device_drops: client.device_drops + server.device_drops + middle.device_drops,
+        receive_buffer_drops: client.receive_buffer_drops + server.receive_buffer_drops,
+    })
+}
+
+/// What the host's counters say against the trial.
+fn host_verdict(host: HostCounters, account: Option<&Account>) -> Vec<String> {
+    let mut void = Vec::new();
+    let device_drops = host.device_drops + account.map_or(0, |account| account.port_drops);
+    if device_drops > 0 {
+        void.push(format!("{device_drops} packets were dropped by a device of the host, outside the link's rules"));
+    }
+    if host.receive_buffer_drops > 0 {
+        void.push(format!(
+            "{} datagrams were dropped because an endpoint's receive buffer was full",
+            host.receive_buffer_drops
+        ));
+    }
+    void
+}
+
+/// What the emulator's account says against the trial.
+fn emulator_verdict(account: &Account, shaped: bool, mtu: u16) -> Vec<String> {
+    let mut void = Vec::new();
+    if shaped && account.lateness.p99_ns > bounds::LATENESS_P99 {
+        void.push(format!(
+            "the link was late: 1 % of packets by more than {:.3} ms (bound {:.3} ms)",
+            account.lateness.p99_ns as f64 / 1e6,
+            bounds::LATENESS_P99 as f64 / 1e6
+        ));
+    }
+    if account.ledger_lost > 0 {
+        void.push(format!("the ledger lost {} packets, because its writer could not keep up", account.ledger_lost));
+    }
+    let refused: u64 = account.directions.iter().filter_map(|report| report.dropped.get(DropCause::Host.name())).sum();
+    if refused > 0 {
+        void.push(format!("the host refused {refused} packets as they left the link"));
+    }
+    let largest = account.directions.iter().map(|report| report.largest_packet).max().unwrap_or(0);
+    if largest > u32::from(mtu) {
+        void.push(format!("a packet of {largest} bytes crossed the link, more than its MTU of {mtu}"));
+    }
+    let share = account.cpu.saturating_sub(account.spun) as f64 / account.wall.max(1) as f64;
+    if shaped && share > bounds::CPU_SHARE {
+        void.push(format!(
+            "the link's data thread was on the CPU for {:.0} % of the time (bound {:.0} %)",
+            share * 100.0,
+            bounds::CPU_SHARE * 100.0
+        ));
+    }
+    void
+}

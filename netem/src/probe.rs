@@ -1,0 +1,323 @@
+//! What this machine can and cannot do, and the remedy for each lack: the engine of `samepath doctor`.
+
+use std::fs;
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+
+use hdrhistogram::Histogram;
+use nix::poll::ppoll;
+use nix::sys::prctl::set_timerslack;
+use nix::sys::time::TimeSpec;
+use samepath_model::Link;
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Backend;
+use crate::backend::emulator::become_realtime;
+use crate::device::{self, LINK_DEVICE};
+use crate::namespace::{self, Namespace, OnTerminate, contain};
+use crate::netlink::Netlink;
+use crate::path::LivePath;
+use crate::sys::monotonic;
+
+/// How serious a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// It works, with less accuracy or speed, or without something optional.
+    Warn,
+    /// The main job cannot be done.
+    Lack,
+}
+
+/// One thing looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub name: String,
+    /// How serious it is.
+    pub status: Status,
+    /// What was found.
+    pub found: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    fn ok(name: &str, found: impl Into<String>) -> Finding {
+        Finding { name: name.into(), status: Status::Ok, found: found.into(), remedy: None }
+    }
+
+    fn bad(name: &str, status: Status, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
+        Finding { name: name.into(), status, found: found.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+/// Buffers of this size or more are what the endpoints ask for.
+const GOOD_BUFFER: u64 = 4 << 20;
+/// Sleeps of the timer probe, and how long each is.
+const SLEEPS: u32 = 100;
+const SLEEP: u64 = 1_000_000;
+/// A median lateness up to this is good, in nanoseconds.
+const GOOD_LATENESS: u64 = 100_000;
+
+/// Looks at everything; takes about half a second. The process should have one thread, and may be
+/// in a user namespace of its own afterwards.
+pub fn all() -> Vec<Finding> {
+    let mut findings = vec![build(), cores(), governor(), clock_source()];
+    findings.extend(buffers());
+    findings.push(congestion_control());
+    match contain(OnTerminate::Kill, || serde_json::to_vec(&inside()).expect("findings always have a text form")) {
+        Ok(bytes) => match serde_json::from_slice::<Vec<Finding>>(&bytes) {
+            Ok(inside) => findings.extend(inside),
+            Err(error) => findings.push(Finding::bad(
+                "namespaces",
+                Status::Lack,
+                format!("the probe in the namespace gave no sense: {error}"),
+                "report this: it is a fault of the program",
+            )),
+        },
+        Err(error) => {
+            findings.push(Finding::bad("namespaces", Status::Lack, error.to_string(), namespace::remedy()));
+            findings.extend(timers());
+        }
+    }
+    findings
+}
+
+/// What can only be found out inside namespaces.
+fn inside() -> Vec<Finding> {
+    let mut findings = vec![namespaces()];
+    if findings[0].status == Status::Ok {
+        findings.extend([tun(), packet_sockets(), netem()]);
+    }
+    findings.extend(timers());
+    findings
+}
+
+fn build() -> Finding {
+    if cfg!(debug_assertions) {
+        let found = "debug: several times slower than a release build";
+        Finding::bad("build", Status::Warn, found, "build with `cargo build --release` before measuring")
+    } else {
+        Finding::ok("build", "release")
+    }
+}
+
+fn cores() -> Finding {
+    match std::thread::available_parallelism().map_or(1, usize::from) {
+        1 => Finding::bad(
+            "cores",
+            Status::Warn,
+            "1",
+            "client, server and link share it: expect void trials at high rates; two or more are better",
+        ),
+        n => Finding::ok("cores", n.to_string()),
+    }
+}
+
+fn governor() -> Finding {
+    match fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") {
+        Err(_) => Finding::ok("cpu-governor", "not visible (usual in virtual machines)"),
+        Ok(text) if text.trim() == "powersave" => Finding::bad(
+            "cpu-governor",
+            Status::Warn,
+            "powersave: the clock speed changes while measuring",
+            "run `sudo cpupower frequency-set --governor performance`",
+        ),
+        Ok(text) => Finding::ok("cpu-governor", text.trim()),
+    }
+}
+
+fn clock_source() -> Finding {
+    let source = fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+    match source.as_deref().map(str::trim) {
+        Ok(slow @ ("hpet" | "acpi_pm" | "refined-jiffies" | "jiffies")) => Finding::bad(
+            "clock-source",
+            Status::Warn,
+            format!("{slow}: reading the time is slow"),
+            "boot with `clocksource=tsc`, where the CPU has a constant TSC",
+        ),
+        Ok(source) => Finding::ok("clock-source", source),
+        Err(_) => Finding::ok("clock-source", "not visible"),
+    }
+}
+
+fn buffers() -> impl Iterator<Item = Finding> {
+    ["rmem_max", "wmem_max"].into_iter().map(|name| {
+        let setting = format!("net.core.{name}");
+        let value =
+            fs::read_to_string(format!("/proc/sys/net/core/{name}")).ok().and_then(|t| t.trim().parse::<u64>().ok());
+        match value {
+            None => Finding::bad(&setting, Status::Warn, "not visible", "look at it outside of the container"),
+            Some(value) if value < GOOD_BUFFER => Finding::bad(
+                &setting,
+                Status::Warn,
+                format!("{value} bytes: UDP sockets get no more than that"),
+                format!("run `sudo sysctl {setting}={}`", 2 * GOOD_BUFFER),
+            ),
+            Some(value) => Finding::ok(&setting, format!("{value} bytes")),
+        }
+    })
+}
+
+/// Which congestion controllers a socket may choose.
+fn congestion_control() -> Finding {
+    const NAME: &str = "congestion-control";
+    let available = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control").unwrap_or_default();
+    let usable: Vec<&str> = available.split_whitespace().filter(|name| may_choose(name).is_ok()).collect();
+    if !usable.contains(&"cubic") {
+        return Finding::bad(
+            NAME,
+            Status::Warn,
+            format!("a socket may choose: {}; cubic is not among them", usable.join(", ")),
+            "run `sudo modprobe tcp_cubic` and `sudo sysctl net.ipv4.tcp_allowed_congestion_control=\"reno cubic\"`",
+        );
+    }
+    if !usable.contains(&"bbr") {
+        return Finding::bad(
+            NAME,
+            Status::Warn,
+            format!("a socket may choose: {}; bbr, which is optional, is not among them", usable.join(", ")),
+            "for TCP with BBR run `sudo modprobe tcp_bbr`, and allow it by `sudo sysctl net.ipv4.tcp_allowed_congestion_control=\"reno cubic bbr\"`",
+        );
+    }
+    Finding::ok(NAME, format!("a socket may choose: {}", usable.join(", ")))
+}
+
+#[allow(unsafe_code)] // nix's type for this option needs another of its features
+fn may_choose(controller: &str) -> io::Result<()> {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+    // SAFETY: the name is valid for reads of its length.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_CONGESTION,
+            controller.as_ptr().cast(),
+            controller.len() as libc::socklen_t,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn namespaces() -> Finding {
+    const NAME: &str = "namespaces";
+    match Namespace::make() {
+        Ok(_)
+            if fs::read_to_string("/proc/self/uid_map")
+                .is_ok_and(|map| !map.trim_start().starts_with("0          0 ")) =>
+        {
+            Finding::ok(NAME, "user, PID and network namespaces can be made, without root")
+        }
+        Ok(_) => Finding::ok(NAME, "PID and network namespaces can be made, as root"),
+        Err(error) => Finding::bad(NAME, Status::Lack, error.to_string(), namespace::remedy()),
+    }
+}
+
+fn tun() -> Finding {
+    const NAME: &str = "backend-tun";
+    match device::make_tun(LINK_DEVICE) {
+        Ok(_) => Finding::ok(NAME, "TUN devices can be made"),
+        Err(error) => Finding::bad(
+            NAME,
+            Status::Warn,
+            format!("no TUN device: {error}; packet sockets are used instead"),
+            "run `sudo modprobe tun` and give yourself access to /dev/net/tun (in a container: `--device /dev/net/tun`)",
+        ),
+    }
+}
+
+fn packet_sockets() -> Finding {
+    const NAME: &str = "backend-packet";
+    let crosses = || -> Result<(), String> {
+        let path = LivePath::up(&Link::transparent(), 0, Backend::Packet, None, false).map_err(|e| e.to_string())?;
+        let bind = |address: std::net::Ipv4Addr| UdpSocket::bind((address, 0));
+        let io = |error: io::Error| error.to_string();
+        let receiver =
+            path.namespaces.server.run(|| bind(device::SERVER_V4)).map_err(|e| e.to_string())?.map_err(io)?;
+        let sender = path.namespaces.client.run(|| bind(device::CLIENT_V4)).map_err(|e| e.to_string())?.map_err(io)?;
+        receiver.set_read_timeout(Some(std::time::Duration::from_secs(1))).map_err(io)?;
+        sender.send_to(b"across", receiver.local_addr().map_err(io)?).map_err(io)?;
+        let mut buffer = [0u8; 16];
+        let (n, _) = receiver.recv_from(&mut buffer).map_err(|e| format!("a datagram did not cross: {e}"))?;
+        if &buffer[..n] == b"across" { Ok(()) } else { Err("a datagram crossed changed".into()) }
+    };
+    match crosses() {
+        Ok(()) => Finding::ok(NAME, "packet sockets on veth pairs carry packets"),
+        Err(error) => {
+            Finding::bad(NAME, Status::Warn, error, "run `sudo modprobe veth`; with TUN devices it is not needed")
+        }
+    }
+}
+
+/// Whether the kernel has the queueing discipline netem.
+fn netem() -> Finding {
+    const NAME: &str = "kernel-netem";
+    /// `struct tc_netem_qopt` of `linux/pkt_sched.h`: latency, limit, loss, gap, duplicate, jitter.
+    const OPTIONS: [u32; 6] = [0, 1000, 0, 0, 0, 0];
+    let options: Vec<u8> = OPTIONS.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    // The loopback, which every network namespace has; this one is ours.
+    match Netlink::open().and_then(|mut netlink| netlink.add_root_qdisc(1, "netem", &options)) {
+        Ok(()) => Finding::ok(NAME, "the kernel has sch_netem"),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+            Finding::ok(NAME, "the kernel has no sch_netem; it is not needed, the emulator is our own")
+        }
+        Err(error) => Finding::ok(NAME, format!("unknown ({error}); it is not needed, the emulator is our own")),
+    }
+}
+
+/// How late a thread wakes up, as an ordinary one and under SCHED_FIFO.
+fn timers() -> Vec<Finding> {
+    let measure = |realtime: bool| {
+        std::thread::spawn(move || {
+            let _ = set_timerslack(1);
+            (!realtime || become_realtime()).then(lateness)
+        })
+        .join()
+        .ok()
+        .flatten()
+    };
+    let told = |histogram: &Histogram<u64>| {
+        let micros = |quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1e3;
+        format!("wakes {:.0} µs late (median), {:.0} µs (p99), {:.0} µs (most)", micros(0.5), micros(0.99), micros(1.0))
+    };
+    let mut findings = Vec::new();
+    if let Some(ordinary) = measure(false) {
+        findings.push(if ordinary.value_at_quantile(0.5) <= GOOD_LATENESS {
+            Finding::ok("timer", told(&ordinary))
+        } else {
+            Finding::bad(
+                "timer",
+                Status::Warn,
+                told(&ordinary),
+                "stop what else runs here, or permit real-time scheduling",
+            )
+        });
+    }
+    findings.push(match measure(true) {
+        Some(realtime) => Finding::ok("timer-realtime", told(&realtime)),
+        None => Finding::bad(
+            "timer-realtime",
+            Status::Warn,
+            "SCHED_FIFO is not permitted: busy neighbours may make the link late",
+            "run as root, or permit it with a line `YOU - rtprio 10` in /etc/security/limits.conf",
+        ),
+    });
+    findings
+}
+
+/// How late the calling thread wakes from short sleeps.
+fn lateness() -> Histogram<u64> {
+    let mut histogram = Histogram::new_with_bounds(1, 10_000_000_000, 3).expect("the bounds are sound");
+    let mut due = monotonic();
+    for _ in 0..SLEEPS {
+        due = due.max(monotonic()) + SLEEP;
+        let left = due.saturating_sub(monotonic());
+        let _ = ppoll(&mut [], Some(TimeSpec::new(0, left as _)), None);
+        histogram.saturating_record(monotonic().saturating_sub(due));
+    }
+    histogram
+}

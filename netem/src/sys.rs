@@ -1,0 +1,94 @@
+//! The few system calls that neither `std` nor `nix` wraps, each behind a safe function.
+//!
+//! Nothing here knows about links or trials. Start with [`monotonic`], the one clock of the lab.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::time::{ClockId, clock_gettime};
+
+use crate::link::Nanos;
+
+/// CLOCK_MONOTONIC in nanoseconds: the clock of every time in the lab, one for the whole host.
+pub fn monotonic() -> Nanos {
+    nanos_of(ClockId::CLOCK_MONOTONIC)
+}
+
+/// CPU time of the calling thread in nanoseconds.
+pub(crate) fn thread_cpu() -> Nanos {
+    nanos_of(ClockId::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn nanos_of(clock: ClockId) -> Nanos {
+    let time = clock_gettime(clock).expect("the clocks of a thread can always be read");
+    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
+}
+
+/// A descriptor of process `pid` that becomes readable when it ends (Linux 5.3).
+///
+/// # Errors
+/// Where the process is gone, or the kernel older.
+#[allow(unsafe_code)] // not wrapped by nix
+pub(crate) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two integers and touches no memory of ours.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor, and nobody else holds it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// An ioctl on a request structure of the caller's.
+///
+/// # Errors
+/// What the kernel says.
+///
+/// # Safety
+/// `request` must take a pointer to a `T` and keep within it.
+#[allow(unsafe_code)] // a thin wrapper of an untyped call
+pub(crate) unsafe fn ioctl<T>(fd: BorrowedFd<'_>, request: libc::c_ulong, argument: &mut T) -> io::Result<()> {
+    // SAFETY: `argument` is valid for reads and writes of a whole `T`; the caller vouches for the request.
+    if unsafe { libc::ioctl(fd.as_raw_fd(), request as _, argument as *mut T) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Asks the kernel to kill the calling process when the thread that started it ends, and makes
+/// sure that it has not ended already. For use between fork and exec.
+///
+/// # Errors
+/// Where the parent is gone.
+#[allow(unsafe_code)] // nix's wrapper allocates nothing either, but its parent check needs getppid anyway
+pub(crate) fn die_with_parent(parent: i32) -> io::Result<()> {
+    // SAFETY: prctl with integers only; async-signal-safe.
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: getppid takes nothing and cannot fail.
+    if unsafe { libc::getppid() } != parent {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    Ok(())
+}
+
+/// Waits until one of `fds` can be read or is at its end, or `deadline` has passed. Tells which.
+///
+/// # Errors
+/// What poll says; interruptions by signals are waited out.
+pub(crate) fn wait_readable(fds: &[BorrowedFd<'_>], deadline: Instant) -> io::Result<Vec<bool>> {
+    let mut polled: Vec<PollFd<'_>> = fds.iter().map(|&fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Rounded up: a poll that returns early would only be called again.
+        let millis = left.saturating_add(Duration::from_micros(999)).as_millis().min(i32::MAX as u128) as i32;
+        match poll(&mut polled, PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)) {
+            Ok(_) => return Ok(polled.iter().map(|p| p.any().unwrap_or(true)).collect()),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! The trial harness: one trial from set-up to evidence, in processes that nothing outlives.
+//!
+//! ```text
+//! run ── supervise ──► __trial (one thread: namespaces) ──► first process of a PID namespace
+//!                                                              ├─ link: data thread, ledger writer
+//!                                                              ├─ server, in its namespace
+//!                                                              └─ client, in its namespace
+//! ```
+//!
+//! [`supervise`] is called from the run, which may have many threads; it starts the program anew
+//! with a plan, and takes the evidence from files in the trial's scratch directory. [`main`] is what
+//! the new process does. Whoever of them dies, the kernel ends all below it.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use samepath_model::Trial;
+use samepath_model::record::{EndReport, LinkReport, PlayReport};
+use serde::{Deserialize, Serialize};
+
+pub use crate::backend::Backend;
+use crate::backend::emulator::is_shaped;
+use crate::device;
+use crate::endpoint::{Endpoint, last_lines};
+use crate::link::Nanos;
+use crate::namespace::{OnTerminate, contain};
+use crate::path::{LivePath, bounds};
+use crate::sys::{self, monotonic};
+
+/// How long the server may take until it is ready.
+const READY_LIMIT: Duration = Duration::from_secs(10);
+/// How long the server may take to end when asked.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// What a trial may take beyond its time limit, in all: the limits of its other steps.
+const GRACE: Duration = Duration::from_secs(20);
+/// How often a supervisor looks whether it is to stop.
+const CANCEL_LATENCY: Duration = Duration::from_millis(50);
+
+/// What is to be done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TrialPlan {
+    /// The trial.
+    pub trial: Trial,
+    /// The program that has the verbs `server`, `client` and `__trial`.
+    pub program: PathBuf,
+    /// An existing directory, for the trial alone: spools, logs, reports.
+    pub scratch: PathBuf,
+    /// What carries the link's packets.
+    pub backend: Backend,
+    /// Whether the fate of every packet is kept.
+    pub keep_ledger: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Evidence {
+    /// What the ends report.
+    pub play: PlayReport,
+    /// What the link reports.
+    pub link: LinkReport,
+    /// The spool of packets' fates, for [`crate::ledger::read`], where it was kept.
+    pub ledger: Option<PathBuf>,
+    /// Namespaces, link and server, until the client was started.
+    pub set_up: Duration,
+    /// From the client's end until everything was gone.
+    pub tear_down: Duration,
+    /// Broken conditions in words, with the figure. Not empty: the trial is void.
+    pub void: Vec<String>,
+}
+
+/// A trial that did not get to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// It was stopped from outside.
+    #[error("the trial was interrupted")]
+    Cancelled,
+    /// One of its steps failed.
+    #[error("{error}")]
+    Step {
+        /// What it was doing: `set-up`, `server`, `client`, `records`.
+        step: String,
+        /// What went wrong, with the endpoint's last words where it was one.
+        error: String,
+    },
+}
+
+impl TrialError {
+    fn new(step: &str, error: impl std::fmt::Display) -> TrialError {
+        TrialError::Step { step: step.to_owned(), error: error.to_string() }
+    }
+
+    /// What it was doing: `set-up`, `server`, `client`, `records`, or `interrupted`.
+    pub fn step(&self) -> &str {
+        match self {
+            TrialError::Cancelled => "interrupted",
+            TrialError::Step { step, .. } => step,
+        }
+    }
+}
+
+/// The plan as it is handed to the new process.
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    plan: TrialPlan,
+    /// When the supervisor began (CLOCK_MONOTONIC).
+    started: Nanos,
+}
+
+/// What the contained process hands back.
+#[derive(Debug, Serialize, Deserialize)]
+enum Verdict {
+    Done {
+        link: LinkReport,
+        void: Vec<String>,
+        /// When the client was started.
+        client_started: Nanos,
+        /// When it had ended.
+        client_ended: Nanos,
+    },
+    Failed {
+        step: String,
+        error: String,
+    },
+}
+
+/// The files of a trial's scratch directory.
+struct Files<'a>(&'a Path);
+
+impl Files<'_> {
+    fn order(&self) -> PathBuf {
+        self.0.join("plan.json")
+    }
+    fn trial(&self) -> PathBuf {
+        self.0.join("trial.json")
+    }
+    fn verdict(&self) -> PathBuf {
+        self.0.join("verdict.json")
+    }
+    fn report(&self) -> PathBuf {
+        self.0.join("report.postcard")
+    }
+    fn ledger(&self) -> PathBuf {
+        self.0.join("ledger.spool")
+    }
+    fn stderr(&self, of: &str) -> PathBuf {
+        self.0.join(format!("{of}.stderr"))
+    }
+}
+
+/// Runs a trial in processes of its own, to its end or its limit, and takes the evidence. Raising
+/// `cancel` ends it at once.
+///
+/// # Errors
+/// Says at which step the trial failed, why, and what the endpoint said last.
+pub fn supervise(plan: &TrialPlan, cancel: &AtomicBool) -> Result<Evidence, TrialError> {
+    let files = Files(&plan.scratch);
+    let started = monotonic();
+    let set_up = |error: &dyn std::fmt::Display| TrialError::new("set-up", error);
+    let order = Order { plan: plan.clone(), started };
+    write_json(&files.order(), &order).map_err(|error| set_up(&error))?;
+    run_to_end(plan, &files, cancel)?;
+    let ended = monotonic();
+
+    let verdict = fs::read(files.verdict()).map_err(|_| {
+        let said = last_lines(&files.stderr("trial"));
+        let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
+        TrialError::new("set-up", format!("the trial's process ended without a verdict: {said}"))
+    })?;
+    match serde_json::from_slice(&verdict).map_err(|error| TrialError::new("records", error))? {
+        Verdict::Failed { step, error } => Err(TrialError::Step { step, error }),
+        Verdict::Done { link, mut void, client_started, client_ended } => {
+            let report = fs::read(files.report()).map_err(|error| {
+                TrialError::new("records", format!("the client ended well but left no report: {error}"))
+            })?;
+            let play: PlayReport = postcard::from_bytes(&report)
+                .map_err(|error| TrialError::new("records", format!("the client's report cannot be read: {error}")))?;
+            if is_shaped(&plan.trial.link) {
+                void.extend(endpoint_verdict("client", &play.client));
+                void.extend(endpoint_verdict("server", &play.server));
+            }
+            let ledger = Some(files.ledger()).filter(|file| plan.keep_ledger && file.exists());
+            Ok(Evidence {
+                play,
+                link,
+                ledger,
+                set_up: Duration::from_nanos(client_started.saturating_sub(started)),
+                tear_down: Duration::from_nanos(ended.saturating_sub(client_ended)),
+                void,
+            })
+        }
+    }
+}
+
+/// Starts the trial's process and waits until it has ended, or ends it.
+fn run_to_end(plan: &TrialPlan, files: &Files<'_>, cancel: &AtomicBool) -> Result<(), TrialError> {
+    let fail = |error: io::Error| TrialError::new("set-up", format!("the trial's process: {error}"));
+    let stderr = File::create(files.stderr("trial")).map_err(fail)?;
+    let mut command = Command::new(&plan.program);
+    command.arg("__trial").arg(files.order()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+    // A group of its own: the terminal's Ctrl-C is for the run, which decides.
+    command.process_group(0);
+    die_before_exec(&mut command);
+    let mut child = command
+        .spawn()
+        .map_err(|error| TrialError::new("set-up", format!("cannot start `{}`: {error}", plan.program.display())))?;
+    let ended = sys::pidfd(child.id()).map_err(fail)?;
+    let deadline = Instant::now() + plan.trial.time_limit.std() + GRACE;
+    loop {
+        let look_again = (Instant::now() + CANCEL_LATENCY).min(deadline);
+        let is_over = sys::wait_readable(&[ended.as_fd()], look_again).map_err(fail)?[0];
+        if is_over {
+            child.wait().map_err(fail)?;
+            return Ok(());
+        }
+        let cancelled = cancel.load(Ordering::Relaxed);
+        if cancelled || Instant::now() >= deadline {
+            // The kernel ends everything below it.
+            let _ = child.kill();
+            let _ = child.wait();
+            if cancelled {
+                return Err(TrialError::Cancelled);
+            }
+            return Err(TrialError::new(
+                "client",
+                format!("the trial hung: it was ended {GRACE:?} after its time limit of {}", plan.trial.time_limit),
+            ));
+        }
+    }
+}
+
+/// Makes a command's process die with the thread that started it.
+#[allow(unsafe_code)] // what runs between fork and exec
+fn die_before_exec(command: &mut Command) {
+    let parent = std::process::id() as i32;
+    // SAFETY: only async-signal-safe calls.
+    unsafe {
+        command.pre_exec(move || sys::die_with_parent(parent));
+    }
+}
+
+/// What an endpoint's CPU time says against the trial.
+fn endpoint_verdict(name: &str, end: &EndReport) -> Option<String> {
+    let share = (end.cpu_user_ns + end.cpu_system_ns) as f64 / end.wall_ns.max(1) as f64;
+    (end.wall_ns > 0 && share > bounds::CPU_SHARE).then(|| {
+        format!(
+            "the {name} was on the CPU for {:.0} % of the time (bound {:.0} %)",
+            share * 100.0,
+            bounds::CPU_SHARE * 100.0
+        )
+    })
+}
+
+/// The body of the hidden verb `__trial`. The process must have one thread.
+pub fn main(plan_file: &Path) -> ExitCode {
+    let order: Order = match fs::read(plan_file)
+        .map_err(|e| e.to_string())
+        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()))
+    {
+        Ok(order) => order,
+        Err(error) => {
+            eprintln!("cannot read the trial's plan `{}`: {error}", plan_file.display());
+            return ExitCode::from(2);
+        }
+    };
+    let plan = order.plan;
+    let verdict = contain(OnTerminate::Kill, || {
+        let verdict = conduct(&plan)
+            .unwrap_or_else(|error| Verdict::Failed { step: error.step().to_owned(), error: error.to_string() });
+        serde_json::to_vec(&verdict).expect("a verdict always has a text form")
+    })
+    .unwrap_or_else(|error| {
+        let failed = Verdict::Failed { step: "set-up".into(), error: error.to_string() };
+        serde_json::to_vec(&failed).expect("a verdict always has a text form")
+    });
+    match write_whole(&Files(&plan.scratch).verdict(), &verdict) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot write the trial's verdict: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The trial itself: link up, server, client, link down.
+fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
+    let files = Files(&plan.scratch);
+    let trial = &plan.trial;
+    let set_up = |error: &dyn std::fmt::Display| TrialError::new("set-up", error);
+    write_json(&files.trial(), trial).map_err(|error| set_up(&error))?;
+    let token = random_token().map_err(|error| set_up(&error))?;
+
+    let ledger = plan.keep_ledger.then(|| files.ledger());
+    let path =
+        LivePath::up(&trial.link, trial.seed, plan.backend, ledger.as_deref(), true).map_err(|error| set_up(&error))?;
+    let (mut server, ready) = start_server(plan, &files, &path, &token)?;
+
+    let client_started = monotonic();
+    let mut client = start_client(plan, &files, &path, &token, &ready)?;
+    attend(plan, &path, &mut client, &mut server)?;
+    let client_ended = monotonic();
+
+    server.stop(STOP_LIMIT).map_err(|error| TrialError::new("server", error))?;
+    let report = path.down().map_err(|error| TrialError::new("link", error))?;
+    Ok(Verdict::Done { link: report.link, void: report.void, client_started, client_ended })
+}
+
+/// The server's first line.
+#[derive(Debug, Deserialize)]
+struct Ready {
+    control: String,
+    fingerprint: String,
+}
+
+/// Starts the server and waits until it is ready.
+fn start_server(
+    plan: &TrialPlan,
+    files: &Files<'_>,
+    path: &LivePath,
+    token: &str,
+) -> Result<(Endpoint, Ready), TrialError> {
+    let fail = |error: io::Error| TrialError::new("server", format!("cannot start the server: {error}"));
+    let mut command = Command::new(&plan.program);
+    command.args(["server", "--listen", "0.0.0.0:4433", "--json"]).env("SAMEPATH_TOKEN", token);
+    let mut server = Endpoint::start(command, &path.namespaces.server, files.stderr("server")).map_err(fail)?;
+    let deadline = Instant::now() + READY_LIMIT;
+    loop {
+        let lines = server.lines().map_err(fail)?;
+        if let Some(line) = lines.iter().find(|line| event_of(line).as_deref() == Some("ready")) {
+            let ready = serde_json::from_str(line).map_err(|error| {
+                TrialError::new("server", format!("its ready line cannot be read: {error}: {line}"))
+            })?;
+            return Ok((server, ready));
+        }
+        if server.ended().map_err(fail)?.is_some() {
+            let said = server.last_words();
+            return Err(TrialError::new("server", format!("it ended before it was ready: {said}")));
+        }
+        if Instant::now() >= deadline {
+            let said = server.last_words();
+            return Err(TrialError::new("server", format!("it was not ready after {READY_LIMIT:?}: {said}")));
+        }
+        let watched: Vec<BorrowedFd<'_>> = server.watched().collect();
+        sys::wait_readable(&watched, deadline).map_err(fail)?;
+    }
+}
+
+fn start_client(
+    plan: &TrialPlan,
+    files: &Files<'_>,
+    path: &LivePath,
+    token: &str,
+    ready: &Ready,
+) -> Result<Endpoint, TrialError> {
+    let fail = |error: io::Error| TrialError::new("client", format!("cannot start the client: {error}"));
+    let port = ready.control.rsplit(':').next().unwrap_or("4433");
+    let mut command = Command::new(&plan.program);
+    command
+        .arg("client")
+        .arg(format!("{}:{port}", device::SERVER_CONTROL))
+        .arg("--via")
+        .arg(device::SERVER_V4.to_string())
+        .args(["--fingerprint", &ready.fingerprint])
+        .arg("--trial")
+        .arg(files.trial())
+        .arg("--report")
+        .arg(files.report())
+        .arg("--json")
+        .env("SAMEPATH_TOKEN", token);
+    Endpoint::start(command, &path.namespaces.client, files.stderr("client")).map_err(fail)
+}
+
+/// Waits until the client has ended well, passing the start of its schedule on to the link.
+fn attend(plan: &TrialPlan, path: &LivePath, client: &mut Endpoint, server: &mut Endpoint) -> Result<(), TrialError> {
+    let fail = |error: io::Error| TrialError::new("client", error);
+    let deadline = Instant::now() + plan.trial.time_limit.std();
+    loop {
+        for line in client.lines().map_err(fail)? {
+            if let Some(epoch) = start_of(&line) {
+                path.set_epoch(epoch);
+            }
+        }
+        // What the server says besides is for people.
+        server.lines().map_err(fail)?;
+        if let Some(status) = client.ended().map_err(fail)? {
+            return if status.success() {
+                Ok(())
+            } else {
+                let said = client.last_words();
+                Err(TrialError::new("client", with_server(said, server)))
+            };
+        }
+        if server.ended().map_err(fail)?.is_some() {
+            let said = server.last_words();
+            return Err(TrialError::new("server", format!("it ended while the client still ran: {said}")));
+        }
+        if !path.is_running() {
+            return Err(TrialError::new("link", "its data thread ended early"));
+        }
+        if Instant::now() >= deadline {
+            let said = client.last_words();
+            let limit = plan.trial.time_limit;
+            let said = format!("the client had not finished within the trial's time limit of {limit}: {said}");
+            return Err(TrialError::new("client", with_server(said, server)));
+        }
+        let watched: Vec<BorrowedFd<'_>> = client.watched().chain(server.watched()).collect();
+        sys::wait_readable(&watched, deadline).map_err(fail)?;
+    }
+}
+
+/// The client's complaint, with the server's where it has one too.
+fn with_server(client_said: String, server: &Endpoint) -> String {
+    match server.complaint() {
+        said if said.is_empty() => client_said,
+        said => format!("{client_said}\nthe server said: {said}"),
+    }
+}
+
+/// The event's name, if the line is one.
+fn event_of(line: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+    Some(value.get("event")?.as_str()?.to_owned())
+}
+
+/// The instant at which the schedule starts, if the line says it.
+fn start_of(line: &str) -> Option<Nanos> {
+    #[derive(Deserialize)]
+    struct Start {
+        event: String,
+        epoch_ns: Nanos,
+    }
+    let start: Start = serde_json::from_str(line).ok()?;
+    (start.event == "start").then_some(start.epoch_ns)
+}
+
+/// A secret of 128 bits, in hexadecimal.
+fn random_token() -> io::Result<String> {
+    let mut bytes = [0u8; 16];
+    io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn write_json(file: &Path, value: &impl Serialize) -> Result<(), String> {
+    let text = serde_json::to_vec(value).map_err(|error| error.to_string())?;
+    write_whole(file, &text).map_err(|error| format!("cannot write `{}`: {error}", file.display()))
+}
+
+/// Writes a file that is never seen half-written.
+fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = file.with_extension("tmp");
+    File::create(&beside)?.write_all(bytes)?;
+    fs::rename(&beside, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_events_and_nothing_else() {
+        assert_eq!(start_of(r#"{"event":"start","epoch_ns":12345678901234}"#), Some(12_345_678_901_234));
+        assert_eq!(start_of(r#"{"event":"result","epoch_ns":1}"#), None);
+        assert_eq!(start_of("start"), None);
+        assert_eq!(event_of(r#"{"event":"ready","control":"0.0.0.0:4433"}"#).as_deref(), Some("ready"));
+        assert_eq!(event_of("ready"), None);
+    }
+
+    #[test]
+    fn an_endpoint_above_its_share_of_cpu_voids_the_trial() {
+        let end = |cpu| EndReport { cpu_user_ns: cpu, cpu_system_ns: 0, wall_ns: 1_000, ..EndReport::default() };
+        assert_eq!(endpoint_verdict("client", &end(800)), None);
+        let reason = endpoint_verdict("client", &end(900)).expect("90 % is above the bound");
+        assert!(reason.contains("client") && reason.contains("90 %"), "{reason}");
+        assert_eq!(
+            endpoint_verdict("client", &EndReport::default()),
+            None,
+            "an end that reports nothing proves nothing"
+        );
+    }
+}
