@@ -10,13 +10,18 @@
 pub mod cells;
 pub mod chart;
 mod columns;
+pub mod compare;
+pub mod csv;
 pub mod field;
+#[cfg(test)]
+mod fixture;
 pub mod manifest;
 pub mod stats;
 pub mod store;
 pub mod summary;
+pub mod table;
 
 pub use cells::{Cell, cells};
 pub use field::Field;
 pub use manifest::Manifest;
-pub use store::{Ledger, Run, StoreError, TrialWriter};
+pub use store::{Ledger, Run, RunHandle, StoreError, TrialWriter};

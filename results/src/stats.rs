@@ -11,6 +11,9 @@ mod rank;
 pub use bootstrap::{
     BOOTSTRAP_SEED, Interval, MIN_BOOTSTRAP, RESAMPLES, bca, bca_of_groups, log_ratio, paired_log_ratio,
 };
-pub use bounds::{clopper_pearson, dkw_epsilon, provable_quantile, runs_for_quantile, smallest_two_sided_p};
+pub use bounds::{
+    clopper_pearson, dkw_epsilon, pairs_for_p, provable_quantile, runs_for_quantile, smallest_two_sided_p,
+    what_seeds_prove,
+};
 pub use describe::{Ecdf, coefficient_of_variation, mean, median, nearest_rank, percentiles_ms};
 pub use rank::{RankTest, holm, mann_whitney, wilcoxon_signed_rank};

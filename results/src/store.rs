@@ -16,11 +16,12 @@ mod files;
 mod seal;
 mod trial;
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use samepath_model::experiment::{Experiment, Trial, TrialId};
 use samepath_model::record::{MessageRecord, RECORD_SCHEMA, SeriesPoint, TrialRecord};
@@ -49,8 +50,18 @@ pub struct Run {
     trials: Vec<TrialRecord>,
     /// Bytes of `trials.jsonl` that are whole lines.
     whole: u64,
+    /// Whether the manifest on the disk has checksums.
+    sealed: AtomicBool,
+    handle: RunHandle,
+}
+
+/// The part of a run that threads share which write its trials at the same time.
+#[derive(Debug, Clone)]
+pub struct RunHandle {
+    dir: PathBuf,
+    ids: Arc<HashSet<TrialId>>,
     /// `trials.jsonl`, open and locked, once this process writes to the run.
-    lines: Mutex<Option<File>>,
+    lines: Arc<Mutex<Option<File>>>,
 }
 
 impl Run {
@@ -75,15 +86,10 @@ impl Run {
             let _ = if existed { clear(dir) } else { fs::remove_dir_all(dir) };
             return Err(error);
         }
-        Ok(Run {
-            dir: dir.to_owned(),
-            experiment: experiment.clone(),
-            manifest,
-            planned,
-            trials: Vec::new(),
-            whole: 0,
-            lines: Mutex::new(None),
-        })
+        let handle = RunHandle::new(dir, &planned);
+        let sealed = AtomicBool::new(false);
+        let experiment = experiment.clone();
+        Ok(Run { dir: dir.to_owned(), experiment, manifest, planned, trials: Vec::new(), whole: 0, sealed, handle })
     }
 
     /// Opens a run directory, finished or not, to read it or to go on with it.
@@ -100,7 +106,9 @@ impl Run {
         let experiment = Experiment::parse(&text).map_err(|source| StoreError::Experiment { path, source })?;
         let planned = planned(dir, &experiment)?;
         let (trials, whole) = read_lines(&dir.join(TRIAL_LINES), &planned)?;
-        Ok(Run { dir: dir.to_owned(), experiment, manifest, planned, trials, whole, lines: Mutex::new(None) })
+        let handle = RunHandle::new(dir, &planned);
+        let sealed = AtomicBool::new(!manifest.checksums.is_empty());
+        Ok(Run { dir: dir.to_owned(), experiment, manifest, planned, trials, whole, sealed, handle })
     }
 
     /// The directory.
@@ -113,7 +121,8 @@ impl Run {
         &self.experiment
     }
 
-    /// How, when and on what it was run.
+    /// How, when and on what it was run; its checksums are those of the last sealing before the run
+    /// was opened.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -136,21 +145,21 @@ impl Run {
 
     /// The trials of the experiment that have no record yet, in the order of its matrix.
     pub fn pending(&self) -> Vec<&Trial> {
-        let ended: std::collections::HashSet<_> = self.trials.iter().map(|record| &record.trial.id).collect();
+        let ended: HashSet<_> = self.trials.iter().map(|record| &record.trial.id).collect();
         self.planned.iter().filter(|trial| !ended.contains(&trial.id)).collect()
     }
 
-    /// Begins to write a trial's files; what a killed run left of them is removed.
+    /// What the threads need that write trials at the same time.
+    pub fn handle(&self) -> RunHandle {
+        self.handle.clone()
+    }
+
+    /// As [`RunHandle::begin_trial`].
     ///
     /// # Errors
-    /// Where the experiment has no such trial, another process writes to the run, or the directory
-    /// cannot be written.
+    /// As there.
     pub fn begin_trial(&self, id: &TrialId) -> Result<TrialWriter, StoreError> {
-        if !self.planned.iter().any(|trial| trial.id == *id) {
-            return Err(StoreError::UnknownTrial { dir: self.dir.clone(), id: id.0.clone() });
-        }
-        self.lines_file()?;
-        TrialWriter::begin(&self.dir.join(TRIALS), id)
+        self.handle.begin_trial(id)
     }
 
     /// Appends a trial's line, whole and synced. A line of the same trial takes the place of its
@@ -160,20 +169,18 @@ impl Run {
     /// Where the experiment has no such trial, another process writes to the run, or the file
     /// cannot be written; it is left as it was then.
     pub fn append(&mut self, record: &TrialRecord) -> Result<(), StoreError> {
-        if !self.planned.iter().any(|trial| trial.id == record.trial.id) {
-            return Err(StoreError::UnknownTrial { dir: self.dir.clone(), id: record.trial.id.0.clone() });
-        }
-        if !self.manifest.checksums.is_empty() {
+        self.handle.check(&record.trial.id)?;
+        let mut file = self.handle.lines_file()?;
+        if self.sealed.load(Ordering::Relaxed) {
             // The seal would be of other records than these.
-            let unsealed = Manifest { checksums: BTreeMap::new(), ..self.manifest.clone() };
-            write_manifest(&self.dir, &unsealed)?;
-            self.manifest = unsealed;
+            self.manifest.checksums.clear();
+            write_manifest(&self.dir, &self.manifest)?;
+            self.sealed.store(false, Ordering::Relaxed);
         }
         let path = self.dir.join(TRIAL_LINES);
         let wrong = StoreError::io("append to", &path);
         let mut line = serde_json::to_vec(record).map_err(io::Error::from).map_err(StoreError::io("write", &path))?;
         line.push(b'\n');
-        let mut file = self.lines_file()?;
         let whole = self.whole;
         let appended = file
             .set_len(whole)
@@ -220,10 +227,10 @@ impl Run {
     ///
     /// # Errors
     /// Where a file cannot be read, or the manifest not written.
-    pub fn seal(&mut self) -> Result<(), StoreError> {
+    pub fn seal(&self) -> Result<(), StoreError> {
         let sealed = Manifest { checksums: seal::checksums(&self.dir)?, ..self.manifest.clone() };
         write_manifest(&self.dir, &sealed)?;
-        self.manifest = sealed;
+        self.sealed.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -232,16 +239,40 @@ impl Run {
     /// # Errors
     /// Where the run was never sealed, or a file cannot be read.
     pub fn verify(&self) -> Result<Vec<Difference>, StoreError> {
-        if self.manifest.checksums.is_empty() {
+        let manifest = read_manifest(&self.dir)?;
+        if manifest.checksums.is_empty() {
             return Err(StoreError::Unsealed(self.dir.clone()));
         }
-        Ok(seal::differences(&self.manifest.checksums, &seal::checksums(&self.dir)?))
+        Ok(seal::differences(&manifest.checksums, &seal::checksums(&self.dir)?))
     }
 
     /// A file of a trial of this experiment: no other name ever becomes a path.
     fn file(&self, id: &TrialId, name: &str) -> Result<PathBuf, StoreError> {
-        if self.planned.iter().any(|trial| trial.id == *id) {
-            Ok(self.dir.join(TRIALS).join(&id.0).join(name))
+        self.handle.check(id)?;
+        Ok(self.dir.join(TRIALS).join(&id.0).join(name))
+    }
+}
+
+impl RunHandle {
+    fn new(dir: &Path, planned: &[Trial]) -> RunHandle {
+        let ids = planned.iter().map(|trial| trial.id.clone()).collect();
+        RunHandle { dir: dir.to_owned(), ids: Arc::new(ids), lines: Arc::default() }
+    }
+
+    /// Begins to write a trial's files; what a killed run left of them is removed.
+    ///
+    /// # Errors
+    /// Where the experiment has no such trial, another process writes to the run, or the directory
+    /// cannot be written.
+    pub fn begin_trial(&self, id: &TrialId) -> Result<TrialWriter, StoreError> {
+        self.check(id)?;
+        self.lines_file()?;
+        TrialWriter::begin(&self.dir.join(TRIALS), id)
+    }
+
+    fn check(&self, id: &TrialId) -> Result<(), StoreError> {
+        if self.ids.contains(id) {
+            Ok(())
         } else {
             Err(StoreError::UnknownTrial { dir: self.dir.clone(), id: id.0.clone() })
         }
@@ -334,7 +365,7 @@ fn read_lines(path: &Path, planned: &[Trial]) -> Result<(Vec<TrialRecord>, u64),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
         Err(error) => return Err(StoreError::io("read", path)(error)),
     };
-    let ids: std::collections::HashSet<_> = planned.iter().map(|trial| &trial.id).collect();
+    let ids: HashSet<_> = planned.iter().map(|trial| &trial.id).collect();
     // What follows the last line's end was being written when the run was killed.
     let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let mut records = Vec::new();

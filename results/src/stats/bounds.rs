@@ -43,6 +43,67 @@ pub fn smallest_two_sided_p(pairs: usize) -> f64 {
     (2.0 * 0.5f64.powi(i32::try_from(pairs).unwrap_or(i32::MAX))).min(1.0)
 }
 
+/// The fewest pairs of which a sign test or a Wilcoxon signed-rank test can give a two-sided p-value
+/// of no more than `alpha`.
+pub fn pairs_for_p(alpha: f64) -> usize {
+    (1..1024).find(|&pairs| smallest_two_sided_p(pairs) <= alpha).unwrap_or(1024)
+}
+
+/// In words: what `n` paired seeds can and cannot prove, at 5 % and with 95 % confidence.
+pub fn what_seeds_prove(n: usize) -> String {
+    if n == 0 {
+        return "No trial counts, so nothing is shown.".into();
+    }
+    let seeds = if n == 1 { "1 seed".to_owned() } else { format!("{n} seeds") };
+    let p = smallest_two_sided_p(n);
+    let mut text = if n == 1 {
+        format!("{seeds}: a single observation an arm; it says nothing of how it would vary")
+    } else if p > 0.05 {
+        format!(
+            "{seeds}: the smallest two-sided p-value that a paired test can give is {}, so no difference between \
+             arms can be called significant at 5 % ({} seeds could)",
+            short(p),
+            pairs_for_p(0.05)
+        )
+    } else {
+        format!(
+            "{seeds}: a single comparison, planned beforehand, can be significant at 5 % (smallest possible p: {}); \
+             of several, correct for their number",
+            short(p)
+        )
+    };
+    let provable = [0.99, 0.95, 0.9, 0.5].into_iter().find(|&q| runs_for_quantile(q, 0.95) <= n as u64);
+    text += &match provable {
+        Some(q) if q > 0.5 => {
+            format!(
+                ". The largest of {n} trials bounds the {:.0}th percentile of trials with 95 % confidence",
+                q * 100.0
+            )
+        }
+        Some(_) => format!(
+            ". The largest of {n} trials bounds the median trial with 95 % confidence; the 90th percentile needs {}",
+            runs_for_quantile(0.9, 0.95)
+        ),
+        None => format!(
+            ". The largest of {n} bounds not even the median trial with 95 % confidence: that needs {} seeds, \
+             the 90th percentile {}",
+            runs_for_quantile(0.5, 0.95),
+            runs_for_quantile(0.9, 0.95)
+        ),
+    };
+    text + "."
+}
+
+/// Two significant digits, or a power of ten where it is tiny.
+fn short(p: f64) -> String {
+    if p >= 0.001 {
+        let text = format!("{p:.3}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        format!("{p:.0e}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +143,9 @@ mod tests {
         assert_eq!(smallest_two_sided_p(3), 0.25);
         assert!(smallest_two_sided_p(5) > 0.05 && smallest_two_sided_p(6) < 0.05);
         assert_eq!(smallest_two_sided_p(0), 1.0);
+        assert_eq!(pairs_for_p(0.05), 6);
+        assert!(what_seeds_prove(3).contains("0.25") && what_seeds_prove(3).contains("needs 5 seeds"));
+        assert!(what_seeds_prove(30).contains("90th percentile of trials"));
         assert!(close(dkw_epsilon(30, 0.05), 0.247_961_3));
         assert_eq!(dkw_epsilon(1, 0.05), 1.0);
     }

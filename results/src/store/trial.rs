@@ -26,6 +26,7 @@ pub(super) const PARTIAL: &str = ".partial";
 pub struct TrialWriter {
     id: TrialId,
     partial: PathBuf,
+    scratch: PathBuf,
     place: PathBuf,
     epoch_ns: Option<u64>,
     finished: bool,
@@ -37,15 +38,15 @@ impl TrialWriter {
         let partial = trials.join(format!("{id}{PARTIAL}"));
         let place = trials.join(&id.0);
         remove_tree(&partial)?;
-        let writer = TrialWriter { id: id.clone(), partial, place, epoch_ns: None, finished: false };
-        let scratch = writer.scratch();
-        fs::create_dir_all(&scratch).map_err(StoreError::io("create", &scratch))?;
+        let scratch = partial.join("scratch");
+        let writer = TrialWriter { id: id.clone(), partial, scratch, place, epoch_ns: None, finished: false };
+        fs::create_dir_all(&writer.scratch).map_err(StoreError::io("create", &writer.scratch))?;
         Ok(writer)
     }
 
     /// A directory for spools and reports while the trial runs; it is removed at the end.
-    pub fn scratch(&self) -> PathBuf {
-        self.partial.join("scratch")
+    pub fn scratch(&self) -> &Path {
+        &self.scratch
     }
 
     /// The directory whose files will be the trial's, for captures and logs that others write.
@@ -91,12 +92,20 @@ impl TrialWriter {
     /// # Errors
     /// Where the files cannot be synced or moved; nothing is left then.
     pub fn finish(mut self) -> Result<(), StoreError> {
-        remove_tree(&self.scratch())?;
+        remove_tree(&self.scratch)?;
         sync_directory(&self.partial)?;
         remove_tree(&self.place)?;
         fs::rename(&self.partial, &self.place).map_err(StoreError::io("move to its place", &self.place))?;
         self.finished = true;
         self.place.parent().map_or(Ok(()), sync_directory)
+    }
+
+    /// Removes what was written: the trial failed, and its line says why.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub fn discard(self) -> Result<(), StoreError> {
+        remove_tree(&self.partial)
     }
 
     fn write<R: Row, E: Display>(

@@ -1,0 +1,364 @@
+//! Did anything change between two runs, by how much, and how sure is it.
+//!
+//! Cells are matched by part, axes and arm. Where both runs have the same seeds the values are
+//! paired, seed by seed; else the samples are taken as independent. The claim of a change rests on a
+//! rank test, corrected for the number of comparisons (Holm), and on an interval of the ratio.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use samepath_model::arm::Arm;
+use serde::Serialize;
+
+use crate::cells::{Cell, cells, label};
+use crate::field::{Better, Field};
+use crate::stats::{self, BOOTSTRAP_SEED};
+use crate::store::{Run, StoreError};
+use crate::table::{number, plain};
+
+/// Chance of any false claim of a change in a comparison.
+const ALPHA: f64 = 0.05;
+
+/// Ratios within 1 ± this are called equal, where the interval lies within them.
+const MARGIN: f64 = 0.05;
+
+/// The figures that are compared.
+const FIELDS: [Field; 6] =
+    [Field::Goodput, Field::Completion, Field::DelayP50, Field::DelayP99, Field::DeliveredShare, Field::Handshake];
+
+/// Two runs side by side.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Directory of the first run.
+    pub before: String,
+    /// Directory of the second.
+    pub after: String,
+    /// What else differs between them: versions, machine, conditions.
+    pub notes: Vec<String>,
+    /// Each figure of each cell that both have.
+    pub changes: Vec<Change>,
+    /// Cells that only the first has.
+    pub only_before: Vec<String>,
+    /// Cells that only the second has.
+    pub only_after: Vec<String>,
+}
+
+/// What became of one figure of one cell.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Change {
+    /// The part of the experiment.
+    pub part: String,
+    /// Value of each axis.
+    pub axes: BTreeMap<String, String>,
+    /// The arm.
+    pub arm: Arm,
+    /// The figure's name in files.
+    pub figure: &'static str,
+    /// Trials of the first run that have it.
+    pub n_before: usize,
+    /// Trials of the second.
+    pub n_after: usize,
+    /// Whether they were paired by seed.
+    pub paired: bool,
+    /// Median before.
+    pub before: f64,
+    /// Median after.
+    pub after: f64,
+    /// How many times the value before it is after: the geometric mean over the seeds. `None` where
+    /// a value is 0.
+    pub ratio: Option<f64>,
+    /// Lower bound of the ratio's 95 % interval (BCa bootstrap).
+    pub ratio_low: Option<f64>,
+    /// Upper bound.
+    pub ratio_high: Option<f64>,
+    /// Two-sided p-value: Wilcoxon's signed-rank test of pairs, else Mann–Whitney.
+    pub p: Option<f64>,
+    /// The same, corrected for all comparisons of this table (Holm).
+    pub p_corrected: Option<f64>,
+    /// What may be said.
+    pub verdict: Verdict,
+    #[serde(skip)]
+    field: Field,
+}
+
+/// What may be said of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every seed has the very same value.
+    Identical,
+    /// It improved.
+    Better,
+    /// It became worse.
+    Worse,
+    /// The interval of the ratio lies within 5 % of 1.
+    Equal,
+    /// There are trials enough for a change to be seen, and none was.
+    NotDetected,
+    /// Whatever the values, so few trials could not show a change.
+    CannotTell {
+        /// Trials there are.
+        n: usize,
+        /// Trials it takes, in each run.
+        needed: usize,
+    },
+}
+
+/// Compares two runs cell by cell.
+///
+/// # Errors
+/// Where a run's records cannot be read.
+pub fn compare(before: &Run, after: &Run) -> Result<Comparison, StoreError> {
+    let (cells_before, cells_after) = (cells(before), cells(after));
+    let find = |cells: &[Cell<'_>], cell: &Cell<'_>| cells.iter().position(|other| same(cell, other));
+    let mut comparison = Comparison {
+        before: before.dir().display().to_string(),
+        after: after.dir().display().to_string(),
+        notes: notes(before, after),
+        changes: Vec::new(),
+        only_before: Vec::new(),
+        only_after: Vec::new(),
+    };
+    for cell in &cells_before {
+        let Some(other) = find(&cells_after, cell).map(|i| &cells_after[i]) else {
+            comparison.only_before.push(name(cell));
+            continue;
+        };
+        comparison.notes.extend(conditions(cell, other));
+        comparison.changes.extend(FIELDS.into_iter().filter_map(|field| change(cell, other, field)));
+    }
+    comparison.only_after = cells_after.iter().filter(|cell| find(&cells_before, cell).is_none()).map(name).collect();
+    judge(&mut comparison.changes);
+    Ok(comparison)
+}
+
+/// The ratio of a figure of two cells, `b` over `a`, paired by seed where both have the same seeds,
+/// and its 95 % interval; `None` where a cell has no value, or one that is 0.
+pub fn ratio(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<(f64, Option<stats::Interval>)> {
+    match sample(a, b, field)? {
+        Sample::Paired(pairs) => stats::paired_log_ratio(&pairs, 0.95, BOOTSTRAP_SEED),
+        Sample::Apart(a, b) => stats::log_ratio(&a, &b, 0.95, BOOTSTRAP_SEED),
+    }
+}
+
+/// The values of two cells, as they may be compared.
+enum Sample {
+    Paired(Vec<(f64, f64)>),
+    Apart(Vec<f64>, Vec<f64>),
+}
+
+fn sample(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<Sample> {
+    let (a, b) = (a.values(field), b.values(field));
+    if a.is_empty() || b.is_empty() {
+        return None;
+    }
+    let of_b: BTreeMap<u64, f64> = b.iter().copied().collect();
+    let pairs: Vec<_> = a.iter().filter_map(|(seed, value)| Some((*value, *of_b.get(seed)?))).collect();
+    // A void trial in either run costs its pair and no more; runs of other seeds have no pairs.
+    if pairs.is_empty() {
+        let values = |of: Vec<(u64, f64)>| of.into_iter().map(|(_, value)| value).collect();
+        Some(Sample::Apart(values(a), values(b)))
+    } else {
+        Some(Sample::Paired(pairs))
+    }
+}
+
+fn change(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<Change> {
+    let sample = sample(a, b, field)?;
+    let (paired, n_before, n_after, p, identical) = match &sample {
+        Sample::Paired(pairs) => {
+            let differences: Vec<f64> = pairs.iter().map(|(a, b)| b - a).collect();
+            let identical = differences.iter().all(|d| *d == 0.0);
+            (true, pairs.len(), pairs.len(), stats::wilcoxon_signed_rank(&differences).map(|t| t.p), identical)
+        }
+        Sample::Apart(a, b) => (false, a.len(), b.len(), stats::mann_whitney(a, b).map(|t| t.p), false),
+    };
+    let ratio = ratio(a, b, field);
+    let interval = ratio.and_then(|(_, interval)| interval);
+    Some(Change {
+        part: a.part.clone(),
+        axes: a.axes.clone(),
+        arm: a.arm,
+        figure: field.name(),
+        n_before,
+        n_after,
+        paired,
+        before: a.estimate(field)?.median,
+        after: b.estimate(field)?.median,
+        ratio: ratio.map(|(ratio, _)| ratio),
+        ratio_low: interval.map(|i| i.low),
+        ratio_high: interval.map(|i| i.high),
+        p,
+        p_corrected: None,
+        verdict: if identical { Verdict::Identical } else { Verdict::NotDetected },
+        field,
+    })
+}
+
+/// Corrects the p-values for their number and says what may be said.
+fn judge(changes: &mut [Change]) {
+    let tested: Vec<usize> =
+        (0..changes.len()).filter(|&i| changes[i].verdict != Verdict::Identical && changes[i].p.is_some()).collect();
+    let corrected = stats::holm(&tested.iter().filter_map(|&i| changes[i].p).collect::<Vec<_>>());
+    let comparisons = tested.len();
+    for (&i, p) in tested.iter().zip(corrected) {
+        let change = &mut changes[i];
+        change.p_corrected = Some(p);
+        change.verdict = verdict(change, p, comparisons);
+    }
+}
+
+fn verdict(change: &Change, p: f64, comparisons: usize) -> Verdict {
+    let (n, m) = (change.n_before, change.n_after);
+    let enough = |n: usize, m: usize| smallest_p(change.paired, n, m) * comparisons as f64 <= ALPHA;
+    if !enough(n, m) {
+        let needed = (n.min(m) + 1..1024).find(|&n| enough(n, n)).unwrap_or(1024);
+        return Verdict::CannotTell { n: n.min(m), needed };
+    }
+    let bounds = change.ratio_low.zip(change.ratio_high);
+    let rose = change.ratio.map_or(change.after > change.before, |ratio| ratio > 1.0);
+    // The test and the interval must both say so.
+    if p <= ALPHA && bounds.is_none_or(|(low, high)| low > 1.0 || high < 1.0) {
+        let improves = change.field.better().unwrap_or(Better::Lower) == Better::Higher;
+        return if rose == improves { Verdict::Better } else { Verdict::Worse };
+    }
+    match bounds {
+        Some((low, high)) if low >= 1.0 / (1.0 + MARGIN) && high <= 1.0 + MARGIN => Verdict::Equal,
+        _ => Verdict::NotDetected,
+    }
+}
+
+/// The smallest two-sided p-value that samples of these sizes can give.
+fn smallest_p(paired: bool, n: usize, m: usize) -> f64 {
+    if paired {
+        return stats::smallest_two_sided_p(n.min(m));
+    }
+    // One of all the ways to choose n of n + m ranks.
+    let ways: f64 = (1..=n).map(|i| (m + i) as f64 / i as f64).product();
+    (2.0 / ways).min(1.0)
+}
+
+fn same(a: &Cell<'_>, b: &Cell<'_>) -> bool {
+    a.part == b.part && a.axes == b.axes && a.arm == b.arm
+}
+
+fn name(cell: &Cell<'_>) -> String {
+    place(&cell.part, &cell.axes, cell.arm)
+}
+
+fn place(part: &str, axes: &BTreeMap<String, String>, arm: Arm) -> String {
+    if axes.is_empty() { format!("{part} {arm}") } else { format!("{part} {} {arm}", label(axes)) }
+}
+
+/// What differs between the programs and machines of two runs.
+fn notes(before: &Run, after: &Run) -> Vec<String> {
+    let (a, b) = (before.manifest(), after.manifest());
+    let mut notes = Vec::new();
+    let mut differ = |what: &str, a: String, b: String| {
+        if a != b {
+            notes.push(format!("{what}: {a} before, {b} after"));
+        }
+    };
+    let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+    differ("samepath", a.version.clone(), b.version.clone());
+    let build = |debug: bool| if debug { "debug" } else { "release" }.to_owned();
+    differ("build", build(a.debug_build), build(b.debug_build));
+    differ("kernel", known(&a.host.kernel), known(&b.host.kernel));
+    differ("CPU", known(&a.host.cpu_model), known(&b.host.cpu_model));
+    differ("cores", format!("{:?}", a.host.cores.unwrap_or(0)), format!("{:?}", b.host.cores.unwrap_or(0)));
+    differ("backend", known(&a.backend), known(&b.backend));
+    for (name, version) in &a.dependencies {
+        if let Some(other) = b.dependencies.get(name) {
+            differ(name, version.clone(), other.clone());
+        }
+    }
+    notes
+}
+
+/// What differs between the conditions of two cells of one name.
+fn conditions(a: &Cell<'_>, b: &Cell<'_>) -> Option<String> {
+    let differ: Vec<_> = [
+        ("workload", a.plan.workload != b.plan.workload),
+        ("link", a.plan.link != b.plan.link),
+        ("tuning", a.plan.tuning != b.plan.tuning),
+    ]
+    .into_iter()
+    .filter_map(|(what, differs)| differs.then_some(what))
+    .collect();
+    (!differ.is_empty()).then(|| format!("{}: not the same {}", name(a), differ.join(", ")))
+}
+
+impl Change {
+    /// The verdict in words.
+    pub fn words(&self) -> String {
+        let (better, worse) = match self.field {
+            Field::DeliveredShare => ("more", "less"),
+            _ => ("faster", "slower"),
+        };
+        match self.verdict {
+            Verdict::Identical => "identical".into(),
+            Verdict::Better => better.into(),
+            Verdict::Worse => worse.into(),
+            Verdict::Equal => format!("equal within {:.0} %", MARGIN * 100.0),
+            Verdict::NotDetected => "no detectable difference".into(),
+            Verdict::CannotTell { n, needed } => format!("cannot tell with n = {n} (needs {needed})"),
+        }
+    }
+}
+
+impl Comparison {
+    /// As plain text, for the terminal.
+    pub fn render(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "before: {}\nafter:  {}", self.before, self.after)?;
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        if self.changes.is_empty() {
+            writeln!(f, "The two runs have no figure of the same cell in common: nothing to compare.")?;
+        } else {
+            writeln!(f, "{}", self.table())?;
+            let comparisons = self.changes.iter().filter(|change| change.p.is_some()).count();
+            writeln!(
+                f,
+                "Ratio: after over before, geometric mean over the seeds, with its 95 % interval (BCa bootstrap). \
+                 Verdicts hold\nfor all {comparisons} comparisons together at 5 % (rank tests, Holm's correction)."
+            )?;
+        }
+        for (cells, which) in [(&self.only_before, "before"), (&self.only_after, "after")] {
+            for cell in cells {
+                writeln!(f, "only {which}: {cell}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Comparison {
+    fn table(&self) -> String {
+        let mut rows = vec![["cell", "figure", "before", "after", "ratio", "verdict"].map(String::from).to_vec()];
+        let mut last = String::new();
+        for change in &self.changes {
+            let place = place(&change.part, &change.axes, change.arm);
+            let ratio = match (change.ratio, change.ratio_low.zip(change.ratio_high)) {
+                (Some(ratio), Some((low, high))) => format!("{ratio:.3} ({low:.3}–{high:.3})"),
+                (Some(ratio), None) => format!("{ratio:.3}"),
+                (None, _) => "–".into(),
+            };
+            let figure = match change.field.unit() {
+                "" => change.field.label().to_owned(),
+                unit => format!("{} {unit}", change.field.label()),
+            };
+            let shown = if place == last { String::new() } else { place.clone() };
+            let [before, after] = [change.before, change.after].map(|value| number(change.field, value));
+            rows.push(vec![shown, figure, before, after, ratio, change.words()]);
+            last = place;
+        }
+        plain(rows, 2..5)
+    }
+}

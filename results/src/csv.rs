@@ -1,0 +1,110 @@
+//! The figures as tables for spreadsheets: `trials.csv` and `cells.csv`.
+//!
+//! Every column is there whatever was measured; what is missing is an empty field.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use samepath_model::record::{Outcome, TrialRecord};
+
+use crate::cells::cells;
+use crate::field::Field;
+use crate::store::{Run, StoreError, write_atomically};
+
+/// Writes `trials.csv` (a row a trial) and `cells.csv` (a row a cell) into `dir`, which is made
+/// where it is not there. Returns their paths.
+///
+/// # Errors
+/// Where the directory or a file cannot be written.
+pub fn write(run: &Run, dir: &Path) -> Result<[PathBuf; 2], StoreError> {
+    std::fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
+    let paths = [dir.join("trials.csv"), dir.join("cells.csv")];
+    write_atomically(&paths[0], &rows(trial_rows(run)))?;
+    write_atomically(&paths[1], &rows(cell_rows(run)))?;
+    Ok(paths)
+}
+
+fn trial_rows(run: &Run) -> Vec<Vec<String>> {
+    let axes = axes(run);
+    let mut head: Vec<String> = ["trial", "part"].map(String::from).to_vec();
+    head.extend(axes.iter().cloned());
+    head.extend(
+        ["arm", "transport", "mapping", "seed", "outcome", "reason", "started_unix_s", "wall_ms", "set_up_ms"]
+            .map(String::from),
+    );
+    head.extend(["tear_down_ms", "lateness_p50_us", "lateness_p99_us", "lateness_max_us"].map(String::from));
+    head.extend(Field::ALL.map(|field| field.name().to_owned()));
+    let mut rows = vec![head];
+    for record in run.trials() {
+        let trial = &record.trial;
+        let mut row = vec![trial.id.to_string(), trial.part.clone()];
+        row.extend(axes.iter().map(|axis| trial.axes.get(axis).cloned().unwrap_or_default()));
+        let (outcome, reason) = outcome(record);
+        row.extend([trial.arm.to_string(), trial.arm.transport.to_string(), trial.arm.mapping.to_string()]);
+        row.extend([trial.seed.to_string(), outcome.to_owned(), reason]);
+        row.extend([record.started_unix.to_string(), record.wall_ms.to_string()]);
+        row.extend([optional(record.set_up_ms), optional(record.tear_down_ms)]);
+        let lateness = record.link.as_ref().map(|link| link.lateness);
+        let micros = |ns: Option<u64>| optional(ns.map(|ns| ns as f64 / 1e3));
+        row.push(micros(lateness.map(|l| l.p50_ns)));
+        row.push(micros(lateness.map(|l| l.p99_ns)));
+        row.push(micros(lateness.map(|l| l.max_ns)));
+        row.extend(Field::ALL.map(|field| optional(field.of(record))));
+        rows.push(row);
+    }
+    rows
+}
+
+fn cell_rows(run: &Run) -> Vec<Vec<String>> {
+    let axes = axes(run);
+    let mut head = vec!["part".to_owned()];
+    head.extend(axes.iter().cloned());
+    head.extend(["arm", "n", "void", "failed", "pending"].map(String::from));
+    for field in Field::ALL {
+        let name = field.name();
+        head.extend(["median", "min", "max", "low95", "high95"].map(|of| format!("{name}_{of}")));
+    }
+    let mut rows = vec![head];
+    for cell in cells(run) {
+        let mut row = vec![cell.part.clone()];
+        row.extend(axes.iter().map(|axis| cell.axes.get(axis).cloned().unwrap_or_default()));
+        row.push(cell.arm.to_string());
+        row.extend([cell.n(), cell.void.len(), cell.failed.len(), cell.pending].map(|n| n.to_string()));
+        for field in Field::ALL {
+            let estimate = cell.estimate(field);
+            let interval = estimate.and_then(|estimate| estimate.interval);
+            row.push(optional(estimate.map(|e| e.median)));
+            row.push(optional(estimate.map(|e| e.min)));
+            row.push(optional(estimate.map(|e| e.max)));
+            row.push(optional(interval.map(|i| i.low)));
+            row.push(optional(interval.map(|i| i.high)));
+        }
+        rows.push(row);
+    }
+    rows
+}
+
+/// Every axis of the experiment, by name: parts may have different ones.
+fn axes(run: &Run) -> BTreeSet<String> {
+    run.planned().iter().flat_map(|trial| trial.axes.keys().cloned()).collect()
+}
+
+fn outcome(record: &TrialRecord) -> (&'static str, String) {
+    match &record.outcome {
+        Outcome::Done => ("done", String::new()),
+        Outcome::Void { reasons } => ("void", reasons.join("; ")),
+        Outcome::Failed { step, error } => ("failed", format!("{step}: {error}")),
+    }
+}
+
+fn optional(value: Option<f64>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+fn rows(rows: Vec<Vec<String>>) -> Vec<u8> {
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.write_record(row).expect("memory takes every row, and every row has the head's length");
+    }
+    writer.into_inner().expect("memory takes every row")
+}

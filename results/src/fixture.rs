@@ -1,0 +1,185 @@
+//! A small run, for tests: records as the harness makes them, with figures that can be checked by hand.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use samepath_model::experiment::{Experiment, Trial};
+use samepath_model::record::{
+    DirectionReport, DropCause, End, EndReport, LinkReport, MessageRecord, Metric, Outcome, PacketRecord, PlayReport,
+    RECORD_SCHEMA, SeriesPoint, TrialRecord,
+};
+use samepath_model::{Direction, Transport};
+
+use crate::manifest::Manifest;
+use crate::store::Run;
+use crate::summary::summarise;
+
+pub(crate) const EXPERIMENT: &str = r#"
+schema = 1
+name = "small"
+question = "What does one lost packet hold up?"
+repeat = 3
+[[part]]
+name = "messages"
+arms = ["tcp", "quic", "udp"]
+workload = { kind = "messages", streams = 4, size = "1000B", spacing = "40ms", count = 25 }
+link = { rtt = "60ms", rate = "20Mbit" }
+axes = { loss = ["0%", "1%"] }
+[[part]]
+name = "bulk"
+arms = ["tcp", "quic"]
+workload = { kind = "bulk", bytes = "1MB" }
+link = { rtt = "60ms", rate = "20Mbit" }
+"#;
+
+pub(crate) fn experiment() -> Experiment {
+    Experiment::parse(EXPERIMENT).unwrap()
+}
+
+pub(crate) fn manifest(experiment: &Experiment) -> Manifest {
+    let command = ["samepath", "run"].map(String::from);
+    Manifest { debug_build: false, ..Manifest::capture(&command, experiment, Some("tun"), SystemTime::UNIX_EPOCH) }
+}
+
+/// A run of the small experiment with all its trials, each message later by `slower` times.
+pub(crate) fn run(dir: &Path, experiment: &Experiment, slower: f64) -> Run {
+    let mut run = Run::create(dir, experiment, manifest(experiment)).unwrap();
+    for trial in experiment.trials().unwrap() {
+        add(&mut run, &trial, &play(&trial, slower));
+    }
+    run
+}
+
+/// Writes a trial's files and its line.
+pub(crate) fn add(run: &mut Run, trial: &Trial, play: &PlayReport) {
+    let mut writer = run.begin_trial(&trial.id).unwrap();
+    writer.set_epoch(play.epoch_ns);
+    writer.write_messages(play.messages.clone()).unwrap();
+    writer.write_series(play.series.clone()).unwrap();
+    writer.write_ledger(packets(100).map(Ok::<_, String>)).unwrap();
+    writer.finish().unwrap();
+    run.append(&record(trial, play)).unwrap();
+}
+
+pub(crate) fn record(trial: &Trial, play: &PlayReport) -> TrialRecord {
+    let link = link();
+    TrialRecord {
+        schema: RECORD_SCHEMA,
+        trial: trial.clone(),
+        outcome: Outcome::Done,
+        started_unix: 1.7e9,
+        wall_ms: 1500.25,
+        set_up_ms: Some(80.0),
+        tear_down_ms: Some(20.0),
+        summary: Some(summarise(trial, play, Some(&link))),
+        link: Some(link),
+        client: Some(play.client.clone()),
+        server: Some(play.server.clone()),
+        epoch_ns: Some(play.epoch_ns),
+        clock_error_ns: Some(play.clock_error_ns),
+    }
+}
+
+/// Messages that take half an RTT and, one in ten, another RTT. On `udp` those never arrive.
+pub(crate) fn play(trial: &Trial, slower: f64) -> PlayReport {
+    let lossy = trial.axes.get("loss").is_some_and(|loss| loss != "0%");
+    let reliable = trial.arm.transport.is_reliable();
+    // A little of the seed in every delay, so that the seeds have a spread.
+    let jitter = 1.0 + 0.01 * trial.seed as f64;
+    let ms = |ms: f64| (ms * 1e6 * slower * jitter) as i64;
+    let messages: Vec<_> = trial
+        .workload
+        .schedule()
+        .enumerate()
+        .map(|(i, message)| {
+            let released = i64::try_from(message.release.as_nanos()).unwrap();
+            let hit = lossy && i % 10 == 7;
+            let size = message.size.map_or(0, |size| size.bytes());
+            let delay = ms(if size > 10_000 { 500.0 } else { 30.0 }) + if hit { ms(60.0) } else { 0 };
+            let arrives = reliable || !hit;
+            MessageRecord {
+                stream: message.stream,
+                seq: message.seq,
+                size,
+                released,
+                sent: Some(released + 1_000),
+                delivered: arrives.then_some(released + delay),
+                received: if arrives { size } else { 0 },
+            }
+        })
+        .collect();
+    let received = messages.iter().map(|m| m.received).sum();
+    let series = (0..50).map(|i| SeriesPoint {
+        at: i * 10_000_000,
+        end: End::Client,
+        metric: Metric::DeliveredBytes,
+        value: received as f64 / 50.0,
+    });
+    let rtts = match trial.arm.transport {
+        Transport::Udp => None,
+        Transport::Tcp => Some(1),
+        Transport::Tls | Transport::Quic => Some(2),
+    };
+    PlayReport {
+        epoch_ns: 1_000_000_000 + trial.seed,
+        clock_error_ns: 0,
+        handshake_ns: rtts.map(|n| n * 60_100_000),
+        first_byte_ns: Some(120_000_000),
+        complete: reliable || !lossy,
+        series: series.collect(),
+        client: EndReport { cpu_user_ns: 2_000_000, bytes_received: received, wall_ns: 1, ..EndReport::default() },
+        server: EndReport {
+            cpu_system_ns: 1_000_000,
+            bytes_sent: messages.iter().map(|m| m.size).sum(),
+            retransmissions: reliable.then_some(if lossy { 3 } else { 0 }),
+            ..EndReport::default()
+        },
+        messages,
+    }
+}
+
+pub(crate) fn link() -> LinkReport {
+    let down = DirectionReport {
+        packets: 100,
+        bytes: 150_000,
+        dropped: [("loss".to_owned(), 2)].into(),
+        ..DirectionReport::default()
+    };
+    LinkReport {
+        backend: "embedded-tun".into(),
+        up: DirectionReport { packets: 50, bytes: 2_000, ..DirectionReport::default() },
+        down,
+        lateness: Default::default(),
+        device_drops: 0,
+        receive_buffer_drops: 0,
+        realtime: false,
+        cpu_ns: 1,
+        up_ns: 2,
+        settings: Vec::new(),
+    }
+}
+
+/// So many packets, with every field and every cause in use.
+pub(crate) fn packets(n: u64) -> impl Iterator<Item = PacketRecord> {
+    (0..n).map(|number| {
+        let dropped = (number % 10 == 3).then(|| DropCause::ALL[(number as usize / 10) % DropCause::ALL.len()]);
+        let tcp = number % 3 == 0;
+        PacketRecord {
+            direction: if number % 4 == 0 { Direction::Up } else { Direction::Down },
+            number,
+            duplicate: number % 50 == 49,
+            arrived: number as i64 * 12_345 - 1_000_000,
+            size: 1500 - (number % 700) as u32,
+            protocol: if tcp { 6 } else { 17 },
+            source_port: 4433,
+            destination_port: 65_535 - (number % 8) as u16,
+            payload: 1448,
+            tcp_seq: tcp.then_some((number as u32).wrapping_mul(1448).wrapping_sub(5000)),
+            tcp_flags: if tcp { 0x90 } else { 0 },
+            queued: number * 7 % 100_000,
+            corrupted: number % 97 == 0,
+            left: dropped.is_none().then_some(number as i64 * 12_345 + 29_000_000),
+            dropped,
+        }
+    })
+}
