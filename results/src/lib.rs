@@ -16,6 +16,7 @@ pub mod field;
 #[cfg(test)]
 mod fixture;
 pub mod manifest;
+pub mod report;
 pub mod stats;
 pub mod store;
 pub mod summary;

@@ -1,0 +1,41 @@
+//! The percentiles of the message delay: median, 95th, 99th, largest; a row an arm.
+
+use super::axis::Axis;
+use super::rows::{Column, Form, Rows};
+use super::{Absent, Chart, Drawing, PartView};
+use crate::Field;
+
+pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
+    let shown: [(&str, Field); 4] =
+        [("p50", Field::DelayP50), ("p95", Field::DelayP95), ("p99", Field::DelayP99), ("largest", Field::DelayMax)];
+    let values: Vec<f64> =
+        part.trials().flat_map(|record| shown.iter().filter_map(|(_, field)| field.of(record))).collect();
+    if values.is_empty() {
+        return Err(Absent::NoData("no message was delivered, so there is no delay to show".into()));
+    }
+    let axis = Axis::fitting(values, 4.0, 4);
+    let scale = if axis.is_log() { ", log" } else { "" };
+    let column = |heading: &str, value| Column {
+        heading: heading.to_owned(),
+        axis_name: format!("delay (ms{scale})"),
+        axis: axis.clone(),
+        value,
+        unit: "ms",
+    };
+    let columns = vec![
+        column(shown[0].0, |r| Field::DelayP50.of(r)),
+        column(shown[1].0, |r| Field::DelayP95.of(r)),
+        column(shown[2].0, |r| Field::DelayP99.of(r)),
+        column(shown[3].0, |r| Field::DelayMax.of(r)),
+    ];
+    let title = "How long do messages take, and how much longer do the slowest take?".to_owned();
+    let caption = format!(
+        "Percentiles of the delay from release to delivery within each trial, in milliseconds, by conditions and arm; \
+         {}. Only delivered messages have a delay: where udp lost some, its percentiles are of the rest.",
+        part.seeds()
+    );
+    let notes = vec![
+        "Delay from release to delivery; percentiles (nearest rank) within a trial, of its delivered messages.".into(),
+    ];
+    Ok(Rows { chart: Chart::DelayPercentiles, title, caption, notes, form: Form::Dot, part, columns }.draw())
+}

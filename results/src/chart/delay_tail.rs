@@ -1,0 +1,274 @@
+//! The delays of messages as the share that took at least so long, logarithmic down to one message:
+//! the tail is where transports differ.
+//!
+//! Messages that never arrived stay in the denominator: their curve ends in a plateau.
+
+use samepath_model::Arm;
+
+use super::axis::{Axis, Beside, Panel, Tick, number};
+use super::canvas::{Rect, Stroke};
+use super::figure::{Figure, Key};
+use super::theme::{FRAME, INK, arm_style};
+use super::{Absent, Chart, Drawing, PartView, Table};
+use crate::store::{Run, StoreError};
+
+/// The delays of one trial's messages, or of several pooled.
+#[derive(Debug, Clone, Default)]
+struct Delays {
+    /// Of the delivered messages, in milliseconds, ascending.
+    sorted: Vec<f64>,
+    /// Messages released, delivered or not.
+    released: usize,
+}
+
+impl Delays {
+    fn pool<'a>(trials: impl Iterator<Item = &'a Delays>) -> Delays {
+        let mut all = Delays::default();
+        for trial in trials {
+            all.sorted.extend_from_slice(&trial.sorted);
+            all.released += trial.released;
+        }
+        all.sorted.sort_by(f64::total_cmp);
+        all
+    }
+
+    /// The share of the released messages that took at least this place's delay.
+    fn share(&self, place: usize) -> f64 {
+        (self.released - place) as f64 / self.released as f64
+    }
+
+    fn undelivered(&self) -> usize {
+        self.released - self.sorted.len()
+    }
+
+    /// The steps of the curve; points that would fall on the same spot are left out.
+    fn curve(&self, panel: &Panel) -> Vec<(f64, f64)> {
+        let mut points = vec![(panel.x.lo(), 1.0)];
+        let mut drawn = (f64::MIN, f64::MIN);
+        let last = self.sorted.len().wrapping_sub(1);
+        for (place, &delay) in self.sorted.iter().enumerate() {
+            let share = self.share(place);
+            let spot = panel.at(delay, share);
+            if place != last && (spot.0 - drawn.0).abs() < 0.5 && (spot.1 - drawn.1).abs() < 0.5 {
+                continue;
+            }
+            drawn = spot;
+            let before = points.last().map_or(1.0, |p: &(f64, f64)| p.1);
+            points.push((delay, before));
+            points.push((delay, share));
+        }
+        if self.undelivered() > 0 {
+            let plateau = self.undelivered() as f64 / self.released as f64;
+            let at = self.sorted.last().copied().unwrap_or(panel.x.lo());
+            points.push((at, plateau));
+            points.push((panel.x.hi(), plateau));
+        }
+        points
+    }
+}
+
+struct Series {
+    arm: Arm,
+    trials: Vec<Delays>,
+    pooled: Delays,
+}
+
+const ONE_WAY: &[f64] = &[2.0, 2.0];
+const ONE_MORE: &[f64] = &[6.0, 2.0, 1.0, 2.0];
+
+pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+    let groups = part.groups();
+    let mut panels: Vec<Vec<Series>> = Vec::new();
+    for group in &groups {
+        let mut all = Vec::new();
+        for cell in &group.cells {
+            let trials =
+                cell.trials.iter().map(|record| delays(run, record)).collect::<Result<Vec<_>, StoreError>>()?;
+            let pooled = Delays::pool(trials.iter());
+            if pooled.released > 0 {
+                all.push(Series { arm: cell.arm, trials, pooled });
+            }
+        }
+        panels.push(all);
+    }
+    let every = || panels.iter().flatten();
+    let largest = every().map(|s| s.pooled.released).max().unwrap_or(0);
+    if every().all(|s| s.pooled.sorted.is_empty()) {
+        return Err(Absent::NoData("no message was delivered, so there is no delay to show".into()));
+    }
+    let x_axis = Axis::fitting(every().flat_map(|s| s.pooled.sorted.iter().copied()), 40.0, 5);
+    let y_axis = share_axis(1.0 / largest as f64);
+    let log = if x_axis.is_log() { ", log" } else { "" };
+
+    let columns = panels.len().clamp(1, 3);
+    let rows = panels.len().div_ceil(columns);
+    let (left, gap, height, row_height) = (62.0, 16.0, 300.0, 372.0);
+    let title = "How many messages are late, and how late?".to_owned();
+    let (least, most) =
+        (every().map(|s| s.pooled.released).min().unwrap_or(0), every().map(|s| s.pooled.released).max().unwrap_or(0));
+    let pooled = if least == most {
+        number(most as f64)
+    } else {
+        format!("{} to {}", number(least as f64), number(most as f64))
+    };
+    let counted = format!("N = {pooled} messages a curve, pooled over the seeds; {}", part.seeds());
+    let caption = format!(
+        "Share of all released messages whose delay from release to delivery was at least the value on the x axis, \
+         on a logarithmic y axis down to one message; {counted}. Messages that never arrived count as late for ever: \
+         a curve that ends in a level line lost that share."
+    );
+    let mut legend: Vec<Key> = part.arms().into_iter().map(Key::Arm).collect();
+    legend.push(Key::Line { dash: ONE_WAY, colour: INK, label: "one-way delay of the link".into() });
+    legend.push(Key::Line { dash: ONE_MORE, colour: INK, label: "+ 1 RTT".into() });
+    let figure = Figure {
+        title: title.clone(),
+        conditions: vec![format!("{}; {counted}", part.workload()), part.conditions()],
+        legend,
+        notes: vec![
+            "Thick: all seeds pooled. Thin: single seeds. A level end is the share that never arrived; \
+             messages of one trial share its losses, so N messages are not N independent trials."
+                .into(),
+        ],
+    };
+    let stem = part.stem(Chart::DelayTail);
+    let svg = figure.draw(&stem, &caption, rows as f64 * row_height, |canvas, area| {
+        let width = (area.w - left - gap * (columns as f64 - 1.0) - 8.0) / columns as f64;
+        for (i, (series, group)) in panels.iter().zip(&groups).enumerate() {
+            let (column, row) = (i % columns, i / columns);
+            let place = Rect {
+                x: area.x + left + column as f64 * (width + gap),
+                y: area.y + 24.0 + row as f64 * row_height,
+                w: width,
+                h: height,
+            };
+            let panel = Panel { area: place, x: x_axis.clone(), y: y_axis.clone() };
+            panel.frame(
+                canvas,
+                Beside {
+                    heading: &group.label,
+                    x_name: &format!("delay from release to delivery (ms{log})"),
+                    y_name: if column == 0 { "share of messages at least so late (log)" } else { "" },
+                    x_labels: true,
+                    y_labels: column == 0,
+                },
+            );
+            let plan = &group.cells[0].plan;
+            let base = plan.link.direction(plan.workload.direction()).delay.as_millis_f64();
+            for (at, dash) in [(base, ONE_WAY), (base + plan.link.rtt().as_millis_f64(), ONE_MORE)] {
+                let line = [(at, panel.y.lo()), (at, 1.0)];
+                panel.line(canvas, &line, Stroke { colour: FRAME, width: 1.0, dash, opacity: 1.0 });
+            }
+            for series in series {
+                let style = arm_style(series.arm);
+                if series.trials.len() > 1 {
+                    for trial in series.trials.iter().filter(|t| t.released > 0) {
+                        let thin = Stroke { colour: style.colour, width: 0.5, dash: &[], opacity: 0.45 };
+                        panel.line(canvas, &trial.curve(&panel), thin);
+                    }
+                }
+            }
+            for (rank, series) in series.iter().enumerate() {
+                let style = arm_style(series.arm);
+                let stroke = Stroke { colour: style.colour, width: 2.0, dash: style.dash, opacity: 1.0 };
+                panel.line(canvas, &series.pooled.curve(&panel), stroke);
+                // Marks at shares of their own, so that curves that run together can be told.
+                let n = series.pooled.sorted.len();
+                let places = [0.5, 0.05, 0.005].into_iter().filter_map(|share| {
+                    let share = share * 10f64.powf(0.16 * rank as f64 - 0.3);
+                    let place = ((1.0 - share) * series.pooled.released as f64) as usize;
+                    (place < n).then_some(place)
+                });
+                for place in places.chain(n.checked_sub(1)) {
+                    let (x, y) = (series.pooled.sorted[place], series.pooled.share(place));
+                    if panel.holds(x, y) {
+                        let (x, y) = panel.at(x, y);
+                        canvas.mark(x, y, 3.5, style.mark, style.colour);
+                    }
+                }
+            }
+        }
+    });
+    let mut table = Table {
+        head: [
+            "conditions",
+            "arm",
+            "seeds",
+            "released",
+            "not delivered",
+            "p50 [ms]",
+            "p90 [ms]",
+            "p99 [ms]",
+            "p99.9 [ms]",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        rows: Vec::new(),
+    };
+    for (series, group) in panels.iter().zip(&groups) {
+        for series in series {
+            let pooled = &series.pooled;
+            let mut row = vec![
+                group.label.clone(),
+                series.arm.to_string(),
+                series.trials.len().to_string(),
+                pooled.released.to_string(),
+                pooled.undelivered().to_string(),
+            ];
+            row.extend([0.5, 0.9, 0.99, 0.999].map(|q| quantile(pooled, q)));
+            table.rows.push(row);
+        }
+    }
+    Ok(Drawing { chart: Chart::DelayTail, part: part.name.to_owned(), stem, title, caption, svg, table })
+}
+
+/// A quantile of all released messages: one that falls on an undelivered message has no value.
+fn quantile(delays: &Delays, q: f64) -> String {
+    let place = ((q * delays.released as f64).ceil() as usize).clamp(1, delays.released.max(1)) - 1;
+    delays.sorted.get(place).map_or_else(|| "never arrived".into(), |ms| number(*ms))
+}
+
+fn delays(run: &Run, record: &samepath_model::record::TrialRecord) -> Result<Delays, StoreError> {
+    let messages = run.messages(&record.trial.id)?;
+    let mut sorted: Vec<f64> = messages
+        .iter()
+        .filter_map(|m| m.delivered.map(|at| (at - m.released) as f64 / 1e6))
+        .filter(|ms| ms.is_finite())
+        .collect();
+    sorted.sort_by(f64::total_cmp);
+    Ok(Delays { sorted, released: messages.len() })
+}
+
+/// Shares from everything down to the smallest, a tick a decade.
+fn share_axis(smallest: f64) -> Axis {
+    let axis = Axis::log(smallest.clamp(1e-9, 0.5) * 0.8, 1.0);
+    let decades = (-axis.lo().log10()).ceil() as i32;
+    let ticks = (0..=decades)
+        .rev()
+        .map(|d| 10f64.powi(-d))
+        .filter(|at| *at >= axis.lo() * 0.999)
+        .map(|at| Tick { at, label: format!("{} %", number(at * 100.0)) })
+        .collect();
+    axis.with_ticks(ticks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_undelivered_stay_in_the_denominator() {
+        let delays = Delays { sorted: vec![30.0, 31.0, 90.0], released: 4 };
+        assert_eq!(delays.share(0), 1.0);
+        assert_eq!(delays.share(2), 0.5);
+        assert_eq!(quantile(&delays, 0.5), "31");
+        assert_eq!(quantile(&delays, 0.99), "never arrived");
+        let panel = Panel {
+            area: Rect { x: 0.0, y: 0.0, w: 100.0, h: 100.0 },
+            x: Axis::linear(0.0, 100.0, 5),
+            y: share_axis(0.25),
+        };
+        let curve = delays.curve(&panel);
+        assert_eq!(curve.last(), Some(&(panel.x.hi(), 0.25)));
+        assert!(curve.windows(2).all(|w| w[1].1 <= w[0].1 && w[1].0 >= w[0].0), "{curve:?}");
+    }
+}

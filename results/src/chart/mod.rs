@@ -1,0 +1,297 @@
+//! Charts: each answers one question from the records, as SVG, with its data as a table.
+//!
+//! A chart is one file here and one variant of [`Chart`]. It draws what is there and says what is
+//! not: [`Absent`] carries the sentence that the page shows in its place. Nothing here reads a
+//! clock or a random number: the same records give the same bytes.
+//!
+//! [`figure`] lays out the sheet, [`axis`] the panels, [`theme`] the looks; [`rows`] is the common
+//! form of the charts that show one figure a trial.
+
+mod axis;
+mod canvas;
+mod cost;
+mod delay_percentiles;
+mod delay_tail;
+mod figure;
+mod goodput_over_axis;
+mod goodput_over_time;
+mod png;
+mod rows;
+mod stalls;
+mod start;
+mod theme;
+
+use samepath_model::record::TrialRecord;
+use samepath_model::{Arm, Workload};
+
+use crate::cells::Cell;
+use crate::store::{Run, StoreError};
+
+pub(crate) use axis::number;
+pub(crate) use png::to_png;
+
+/// A kind of chart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Chart {
+    /// How the delays of messages are spread, with the tail on a logarithmic axis.
+    DelayTail,
+    /// The percentiles of the delays, a row an arm.
+    DelayPercentiles,
+    /// The messages of one trial an arm on one time axis, with the drops.
+    Stalls,
+    /// Goodput against the axis that the part varies.
+    GoodputOverAxis,
+    /// Goodput in bins of time.
+    GoodputOverTime,
+    /// Handshake and first byte in round-trip times.
+    Start,
+    /// CPU time and wire bytes for the payload.
+    Cost,
+}
+
+impl Chart {
+    /// Every chart, in the order of the page.
+    pub const ALL: [Chart; 7] = [
+        Chart::DelayTail,
+        Chart::DelayPercentiles,
+        Chart::Stalls,
+        Chart::GoodputOverAxis,
+        Chart::GoodputOverTime,
+        Chart::Start,
+        Chart::Cost,
+    ];
+
+    /// The name in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Chart::DelayTail => "delay-tail",
+            Chart::DelayPercentiles => "delay-percentiles",
+            Chart::Stalls => "stalls",
+            Chart::GoodputOverAxis => "goodput",
+            Chart::GoodputOverTime => "goodput-over-time",
+            Chart::Start => "start",
+            Chart::Cost => "cost",
+        }
+    }
+
+    /// Whether it answers the part's question, or supports the charts that do.
+    pub const fn is_main(self) -> bool {
+        matches!(self, Chart::DelayTail | Chart::Stalls | Chart::GoodputOverAxis | Chart::GoodputOverTime)
+    }
+
+    /// Whether it is meant for such a workload.
+    const fn suits(self, workload: &Workload) -> bool {
+        match self {
+            Chart::DelayTail | Chart::DelayPercentiles | Chart::Stalls => matches!(workload, Workload::Messages(_)),
+            Chart::GoodputOverAxis | Chart::GoodputOverTime => matches!(workload, Workload::Bulk(_)),
+            Chart::Start | Chart::Cost => true,
+        }
+    }
+}
+
+/// A chart drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drawing {
+    /// Which chart it is.
+    pub chart: Chart,
+    /// The part it shows.
+    pub part: String,
+    /// Name of its files, without extension: unique in the report.
+    pub stem: String,
+    /// Its title.
+    pub title: String,
+    /// Claim, n and conditions in words; also the alternative text.
+    pub caption: String,
+    /// The picture: whole XML, without anything to load.
+    pub svg: String,
+    /// What it shows, as numbers.
+    pub table: Table,
+}
+
+/// Text in rows and columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    /// Names and units of the columns.
+    pub head: Vec<String>,
+    /// The rows, each as long as the head.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// Why a chart was not drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum Absent {
+    /// The records do not hold what it shows; the sentence says what is missing.
+    #[error("{0}")]
+    NoData(String),
+    /// The records cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A chart in the report: drawn, or a sentence in its place.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shown {
+    /// Drawn.
+    Drawn(Box<Drawing>),
+    /// Left out, with the part and the reason.
+    LeftOut {
+        /// Which chart.
+        chart: Chart,
+        /// Of which part.
+        part: String,
+        /// The sentence shown instead.
+        reason: String,
+    },
+}
+
+/// Draws every chart that suits each part, in the order of parts and charts.
+///
+/// # Errors
+/// Where the records of a trial that counts cannot be read.
+pub fn draw_all(run: &Run, cells: &[Cell<'_>]) -> Result<Vec<Shown>, StoreError> {
+    let mut shown = Vec::new();
+    for part in parts(cells) {
+        for chart in Chart::ALL.into_iter().filter(|chart| chart.suits(&part.cells[0].plan.workload)) {
+            match draw(chart, run, &part) {
+                Ok(drawing) => shown.push(Shown::Drawn(Box::new(drawing))),
+                Err(Absent::NoData(reason)) => {
+                    shown.push(Shown::LeftOut { chart, part: part.name.to_owned(), reason });
+                }
+                Err(Absent::Store(error)) => return Err(error),
+            }
+        }
+    }
+    Ok(shown)
+}
+
+fn draw(chart: Chart, run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+    if part.trials().next().is_none() {
+        return Err(Absent::NoData("no trial of this part counts, so there is nothing to draw".into()));
+    }
+    match chart {
+        Chart::DelayTail => delay_tail::draw(run, part),
+        Chart::DelayPercentiles => delay_percentiles::draw(part),
+        Chart::Stalls => stalls::draw(run, part),
+        Chart::GoodputOverAxis => goodput_over_axis::draw(part),
+        Chart::GoodputOverTime => goodput_over_time::draw(run, part),
+        Chart::Start => start::draw(part),
+        Chart::Cost => cost::draw(part),
+    }
+}
+
+/// A part of the experiment: its cells, by group and arm.
+pub(crate) struct PartView<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// Its cells in the experiment's order: groups, then arms.
+    pub(crate) cells: Vec<&'a Cell<'a>>,
+}
+
+/// The cells that differ in their arm alone.
+pub(crate) struct Group<'a> {
+    /// The axes as text; empty where the part varies nothing.
+    pub(crate) label: String,
+    /// An arm each.
+    pub(crate) cells: Vec<&'a Cell<'a>>,
+}
+
+/// The parts of a run, in order.
+pub(crate) fn parts<'a>(cells: &'a [Cell<'a>]) -> Vec<PartView<'a>> {
+    let mut parts: Vec<PartView<'a>> = Vec::new();
+    for cell in cells {
+        match parts.iter_mut().find(|part| part.name == cell.part) {
+            Some(part) => part.cells.push(cell),
+            None => parts.push(PartView { name: &cell.part, cells: vec![cell] }),
+        }
+    }
+    parts
+}
+
+impl<'a> PartView<'a> {
+    /// The groups, in order.
+    pub(crate) fn groups(&self) -> Vec<Group<'a>> {
+        let mut groups: Vec<Group<'a>> = Vec::new();
+        for &cell in &self.cells {
+            match groups.iter_mut().find(|group| group.cells[0].axes == cell.axes) {
+                Some(group) => group.cells.push(cell),
+                None => groups.push(Group { label: cell.label(), cells: vec![cell] }),
+            }
+        }
+        groups
+    }
+
+    /// The arms that have a trial that counts, in the order of the charts.
+    pub(crate) fn arms(&self) -> Vec<Arm> {
+        let mut arms: Vec<Arm> =
+            Arm::all().filter(|arm| self.cells.iter().any(|cell| cell.arm == *arm && cell.n() > 0)).collect();
+        arms.dedup();
+        arms
+    }
+
+    /// Every trial that counts.
+    pub(crate) fn trials(&self) -> impl Iterator<Item = &'a TrialRecord> {
+        self.cells.iter().flat_map(|cell| cell.trials.iter().copied())
+    }
+
+    /// The workload in words, as the first cell has it, and whether axes vary it.
+    pub(crate) fn workload(&self) -> String {
+        let first = self.cells[0].plan.workload.to_string();
+        if self.cells.iter().all(|cell| cell.plan.workload.to_string() == first) {
+            first
+        } else {
+            format!("{first} (and as the panels say)")
+        }
+    }
+
+    /// The link in words: its conditions where all cells share them, else those of the first and
+    /// what varies.
+    pub(crate) fn conditions(&self) -> String {
+        let first = self.cells[0].plan.link.to_string();
+        let axes: Vec<&str> = self.cells[0].axes.keys().map(String::as_str).collect();
+        if axes.is_empty() {
+            format!("link: {first}")
+        } else {
+            let values: Vec<String> = self.groups().iter().map(|group| group.label.clone()).collect();
+            format!("link: {first}; varied: {}", values.join(" · "))
+        }
+    }
+
+    /// How many seeds stand behind each cell: `n = 3 seeds`, or the span where cells differ.
+    pub(crate) fn seeds(&self) -> String {
+        let counts: Vec<usize> = self.cells.iter().map(|cell| cell.n()).collect();
+        let (least, most) = (counts.iter().min().copied().unwrap_or(0), counts.iter().max().copied().unwrap_or(0));
+        match (least, most) {
+            (1, 1) => "n = 1 seed (no spread can be shown)".into(),
+            (a, b) if a == b => format!("n = {a} seeds"),
+            (a, b) => format!("n = {a} to {b} seeds (void and failed trials are left out)"),
+        }
+    }
+
+    /// The file name of one of its charts.
+    pub(crate) fn stem(&self, chart: Chart) -> String {
+        format!("{}-{}", self.name, chart.name())
+    }
+}
+
+/// A figure with its spread over seeds, as tables say it: `12.3 (11.8–12.9)`; `–` where missing.
+pub(crate) fn spread(values: &[f64]) -> String {
+    let Some(median) = crate::stats::median(values) else { return "–".into() };
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if values.len() == 1 { number(median) } else { format!("{} ({}–{})", number(median), number(low), number(high)) }
+}
+
+/// When each dropped data packet of the payload's direction came to the link, in nanoseconds from
+/// the epoch; nothing where the trial had no link of ours and so no ledger.
+pub(crate) fn data_drops(run: &Run, record: &TrialRecord) -> Result<Vec<i64>, StoreError> {
+    let direction = record.trial.workload.direction();
+    let mut drops = Vec::new();
+    let Some(ledger) = run.ledger(&record.trial.id)? else { return Ok(drops) };
+    for packet in ledger {
+        let packet = packet?;
+        if packet.direction == direction && packet.payload > 0 && packet.dropped.is_some() {
+            drops.push(packet.arrived);
+        }
+    }
+    Ok(drops)
+}

@@ -1,0 +1,188 @@
+//! The common form of the charts that show one figure a trial: a row an arm, grouped by conditions,
+//! a column a figure; the seeds are visible one by one.
+
+use samepath_model::record::TrialRecord;
+
+use super::axis::{Axis, Beside, Panel, number};
+use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
+use super::figure::{Figure, Key};
+use super::theme::{self, INK, LABEL, MUTED, SMALL, arm_style};
+use super::{Chart, Drawing, PartView, Table, spread};
+use crate::stats;
+
+/// How a value is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A mark at its place.
+    Dot,
+    /// A bar from 0, its number at its end.
+    Bar,
+}
+
+/// One figure.
+pub(crate) struct Column {
+    /// Its name, above the panel.
+    pub(crate) heading: String,
+    /// Its axis, unit included.
+    pub(crate) axis_name: String,
+    /// The span of its values.
+    pub(crate) axis: Axis,
+    /// The figure of a trial.
+    pub(crate) value: fn(&TrialRecord) -> Option<f64>,
+    /// The unit, for the table.
+    pub(crate) unit: &'static str,
+}
+
+/// What surrounds the rows.
+pub(crate) struct Rows<'t> {
+    pub(crate) chart: Chart,
+    pub(crate) title: String,
+    pub(crate) caption: String,
+    pub(crate) notes: Vec<String>,
+    pub(crate) form: Form,
+    pub(crate) part: &'t PartView<'t>,
+    pub(crate) columns: Vec<Column>,
+}
+
+const ROW: f64 = 17.0;
+const GROUP: f64 = 22.0;
+const NAMES: f64 = 118.0;
+const GAP: f64 = 18.0;
+
+impl Rows<'_> {
+    /// Draws them.
+    pub(crate) fn draw(self) -> Drawing {
+        let groups = self.part.groups();
+        let rows: usize = groups.iter().map(|group| group.cells.len()).sum();
+        let plot = groups.len() as f64 * GROUP + rows as f64 * ROW + 6.0;
+        let body = 22.0 + plot + 40.0;
+        let (few, many) = self.spreads();
+        let mut legend: Vec<Key> = self.part.arms().into_iter().map(Key::Arm).collect();
+        legend.push(Key::Line { dash: &[], colour: MUTED, label: "smallest to largest seed".into() });
+        let mut notes = vec![match self.form {
+            Form::Dot => "Sign: median over seeds. Small strokes: single seeds.".to_owned(),
+            Form::Bar => "Bar and number: median over seeds. Small strokes: single seeds.".to_owned(),
+        }];
+        if many {
+            notes.push("Thick line: 95 % confidence interval of the median (BCa bootstrap over seeds).".into());
+        }
+        if few {
+            notes.push(format!(
+                "Fewer than {} seeds in a cell: the line is the range, not a confidence interval.",
+                stats::MIN_BOOTSTRAP
+            ));
+        }
+        notes.extend(self.notes.iter().cloned());
+        let stem = self.part.stem(self.chart);
+        let conditions = vec![format!("{}; {}", self.part.workload(), self.part.seeds()), self.part.conditions()];
+        let figure = Figure { title: self.title.clone(), conditions, legend, notes };
+        let svg = figure.draw(&stem, &self.caption, body, |canvas, area| self.body(canvas, area, plot));
+        Drawing {
+            chart: self.chart,
+            part: self.part.name.to_owned(),
+            table: self.table(),
+            stem,
+            title: self.title,
+            caption: self.caption,
+            svg,
+        }
+    }
+
+    /// Whether a cell has too few seeds for an interval, and whether one has enough.
+    fn spreads(&self) -> (bool, bool) {
+        let counts = || self.part.cells.iter().map(|cell| cell.n()).filter(|n| *n > 0);
+        (counts().any(|n| n < stats::MIN_BOOTSTRAP), counts().any(|n| n >= stats::MIN_BOOTSTRAP))
+    }
+
+    fn body(&self, canvas: &mut Canvas<'_>, area: Rect, plot: f64) {
+        let count = self.columns.len() as f64;
+        let width = (area.w - NAMES - GAP * (count - 1.0) - 24.0) / count;
+        let panels: Vec<Panel> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(i, column)| Panel {
+                area: Rect { x: area.x + NAMES + i as f64 * (width + GAP), y: area.y + 22.0, w: width, h: plot },
+                x: column.axis.clone(),
+                y: Axis::linear(0.0, 1.0, 1).with_ticks(Vec::new()),
+            })
+            .collect();
+        for (panel, column) in panels.iter().zip(&self.columns) {
+            let beside =
+                Beside { heading: &column.heading, x_name: &column.axis_name, x_labels: true, ..Beside::default() };
+            panel.frame(canvas, beside);
+        }
+        let mut y = area.y + 22.0;
+        for group in self.part.groups() {
+            y += GROUP / 2.0 + 2.0;
+            let label = if group.label.is_empty() { "all trials".to_owned() } else { group.label.clone() };
+            let label = theme::fit(&label, LABEL, true, NAMES - 8.0);
+            canvas.text(area.x, y, &label, Type::new(LABEL, INK).bold());
+            y += GROUP / 2.0 - 2.0;
+            for cell in &group.cells {
+                let middle = y + ROW / 2.0;
+                let name = theme::fit(&cell.arm.to_string(), LABEL, false, NAMES - 20.0);
+                canvas.text(area.x + NAMES - 8.0, middle, &name, Type::new(LABEL, INK).anchor(Anchor::End));
+                for (panel, column) in panels.iter().zip(&self.columns) {
+                    let values: Vec<f64> = cell.trials.iter().filter_map(|record| (column.value)(record)).collect();
+                    self.row(canvas, panel, middle, &values, cell.arm);
+                }
+                y += ROW;
+            }
+        }
+    }
+
+    fn row(&self, canvas: &mut Canvas<'_>, panel: &Panel, y: f64, values: &[f64], arm: samepath_model::Arm) {
+        let style = arm_style(arm);
+        let Some(median) = stats::median(values) else {
+            canvas.text(panel.area.x + 6.0, y, "–", Type::new(SMALL, MUTED));
+            return;
+        };
+        let at = |value: f64| panel.at(value, 0.0).0.clamp(panel.area.x, panel.area.right());
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if self.form == Form::Bar {
+            let start = panel.area.x;
+            let bar = Rect { x: start, y: y - 5.0, w: (at(median) - start).max(0.5), h: 10.0 };
+            canvas.fill(bar, style.colour, 0.55);
+            canvas.outline(bar, Stroke::solid(style.colour, 1.0));
+        }
+        if values.len() > 1 {
+            canvas.line(&[(at(low), y), (at(high), y)], Stroke::solid(MUTED, 1.0));
+        }
+        if values.len() >= stats::MIN_BOOTSTRAP
+            && let Some(interval) = stats::bca(values, stats::median, 0.95, stats::BOOTSTRAP_SEED)
+        {
+            let line = [(at(interval.low), y), (at(interval.high), y)];
+            canvas.line(&line, Stroke::solid(style.colour, 3.0));
+        }
+        for &value in values {
+            canvas.line(&[(at(value), y - 4.0), (at(value), y + 4.0)], Stroke::solid(MUTED, 1.0));
+        }
+        match self.form {
+            Form::Dot => canvas.mark(at(median), y, 4.0, style.mark, style.colour),
+            Form::Bar => {
+                canvas.text(at(high.max(median)) + 5.0, y, &number(median), Type::new(SMALL, INK));
+            }
+        }
+    }
+
+    fn table(&self) -> Table {
+        let mut head = vec!["conditions".to_owned(), "arm".to_owned(), "seeds".to_owned()];
+        for column in &self.columns {
+            head.push(format!("{} [{}], median (min–max)", column.heading, column.unit));
+        }
+        let mut rows = Vec::new();
+        for group in self.part.groups() {
+            for cell in group.cells {
+                let mut row = vec![group.label.clone(), cell.arm.to_string(), cell.n().to_string()];
+                for column in &self.columns {
+                    let values: Vec<f64> = cell.trials.iter().filter_map(|r| (column.value)(r)).collect();
+                    row.push(spread(&values));
+                }
+                rows.push(row);
+            }
+        }
+        Table { head, rows }
+    }
+}

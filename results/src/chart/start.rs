@@ -1,0 +1,59 @@
+//! How many round trips until the transport is ready, and until the first payload byte.
+
+use samepath_model::Workload;
+
+use super::axis::{Axis, Tick};
+use super::rows::{Column, Form, Rows};
+use super::{Absent, Chart, Drawing, PartView};
+use crate::Field;
+
+pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
+    // After a warm-up the first payload byte of a message schedule says nothing of the start.
+    let cold = matches!(part.cells[0].plan.workload, Workload::Bulk(_));
+    let mut fields = vec![Field::HandshakeRtts];
+    if cold {
+        fields.push(Field::FirstByteRtts);
+    }
+    let largest = part.trials().flat_map(|r| fields.iter().filter_map(|f| f.of(r))).fold(f64::NEG_INFINITY, f64::max);
+    if !largest.is_finite() {
+        return Err(Absent::NoData(
+            "the links have no delay, or no handshake was timed, so nothing can be counted in round trips".into(),
+        ));
+    }
+    // A grid line a round trip, labels thinned where a lost handshake packet makes it long.
+    let end = (largest * 1.08).ceil().max(2.0);
+    let step = (end / 10.0).ceil();
+    let ticks = (0..=(end / step) as u32)
+        .map(|i| Tick { at: f64::from(i) * step, label: format!("{}", f64::from(i) * step) })
+        .collect();
+    let axis = Axis::exact(0.0, end, 5).with_ticks(ticks);
+    let mut columns = vec![Column {
+        heading: "handshake done at the client".into(),
+        axis_name: "time since connecting began (RTT)".into(),
+        axis: axis.clone(),
+        value: |r| Field::HandshakeRtts.of(r),
+        unit: "RTT",
+    }];
+    if cold {
+        columns.push(Column {
+            heading: "first payload byte".into(),
+            axis_name: "time since connecting began (RTT)".into(),
+            axis,
+            value: |r| Field::FirstByteRtts.of(r),
+            unit: "RTT",
+        });
+    }
+    let title = if cold {
+        "How many round trips until the first byte?".to_owned()
+    } else {
+        "How many round trips does the handshake take?".to_owned()
+    };
+    let caption = format!(
+        "{} counted in round-trip times of the link without queues, by conditions and arm; {}. \
+         udp has no handshake. A lost handshake packet costs a timeout, many round trips.",
+        if cold { "Handshake and first payload byte," } else { "Handshake," },
+        part.seeds()
+    );
+    let notes = vec!["1 RTT is the link's two delays added, without queueing. udp has no handshake (–).".into()];
+    Ok(Rows { chart: Chart::Start, title, caption, notes, form: Form::Dot, part, columns }.draw())
+}

@@ -1,0 +1,159 @@
+//! How every chart looks: the colours, marks and dashes of the arms, the font, and the widths of texts.
+//!
+//! Colours are Okabe and Ito's, which stay apart for colour-blind readers; no arm is told by its
+//! colour alone: each has a mark and a dash of its own, so a grey print can be read.
+
+use std::sync::LazyLock;
+
+use ab_glyph::{Font, FontRef};
+use plotters::style::RGBColor;
+use samepath_model::{Arm, Mapping, Transport};
+
+/// The bundled font's upright face. Its licence lies beside it.
+pub(crate) const FONT: &[u8] = include_bytes!("../../assets/DejaVuSans.ttf");
+/// The bundled font's bold face.
+pub(crate) const FONT_BOLD: &[u8] = include_bytes!("../../assets/DejaVuSans-Bold.ttf");
+/// What SVG text asks for; Verdana is cut to nearly the same widths.
+pub(crate) const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
+
+/// Text and axes.
+pub(crate) const INK: RGBColor = RGBColor(0x1a, 0x1a, 0x1a);
+/// Second-rank text.
+pub(crate) const MUTED: RGBColor = RGBColor(0x55, 0x55, 0x55);
+/// Grid lines.
+pub(crate) const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
+/// Frames of panels.
+pub(crate) const FRAME: RGBColor = RGBColor(0x88, 0x88, 0x88);
+
+/// Font sizes in CSS pixels.
+pub(crate) const TITLE: f64 = 17.0;
+/// Axis names, legend, conditions.
+pub(crate) const LABEL: f64 = 12.0;
+/// Tick labels and notes.
+pub(crate) const SMALL: f64 = 11.0;
+
+/// The sign that stands for an arm on a chart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// A disc.
+    Circle,
+    /// A ring.
+    Ring,
+    /// Point up.
+    Triangle,
+    /// Point down, hollow.
+    TriangleDown,
+    /// Point right, filled.
+    TriangleRight,
+    /// Filled square.
+    Square,
+    /// Filled diamond.
+    Diamond,
+    /// Hollow diamond.
+    DiamondHollow,
+    /// A diagonal cross: losses.
+    Cross,
+}
+
+/// Colour, mark and dash of an arm.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ArmStyle {
+    /// Its colour.
+    pub(crate) colour: RGBColor,
+    /// Its mark.
+    pub(crate) mark: Mark,
+    /// Lengths of strokes and gaps in turn, in CSS pixels; empty is solid.
+    pub(crate) dash: &'static [f64],
+}
+
+/// The look of an arm: the transport gives the hue, the mapping the shade, mark and dash.
+pub(crate) fn arm_style(arm: Arm) -> ArmStyle {
+    const fn style(rgb: (u8, u8, u8), mark: Mark, dash: &'static [f64]) -> ArmStyle {
+        ArmStyle { colour: RGBColor(rgb.0, rgb.1, rgb.2), mark, dash }
+    }
+    match (arm.transport, arm.mapping) {
+        (Transport::Tcp, Mapping::PerStream) => style((0x00, 0x45, 0x6d), Mark::Ring, &[12.0, 3.0]),
+        (Transport::Tcp, _) => style((0x00, 0x72, 0xb2), Mark::Circle, &[]),
+        (Transport::Tls, Mapping::PerStream) => {
+            style((0x2a, 0x86, 0xc0), Mark::DiamondHollow, &[9.0, 3.0, 2.0, 3.0, 2.0, 3.0])
+        }
+        (Transport::Tls, _) => style((0x56, 0xb4, 0xe9), Mark::Diamond, &[8.0, 3.0, 2.0, 3.0]),
+        (Transport::Quic, Mapping::Shared) => style((0x8a, 0x3c, 0x00), Mark::TriangleDown, &[3.5, 2.5]),
+        (Transport::Quic, Mapping::PerMessage) => style((0xe8, 0x8a, 0x45), Mark::TriangleRight, &[10.0, 4.0]),
+        (Transport::Quic, _) => style((0xd5, 0x5e, 0x00), Mark::Triangle, &[6.0, 3.0]),
+        (Transport::Udp, _) => style((0x00, 0x9e, 0x73), Mark::Square, &[1.8, 2.6]),
+    }
+}
+
+static FACE: LazyLock<FontRef<'static>> =
+    LazyLock::new(|| FontRef::try_from_slice(FONT).expect("the bundled font is whole"));
+static FACE_BOLD: LazyLock<FontRef<'static>> =
+    LazyLock::new(|| FontRef::try_from_slice(FONT_BOLD).expect("the bundled font is whole"));
+
+/// The width of a text in CSS pixels, in the bundled font.
+pub(crate) fn width(text: &str, size: f64, bold: bool) -> f64 {
+    let face = if bold { &*FACE_BOLD } else { &*FACE };
+    let em = f64::from(face.units_per_em().unwrap_or(2048.0));
+    let units: f64 = text.chars().map(|c| f64::from(face.h_advance_unscaled(face.glyph_id(c)))).sum();
+    units / em * size
+}
+
+/// Share of extra room left for fonts that run wider than the bundled one.
+const SLACK: f64 = 1.06;
+
+/// The text cut with an ellipsis so that it is no wider than `room`.
+pub(crate) fn fit(text: &str, size: f64, bold: bool, room: f64) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if width(&text, size, bold) * SLACK <= room {
+        return text;
+    }
+    let mut kept = String::new();
+    for c in text.chars() {
+        if width(&format!("{kept}{c}…"), size, bold) * SLACK > room {
+            break;
+        }
+        kept.push(c);
+    }
+    format!("{}…", kept.trim_end())
+}
+
+/// The text broken into lines no wider than `room`; words that are wider alone are cut.
+pub(crate) fn wrap(text: &str, size: f64, bold: bool, room: f64) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let word = fit(word, size, bold, room);
+        match lines.last_mut() {
+            Some(line) if width(&format!("{line} {word}"), size, bold) * SLACK <= room => {
+                line.push(' ');
+                line.push_str(&word);
+            }
+            _ => lines.push(word),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_arms_look_alike_in_colour_mark_or_dash() {
+        let styles: Vec<ArmStyle> = Arm::all().map(arm_style).collect();
+        for (i, a) in styles.iter().enumerate() {
+            for b in &styles[i + 1..] {
+                assert!(a.colour != b.colour && a.mark != b.mark && a.dash != b.dash, "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn texts_fit_the_room_they_are_given() {
+        let long = "the quick brown fox jumps over the lazy dog again and again and again";
+        assert!(width(&fit(long, 12.0, false, 150.0), 12.0, false) <= 150.0);
+        assert_eq!(fit("short", 12.0, false, 150.0), "short");
+        let lines = wrap(long, 12.0, false, 150.0);
+        assert!(lines.len() > 2 && lines.iter().all(|line| width(line, 12.0, false) <= 150.0));
+        assert_eq!(lines.join(" "), long);
+    }
+}

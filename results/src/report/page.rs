@@ -1,0 +1,495 @@
+//! What the page says, as values for the template: nothing here is HTML.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use samepath_model::Workload;
+use samepath_model::link::Loss;
+use samepath_model::record::{Setting, TrialRecord};
+use serde::Serialize;
+
+use super::answer::{answers, power};
+use crate::cells::Cell;
+use crate::chart::{Chart, PartView, Shown, Table, number, parts, spread};
+use crate::{Field, Run};
+
+#[derive(Serialize)]
+pub(super) struct Page {
+    name: String,
+    question: String,
+    explanation: String,
+    answers: Vec<AnswerView>,
+    power: String,
+    counts: Counts,
+    warnings: Vec<String>,
+    troubles: Vec<Trouble>,
+    main: Vec<Section>,
+    supporting: Vec<Section>,
+    cells: Vec<NamedTable>,
+    parts: Vec<PartMethod>,
+    unequal: Vec<&'static str>,
+    settings: TableView,
+    link: TableView,
+    command: String,
+    directory: String,
+    manifest: Vec<(String, String)>,
+    checksums: Vec<(String, String)>,
+    version: String,
+}
+
+#[derive(Serialize)]
+struct AnswerView {
+    part: String,
+    sentences: Vec<String>,
+}
+
+#[derive(Serialize, Default)]
+struct Counts {
+    planned: usize,
+    done: usize,
+    void: usize,
+    failed: usize,
+    pending: usize,
+}
+
+#[derive(Serialize)]
+struct Trouble {
+    cell: String,
+    reason: String,
+    times: usize,
+}
+
+#[derive(Serialize)]
+struct Section {
+    part: String,
+    figures: Vec<FigureView>,
+    left_out: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct FigureView {
+    stem: String,
+    title: String,
+    caption: String,
+    /// Safe to be placed as it is: this crate drew it, with every text escaped.
+    svg: String,
+    table: TableView,
+}
+
+#[derive(Serialize)]
+struct TableView {
+    head: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+#[derive(Serialize)]
+struct NamedTable {
+    part: String,
+    table: TableView,
+}
+
+#[derive(Serialize)]
+struct PartMethod {
+    name: String,
+    workload: String,
+    arms: String,
+    link: Vec<String>,
+    loss_key: String,
+    tuning: Vec<(String, String)>,
+}
+
+impl From<&Table> for TableView {
+    fn from(table: &Table) -> Self {
+        TableView { head: table.head.clone(), rows: table.rows.clone() }
+    }
+}
+
+/// The page of a run, its charts drawn.
+pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Page {
+    let parts = parts(cells);
+    let manifest = run.manifest();
+    let seeds: BTreeSet<u64> = cells.iter().flat_map(|c| c.trials.iter().map(|r| r.trial.seed)).collect();
+    let counts = Counts {
+        planned: run.planned().len(),
+        done: cells.iter().map(Cell::n).sum(),
+        void: cells.iter().map(|c| c.void.len()).sum(),
+        failed: cells.iter().map(|c| c.failed.len()).sum(),
+        pending: cells.iter().map(|c| c.pending).sum(),
+    };
+    Page {
+        name: run.experiment().name.clone(),
+        question: run.experiment().question.clone(),
+        explanation: run.experiment().explanation.clone(),
+        answers: answers(&parts)
+            .into_iter()
+            .map(|answer| AnswerView { part: answer.part, sentences: answer.sentences })
+            .collect(),
+        power: power(seeds.len()),
+        warnings: warnings(run, &counts, &seeds),
+        troubles: cells
+            .iter()
+            .flat_map(|cell| {
+                cell.troubles().into_iter().map(|(reason, times)| Trouble { cell: cell_name(cell), reason, times })
+            })
+            .collect(),
+        main: sections(shown, true),
+        supporting: sections(shown, false),
+        cells: parts.iter().map(|part| NamedTable { part: part.name.to_owned(), table: cell_table(part) }).collect(),
+        parts: parts.iter().map(method).collect(),
+        unequal: unequal(run),
+        settings: settings(run.trials()),
+        link: link_table(&parts),
+        command: shell_line(&manifest.command),
+        directory: run.dir().file_name().map_or_else(|| "RUN".into(), |name| name.to_string_lossy().into_owned()),
+        manifest: manifest_rows(run),
+        checksums: manifest.checksums.iter().map(|(path, sum)| (path.clone(), sum.clone())).collect(),
+        version: manifest.version.clone(),
+        counts,
+    }
+}
+
+fn cell_name(cell: &Cell<'_>) -> String {
+    [cell.part.clone(), cell.label(), cell.arm.to_string()]
+        .into_iter()
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn warnings(run: &Run, counts: &Counts, seeds: &BTreeSet<u64>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if counts.done == 0 {
+        warnings.push("No trial counts: there is no result. The reasons stand below.".to_owned());
+    }
+    if counts.void > 0 {
+        warnings.push(format!(
+            "{} of {} trials are void: their conditions were not kept. They are left out of every figure.",
+            counts.void, counts.planned
+        ));
+    }
+    if counts.failed > 0 {
+        warnings.push(format!(
+            "{} of {} trials failed before their end. They are left out of every figure.",
+            counts.failed, counts.planned
+        ));
+    }
+    if counts.pending > 0 {
+        warnings.push(format!(
+            "{} of {} trials have not been run: the run is not whole. Go on with: samepath resume RUN",
+            counts.pending, counts.planned
+        ));
+    }
+    if run.manifest().debug_build {
+        warnings.push(
+            "Measured with a debug build: rates and CPU times mean little. Build with --release and run again.".into(),
+        );
+    }
+    if seeds.len() == 1 {
+        warnings.push("A single seed: no spread is known. Run again with --repeat 3 or more.".into());
+    }
+    if run
+        .planned()
+        .iter()
+        .any(|t| t.arm.transport == samepath_model::Transport::Quic && t.tuning.controller.name() == "bbr")
+    {
+        warnings.push("QUIC ran quinn's BBR, which its authors call experimental, against the kernel's BBR.".into());
+    }
+    warnings
+}
+
+fn sections(shown: &[Shown], main: bool) -> Vec<Section> {
+    let mut sections: Vec<Section> = Vec::new();
+    for one in shown {
+        let (chart, part) = match one {
+            Shown::Drawn(drawing) => (drawing.chart, &drawing.part),
+            Shown::LeftOut { chart, part, .. } => (*chart, part),
+        };
+        if chart.is_main() != main {
+            continue;
+        }
+        if sections.last().is_none_or(|section| section.part != *part) {
+            sections.push(Section { part: part.clone(), figures: Vec::new(), left_out: Vec::new() });
+        }
+        let Some(section) = sections.last_mut() else { continue };
+        match one {
+            Shown::Drawn(drawing) => section.figures.push(FigureView {
+                stem: drawing.stem.clone(),
+                title: drawing.title.clone(),
+                caption: drawing.caption.clone(),
+                svg: drawing.svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1),
+                table: TableView::from(&drawing.table),
+            }),
+            Shown::LeftOut { reason, .. } => section.left_out.push(format!("{}: {reason}.", chart_words(chart))),
+        }
+    }
+    sections
+}
+
+fn chart_words(chart: Chart) -> &'static str {
+    match chart {
+        Chart::DelayTail => "The tail of the delays is not drawn",
+        Chart::DelayPercentiles => "The percentiles of the delays are not drawn",
+        Chart::Stalls => "The stall timeline is not drawn",
+        Chart::GoodputOverAxis => "Goodput by conditions is not drawn",
+        Chart::GoodputOverTime => "Goodput over time is not drawn",
+        Chart::Start => "Handshake and first byte are not drawn",
+        Chart::Cost => "The cost is not drawn",
+    }
+}
+
+/// Every cell of a part with the figures that any of them has.
+fn cell_table(part: &PartView<'_>) -> TableView {
+    const SHOWN: [Field; 14] = [
+        Field::Goodput,
+        Field::DelayP50,
+        Field::DelayP90,
+        Field::DelayP95,
+        Field::DelayP99,
+        Field::DelayMax,
+        Field::DeliveredShare,
+        Field::Completion,
+        Field::Handshake,
+        Field::FirstByte,
+        Field::WireBytes,
+        Field::Retransmissions,
+        Field::ClientCpu,
+        Field::ServerCpu,
+    ];
+    // The delay of a bulk message is its completion.
+    let bulk = matches!(part.cells[0].plan.workload, Workload::Bulk(_));
+    let delay =
+        |f: Field| matches!(f, Field::DelayP50 | Field::DelayP90 | Field::DelayP95 | Field::DelayP99 | Field::DelayMax);
+    let fields: Vec<Field> = SHOWN
+        .into_iter()
+        .filter(|field| !(bulk && delay(*field)))
+        .filter(|field| part.trials().any(|record| field.of(record).is_some()))
+        .collect();
+    let mut head: Vec<String> = ["conditions", "arm", "n", "void", "failed"].map(str::to_owned).to_vec();
+    head.extend(fields.iter().map(|field| match field.unit() {
+        "" => field.label().to_owned(),
+        unit => format!("{} [{unit}]", field.label()),
+    }));
+    let rows = part
+        .groups()
+        .iter()
+        .flat_map(|group| group.cells.iter().map(|cell| (group.label.clone(), *cell)))
+        .map(|(label, cell)| {
+            let mut row = vec![
+                label,
+                cell.arm.to_string(),
+                cell.n().to_string(),
+                cell.void.len().to_string(),
+                cell.failed.len().to_string(),
+            ];
+            row.extend(fields.iter().map(|field| {
+                let values: Vec<f64> = cell.values(*field).into_iter().map(|(_, value)| value).collect();
+                spread(&values)
+            }));
+            row
+        })
+        .collect();
+    TableView { head, rows }
+}
+
+fn method(part: &PartView<'_>) -> PartMethod {
+    let plan = &part.cells[0].plan;
+    let arms: Vec<String> = {
+        let mut seen = BTreeSet::new();
+        part.cells.iter().filter(|c| seen.insert(c.arm)).map(|c| c.arm.to_string()).collect()
+    };
+    let tuning = serde_json::to_value(&plan.tuning)
+        .ok()
+        .and_then(|value| value.as_object().cloned())
+        .map(|map| {
+            map.into_iter()
+                .map(|(name, value)| {
+                    let value = match value {
+                        serde_json::Value::Null => "default".to_owned(),
+                        serde_json::Value::String(text) => text,
+                        other => other.to_string(),
+                    };
+                    (name, value)
+                })
+                .collect()
+        })
+        .unwrap_or_default();
+    PartMethod {
+        name: part.name.to_owned(),
+        workload: part.workload(),
+        arms: arms.join(", "),
+        link: part
+            .groups()
+            .iter()
+            .map(|group| {
+                let link = group.cells[0].plan.link.to_string();
+                if group.label.is_empty() { link } else { format!("{}: {link}", group.label) }
+            })
+            .collect(),
+        loss_key: match plan.link.loss_key {
+            samepath_model::link::LossKey::Time => {
+                "by time: at the same instant the same weather for every arm of a seed".into()
+            }
+            samepath_model::link::LossKey::Index => {
+                "by packet: the n-th packet of a direction has the same fate".into()
+            }
+        },
+        tuning,
+    }
+}
+
+/// What cannot be made equal, and so may explain a difference that is not the transport's.
+fn unequal(run: &Run) -> Vec<&'static str> {
+    let mut said = vec![
+        "Pacing: QUIC (quinn) spreads its packets at 1.25 congestion windows a round trip; the kernel's CUBIC and Reno send as acknowledgements come.",
+        "Acknowledgements: quinn acknowledges every second packet or after 25 ms; the kernel adapts (delayed ACK, quick ACK at the start).",
+        "Loss detection: the kernel uses RACK-TLP (RFC 8985), quinn packet threshold 3 and time threshold 9/8 (RFC 9002).",
+        "Start of a connection: the kernel's CUBIC leaves slow start early by HyStart, quinn's has no HyStart.",
+        "Headers: payload per packet differs, so wire bytes differ at equal goodput.",
+        "Where they run: TCP is in the kernel, QUIC in the process: CPU time is counted for the process, its system calls included.",
+    ];
+    if run.planned().iter().any(|t| t.arm.transport == samepath_model::Transport::Udp) {
+        said.push(
+            "udp has no handshake, no congestion control, no retransmission and no warm-up: it shows the path, it is no rival.",
+        );
+    }
+    said
+}
+
+/// Settings of all trials: where trials agree, one row.
+fn settings(trials: &[TrialRecord]) -> TableView {
+    type Key = (&'static str, String, Option<String>, String);
+    let mut arms: BTreeMap<Key, BTreeSet<String>> = BTreeMap::new();
+    for record in trials {
+        let sources: [(&'static str, Option<&Vec<Setting>>); 3] = [
+            ("client", record.client.as_ref().map(|end| &end.settings)),
+            ("server", record.server.as_ref().map(|end| &end.settings)),
+            ("link", record.link.as_ref().map(|link| &link.settings)),
+        ];
+        for (end, settings) in sources {
+            for Setting { name, asked, effective } in settings.into_iter().flatten() {
+                let key = (end, name.clone(), asked.clone(), effective.clone());
+                arms.entry(key).or_default().insert(record.trial.arm.to_string());
+            }
+        }
+    }
+    let rows = arms
+        .into_iter()
+        .map(|((end, name, asked, effective), arms)| {
+            let verdict = match &asked {
+                Some(asked) if *asked != effective => "differs",
+                _ => "",
+            };
+            let arms = arms.into_iter().collect::<Vec<_>>().join(", ");
+            vec![end.into(), name, asked.unwrap_or_else(|| "only read".into()), effective, verdict.into(), arms]
+        })
+        .collect();
+    let head = ["where", "setting", "asked", "effective", "", "arms"].map(str::to_owned).to_vec();
+    TableView { head, rows }
+}
+
+/// How exactly the link kept its promise, a row a set of conditions.
+fn link_table(parts: &[PartView<'_>]) -> TableView {
+    let head = [
+        "part",
+        "conditions",
+        "backend",
+        "packets offered",
+        "random loss asked [%]",
+        "loss measured [%]",
+        "dropped by a full queue",
+        "lateness p50 [µs]",
+        "lateness p99 [µs]",
+        "lateness max [µs]",
+        "lost by the host",
+        "real-time trials",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let mut rows = Vec::new();
+    for part in parts {
+        for group in part.groups() {
+            let reports: Vec<_> =
+                group.cells.iter().flat_map(|c| &c.trials).filter_map(|record| record.link.as_ref()).collect();
+            if reports.is_empty() {
+                continue;
+            }
+            let plan = &group.cells[0].plan;
+            let direction = plan.workload.direction();
+            let way = |r: &samepath_model::record::LinkReport| match direction {
+                samepath_model::Direction::Up => r.up.clone(),
+                samepath_model::Direction::Down => r.down.clone(),
+            };
+            let packets: u64 = reports.iter().map(|r| r.up.packets + r.down.packets).sum();
+            let offered: u64 = reports.iter().map(|r| way(r).packets).sum();
+            let lost: u64 = reports.iter().map(|r| way(r).dropped.get("loss").copied().unwrap_or(0)).sum();
+            let overflow: u64 = reports
+                .iter()
+                .flat_map(|r| [&r.up, &r.down])
+                .map(|d| d.dropped.get("overflow").copied().unwrap_or(0))
+                .sum();
+            let by_host: u64 = reports.iter().map(|r| r.device_drops + r.receive_buffer_drops).sum();
+            let micros = |f: fn(&samepath_model::record::Lateness) -> u64| -> Vec<f64> {
+                reports.iter().map(|r| f(&r.lateness) as f64 / 1e3).collect()
+            };
+            let asked = match plan.link.direction(direction).loss {
+                Loss::None => "0".into(),
+                Loss::Random(p) => number(p.fraction() * 100.0),
+                Loss::GilbertElliott(m) => format!("{} (bursts)", number(m.stationary_loss() * 100.0)),
+            };
+            let backends: BTreeSet<&str> = reports.iter().map(|r| r.backend.as_str()).collect();
+            rows.push(vec![
+                part.name.to_owned(),
+                group.label.clone(),
+                backends.into_iter().collect::<Vec<_>>().join(", "),
+                packets.to_string(),
+                asked,
+                if offered > 0 { number(100.0 * lost as f64 / offered as f64) } else { "–".into() },
+                overflow.to_string(),
+                spread(&micros(|l| l.p50_ns)),
+                spread(&micros(|l| l.p99_ns)),
+                number(micros(|l| l.max_ns).into_iter().fold(0.0, f64::max)),
+                by_host.to_string(),
+                format!("{} of {}", reports.iter().filter(|r| r.realtime).count(), reports.len()),
+            ]);
+        }
+    }
+    TableView { head, rows }
+}
+
+fn manifest_rows(run: &Run) -> Vec<(String, String)> {
+    let manifest = run.manifest();
+    let host = &manifest.host;
+    let mut rows: Vec<(String, Option<String>)> = vec![
+        ("started (UTC)".into(), Some(manifest.started.clone())),
+        ("samepath".into(), Some(manifest.version.clone())),
+        ("build".into(), Some(if manifest.debug_build { "debug" } else { "release" }.into())),
+        ("format version".into(), Some(manifest.schema.to_string())),
+        ("seeds".into(), Some(manifest.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))),
+        ("backend".into(), manifest.backend.clone()),
+        ("system".into(), Some(format!("{} {}", host.os, host.architecture).trim().to_owned())),
+        ("kernel".into(), host.kernel.clone()),
+        ("CPU".into(), host.cpu_model.clone()),
+        ("CPUs usable".into(), host.cores.map(|n| n.to_string())),
+        ("virtual machine".into(), host.virtual_machine.map(|v| if v { "yes" } else { "no" }.into())),
+        ("clock source".into(), host.clock_source.clone()),
+        ("congestion controllers".into(), Some(host.congestion_controllers.join(", "))),
+    ];
+    rows.extend(manifest.dependencies.iter().map(|(name, version)| (name.clone(), Some(version.clone()))));
+    rows.extend(manifest.settings.iter().map(|(name, value)| (name.clone(), Some(value.clone()))));
+    rows.into_iter().filter_map(|(name, value)| Some((name, value.filter(|v| !v.is_empty())?))).collect()
+}
+
+/// Words as a line for a POSIX shell.
+fn shell_line(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%@+".contains(c);
+    words
+        .iter()
+        .map(|word| {
+            if !word.is_empty() && word.chars().all(plain) {
+                word.clone()
+            } else {
+                format!("'{}'", word.replace('\'', r"'\''"))
+            }
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}

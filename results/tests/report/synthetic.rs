@@ -1,0 +1,313 @@
+//! A run made up, the same each time: plausible delays, losses and rates, so that charts and page
+//! have something like a real run to show. It is no measurement and is kept in no place where it
+//! could be taken for one.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use samepath_model::record::{
+    DirectionReport, DropCause, End, EndReport, Lateness, LinkReport, MessageRecord, Metric, Outcome, PacketRecord,
+    PlayReport, RECORD_SCHEMA, SERIES_BIN_NANOS, SeriesPoint, Setting, TrialRecord,
+};
+use samepath_model::{Direction, Experiment, Mapping, Transport, Trial, Workload};
+use samepath_results::{Manifest, Run, summary};
+
+const MS: i64 = 1_000_000;
+
+/// The experiment that the lab itself asks, in small.
+pub(crate) const HEAD_OF_LINE: &str = r#"
+schema = 1
+name = "head-of-line"
+question = "What does one lost packet hold up, and what is left of the throughput?"
+explanation = "On one ordered byte stream every later message waits for the lost one; on streams of their own only the messages of the same stream do."
+repeat = 3
+
+[[part]]
+name = "messages"
+arms = ["tcp", "tls", "quic", "quic/shared", "udp"]
+workload = { kind = "messages", streams = 8, size = "1000B", spacing = "40ms", count = 100 }
+link = { rtt = "60ms", rate = "20Mbit" }
+axes = { loss = ["0%", "1%", "3%"] }
+
+[[part]]
+name = "bulk"
+arms = ["tcp", "tls", "quic", "quic/shared", "udp"]
+workload = { kind = "bulk", streams = 4, duration = "4s" }
+link = { rtt = "60ms", rate = "20Mbit" }
+axes = { loss = ["0%", "1%", "3%"] }
+"#;
+
+/// A uniform number in [0, 1) that depends on nothing but its arguments (SplitMix64's finaliser).
+fn uniform(seed: u64, stream: u64, index: u64) -> f64 {
+    let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream.wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ index;
+    for factor in [0xbf58_476d_1ce4_e5b9u64, 0x94d0_49bb_1331_11eb] {
+        z = (z ^ (z >> 30)).wrapping_mul(factor);
+    }
+    (z ^ (z >> 31)) as f64 / 2f64.powi(64)
+}
+
+/// What becomes of a trial; by default every one counts.
+pub(crate) type Fate = fn(&Trial) -> Outcome;
+
+pub(crate) fn all_done(_: &Trial) -> Outcome {
+    Outcome::Done
+}
+
+/// Writes the run into `dir`, its trials in a shuffled order, as the harness does.
+pub(crate) fn run(dir: &Path, experiment: &str, fate: Fate) -> Run {
+    let experiment = Experiment::parse(experiment).expect("the experiment is right");
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    let command = ["samepath", "run", "head-of-line", "--seed", "1"].map(str::to_owned);
+    let mut manifest = Manifest::capture(&command, &experiment, Some("embedded"), now);
+    // The machine that runs the test must not show in its bytes.
+    manifest.host = Default::default();
+    let mut run = Run::create(dir, &experiment, manifest).expect("a new directory");
+    let mut trials = run.planned().to_vec();
+    trials.sort_by_key(|t| (uniform(t.seed, 77, t.id.0.len() as u64 + t.seed).to_bits(), t.id.clone()));
+    for trial in &trials {
+        let record = play(&run, trial, fate(trial));
+        run.append(&record).expect("the line is written");
+    }
+    run.seal().expect("checksums");
+    Run::open(dir).expect("what was written can be read")
+}
+
+fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
+    let mut record = TrialRecord {
+        schema: RECORD_SCHEMA,
+        trial: trial.clone(),
+        outcome,
+        started_unix: 1_790_000_000.0,
+        wall_ms: 5_100.0,
+        set_up_ms: Some(80.0),
+        tear_down_ms: Some(25.0),
+        summary: None,
+        link: None,
+        client: None,
+        server: None,
+        epoch_ns: Some(1_000_000_000),
+        clock_error_ns: Some(0),
+    };
+    if matches!(record.outcome, Outcome::Failed { .. }) {
+        return record;
+    }
+    let (mut report, ledger) = match &trial.workload {
+        Workload::Messages(_) => messages(trial),
+        Workload::Bulk(_) => bulk(trial),
+    };
+    ends(trial, &mut report);
+    let link = link_report(&ledger);
+    record.summary = Some(summary::summarise(trial, &report, Some(&link)));
+    record.link = Some(link);
+    record.client = Some(report.client.clone());
+    record.server = Some(report.server.clone());
+    let mut writer = run.begin_trial(&trial.id).expect("a trial's directory");
+    writer.set_epoch(report.epoch_ns);
+    writer.write_messages(report.messages.clone()).expect("messages");
+    writer.write_series(report.series.clone()).expect("series");
+    writer.write_ledger(ledger.into_iter().map(Ok::<_, Infallible>)).expect("ledger");
+    writer.finish().expect("the trial is in its place");
+    record
+}
+
+fn empty_report(trial: &Trial) -> PlayReport {
+    let rtt = trial.link.rtt().as_nanos();
+    let (handshake, first) = match trial.arm.transport {
+        Transport::Tcp => (Some(rtt), 2 * rtt),
+        Transport::Tls => (Some(2 * rtt + 900_000), 3 * rtt + 1_400_000),
+        Transport::Quic => (Some(rtt + 1_100_000), 2 * rtt + 1_500_000),
+        Transport::Udp => (None, rtt),
+    };
+    let own = (uniform(trial.seed, 5, rtt) * 4e5) as u64 + 150_000;
+    PlayReport {
+        epoch_ns: 1_000_000_000,
+        clock_error_ns: 0,
+        handshake_ns: handshake.map(|ns| ns + own),
+        first_byte_ns: Some(first + 2 * own),
+        complete: true,
+        messages: Vec::new(),
+        series: Vec::new(),
+        client: EndReport::default(),
+        server: EndReport::default(),
+    }
+}
+
+fn packet(number: u64, arrived: i64, payload: u32, dropped: bool) -> PacketRecord {
+    PacketRecord {
+        direction: Direction::Down,
+        number,
+        duplicate: false,
+        arrived,
+        size: payload + 52,
+        protocol: 6,
+        source_port: 4433,
+        destination_port: 50_000,
+        payload,
+        tcp_seq: None,
+        tcp_flags: 0,
+        queued: 424_000,
+        corrupted: false,
+        left: (!dropped).then_some(arrived + 30 * MS + 440_000),
+        dropped: dropped.then_some(DropCause::Loss),
+    }
+}
+
+/// Messages: a loss costs its message an RTT and a bit, and whatever waits behind it in order.
+fn messages(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
+    let mut report = empty_report(trial);
+    let mut ledger = Vec::new();
+    let p = trial.link.down.loss.rate();
+    let (one_way, rtt) = (trial.link.down.delay.as_nanos() as i64, trial.link.rtt().as_nanos() as i64);
+    let reliable = trial.arm.transport.is_reliable();
+    let mut ready: BTreeMap<u16, i64> = BTreeMap::new();
+    for (i, message) in trial.workload.schedule().enumerate() {
+        let released = message.release.as_nanos() as i64;
+        let noise = (uniform(trial.seed, 2 + trial.arm.transport as u64, i as u64) * 3e5) as i64 + 100_000;
+        // One weather for all arms: the draw does not depend on the arm.
+        let lost = uniform(trial.seed, 1, i as u64) < p;
+        ledger.push(packet(ledger.len() as u64, released + 50_000, 1008, lost));
+        let mut arrived = released + one_way + 460_000 + noise;
+        if lost && reliable {
+            let again = uniform(trial.seed, 9, i as u64) < p;
+            arrived += rtt + rtt / 4 + if again { 4 * rtt } else { 10 * MS };
+            ledger.push(packet(ledger.len() as u64, released + rtt + 15 * MS, 1008, again));
+        }
+        let lane = match (trial.arm.transport, trial.arm.mapping) {
+            (_, Mapping::Shared) => Some(0),
+            (Transport::Udp, _) => None,
+            _ => Some(message.stream),
+        };
+        let delivered = match lane {
+            None => (!lost).then_some(arrived),
+            Some(lane) => {
+                let at = ready.entry(lane).or_insert(0);
+                *at = (*at).max(arrived);
+                Some(*at)
+            }
+        };
+        let size = message.size.map_or(0, |s| s.bytes());
+        report.messages.push(MessageRecord {
+            stream: message.stream,
+            seq: message.seq,
+            size,
+            released,
+            sent: Some(released + 20_000),
+            delivered,
+            received: if delivered.is_some() { size } else { 0 },
+        });
+    }
+    report.complete = report.messages.iter().all(|m| m.delivered.is_some());
+    (report, ledger)
+}
+
+/// Bulk: a slow start, then a level that the loss sets, wavering.
+fn bulk(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
+    let mut report = empty_report(trial);
+    let p = trial.link.down.loss.rate();
+    let rate = trial.link.down.rate.map_or(1e8, |r| r.bits_per_second() as f64);
+    let rtt = trial.link.rtt().as_secs_f64();
+    let level = match trial.arm.transport {
+        Transport::Udp => rate * 0.96 * (1.0 - p),
+        _ if p == 0.0 => rate * 0.955,
+        Transport::Quic => (1.45 * 1448.0 * 8.0 / (rtt * p.sqrt())).min(rate * 0.95),
+        _ => (1.3 * 1448.0 * 8.0 / (rtt * p.sqrt())).min(rate * 0.95),
+    };
+    let end = trial.workload.nominal_duration().map_or(0, |d| d.as_nanos() as i64);
+    let start = report.first_byte_ns.unwrap_or(0) as i64;
+    let mut ledger = Vec::new();
+    let mut received = 0.0;
+    for bin in 0..end / SERIES_BIN_NANOS {
+        let at = bin * SERIES_BIN_NANOS;
+        let since = (at - start) as f64 / 1e9;
+        let ramp = if trial.arm.transport == Transport::Udp { 1.0 } else { (2f64.powf(since / rtt) * 0.1).min(1.0) };
+        let wave = 1.0 + 0.18 * ((bin as f64) / 37.0 + trial.seed as f64 * 1.7).sin() * f64::from(p > 0.0);
+        let noise = 0.96 + 0.08 * uniform(trial.seed, 30 + trial.arm.transport as u64, bin as u64);
+        let bits = if since < 0.0 { 0.0 } else { (level * ramp * wave * noise).min(rate * 0.96) };
+        let bytes = (bits / 8.0 * SERIES_BIN_NANOS as f64 / 1e9).floor();
+        received += bytes;
+        report.series.push(SeriesPoint { at, end: End::Client, metric: Metric::DeliveredBytes, value: bytes });
+        for i in 0..(bytes / 1448.0) as u64 {
+            let lost = uniform(trial.seed, 40, bin as u64 * 1000 + i) < p;
+            ledger.push(packet(ledger.len() as u64, at + i as i64 * 100_000, 1448, lost));
+        }
+    }
+    for message in trial.workload.schedule() {
+        let share = received as u64 / u64::from(trial.workload.streams());
+        report.messages.push(MessageRecord {
+            stream: message.stream,
+            seq: 0,
+            size: share,
+            released: 0,
+            sent: Some(end),
+            delivered: Some(end),
+            received: share,
+        });
+    }
+    (report, ledger)
+}
+
+fn ends(trial: &Trial, report: &mut PlayReport) {
+    let bytes: u64 = report.messages.iter().map(|m| m.received).sum();
+    let dear = match trial.arm.transport {
+        Transport::Quic => 9.0,
+        Transport::Tls => 3.0,
+        _ => 1.6,
+    };
+    let setting = |name: &str, asked: Option<&str>, effective: &str| Setting {
+        name: name.into(),
+        asked: asked.map(Into::into),
+        effective: effective.into(),
+    };
+    let end = |share: f64, sent: u64, received: u64| EndReport {
+        cpu_user_ns: (bytes as f64 * dear * share) as u64,
+        cpu_system_ns: (bytes as f64 * dear * share * 0.4) as u64,
+        wall_ns: 5_000_000_000,
+        retransmissions: trial.arm.transport.is_reliable().then_some(12),
+        bytes_sent: sent,
+        bytes_received: received,
+        datagrams_sent: None,
+        datagrams_received: None,
+        settings: vec![
+            setting(&format!("{}.congestion-control", trial.arm.transport), Some("cubic"), "cubic"),
+            setting(&format!("{}.receive-buffer", trial.arm.transport), Some("8388608"), "425984"),
+        ],
+    };
+    let offered: u64 = report.messages.iter().map(|m| m.size).sum();
+    report.client = end(0.6, 0, bytes);
+    report.server = end(1.0, offered, 0);
+}
+
+fn link_report(ledger: &[PacketRecord]) -> LinkReport {
+    let dropped = ledger.iter().filter(|p| p.dropped.is_some()).count() as u64;
+    let packets = ledger.len() as u64;
+    let down = DirectionReport {
+        packets,
+        bytes: ledger.iter().map(|p| u64::from(p.size)).sum(),
+        delivered_packets: packets - dropped,
+        delivered_bytes: ledger.iter().filter(|p| p.dropped.is_none()).map(|p| u64::from(p.size)).sum(),
+        dropped: BTreeMap::from([("loss".to_owned(), dropped)]),
+        largest_packet: 1500,
+        ..DirectionReport::default()
+    };
+    let up = DirectionReport {
+        packets: packets / 2,
+        bytes: packets / 2 * 52,
+        delivered_packets: packets / 2,
+        delivered_bytes: packets / 2 * 52,
+        ..DirectionReport::default()
+    };
+    LinkReport {
+        backend: "embedded-tun".into(),
+        up,
+        down,
+        lateness: Lateness { count: packets, p50_ns: 9_000, p99_ns: 74_000, max_ns: 410_000 },
+        device_drops: 0,
+        receive_buffer_drops: 0,
+        realtime: true,
+        cpu_ns: 80_000_000,
+        up_ns: 5_000_000_000,
+        settings: vec![Setting { name: "net.ipv4.tcp_sack".into(), asked: Some("1".into()), effective: "1".into() }],
+    }
+}
