@@ -116,7 +116,7 @@ struct Order {
 #[derive(Debug, Serialize, Deserialize)]
 enum Verdict {
     Done {
-        link: LinkReport,
+        link: Box<LinkReport>,
         void: Vec<String>,
         /// When the client was started.
         client_started: Nanos,
@@ -187,7 +187,7 @@ pub fn supervise(plan: &TrialPlan, cancel: &AtomicBool) -> Result<Evidence, Tria
             let ledger = Some(files.ledger()).filter(|file| plan.keep_ledger && file.exists());
             Ok(Evidence {
                 play,
-                link,
+                link: *link,
                 ledger,
                 set_up: Duration::from_nanos(client_started.saturating_sub(started)),
                 tear_down: Duration::from_nanos(ended.saturating_sub(client_ended)),
@@ -307,7 +307,7 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
 
     server.stop(STOP_LIMIT).map_err(|error| TrialError::new("server", error))?;
     let report = path.down().map_err(|error| TrialError::new("link", error))?;
-    Ok(Verdict::Done { link: report.link, void: report.void, client_started, client_ended })
+    Ok(Verdict::Done { link: Box::new(report.link), void: report.void, client_started, client_ended })
 }
 
 /// The server's first line.

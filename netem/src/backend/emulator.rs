@@ -4,8 +4,9 @@
 //! the other side at the instant computed for it. It never waits for the ledger, allocates nothing
 //! a packet, and computes no time from another packet's lateness.
 //!
-//! A link with conditions gets real-time scheduling where the host permits it, and then a short
-//! spin before each release: a wake-up from sleep costs some ten microseconds.
+//! It has real-time scheduling where the host permits it, so that no busy neighbour and no receiver
+//! that it has just woken takes its place, and then spins shortly before each release: a wake-up
+//! from sleep costs some ten microseconds.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -118,7 +119,6 @@ impl Emulator {
             lateness: Histogram::new_with_bounds(1, MAX_LATENESS, 3).expect("the bounds are sound"),
             orders: orders.clone(),
             waked,
-            shaped: is_shaped(link),
         };
         let thread =
             std::thread::Builder::new().name("link".into()).spawn(move || data.run()).map_err(EmulatorError::Thread)?;
@@ -216,14 +216,13 @@ struct DataThread {
     lateness: Histogram<u64>,
     orders: Arc<Orders>,
     waked: OwnedFd,
-    shaped: bool,
 }
 
 impl DataThread {
     fn run(mut self) -> Result<Account, EmulatorError> {
         // Timers of a thread under SCHED_FIFO have no slack; this is for where it is not permitted.
         let _ = set_timerslack(1);
-        let realtime = self.shaped && become_realtime();
+        let realtime = become_realtime();
         let started = monotonic();
         let spun = self.carry(realtime, started)?;
         self.settle(realtime, started, spun)

@@ -1,0 +1,426 @@
+//! Tests on the real machine: namespaces, devices, both backends, the harness, and that nothing is
+//! left behind. What this machine cannot run says `skipped` and why.
+//!
+//! The stand-in (`tests/support/standin.rs`) plays the command and its two ends.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use samepath_model::link::{Direction, Link, LinkSpec};
+use samepath_model::record::DropCause;
+use samepath_model::workload::Messages;
+use samepath_model::{Arm, Transport, Trial, TrialId, Tuning, Workload};
+use samepath_netem::trial::{Backend, Evidence, TrialError, TrialPlan, supervise};
+use samepath_netem::{ledger, monotonic};
+
+/// An ordinary user, for the tests without root.
+const NOBODY: u32 = 65534;
+/// Longer than anything takes on a machine that is not broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum As {
+    Self_,
+    Nobody,
+}
+
+fn standin() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_standin"))
+}
+
+/// A scratch directory that everybody may use, with the stand-in in it: an ordinary user may not
+/// be let into the build directory.
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Scratch {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+        fs::copy(standin(), dir.path().join("standin")).expect("the stand-in can be copied");
+        Scratch(dir)
+    }
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+    fn program(&self) -> PathBuf {
+        self.path().join("standin")
+    }
+    fn command(&self, user: As) -> Command {
+        let mut command = Command::new(self.program());
+        if user == As::Nobody {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.current_dir(self.path()).stdin(Stdio::null());
+        command
+    }
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// What can be tried here: (backend, user).
+fn cases() -> Vec<(&'static str, As)> {
+    static CASES: OnceLock<Vec<(&'static str, As)>> = OnceLock::new();
+    CASES.get_or_init(try_cases).clone()
+}
+
+fn try_cases() -> Vec<(&'static str, As)> {
+    let users: &[As] = if is_root() { &[As::Self_, As::Nobody] } else { &[As::Self_] };
+    let mut cases = Vec::new();
+    for &user in users {
+        let scratch = Scratch::new();
+        for backend in ["tun", "packet", "none"] {
+            let tried =
+                scratch.command(user).args(["link", backend, "--", "true"]).output().expect("it can be started");
+            if tried.status.success() {
+                cases.push((backend, user));
+            } else {
+                println!("skipped: {backend} as {user:?}: {}", String::from_utf8_lossy(&tried.stderr).trim());
+            }
+        }
+    }
+    cases
+}
+
+fn told(output: &Output) -> String {
+    format!(
+        "{}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[test]
+fn tcp_echo_crosses_every_backend_over_ipv4_and_ipv6() {
+    for (backend, user) in cases() {
+        let scratch = Scratch::new();
+        let echo = format!("exec {} echo", scratch.program().display());
+        let script = format!("{} greet $SAMEPATH_SERVER $SAMEPATH_SERVER6", scratch.program().display());
+        let output = scratch
+            .command(user)
+            .args(["link", backend, "--rtt", "4ms", "--server", &echo, "--", "sh", "-c", &script])
+            .output()
+            .expect("it can be started");
+        assert!(output.status.success(), "{backend} as {user:?}: {}", told(&output));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(said.matches("echoed 200000 bytes").count(), 2, "{backend} as {user:?}: {said}");
+    }
+}
+
+#[test]
+fn ping_crosses_and_takes_the_round_trip_time() {
+    if Command::new("ping").arg("-V").output().is_err() {
+        println!("skipped: there is no `ping` here");
+        return;
+    }
+    for (backend, user) in cases() {
+        let scratch = Scratch::new();
+        let script = "ping -n -c 3 -i 0.05 $SAMEPATH_SERVER && ping -n -c 1 $SAMEPATH_SERVER6";
+        let output = scratch
+            .command(user)
+            .args(["link", backend, "--rtt", "20ms", "--", "sh", "-c", script])
+            .output()
+            .expect("it can be started");
+        assert!(output.status.success(), "{backend} as {user:?}: {}", told(&output));
+        if backend != "none" {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            for time in text.split("time=").skip(1).filter_map(|rest| rest.split_whitespace().next()) {
+                let ms: f64 = time.parse().expect("ping prints milliseconds");
+                assert!(ms >= 20.0, "a packet came before its time: {ms} ms");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_ledger_agrees_with_what_the_endpoints_saw() {
+    const COUNT: usize = 1000;
+    for (backend, user) in cases().into_iter().filter(|(backend, _)| *backend != "none") {
+        let scratch = Scratch::new();
+        let (program, seen) = (scratch.program(), scratch.path().join("seen"));
+        let sink = format!("exec {} sink {} 1400", program.display(), seen.display());
+        let script = format!(
+            "{} spray $SAMEPATH_SERVER {COUNT}; while ! [ -s {} ]; do sleep 0.01; done",
+            program.display(),
+            seen.display()
+        );
+        let spool = scratch.path().join("spool");
+        let output = scratch
+            .command(user)
+            .args(["link", backend, "--loss", "10%", "--server", &sink])
+            .args(["--ledger", spool.to_str().expect("plain"), "--", "timeout", "30", "sh", "-c", &script])
+            .output()
+            .expect("it can be started");
+        assert!(output.status.success(), "{backend} as {user:?}: {}", told(&output));
+
+        let records: Vec<_> = ledger::read(&spool, 0).expect("a ledger").map(|r| r.expect("a whole line")).collect();
+        let ours = |size: u32| (100..1100).contains(&(size as usize - 28));
+        let sent: Vec<_> =
+            records.iter().filter(|r| r.direction == Direction::Up && r.protocol == 17 && ours(r.size)).collect();
+        assert_eq!(sent.len(), COUNT, "the ledger holds every packet once");
+        let delivered: BTreeSet<usize> =
+            sent.iter().filter(|r| r.left.is_some()).map(|r| r.size as usize - 28).collect();
+        let text = fs::read_to_string(&seen).expect("the sink wrote it");
+        let received: BTreeSet<usize> = text.lines().map(|line| line.parse().expect("a size")).collect();
+        assert_eq!(received, delivered, "{backend} as {user:?}: the endpoint got exactly what the ledger says");
+        let lost = sent.iter().filter(|r| r.dropped == Some(DropCause::Loss)).count();
+        assert_eq!(lost + delivered.len(), COUNT, "every other packet was lost by the rule");
+        // 10 % of 1000: far outside the 99.99 % binomial interval this would be no loss rule at all.
+        assert!((60..=145).contains(&lost), "{lost} of {COUNT} lost at 10 %");
+    }
+}
+
+#[test]
+fn the_commands_exit_status_is_ours() {
+    let Some(&(backend, user)) = cases().first() else { return };
+    let scratch = Scratch::new();
+    let status = |words: &[&str]| {
+        let output =
+            scratch.command(user).args(["link", backend, "--"]).args(words).output().expect("it can be started");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(status(&["sh", "-c", "exit 7"]).0, Some(7));
+    assert_eq!(status(&["sh", "-c", "kill -9 $$"]).0, Some(128 + 9));
+    let (code, said) = status(&["no-such-command-anywhere"]);
+    assert_eq!(code, Some(127));
+    assert!(said.contains("no-such-command-anywhere") && said.contains("PATH"), "{said}");
+}
+
+/// The processes whose command line holds `marker`.
+fn marked(marker: &str) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").expect("/proc is there");
+    processes
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(marker))
+        })
+        .collect()
+}
+
+/// The network namespaces that any process lives in.
+fn network_namespaces() -> BTreeSet<PathBuf> {
+    let processes = fs::read_dir("/proc").expect("/proc is there");
+    processes.filter_map(|entry| fs::read_link(entry.ok()?.path().join("ns/net")).ok()).collect()
+}
+
+/// Waits for what must come; says what was awaited where it does not.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "this never came: {what}");
+        // Not what makes it come, only how often it is looked for.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Starts a link whose command leaves a daemon behind; both carry `marker` in their command line.
+fn start_marked(scratch: &Scratch, user: As, backend: &str, marker: &str) -> Child {
+    let script = format!("setsid sleep {marker} & sleep {marker}");
+    let server = format!("setsid sleep {marker}");
+    let child = scratch
+        .command(user)
+        .args(["link", backend, "--server", &server, "--", "sh", "-c", &script])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it can be started");
+    let sleeping = format!("sleep {marker}");
+    // The two shells hold the words too; the three that sleep are what counts.
+    eventually("the command, its daemon and the server command run", || {
+        marked(&sleeping)
+            .iter()
+            .filter(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c.trim() == "sleep"))
+            .count()
+            == 3
+    });
+    child
+}
+
+#[test]
+fn nothing_is_left_when_a_process_of_a_link_is_killed() {
+    for (number, (backend, user)) in cases().into_iter().enumerate() {
+        for victim in ["outer", "first", "command"] {
+            let scratch = Scratch::new();
+            // A number of our own in the command lines; sleep takes it for seconds.
+            let marker = format!(
+                "315360{number}{}",
+                ["outer", "first", "command"].iter().position(|v| *v == victim).expect("one of them")
+            );
+            let marker = format!("{marker}{}", std::process::id());
+            let mut child = start_marked(&scratch, user, backend, &marker);
+            let sleeper = *marked(&format!("sleep {marker}")).last().expect("something runs");
+            let namespace = fs::read_link(format!("/proc/{sleeper}/ns/net"));
+            let outer = child.id();
+            let first = children_of(outer)[0];
+            let pid = match victim {
+                "outer" => outer,
+                "first" => first,
+                _ => *children_of(first).last().expect("the command"),
+            };
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL)
+                .expect("it runs");
+            child.wait().expect("it ends");
+            eventually("no process of the link is left", || marked(&marker).is_empty());
+            if let Ok(namespace) = namespace {
+                eventually("the namespace is nobody's", || !network_namespaces().contains(&namespace));
+            }
+        }
+    }
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it runs");
+    text.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
+}
+
+/// A trial for the stand-in, whose part says how it behaves.
+fn plan(scratch: &Scratch, part: &str, link: Link, limit: Duration) -> TrialPlan {
+    let trial = Trial {
+        id: TrialId(part.to_owned()),
+        part: part.to_owned(),
+        axes: Default::default(),
+        arm: Arm::default_of(Transport::Tcp),
+        seed: 1,
+        workload: Workload::Messages(Messages { count: Some(1), ..Messages::default() }),
+        link,
+        tuning: Tuning::default(),
+        time_limit: limit.into(),
+    };
+    TrialPlan {
+        trial,
+        program: scratch.program(),
+        scratch: scratch.path().to_owned(),
+        backend: Backend::Auto,
+        keep_ledger: true,
+    }
+}
+
+fn conduct(scratch: &Scratch, part: &str, limit: Duration) -> Result<Evidence, TrialError> {
+    let link = LinkSpec { rtt: Some("20ms".parse().expect("a time")), ..LinkSpec::default() };
+    supervise(&plan(scratch, part, link.resolve().expect("a link"), limit), &AtomicBool::new(false))
+}
+
+/// Says why, where no trial can be run here.
+fn trials_run_here() -> bool {
+    !cases().is_empty()
+}
+
+#[test]
+fn a_trial_brings_evidence() {
+    if !trials_run_here() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let before = monotonic();
+    let evidence = conduct(&scratch, "good", PATIENCE).expect("a good trial");
+    assert!((before..monotonic()).contains(&evidence.play.epoch_ns), "one clock for all");
+    // Connecting and one answer across the link: two round trips. Beside it they would take none.
+    assert!(evidence.play.handshake_ns.expect("it was measured") >= 40_000_000);
+    println!("set-up {:?}, tear-down {:?}", evidence.set_up, evidence.tear_down);
+    println!("backend {}, lateness {:?}", evidence.link.backend, evidence.link.lateness);
+    let records: Vec<_> = ledger::read(&evidence.ledger.expect("it was kept"), evidence.play.epoch_ns)
+        .expect("a ledger")
+        .map(|record| record.expect("a whole line"))
+        .collect();
+    let offered = evidence.link.up.packets + evidence.link.down.packets;
+    assert_eq!(records.len() as u64, offered, "a line for each packet");
+    assert!(records.iter().any(|record| record.tcp_seq.is_some() && record.payload == 3));
+    assert!(records.iter().all(|record| record.size <= 1500 && record.protocol == 6), "nothing else crosses the link");
+    let sack = evidence.link.settings.iter().find(|s| s.name == "net.ipv4.tcp_sack").expect("it is recorded");
+    assert_eq!((sack.asked.as_deref(), sack.effective.as_str()), (Some("1"), "1"));
+    assert!(evidence.link.settings.iter().any(|s| s.name == "net.ipv4.tcp_congestion_control" && s.asked.is_none()));
+}
+
+#[test]
+fn a_trial_that_hangs_is_ended_at_its_limit() {
+    if !trials_run_here() {
+        return;
+    }
+    let error = conduct(&Scratch::new(), "hangs", Duration::from_millis(300)).expect_err("it hangs");
+    assert_eq!(error.step(), "client");
+    assert!(error.to_string().contains("300ms"), "{error}");
+}
+
+#[test]
+fn an_endpoint_that_dies_is_told_with_its_last_words() {
+    if !trials_run_here() {
+        return;
+    }
+    let error = conduct(&Scratch::new(), "fails", PATIENCE).expect_err("it fails");
+    assert_eq!(error.step(), "client");
+    assert!(error.to_string().contains("found something wrong"), "{error}");
+    let error = conduct(&Scratch::new(), "server-dies", PATIENCE).expect_err("its server dies");
+    assert_eq!(error.step(), "server");
+    assert!(error.to_string().contains("told to die"), "{error}");
+}
+
+#[test]
+fn a_program_that_is_none_is_told() {
+    let scratch = Scratch::new();
+    let mut plan = plan(&scratch, "good", Link::transparent(), PATIENCE);
+    plan.program = scratch.path().join("nothing-here");
+    let error = supervise(&plan, &AtomicBool::new(false)).expect_err("there is no program");
+    assert_eq!(error.step(), "set-up");
+    assert!(error.to_string().contains("nothing-here"), "{error}");
+}
+
+#[test]
+fn nothing_is_left_of_a_trial_and_its_daemons() {
+    if !trials_run_here() {
+        return;
+    }
+    let scratch = Scratch::new();
+    conduct(&scratch, "leaves-daemon", PATIENCE).expect("a good trial");
+    assert!(marked("sleep 31536042").is_empty(), "the daemon went with the trial");
+    assert!(marked(&scratch.path().display().to_string()).is_empty(), "nothing of the trial runs");
+}
+
+#[test]
+fn a_cancelled_trial_ends_at_once_and_leaves_nothing() {
+    if !trials_run_here() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let cancel = AtomicBool::new(false);
+    let plan = plan(&scratch, "hangs", Link::transparent(), PATIENCE);
+    let mine = scratch.path().display().to_string();
+    std::thread::scope(|scope| {
+        let trial = scope.spawn(|| supervise(&plan, &cancel));
+        eventually("the client runs", || {
+            marked(&mine).iter().any(|pid| {
+                fs::read(format!("/proc/{pid}/cmdline"))
+                    .is_ok_and(|line| String::from_utf8_lossy(&line).contains("\0client\0"))
+            })
+        });
+        cancel.store(true, Ordering::Relaxed);
+        assert!(matches!(trial.join().expect("no panic"), Err(TrialError::Cancelled)));
+    });
+    eventually("no process of the trial is left", || marked(&mine).is_empty());
+}
+
+#[test]
+fn the_kill_of_a_run_ends_its_trial() {
+    if !trials_run_here() {
+        return;
+    }
+    // The stand-in's own verb `__trial` is what a run starts; killed, it takes all below it along.
+    let scratch = Scratch::new();
+    let plan = plan(&scratch, "hangs", Link::transparent(), PATIENCE);
+    let order = scratch.path().join("order.json");
+    fs::write(&order, serde_json::json!({ "plan": plan, "started": monotonic() }).to_string()).expect("scratch");
+    let mut child = scratch.command(As::Self_).arg("__trial").arg(&order).spawn().expect("it can be started");
+    let mine = scratch.path().display().to_string();
+    eventually("the client runs", || marked(&mine).len() >= 4);
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    eventually("no process of the trial is left", || marked(&mine).is_empty());
+}

@@ -1,0 +1,202 @@
+//! A stand-in for the command and its two ends, so that the harness can be tested without them.
+//!
+//! ```text
+//! standin link BACKEND [--rtt T] [--rate R] [--loss L] [--server CMD] [--ledger FILE] -- CMD...
+//! standin __trial PLAN         the harness's own verb
+//! standin server | client …    the ends of a trial: one greeting over TCP, by the harness's contract
+//! standin echo                 a TCP echo at the server's end, IPv4 and IPv6, until it is ended
+//! standin greet ADDRESS…       a greeting to the echo at each address
+//! standin sink FILE N          writes the sizes of the datagrams it gets, until one of N bytes comes
+//! standin spray ADDRESS COUNT  sends COUNT datagrams of as many different sizes, then some of N bytes
+//! ```
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use samepath_model::Trial;
+use samepath_model::link::LinkSpec;
+use samepath_model::record::{EndReport, PlayReport};
+use samepath_netem::shell::{LinkPlan, run};
+use samepath_netem::{monotonic, trial};
+
+const ECHO_PORT: u16 = 7007;
+const SINK_PORT: u16 = 7009;
+const LAST: usize = 1400;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (verb, rest) = words.split_first().expect("a verb");
+    match verb.as_str() {
+        "link" => link(rest),
+        "__trial" => return trial::main(Path::new(&rest[0])),
+        "server" => server(),
+        "client" => client(rest),
+        "echo" => echo(),
+        "greet" => rest.iter().for_each(|address| greet(address.parse().expect("an address"))),
+        "sink" => sink(Path::new(&rest[0]), rest[1].parse().expect("a size")),
+        "spray" => spray(rest[0].parse().expect("an address"), rest[1].parse().expect("a number")),
+        other => panic!("no verb `{other}`"),
+    }
+    ExitCode::SUCCESS
+}
+
+fn link(words: &[String]) {
+    let at = words.iter().position(|word| word == "--").expect("a command after --");
+    let (words, command) = (&words[..at], words[at + 1..].iter().map(Into::into).collect());
+    let backend = words[0].parse().expect("a backend");
+    let mut spec = LinkSpec::default();
+    let (mut server_command, mut ledger) = (None, None);
+    for pair in words[1..].chunks(2) {
+        let value = &pair[1];
+        match pair[0].as_str() {
+            "--rtt" => spec.rtt = Some(value.parse().expect("a time")),
+            "--rate" => spec.rate = Some(value.parse().expect("a rate")),
+            "--loss" => spec.loss = Some(value.parse().expect("a loss rule")),
+            "--server" => server_command = Some(value.clone()),
+            "--ledger" => ledger = Some(PathBuf::from(value)),
+            other => panic!("no option `{other}`"),
+        }
+    }
+    let link = spec.resolve().expect("a link that can be");
+    match run(LinkPlan { link, seed: 1, backend, server_command, command, ledger, quiet: false }) {
+        Ok(status) => std::process::exit(status),
+        Err(error) => {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Says that it is ready, and then answers each greeting; ends at once when greeted by `die`.
+fn server() {
+    assert!(std::env::var("SAMEPATH_TOKEN").is_ok_and(|token| token.len() == 32), "the token is in the environment");
+    let listener = TcpListener::bind("0.0.0.0:4433").expect("a port of an empty namespace");
+    println!(
+        r#"{{"event":"ready","control":"0.0.0.0:4433","tcp_port":4433,"tls_port":1,"quic_port":2,"udp_port":3,"fingerprint":"sha256:00"}}"#
+    );
+    for stream in listener.incoming() {
+        let mut stream = stream.expect("a connection");
+        let mut word = [0u8; 3];
+        if stream.read_exact(&mut word).is_ok() {
+            if &word == b"die" {
+                eprintln!("the server was told to die");
+                std::process::exit(1);
+            }
+            let _ = stream.write_all(&word);
+        }
+    }
+}
+
+/// Plays by the trial's part: `good`, `hangs`, `fails`, `server-dies`, `leaves-daemon`.
+#[allow(clippy::zombie_processes)] // the daemon is left behind on purpose
+fn client(words: &[String]) {
+    let after = |flag: &str| words.iter().position(|word| word == flag).map(|at| words[at + 1].clone()).expect(flag);
+    let trial: Trial =
+        serde_json::from_slice(&std::fs::read(after("--trial")).expect("the trial's file")).expect("a trial");
+    let control: SocketAddr = words[0].parse().expect("the control address");
+    let data = SocketAddr::new(after("--via").parse().expect("the data address"), control.port());
+    assert_eq!(after("--fingerprint"), "sha256:00");
+    let epoch_ns = monotonic();
+    println!(r#"{{"event":"start","epoch_ns":{epoch_ns}}}"#);
+    let say = |word: &[u8; 3], to: SocketAddr| -> Duration {
+        let begun = std::time::Instant::now();
+        let mut stream = TcpStream::connect(to).expect("the server is there");
+        stream.write_all(word).expect("it listens");
+        let mut answer = [0u8; 3];
+        let _ = stream.read_exact(&mut answer);
+        begun.elapsed()
+    };
+    match trial.part.as_str() {
+        "good" | "leaves-daemon" => {}
+        "hangs" => std::thread::sleep(Duration::from_secs(3600)),
+        "fails" => {
+            eprintln!("the client found something wrong");
+            std::process::exit(1);
+        }
+        "server-dies" => {
+            say(b"die", control);
+            std::thread::sleep(Duration::from_secs(3600));
+        }
+        other => panic!("no part `{other}`"),
+    }
+    if trial.part == "leaves-daemon" {
+        let mut daemon = std::process::Command::new("sleep");
+        daemon.arg("31536042").stdout(std::process::Stdio::null());
+        daemon.spawn().expect("sleep exists");
+    }
+    say(b"hey", control);
+    let took = say(b"hey", data);
+    let report = PlayReport {
+        epoch_ns,
+        clock_error_ns: 0,
+        handshake_ns: Some(took.as_nanos() as u64),
+        first_byte_ns: None,
+        complete: true,
+        messages: Vec::new(),
+        series: Vec::new(),
+        client: EndReport::default(),
+        server: EndReport::default(),
+    };
+    std::fs::write(after("--report"), postcard::to_stdvec(&report).expect("a report")).expect("scratch can be written");
+    println!(r#"{{"event":"result"}}"#);
+}
+
+fn echo() {
+    // An IPv6 socket takes IPv4 too, which is the system's default.
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, ECHO_PORT)).expect("a port of an empty namespace");
+    for stream in listener.incoming() {
+        let mut stream = stream.expect("a connection");
+        std::thread::spawn(move || std::io::copy(&mut stream.try_clone().expect("a copy"), &mut stream));
+    }
+}
+
+/// Sends 200 kB to the echo and checks every byte that comes back.
+fn greet(address: IpAddr) {
+    let sent: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
+    let mut stream = TcpStream::connect((address, ECHO_PORT)).expect("the echo is there");
+    let mut writer = stream.try_clone().expect("a copy");
+    let to_send = sent.clone();
+    let sending = std::thread::spawn(move || {
+        writer.write_all(&to_send).expect("it takes all");
+        writer.shutdown(std::net::Shutdown::Write).expect("it was open");
+    });
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back).expect("it gives all back");
+    sending.join().expect("all was sent");
+    assert!(back == sent, "the bytes came back changed");
+    println!("echoed {} bytes from {address}", back.len());
+}
+
+fn sink(file: &Path, last: usize) {
+    let socket = UdpSocket::bind(("0.0.0.0", SINK_PORT)).expect("a port of an empty namespace");
+    let mut sizes = String::new();
+    let mut buffer = [0u8; 2048];
+    loop {
+        let n = socket.recv(&mut buffer).expect("a datagram");
+        if n == last {
+            break;
+        }
+        sizes += &format!("{n}\n");
+    }
+    std::fs::write(file, sizes).expect("the file can be written");
+}
+
+fn spray(address: IpAddr, count: usize) {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a port");
+    socket.connect((address, SINK_PORT)).expect("a route");
+    for n in 0..count {
+        socket.send(&vec![0; 100 + n]).expect("it is sent");
+        // Paced, so that no receive buffer overflows on a busy machine.
+        if n % 20 == 19 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    // The end is said often enough for one of them to survive the loss.
+    for _ in 0..100 {
+        std::thread::sleep(Duration::from_millis(1));
+        let _ = socket.send(&[0; LAST]);
+    }
+}
