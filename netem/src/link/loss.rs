@@ -151,18 +151,18 @@ mod tests {
         let (low, high) = (919, 1081);
         for keyed_by in [LossKey::Time, LossKey::Index] {
             let keys = |n: u64| if keyed_by == LossKey::Index { Key::index(n) } else { Key::slot(n, true) };
-            let counts: Vec<usize> = (0..200)
+            let counts: Vec<usize> = (0..100)
                 .map(|seed| fates("1%", keyed_by, seed, (0..100_000).map(keys)).iter().filter(|l| **l).count())
                 .collect();
-            // Of 200 seeds 2 are expected outside; 9 or more has a probability below 0.0003. The
+            // Of 100 seeds 1 is expected outside; 6 or more has a probability of 0.0005. The
             // draws are a fixed function of the seed, so this passes always or never.
             let outside = counts.iter().filter(|count| !(low..=high).contains(*count)).count();
-            assert!(outside <= 8, "{outside} of 200 seeds outside: {counts:?}");
+            assert!(outside <= 5, "{outside} of 100 seeds outside: {counts:?}");
             // Not degenerate: as spread out as a binomial is (standard deviation 31.5).
-            let mean = counts.iter().sum::<usize>() as f64 / 200.0;
-            let deviation = (counts.iter().map(|c| (*c as f64 - mean).powi(2)).sum::<f64>() / 199.0).sqrt();
-            assert!((mean - 1000.0).abs() < 9.0, "mean {mean}");
-            assert!((26.0..37.5).contains(&deviation), "standard deviation {deviation}");
+            let mean = counts.iter().sum::<usize>() as f64 / 100.0;
+            let deviation = (counts.iter().map(|c| (*c as f64 - mean).powi(2)).sum::<f64>() / 99.0).sqrt();
+            assert!((mean - 1000.0).abs() < 13.0, "mean {mean}");
+            assert!((25.0..38.5).contains(&deviation), "standard deviation {deviation}");
         }
     }
 
@@ -170,7 +170,7 @@ mod tests {
     fn bursts_have_their_stationary_loss_and_length_however_packets_come() {
         for (loss, burst) in [(0.01, 3.0), (0.03, 8.0), (0.2, 1.5)] {
             let rule = format!("burst {}% {burst}", loss * 100.0);
-            let n = 1_000_000;
+            let n = 500_000;
             let mut patterns = vec![fates(&rule, LossKey::Index, 11, (0..n).map(Key::index))];
             for per_slot in [1, 9, 40] {
                 patterns.push(fates(&rule, LossKey::Time, 11, back_to_back(n, per_slot)));

@@ -221,13 +221,20 @@ proptest! {
         loss in prop_oneof![Just("10%"), Just("burst 10% 2")],
     ) {
         let key = if index { "index" } else { "time" };
-        let bare = play(&mut pipe(&format!("loss = '{loss}'\nloss-key = '{key}'"), Direction::Up, seed), packets.clone());
+        let rule = format!("loss = '{loss}'\nloss-key = '{key}'\n");
         let others: String =
             others.lines().filter(|line| !line.starts_with("loss")).map(|line| format!("{line}\n")).collect();
-        let with = format!("{others}loss = '{loss}'\nloss-key = '{key}'");
-        let mut pipe = pipe(&with, Direction::Up, seed);
-        let run = play(&mut pipe, packets);
-        prop_assert_eq!(run.lost(), bare.lost());
+        let run = |conditions: String| {
+            let mut pipe = pipe(&conditions, Direction::Up, seed);
+            pipe.set_epoch(packets[packets.len() / 4].0);
+            play(&mut pipe, packets.clone())
+        };
+        let (bare, with) = (run(rule.clone()), run(format!("{others}{rule}[up]\ndrop = ['packet 3', 'data 9']\n")));
+        // What a script or an outage took cannot be lost as well; all others have their old fate.
+        let fates = with.fates();
+        let taken = |n: &u64| matches!(fates[*n as usize], Some(DropCause::Script | DropCause::Outage));
+        let expected: Vec<u64> = bare.lost().into_iter().filter(|n| !taken(n)).collect();
+        prop_assert_eq!(with.lost(), expected);
     }
 
     #[test]
@@ -474,4 +481,40 @@ fn the_packet_of_a_drop_is_given_back() {
     assert_eq!(pipe.offer(bytes.clone(), 0, |_| {}), Some(bytes));
     assert_eq!(pipe.next_release(), None);
     assert!(pipe.release(Nanos::MAX).is_none());
+}
+
+#[test]
+fn a_copy_has_draws_of_its_own() {
+    let mut pipe = pipe("delay = '10ms'\njitter = '5ms'\ncorrupt = '50%'\nduplicate = '100%'", Direction::Up, 1);
+    let run = play(&mut pipe, steady(4000));
+    let mut pairs: HashMap<u64, Vec<(bool, Nanos)>> = HashMap::new();
+    for entry in &run.entries {
+        pairs.entry(entry.number()).or_default().push((entry.is_corrupted(), entry.left().unwrap()));
+    }
+    // Half of the pairs differ in whether they were corrupted: 2000, deviation 32; five of them.
+    let differing = pairs.values().filter(|pair| pair[0].0 != pair[1].0).count();
+    assert!((1840..=2160).contains(&differing), "{differing}");
+    assert!(pairs.values().all(|pair| pair[0].1 != pair[1].1), "the delay is drawn for each");
+}
+
+#[test]
+fn every_schedule_on_one_link_meets_the_same_weather() {
+    for (loss, seed) in ["20%", "burst 20% 3"].into_iter().flat_map(|loss| (0..20).map(move |seed| (loss, seed))) {
+        let mut pipe = pipe(&format!("loss = '{loss}'\n[down]\ndrop = ['data 5']"), Direction::Down, seed);
+        let mut play_at = |epoch: Nanos, count: u64| {
+            pipe.set_epoch(epoch);
+            let fates = (0..count).map(|n| {
+                let mut cause = None;
+                // Two packets a slot, from within the first on.
+                pipe.offer(packet(0, 200), epoch + SLOT / 4 + n * SLOT / 2, |entry| cause = entry.cause());
+                cause
+            });
+            fates.collect::<Vec<_>>()
+        };
+        let first = play_at(SECOND, 500);
+        assert_eq!(first[4], Some(DropCause::Script));
+        assert_eq!(play_at(2 * SECOND, 1), first[..1], "{loss}");
+        // The schedule before this one ended within its first slot.
+        assert_eq!(play_at(3 * SECOND, 500), first, "{loss}");
+    }
 }
