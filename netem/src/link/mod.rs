@@ -15,7 +15,7 @@
 //! a late caller never shifts later packets.
 //!
 //! Start with [`Pipe::offer`]. [`packet`] reads headers, [`draws`] is the randomness, [`loss`] and
-//! [`script`] decide who is dropped, [`queue`] is the bottleneck, [`line`] the delay line.
+//! [`script`] decide who is dropped, [`queue`] is the bottleneck, [`mod@line`] the delay line.
 
 pub mod draws;
 pub mod line;
