@@ -1,1 +1,40 @@
-//! To be written.
+//! The one seam between workload and wire: the same messages over TCP, TLS, UDP and QUIC.
+//!
+//! A playing has two **halves**, the sender's and the receiver's; client and server each run one,
+//! whichever the workload's direction gives them. Start with [`half`].
+//!
+//! | module | what it is for |
+//! | --- | --- |
+//! | [`plan`] | what both ends must agree on before anything is sent |
+//! | [`control`] | the control connection: token, agreement, clock, reports |
+//! | [`half`] | one end's part of a playing; `send` and `receive` are its two kinds |
+//! | [`lane`] | what a half is given: a connection, whatever its transport |
+//! | [`tcp`], [`tls`], [`quic`], [`udp`] | one transport each, both ends |
+//! | [`frame`], [`payload`] | what is written on every one of them, and how it is verified |
+//! | [`identity`] | certificates, fingerprints, the TLS settings |
+//! | [`probe`] | what a connection says of itself, and what the process used |
+//! | [`clock`] | the one clock, and a timer that is exact |
+//!
+//! Invariant: no module here decides what a workload is or what a figure means; that is `model`.
+
+pub mod clock;
+pub mod control;
+pub mod error;
+pub mod frame;
+pub mod half;
+pub mod identity;
+pub mod lane;
+pub mod payload;
+pub mod plan;
+pub mod probe;
+pub mod quic;
+mod receive;
+mod send;
+pub mod tcp;
+pub mod tls;
+pub mod udp;
+
+pub use error::TransportError;
+pub use half::{Half, HalfReport, Phase};
+pub use lane::Lane;
+pub use plan::Plan;

@@ -1,0 +1,344 @@
+//! `samepath client`: flags, and what is printed.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use samepath_model::arm::Arm;
+use samepath_model::link::Direction;
+use samepath_model::record::PlayReport;
+use samepath_model::tuning::{Controller, Tuning};
+use samepath_model::units::{BitRate, ByteCount, Duration};
+use samepath_model::workload::{Bulk, Messages, Workload};
+use samepath_model::Trial;
+use samepath_transport::Plan;
+use samepath_transport::identity::{Fingerprint, Pin};
+
+use crate::play::{Played, Target, play};
+use crate::{json, summary};
+
+const DEFAULT_PORT: u16 = 4433;
+
+/// How much longer than the workload itself a playing may take, unless said otherwise.
+const TIME_BESIDE: Duration = Duration::from_secs(30);
+
+/// The workloads, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WorkloadKind {
+    /// As much as the transport takes
+    Bulk,
+    /// Small messages on a fixed schedule
+    Messages,
+}
+
+/// The directions, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DirectionKind {
+    /// Client to server
+    Up,
+    /// Server to client
+    Down,
+}
+
+/// Flags of `samepath client`.
+#[derive(Debug, Clone, Args)]
+pub struct ClientArgs {
+    /// The server: a name or address, and its port where it is not 4433
+    #[arg(value_name = "HOST[:PORT]")]
+    host: String,
+    /// What carries the bytes: tcp, tcp/per-stream, tls, tls/per-stream, quic, quic/shared, quic/per-message, udp
+    #[arg(long, default_value = "quic", conflicts_with = "trial")]
+    arm: Arm,
+    /// What is sent
+    #[arg(long, value_enum, default_value_t = WorkloadKind::Bulk, conflicts_with = "trial")]
+    workload: WorkloadKind,
+    /// Which way the payload goes
+    #[arg(long, value_enum, default_value_t = DirectionKind::Down, conflicts_with = "trial")]
+    direction: DirectionKind,
+    /// How long to send [default: 5s, unless --bytes or --count says how much]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["bytes", "count", "trial"])]
+    duration: Option<Duration>,
+    /// Bulk: how much to send
+    #[arg(long, value_name = "SIZE", conflicts_with = "trial")]
+    bytes: Option<ByteCount>,
+    /// Logical streams [default: 1 for bulk, 8 for messages]
+    #[arg(long, value_name = "N", conflicts_with = "trial")]
+    streams: Option<u16>,
+    /// Messages: size of each
+    #[arg(long, value_name = "SIZE", conflicts_with = "trial")]
+    size: Option<ByteCount>,
+    /// Messages: time between two of one stream
+    #[arg(long, value_name = "TIME", conflicts_with = "trial")]
+    spacing: Option<Duration>,
+    /// Messages: how many a stream
+    #[arg(long, value_name = "N", conflicts_with = "trial")]
+    count: Option<u32>,
+    /// Messages: bytes sent beforehand to open the congestion window
+    #[arg(long, value_name = "SIZE", conflicts_with = "trial")]
+    warmup: Option<ByteCount>,
+    /// Bulk on udp: offered rate [default: as fast as the host can]
+    #[arg(long, value_name = "RATE", conflicts_with = "trial")]
+    udp_rate: Option<BitRate>,
+    /// Bulk on udp: payload of a datagram [default: what fills the MTU]
+    #[arg(long, value_name = "SIZE", conflicts_with = "trial")]
+    datagram: Option<ByteCount>,
+    /// Largest IP packet of the path
+    #[arg(long, default_value_t = 1500, conflicts_with = "trial")]
+    mtu: u16,
+    /// Congestion controller of TCP and QUIC: cubic, reno, bbr
+    #[arg(long, default_value_t = Controller::Cubic, conflicts_with = "trial")]
+    controller: Controller,
+    /// Decides the payload
+    #[arg(long, default_value_t = 1, conflicts_with = "trial")]
+    seed: u64,
+    /// Longest time the whole may take [default: the duration and 30s, or 5min with --bytes]
+    #[arg(long, value_name = "TIME", conflicts_with = "trial")]
+    time_limit: Option<Duration>,
+    /// The server's secret
+    #[arg(long, value_name = "SECRET", env = "SAMEPATH_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// The server's certificate, as it prints it. Without it the certificate is the one whose holder
+    /// proves that it knows the token
+    #[arg(long, value_name = "sha256:HEX")]
+    fingerprint: Option<Fingerprint>,
+    /// Make the data connections to this address instead of the control connection's
+    #[arg(long, value_name = "HOST")]
+    via: Option<String>,
+    /// Play the trial in this file instead of what the flags say
+    #[arg(long, value_name = "FILE")]
+    trial: Option<PathBuf>,
+    /// Write the records to this file
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Print one JSON document; with --trial, a line of JSON when the start is decided and one at the end
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why the command failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// The command line or a file is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The playing failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Runs `samepath client`. Exit status: 0 done, 1 failed, 2 the command line or a file is wrong.
+pub fn main(args: ClientArgs) -> ExitCode {
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("samepath: {error}");
+            if args.json && args.trial.is_none() {
+                // Scripts that read the document find the error where iperf3 puts it.
+                println!("{}", serde_json::json!({ "error": error.to_string() }));
+            }
+            ExitCode::from(match error {
+                CliError::Usage(_) => 2,
+                CliError::Failed(_) => 1,
+            })
+        }
+    }
+}
+
+fn run(args: &ClientArgs) -> Result<(), CliError> {
+    let plan = args.plan()?;
+    plan.check().map_err(|error| CliError::Usage(error.to_string()))?;
+    let target = args.target()?;
+    let failed = |error: String| CliError::Failed(error);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed(format!("cannot start: {error}")))?;
+    let lines = args.json && args.trial.is_some();
+    let announce = |epoch_ns: u64| {
+        if lines {
+            // Without a listener the playing still counts.
+            let mut out = std::io::stdout();
+            let _ = writeln!(out, "{}", serde_json::json!({ "event": "start", "epoch_ns": epoch_ns }));
+            let _ = out.flush();
+        }
+    };
+    let played = runtime.block_on(play(&target, &plan, announce)).map_err(|error| failed(error.to_string()))?;
+    runtime.shutdown_background();
+    if let Some(path) = &args.report {
+        write_report(path, &played.report)
+            .map_err(|error| failed(format!("cannot write the records to {}: {error}", path.display())))?;
+    }
+    let text = match (args.json, lines) {
+        (false, _) => summary::text(&plan, &played),
+        (true, false) => format!("{:#}\n", json::document(&plan, &target, &played)),
+        (true, true) => format!("{}\n", result_line(&played)),
+    };
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| failed(format!("cannot write to standard output: {error}")))
+}
+
+/// The last line for the harness, which reads the rest in the records.
+fn result_line(played: &Played) -> serde_json::Value {
+    let report = &played.report;
+    serde_json::json!({
+        "event": "result",
+        "complete": report.complete,
+        "messages": report.messages.len(),
+        "delivered": report.messages.iter().filter(|m| m.delivered.is_some()).count(),
+        "received_bytes": report.messages.iter().map(|m| m.received).sum::<u64>(),
+    })
+}
+
+/// Whole or not at all.
+fn write_report(path: &Path, report: &PlayReport) -> Result<(), Box<dyn std::error::Error>> {
+    let bytes = postcard::to_stdvec(report)?;
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(&bytes)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+impl ClientArgs {
+    /// What is to be played.
+    fn plan(&self) -> Result<Plan, CliError> {
+        if let Some(path) = &self.trial {
+            let usage = |error: String| CliError::Usage(format!("{}: {error}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;
+            let trial: Trial = serde_json::from_str(&text).map_err(|error| usage(format!("not a trial: {error}")))?;
+            return Ok(Plan::of(&trial));
+        }
+        let workload = self.workload()?;
+        let time_limit = self.time_limit.unwrap_or_else(|| match workload.nominal_duration() {
+            Some(duration) => duration + TIME_BESIDE,
+            None => Duration::from_secs(300),
+        });
+        Ok(Plan {
+            arm: self.arm,
+            workload,
+            tuning: Tuning { controller: self.controller, ..Tuning::default() },
+            seed: self.seed,
+            mtu: self.mtu,
+            rtt: Duration::ZERO,
+            rate: None,
+            time_limit,
+        })
+    }
+
+    fn workload(&self) -> Result<Workload, CliError> {
+        let direction = match self.direction {
+            DirectionKind::Up => Direction::Up,
+            DirectionKind::Down => Direction::Down,
+        };
+        let only = |kind: &str, flags: &[(&str, bool)]| match flags.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(CliError::Usage(format!("{flag} belongs to --workload {kind}; leave it out"))),
+            None => Ok(()),
+        };
+        Ok(match self.workload {
+            WorkloadKind::Bulk => {
+                only(
+                    "messages",
+                    &[
+                        ("--size", self.size.is_some()),
+                        ("--spacing", self.spacing.is_some()),
+                        ("--count", self.count.is_some()),
+                        ("--warmup", self.warmup.is_some()),
+                    ],
+                )?;
+                let duration = self.duration.or(self.bytes.is_none().then_some(Duration::from_secs(5)));
+                Workload::Bulk(Bulk {
+                    direction,
+                    streams: self.streams.unwrap_or(1),
+                    bytes: self.bytes,
+                    duration,
+                    udp_rate: self.udp_rate,
+                    datagram: self.datagram,
+                })
+            }
+            WorkloadKind::Messages => {
+                only(
+                    "bulk",
+                    &[
+                        ("--bytes", self.bytes.is_some()),
+                        ("--udp-rate", self.udp_rate.is_some()),
+                        ("--datagram", self.datagram.is_some()),
+                    ],
+                )?;
+                let default = Messages::default();
+                let duration = self.duration.or(self.count.is_none().then_some(Duration::from_secs(5)));
+                Workload::Messages(Messages {
+                    direction,
+                    streams: self.streams.unwrap_or(default.streams),
+                    size: self.size.unwrap_or(default.size),
+                    spacing: self.spacing.unwrap_or(default.spacing),
+                    count: self.count,
+                    duration,
+                    warmup: self.warmup.unwrap_or(default.warmup),
+                })
+            }
+        })
+    }
+
+    fn target(&self) -> Result<Target, CliError> {
+        let control = resolve(&self.host, DEFAULT_PORT)?;
+        let data = match &self.via {
+            None => control.ip(),
+            Some(host) => resolve(host, DEFAULT_PORT)?.ip(),
+        };
+        let token = self.token.clone().filter(|token| !token.is_empty()).ok_or_else(|| {
+            CliError::Usage(
+                "the server's token is missing: give it with --token, or in the environment as SAMEPATH_TOKEN; the server prints it when it starts"
+                    .into(),
+            )
+        })?;
+        Ok(Target { control, data, token, pin: self.fingerprint.map_or(Pin::ProvenByToken, Pin::Exactly) })
+    }
+}
+
+/// The first address of `HOST`, `HOST:PORT`, an address, or `[ADDRESS]:PORT`.
+fn resolve(text: &str, default_port: u16) -> Result<SocketAddr, CliError> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(address);
+    }
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok((ip, default_port).into());
+    }
+    let (name, port) = match text.rsplit_once(':') {
+        None => (text, default_port),
+        Some((name, port)) => {
+            let port = port.parse().map_err(|_| {
+                CliError::Usage(format!("`{text}`: `{port}` is not a port; write HOST or HOST:PORT, as lab.example:4433"))
+            })?;
+            (name, port)
+        }
+    };
+    let unknown = |detail: String| CliError::Failed(format!("cannot find the host `{name}`: {detail}"));
+    (name, port)
+        .to_socket_addrs()
+        .map_err(|error| unknown(error.to_string()))?
+        .next()
+        .ok_or_else(|| unknown("it has no address".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_read_as_people_write_them() {
+        for (text, expected) in [
+            ("127.0.0.1", "127.0.0.1:4433"),
+            ("127.0.0.1:5000", "127.0.0.1:5000"),
+            ("::1", "[::1]:4433"),
+            ("[::1]", "[::1]:4433"),
+            ("[::1]:5000", "[::1]:5000"),
+        ] {
+            assert_eq!(resolve(text, DEFAULT_PORT).unwrap().to_string(), expected);
+        }
+        assert!(matches!(resolve("localhost:none", DEFAULT_PORT), Err(CliError::Usage(_))));
+    }
+}

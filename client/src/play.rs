@@ -1,0 +1,325 @@
+//! One playing of a workload, from the control connection to the report.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use samepath_model::Transport;
+use samepath_model::record::{End, MessageRecord, PlayReport, SeriesPoint};
+use samepath_model::workload::Workload;
+use samepath_transport::control::{self, Answer, ClientControl, ClockOffset, Request};
+use samepath_transport::identity::Pin;
+use samepath_transport::lane::Preface;
+use samepath_transport::udp::Datagrams;
+use samepath_transport::{Half, HalfReport, Lane, Phase, Plan, TransportError, clock, quic, tcp, tls};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// How far ahead the start of a cold workload is announced, so that whoever listens is ready for
+/// the first packet.
+const COLD_NOTICE_NANOS: u64 = 5_000_000;
+
+/// How far ahead the start of a schedule is announced, round trips of the control connection apart.
+const NOTICE_NANOS: u64 = 50_000_000;
+
+/// How long after its last release a schedule may take to be delivered.
+const DRAIN_NANOS: u64 = 10_000_000_000;
+
+/// How long fetching the server's report may take.
+const REPORT_LIMIT: Duration = Duration::from_secs(30);
+
+/// The server to play against.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Where its control connections go.
+    pub control: SocketAddr,
+    /// Where its data connections go; the ports are the server's to say.
+    pub data: IpAddr,
+    /// The shared secret.
+    pub token: String,
+    /// Which certificate is accepted.
+    pub pin: Pin,
+}
+
+/// What came of a playing.
+#[derive(Debug, Clone)]
+pub struct Played {
+    /// The records.
+    pub report: PlayReport,
+    /// See [`samepath_transport::half::HalfReport`]; of the receiver.
+    pub jitter_ns: Option<u64>,
+    /// Datagrams that arrived a second time.
+    pub duplicates: u64,
+    /// Whether both ends shared one clock.
+    pub same_clock: bool,
+}
+
+/// Plays the workload. `announce` is told the start of the schedule (CLOCK_MONOTONIC,
+/// nanoseconds) as soon as it is decided, which is before that instant.
+///
+/// # Errors
+/// When the server cannot be reached or refuses, a connection fails, a byte is not what it must
+/// be, or a reliable transport does not deliver a bulk transfer within the time limit.
+pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> Result<Played, TransportError> {
+    plan.check()?;
+    let began = clock::now();
+    let mut control = control::connect(target.control, target.pin, &target.token, plan).await?;
+    let offset = control.clock_offset().await?;
+    let (lanes_in, lanes) = mpsc::channel(64);
+    let (epoch_in, epoch) = watch::channel(None);
+    let sends = plan.sends(End::Client);
+    let mut playing = Playing {
+        half: Half::start(plan.clone(), sends, lanes, epoch),
+        sends,
+        control,
+        ours: Phase::Waiting,
+        theirs: Phase::Waiting,
+        connectors: JoinSet::new(),
+        handshake_ns: None,
+        kept: Vec::new(),
+    };
+    // A little is kept back for the reports.
+    let limit = began + plan.time_limit.as_nanos() / 20 * 19;
+
+    let connect_from;
+    let epoch;
+    if plan.is_cold() {
+        // The set-up of the connections is part of the workload.
+        epoch = clock::now() + COLD_NOTICE_NANOS;
+        announce(epoch);
+        epoch_in.send_replace(Some(epoch));
+        playing.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
+        clock::Timer::new()?.until(epoch).await?;
+        connect_from = epoch;
+        playing.connect(target, plan, connect_from, lanes_in);
+    } else {
+        connect_from = clock::now();
+        playing.connect(target, plan, connect_from, lanes_in);
+        if !playing.advance(limit, Playing::is_warm).await? {
+            return Err(playing.too_late(plan));
+        }
+        epoch = clock::now() + NOTICE_NANOS + offset.rtt_ns;
+        announce(epoch);
+        playing.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
+        epoch_in.send_replace(Some(epoch));
+    }
+
+    let end = drain_end(plan, epoch).map_or(limit, |end| end.min(limit));
+    let finished = playing.advance(end, Playing::is_finished).await?;
+    if !finished && plan.arm.transport.is_reliable() && drain_end(plan, epoch).is_none() {
+        return Err(playing.too_late(plan));
+    }
+    let Playing { half, control, handshake_ns, kept, .. } = playing;
+    let theirs = timeout(REPORT_LIMIT, control.collect())
+        .await
+        .map_err(|_| TransportError::Timeout("the server did not hand over its report within 30 s".into()))??;
+    let ours = half.finish();
+    drop(kept);
+    Ok(merge(plan, epoch, connect_from, handshake_ns, offset, ours, theirs))
+}
+
+/// When waiting for what was released is over; `None` where only the time limit ends it.
+fn drain_end(plan: &Plan, epoch: u64) -> Option<u64> {
+    plan.workload.nominal_duration().map(|duration| epoch + duration.as_nanos() + DRAIN_NANOS)
+}
+
+/// A playing under way.
+struct Playing {
+    half: Half,
+    sends: bool,
+    control: ClientControl,
+    /// How far each half has come.
+    ours: Phase,
+    theirs: Phase,
+    connectors: JoinSet<Result<Connected, TransportError>>,
+    handshake_ns: Option<u64>,
+    /// What must outlive the connections.
+    kept: Vec<quinn::Endpoint>,
+}
+
+/// A connection that is up.
+struct Connected {
+    handshake_ns: Option<u64>,
+    kept: Option<quinn::Endpoint>,
+}
+
+impl Playing {
+    /// Starts to make every data connection, at once.
+    fn connect(&mut self, target: &Target, plan: &Plan, from: u64, lanes: mpsc::Sender<Lane>) {
+        let (secret, fingerprint, ports) = (self.control.secret, self.control.fingerprint, self.control.ports);
+        for lane in 0..plan.connections() {
+            let (plan, lanes, ip) = (plan.clone(), lanes.clone(), target.data);
+            self.connectors.spawn(async move {
+                let preface = Preface { secret, lane };
+                let mut handshake_ns = None;
+                let mut up = || handshake_ns = Some(clock::now() - from);
+                let mut kept = None;
+                let lane = match plan.arm.transport {
+                    Transport::Tcp => {
+                        let mut stream = tcp::connect((ip, ports.tcp).into(), &plan).await?;
+                        up();
+                        preface.write(&mut stream).await?;
+                        Lane::Tcp(lane, stream)
+                    }
+                    Transport::Tls => {
+                        let mut stream = tls::connect((ip, ports.tls).into(), &plan, fingerprint).await?;
+                        up();
+                        preface.write(&mut stream).await?;
+                        Lane::Tls(lane, Box::new(stream))
+                    }
+                    Transport::Quic => {
+                        let to = (ip, ports.quic).into();
+                        let (endpoint, connection, settings) = quic::connect(to, &plan, fingerprint, secret).await?;
+                        up();
+                        quic::show(&connection, secret).await?;
+                        kept = Some(endpoint);
+                        Lane::Quic(connection, settings)
+                    }
+                    Transport::Udp => {
+                        let to = (ip, ports.udp).into();
+                        Lane::Udp(Datagrams::connect(to, secret, plan.time_limit.std()).await?)
+                    }
+                };
+                // It fails only where the half failed, which says so itself.
+                let _ = lanes.send(lane).await;
+                Ok(Connected { handshake_ns, kept })
+            });
+        }
+    }
+
+    /// Both halves have every connection, and the receiver has the warm-up.
+    fn is_warm(&self) -> bool {
+        let receiver = if self.sends { self.theirs } else { self.ours };
+        self.ours >= Phase::Bound && self.theirs >= Phase::Bound && receiver >= Phase::Warm
+    }
+
+    /// The receiver waits for nothing more.
+    fn is_finished(&self) -> bool {
+        (if self.sends { self.theirs } else { self.ours }) == Phase::Finished
+    }
+
+    /// Lets both halves work until `done`; whether it was before `end`.
+    async fn advance(&mut self, end: u64, done: impl Fn(&Playing) -> bool) -> Result<bool, TransportError> {
+        let mut timer = clock::Timer::new()?;
+        while !done(self) {
+            let next = match self.ours {
+                Phase::Waiting => Phase::Bound,
+                Phase::Bound => Phase::Warm,
+                Phase::Warm | Phase::Finished => Phase::Finished,
+            };
+            tokio::select! {
+                answer = self.control.answer() => match answer? {
+                    Answer::Reached(phase) => {
+                        self.theirs = phase;
+                        if phase == Phase::Finished && !self.sends {
+                            self.half.peer_finished();
+                        }
+                    }
+                    other => return Err(TransportError::Control(format!("an answer out of turn: {other:?}"))),
+                },
+                Some(connected) = self.connectors.join_next() => {
+                    let connected = connected.map_err(std::io::Error::other)??;
+                    // Several connections are up when the last of them is.
+                    self.handshake_ns = self.handshake_ns.max(connected.handshake_ns);
+                    self.kept.extend(connected.kept);
+                }
+                reached = self.half.reach(next), if self.ours < Phase::Finished => {
+                    reached?;
+                    self.ours = self.half.phase();
+                    if self.ours == Phase::Finished && self.sends {
+                        self.control.send(&Request::PeerFinished).await?;
+                    }
+                }
+                waited = timer.until(end) => {
+                    waited?;
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// What was still missing when the time was over.
+    fn too_late(&self, plan: &Plan) -> TransportError {
+        let limit = plan.time_limit;
+        let state = if self.ours < Phase::Bound || self.theirs < Phase::Bound {
+            "the connections were not up".to_owned()
+        } else if !self.is_warm() {
+            "the warm-up was not over".to_owned()
+        } else {
+            match self.half.delivered() {
+                Some((delivered, all)) => format!("{delivered} of {all} messages were delivered"),
+                None => "not everything was delivered".to_owned(),
+            }
+        };
+        TransportError::Timeout(format!(
+            "within the time limit of {limit} {state}; give it more time, less to send, or a better path"
+        ))
+    }
+}
+
+/// Joins what both ends noted, on the client's clock, counted from the epoch.
+fn merge(
+    plan: &Plan,
+    epoch: u64,
+    connect_from: u64,
+    handshake_ns: Option<u64>,
+    offset: ClockOffset,
+    ours: HalfReport,
+    theirs: HalfReport,
+) -> Played {
+    let at_client = |t: u64| t as i64 - epoch as i64;
+    let at_server = |t: u64| at_client(offset.to_client(t));
+    let points = |half: &HalfReport, end: End| -> Vec<SeriesPoint> {
+        let at = |t| if end == End::Client { at_client(t) } else { at_server(t) };
+        half.series.iter().map(|&(t, metric, value)| SeriesPoint { at: at(t), end, metric, value }).collect()
+    };
+    let mut series = points(&ours, End::Client);
+    series.extend(points(&theirs, End::Server));
+
+    let sends = plan.sends(End::Client);
+    let (sender, receiver) = if sends { (&ours, &theirs) } else { (&theirs, &ours) };
+    let (sent, received) = (sender.sent.clone().unwrap_or_default(), receiver.received.clone().unwrap_or_default());
+    let when = |of_client: bool, times: &[u64], index: usize| {
+        let t = times.get(index).copied().filter(|t| *t > 0)?;
+        Some(if of_client { at_client(t) } else { at_server(t) })
+    };
+    let bytes = |counts: &[u64], index: usize| counts.get(index).copied().unwrap_or(0);
+    let messages: Vec<MessageRecord> = plan
+        .workload
+        .schedule()
+        .map(|message| {
+            let index = plan.index(message.stream, message.seq).expect("it is of the schedule");
+            MessageRecord {
+                stream: message.stream,
+                seq: message.seq,
+                size: message.size.map_or_else(|| bytes(&sent.bytes, index), |size| size.bytes()),
+                released: message.release.as_nanos() as i64,
+                sent: when(sends, &sent.at, index),
+                delivered: when(!sends, &received.at, index),
+                received: bytes(&received.bytes, index),
+            }
+        })
+        .collect();
+
+    let first_byte = received.first_byte.map(|t| if sends { offset.to_client(t) } else { t });
+    // A bulk transfer by datagrams for a time has no last message: it is complete if all arrived.
+    let is_whole = |m: &MessageRecord| m.delivered.is_some() || (m.size > 0 && m.received == m.size);
+    let is_cold = matches!(plan.workload, Workload::Bulk(_));
+    Played {
+        report: PlayReport {
+            epoch_ns: epoch,
+            clock_error_ns: offset.error_ns,
+            handshake_ns,
+            first_byte_ns: first_byte.filter(|_| is_cold).map(|t| t.saturating_sub(connect_from)),
+            complete: messages.iter().all(is_whole),
+            messages,
+            series,
+            client: ours.end,
+            server: theirs.end,
+        },
+        jitter_ns: received.jitter_ns,
+        duplicates: received.duplicates,
+        same_clock: offset.error_ns == 0,
+    }
+}

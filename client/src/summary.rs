@@ -1,0 +1,185 @@
+//! A report for people, and the figures that it shares with the JSON form.
+
+use std::fmt::Write;
+
+use samepath_model::link::Direction;
+use samepath_model::record::{End, Metric, Percentiles, SERIES_BIN_NANOS};
+use samepath_model::workload::Workload;
+use samepath_transport::Plan;
+
+use crate::play::Played;
+
+/// Figures that need all of a report's messages.
+pub(crate) struct Figures {
+    /// Payload bytes handed to the transport.
+    pub(crate) sent: u64,
+    /// Payload bytes received.
+    pub(crate) received: u64,
+    /// Seconds over which the payload came: the workload's duration, or until the last delivery.
+    pub(crate) seconds: f64,
+    /// Seconds over which it was sent.
+    pub(crate) sent_seconds: f64,
+    /// Messages delivered whole.
+    pub(crate) delivered: u64,
+    /// Delays, release to delivery.
+    pub(crate) delay_ms: Option<Percentiles>,
+}
+
+impl Figures {
+    pub(crate) fn of(plan: &Plan, played: &Played) -> Figures {
+        let messages = &played.report.messages;
+        let nominal = plan.workload.nominal_duration().map(|d| d.as_secs_f64());
+        let last = |times: &mut dyn Iterator<Item = i64>| times.max().map_or(0.0, |ns| ns as f64 / 1e9);
+        let last_bin = played.report.series.iter().filter(|p| p.metric == Metric::DeliveredBytes && p.value > 0.0);
+        let last_bin = last_bin.map(|p| p.at + SERIES_BIN_NANOS).max().unwrap_or(0);
+        let end = last(&mut messages.iter().filter_map(|m| m.delivered)).max(if nominal.is_none() {
+            // What was delivered in part counts until its last byte.
+            if messages.iter().all(|m| m.delivered.is_some()) { 0.0 } else { last_bin as f64 / 1e9 }
+        } else {
+            0.0
+        });
+        let sent_end = last(&mut messages.iter().filter_map(|m| m.sent));
+        let mut delays: Vec<f64> =
+            messages.iter().filter_map(|m| Some((m.delivered? - m.released) as f64 / 1e6)).collect();
+        delays.sort_by(f64::total_cmp);
+        Figures {
+            sent: messages.iter().map(|m| if m.sent.is_some() { m.size } else { 0 }).sum::<u64>().max(
+                // A message that was cut short was sent in part.
+                played.report.client.bytes_sent.max(played.report.server.bytes_sent),
+            ),
+            received: messages.iter().map(|m| m.received).sum(),
+            seconds: end.max(nominal.unwrap_or(0.0)),
+            sent_seconds: sent_end.max(nominal.unwrap_or(0.0)),
+            delivered: messages.iter().filter(|m| m.delivered.is_some()).count() as u64,
+            delay_ms: percentiles(&delays),
+        }
+    }
+}
+
+/// Percentiles by the nearest rank, of sorted values.
+fn percentiles(sorted: &[f64]) -> Option<Percentiles> {
+    let rank = |q: f64| sorted.get(((q * sorted.len() as f64).ceil() as usize).saturating_sub(1)).copied();
+    Some(Percentiles { p50: rank(0.5)?, p90: rank(0.9)?, p95: rank(0.95)?, p99: rank(0.99)?, max: *sorted.last()? })
+}
+
+/// Bits per second, or `None` where there is no time to divide by.
+pub(crate) fn rate(bytes: u64, seconds: f64) -> Option<f64> {
+    (seconds > 0.0).then(|| bytes as f64 * 8.0 / seconds)
+}
+
+/// Payload bytes received in each second of the playing: start, end, bytes.
+pub(crate) fn intervals(played: &Played) -> Vec<(f64, f64, u64)> {
+    const SECOND: i64 = 1_000_000_000;
+    let mut all: Vec<(f64, f64, u64)> = Vec::new();
+    for point in played.report.series.iter().filter(|p| p.metric == Metric::DeliveredBytes && p.at >= 0) {
+        let second = usize::try_from(point.at / SECOND).unwrap_or(0);
+        while all.len() <= second {
+            let start = all.len() as f64;
+            all.push((start, start, 0));
+        }
+        let interval = &mut all[second];
+        interval.1 = interval.1.max((point.at + SERIES_BIN_NANOS) as f64 / 1e9);
+        interval.2 += point.value as u64;
+    }
+    all
+}
+
+fn human_rate(bits_per_second: f64) -> String {
+    match bits_per_second {
+        r if r >= 1e9 => format!("{:.2} Gbit/s", r / 1e9),
+        r if r >= 1e6 => format!("{:.2} Mbit/s", r / 1e6),
+        r => format!("{:.1} kbit/s", r / 1e3),
+    }
+}
+
+fn human_bytes(bytes: u64) -> String {
+    match bytes as f64 {
+        b if b >= 1e9 => format!("{:.2} GB", b / 1e9),
+        b if b >= 1e6 => format!("{:.2} MB", b / 1e6),
+        b if b >= 1e3 => format!("{:.1} kB", b / 1e3),
+        b => format!("{b} B"),
+    }
+}
+
+/// The report as text.
+pub(crate) fn text(plan: &Plan, played: &Played) -> String {
+    let (report, figures) = (&played.report, Figures::of(plan, played));
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(out, "{name:<14}{value}");
+    };
+    line("arm", plan.arm.to_string());
+    line("workload", plan.workload.to_string());
+    let ms = |ns: u64| format!("{:.3} ms", ns as f64 / 1e6);
+    if let Some(ns) = report.handshake_ns {
+        line("handshake", ms(ns));
+    }
+    if let Some(ns) = report.first_byte_ns {
+        line("first byte", format!("{} after the start of connecting", ms(ns)));
+    }
+    let share = |part: u64, all: u64| if all == 0 { 0.0 } else { part as f64 * 100.0 / all as f64 };
+    if let Some(rate) = rate(figures.received, figures.seconds) {
+        let text = format!("{} in {:.3} s = {}, every byte verified", human_bytes(figures.received), figures.seconds, human_rate(rate));
+        line("received", text);
+    }
+    if let Workload::Messages(_) = plan.workload {
+        let all = report.messages.len() as u64;
+        line("delivered", format!("{} of {all} messages ({:.2} %)", figures.delivered, share(figures.delivered, all)));
+    }
+    if let (Workload::Messages(_), Some(p)) = (&plan.workload, figures.delay_ms) {
+        let text = format!("p50 {:.3}  p90 {:.3}  p95 {:.3}  p99 {:.3}  max {:.3} ms", p.p50, p.p90, p.p95, p.p99, p.max);
+        line("delay", text);
+        if !played.same_clock {
+            line("clock error", format!("± {} in every one-way figure", ms(report.clock_error_ns)));
+        }
+    }
+    let (sender, receiver) = match plan.workload.direction() {
+        Direction::Up => (&report.client, &report.server),
+        Direction::Down => (&report.server, &report.client),
+    };
+    if let (Some(sent), Some(received)) = (sender.datagrams_sent, receiver.datagrams_received) {
+        let distinct = received.saturating_sub(played.duplicates);
+        let lost = sent.saturating_sub(distinct);
+        line("datagrams", format!("{sent} offered, {distinct} received, {lost} lost ({:.3} %)", share(lost, sent)));
+        if let Some(rate) = rate(figures.sent, figures.sent_seconds) {
+            line("offered", format!("{} = {}", human_bytes(figures.sent), human_rate(rate)));
+        }
+        if let Some(ns) = played.jitter_ns {
+            line("jitter", ms(ns));
+        }
+    }
+    if let Some(n) = sender.retransmissions {
+        line("retransmitted", format!("{n} packets"));
+    }
+    for (name, end) in [("client CPU", End::Client), ("server CPU", End::Server)] {
+        line(name, format!("{:.0} %", cpu_percent(played, end)));
+    }
+    if !report.complete && plan.arm.transport.is_reliable() {
+        line("incomplete", "not everything that was released was delivered in time".into());
+    }
+    out
+}
+
+/// CPU time of an end in percent of one core.
+pub(crate) fn cpu_percent(played: &Played, end: End) -> f64 {
+    let end = match end {
+        End::Client => &played.report.client,
+        End::Server => &played.report.server,
+    };
+    if end.wall_ns == 0 { 0.0 } else { (end.cpu_user_ns + end.cpu_system_ns) as f64 * 100.0 / end.wall_ns as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let values: Vec<f64> = (1..=100).map(f64::from).collect();
+        let p = percentiles(&values).unwrap();
+        assert_eq!((p.p50, p.p90, p.p95, p.p99, p.max), (50.0, 90.0, 95.0, 99.0, 100.0));
+        assert_eq!(percentiles(&[7.0]).unwrap().p50, 7.0);
+        assert_eq!(percentiles(&[]), None);
+    }
+}

@@ -1,0 +1,387 @@
+//! Both ends in one process over loopback: every arm, workload and direction; many clients at
+//! once; impostors, garbage and the end.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration as StdDuration;
+
+use samepath_client::{Played, Target, play};
+use samepath_model::arm::{Arm, Transport};
+use samepath_model::link::Direction;
+use samepath_model::record::Metric;
+use samepath_model::tuning::Tuning;
+use samepath_model::units::{BitRate, ByteCount, Duration};
+use samepath_model::workload::{Bulk, Messages, Workload};
+use samepath_server::{Limits, Ready, Server, ServerConfig, Shutdown};
+use samepath_transport::identity::{Identity, Pin};
+use samepath_transport::{Plan, TransportError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+const TOKEN: &str = "a secret";
+
+/// A server that runs until it is dropped.
+struct Running {
+    ready: Ready,
+    address: SocketAddr,
+    pin: Pin,
+    shutdown: watch::Sender<Shutdown>,
+    serving: JoinHandle<()>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+fn serve_with(limits: Limits) -> Running {
+    let listen = (Ipv4Addr::LOCALHOST, 0).into();
+    let server = Server::bind(ServerConfig { listen, token: TOKEN.into(), limits }).unwrap();
+    let (shutdown, stage) = watch::channel(Shutdown::Running);
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let lines = log.clone();
+    Running {
+        ready: server.ready(),
+        address: server.address(),
+        pin: Pin::Exactly(server.fingerprint()),
+        serving: tokio::spawn(server.serve(stage, move |line| lines.lock().unwrap().push(line.to_owned()))),
+        shutdown,
+        log,
+    }
+}
+
+fn serve() -> Running {
+    serve_with(Limits::default())
+}
+
+impl Running {
+    fn target(&self) -> Target {
+        Target { control: self.address, data: self.address.ip(), token: TOKEN.into(), pin: self.pin }
+    }
+
+    async fn play(&self, plan: &Plan) -> Played {
+        let mut announced = None;
+        let played = play(&self.target(), plan, |epoch| announced = Some(epoch)).await;
+        let played = played.unwrap_or_else(|error| {
+            panic!("{} {}: {error}; server: {:?}", plan.arm, plan.workload, self.log.lock().unwrap())
+        });
+        assert_eq!(announced, Some(played.report.epoch_ns));
+        played
+    }
+}
+
+fn plan(arm: Arm, workload: Workload) -> Plan {
+    Plan {
+        arm,
+        workload,
+        tuning: Tuning::default(),
+        seed: 42,
+        mtu: 1500,
+        rtt: Duration::ZERO,
+        rate: None,
+        time_limit: Duration::from_secs(60),
+    }
+}
+
+fn bytes(direction: Direction, streams: u16, bytes: u64) -> Workload {
+    // Paced, so that no datagram is lost for want of a buffer.
+    let udp_rate = Some(BitRate::new(200_000_000));
+    Workload::Bulk(Bulk { direction, streams, bytes: Some(ByteCount::new(bytes)), udp_rate, ..Bulk::default() })
+}
+
+fn messages(direction: Direction, streams: u16, size: u64, count: u32) -> Workload {
+    Workload::Messages(Messages {
+        direction,
+        streams,
+        size: ByteCount::new(size),
+        spacing: Duration::from_millis(4),
+        count: Some(count),
+        warmup: ByteCount::new(100_001),
+        ..Messages::default()
+    })
+}
+
+#[tokio::test]
+async fn every_arm_carries_every_workload_both_ways() {
+    let server = serve();
+    for arm in Arm::all() {
+        for direction in Direction::BOTH {
+            for workload in [
+                bytes(direction, 1, 1),
+                bytes(direction, 3, 1_000_003),
+                messages(direction, 4, 1000, 20),
+                messages(direction, 3, 50_001, 5),
+            ] {
+                let plan = plan(arm, workload);
+                let report = server.play(&plan).await.report;
+                let what = format!("{arm} {}", plan.workload);
+                assert!(report.complete, "{what}");
+                let total = plan.workload.total_bytes().unwrap().bytes();
+                assert_eq!(report.messages.len(), plan.message_count(), "{what}");
+                assert_eq!(report.messages.iter().map(|m| m.received).sum::<u64>(), total, "{what}");
+                for m in &report.messages {
+                    let (sent, delivered) = (m.sent.unwrap(), m.delivered.unwrap());
+                    assert!(m.released <= sent && m.released < delivered, "{what}: {m:?}");
+                    assert_eq!(m.received, m.size, "{what}");
+                }
+                let (sender, receiver) = match direction {
+                    Direction::Up => (&report.client, &report.server),
+                    Direction::Down => (&report.server, &report.client),
+                };
+                assert_eq!((sender.bytes_sent, receiver.bytes_received), (total, total), "{what}");
+                assert_eq!(sender.retransmissions.is_some(), arm.transport.is_reliable(), "{what}");
+                assert_eq!(report.handshake_ns.is_some(), arm.transport.is_reliable(), "{what}");
+                assert_eq!(report.first_byte_ns.is_some(), plan.is_cold(), "{what}");
+                assert!(!sender.settings.is_empty() && !receiver.settings.is_empty(), "{what}");
+                let binned = report.series.iter().filter(|p| p.metric == Metric::DeliveredBytes).map(|p| p.value);
+                assert_eq!(binned.sum::<f64>() as u64, total, "{what}");
+                assert_eq!(report.clock_error_ns, 0, "{what}: one host has one clock");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_for_a_time_ends_with_it() {
+    let server = serve();
+    for transport in Transport::ALL {
+        for direction in Direction::BOTH {
+            let workload = Workload::Bulk(Bulk {
+                direction,
+                streams: 2,
+                duration: Some(Duration::from_millis(200)),
+                udp_rate: Some(BitRate::new(50_000_000)),
+                ..Bulk::default()
+            });
+            let plan = plan(Arm::default_of(transport), workload);
+            let report = server.play(&plan).await.report;
+            let received: u64 = report.messages.iter().map(|m| m.received).sum();
+            let sent: u64 = report.messages.iter().map(|m| m.size).sum();
+            assert!(report.complete && received == sent && received > 0, "{transport} {direction}: {received} of {sent}");
+            // Nothing is handed over long before or after the time (the upper bound is the last
+            // frame's own).
+            assert!(report.messages.iter().all(|m| m.sent.unwrap() >= 200_000_000), "{transport} {direction}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_paced_datagram_sender_keeps_its_rate_on_average() {
+    let server = serve();
+    let plan = plan(Arm::default_of(Transport::Udp), bytes(Direction::Down, 1, 500_000));
+    let played = server.play(&plan).await;
+    let report = &played.report;
+    let datagrams = 500_000u64.div_ceil(1472 - 16);
+    assert_eq!(report.server.datagrams_sent, Some(datagrams));
+    assert_eq!(report.client.datagrams_received, Some(datagrams));
+    assert_eq!(played.duplicates, 0);
+    // 344 datagrams at 200 Mbit/s take 20 ms: they can be late, never early.
+    assert!(report.messages[0].sent.unwrap() >= 20_000_000, "{:?}", report.messages[0]);
+}
+
+#[tokio::test]
+async fn ipv6_works_too() {
+    let listen: SocketAddr = "[::1]:0".parse().unwrap();
+    let server = match Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default() }) {
+        Ok(server) => server,
+        Err(error) => {
+            println!("skipped: no IPv6 here: {error}");
+            return;
+        }
+    };
+    let (_keep, stage) = watch::channel(Shutdown::Running);
+    let target = Target {
+        control: server.address(),
+        data: server.address().ip(),
+        token: TOKEN.into(),
+        pin: Pin::Exactly(server.fingerprint()),
+    };
+    let serving = tokio::spawn(server.serve(stage, |_| {}));
+    for transport in Transport::ALL {
+        let plan = plan(Arm::default_of(transport), bytes(Direction::Down, 1, 300_000));
+        let played = play(&target, &plan, |_| {}).await.unwrap();
+        assert!(played.report.complete, "{transport}");
+    }
+    serving.abort();
+}
+
+#[tokio::test]
+async fn many_clients_are_served_at_once() {
+    let server = Arc::new(serve());
+    let mut playing = tokio::task::JoinSet::new();
+    for (n, arm) in Arm::all().chain(Arm::all()).enumerate() {
+        let server = server.clone();
+        playing.spawn(async move {
+            let direction = Direction::BOTH[n / 8];
+            let plan = Plan { seed: n as u64, ..plan(arm, messages(direction, 4, 700, 25)) };
+            server.play(&plan).await.report.complete
+        });
+    }
+    let all = playing.join_all().await;
+    assert!(all.len() == 16 && all.iter().all(|complete| *complete));
+}
+
+#[tokio::test]
+async fn only_those_who_know_are_let_in() {
+    let server = serve();
+    let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
+    let wrong_token = Target { token: "another".into(), ..server.target() };
+    let error = play(&wrong_token, &plan, |_| {}).await.unwrap_err();
+    assert!(matches!(&error, TransportError::Refused(reason) if reason.contains("token")), "{error}");
+
+    let other = Identity::generate().unwrap().fingerprint();
+    let wrong_pin = Target { pin: Pin::Exactly(other), ..server.target() };
+    let error = play(&wrong_pin, &plan, |_| {}).await.unwrap_err();
+    assert!(matches!(&error, TransportError::Fingerprint { .. }), "{error}");
+    assert!(error.to_string().contains(&server.ready.fingerprint), "{error}");
+
+    // Without a fingerprint the token proves the certificate.
+    let by_token = Target { pin: Pin::ProvenByToken, ..server.target() };
+    assert!(play(&by_token, &plan, |_| {}).await.unwrap().report.complete);
+}
+
+#[tokio::test]
+async fn strangers_are_recognised() {
+    let plan = plan(Arm::default_of(Transport::Tcp), bytes(Direction::Down, 1, 1000));
+    let target = |control: SocketAddr| Target {
+        control,
+        data: control.ip(),
+        token: TOKEN.into(),
+        pin: Pin::ProvenByToken,
+    };
+    // Nobody: the port was ours a moment ago and is closed.
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let error = play(&target(address), &plan, |_| {}).await.unwrap_err();
+    assert!(matches!(&error, TransportError::Unreachable { .. }), "{error}");
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+
+    // A web server.
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answering = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        let _ = stream.read(&mut [0; 1000]).await;
+    });
+    let error = play(&target(address), &plan, |_| {}).await.unwrap_err();
+    assert!(matches!(&error, TransportError::NotSamepath { .. }), "{error}");
+    answering.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_server_and_too_large_wishes_are_refused() {
+    let limits = Limits { duration: Duration::from_secs(30), memory: ByteCount::new(4 << 20), ..Limits::default() };
+    let server = serve_with(limits);
+    let arm = Arm::default_of(Transport::Tcp);
+    for (plan, word) in [
+        (plan(arm, bytes(Direction::Down, 1, 1000)), "time limit"),
+        (
+            Plan { time_limit: Duration::from_secs(20), ..plan(arm, messages(Direction::Down, 8, 100, 100_000)) },
+            "books",
+        ),
+    ] {
+        let error = play(&server.target(), &plan, |_| {}).await.unwrap_err();
+        assert!(matches!(&error, TransportError::Refused(reason) if reason.contains(word)), "{error}");
+    }
+
+    let server = serve_with(Limits { sessions: 1, ..Limits::default() });
+    let long = plan(arm, messages(Direction::Down, 1, 100, 250));
+    let (target, (started, mut start)) = (server.target(), watch::channel(false));
+    let (first, second) = tokio::join!(
+        play(&target, &long, |_| {
+            started.send_replace(true);
+        }),
+        async {
+            start.wait_for(|started| *started).await.unwrap();
+            play(&server.target(), &long, |_| {}).await
+        }
+    );
+    assert!(first.unwrap().report.complete);
+    let error = second.unwrap_err();
+    assert!(matches!(&error, TransportError::Refused(reason) if reason.contains("full")), "{error}");
+}
+
+#[tokio::test]
+async fn shutting_down_refuses_the_new_and_finishes_the_old() {
+    let server = serve();
+    let plan = plan(Arm::default_of(Transport::Quic), messages(Direction::Up, 2, 500, 100));
+    let (target, (started, mut start)) = (server.target(), watch::channel(false));
+    let (old, new) = tokio::join!(
+        play(&target, &plan, |_| {
+            started.send_replace(true);
+        }),
+        async {
+            start.wait_for(|started| *started).await.unwrap();
+            server.shutdown.send_replace(Shutdown::Draining);
+            play(&server.target(), &plan, |_| {}).await
+        }
+    );
+    assert!(old.unwrap().report.complete);
+    let error = new.unwrap_err();
+    assert!(matches!(&error, TransportError::Refused(reason) if reason.contains("shutting down")), "{error}");
+    tokio::time::timeout(StdDuration::from_secs(5), server.serving).await.expect("it ends by itself").unwrap();
+}
+
+#[tokio::test]
+async fn a_server_told_to_end_now_says_so() {
+    let server = serve();
+    let plan = plan(Arm::default_of(Transport::Tcp), messages(Direction::Down, 1, 100, 2000));
+    let (target, (started, mut start)) = (server.target(), watch::channel(false));
+    let (played, ()) = tokio::join!(
+        play(&target, &plan, |_| {
+            started.send_replace(true);
+        }),
+        async {
+            start.wait_for(|started| *started).await.unwrap();
+            server.shutdown.send_replace(Shutdown::Now);
+        }
+    );
+    assert!(played.is_err());
+    tokio::time::timeout(StdDuration::from_secs(5), server.serving).await.expect("it ends at once").unwrap();
+}
+
+#[tokio::test]
+async fn garbage_on_every_port_does_no_harm() {
+    let server = serve();
+    let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    // A counter-based sequence, so that a failure can be repeated.
+    let garbage = |n: u64, len: usize| -> Vec<u8> {
+        (0..len as u64).map(|i| (n.wrapping_mul(0x9e37_79b9) ^ i.wrapping_mul(0x85eb_ca6b)).to_le_bytes()[2]).collect()
+    };
+    let tcp_ports = [server.address.port(), server.ready.tcp_port, server.ready.tls_port];
+    for n in 0..30u64 {
+        let port = tcp_ports[n as usize % 3];
+        let mut stream = tokio::net::TcpStream::connect((ip, port)).await.unwrap();
+        // The server may hang up in the middle.
+        let _ = stream.write_all(&garbage(n, 1 + n as usize * 97)).await;
+        let _ = stream.shutdown().await;
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    }
+    let socket = tokio::net::UdpSocket::bind((ip, 0)).await.unwrap();
+    for n in 0..60u64 {
+        let port = if n % 2 == 0 { server.ready.quic_port } else { server.ready.udp_port };
+        let mut datagram = garbage(n, 1 + (n as usize * 53) % 1400);
+        if n % 3 == 0 {
+            // As a QUIC long header of an unknown version, large enough to be answered.
+            datagram.resize(1300, 0xc3);
+            datagram[0] = 0xc0;
+        }
+        socket.send_to(&datagram, (ip, port)).await.unwrap();
+    }
+    // The server works on, and whatever it would have answered is out before this is.
+    for transport in Transport::ALL {
+        let played = server.play(&plan(Arm::default_of(transport), bytes(Direction::Down, 1, 100_000))).await;
+        assert!(played.report.complete, "{transport}");
+    }
+    let mut answer = [0; 2000];
+    let answered = socket.try_recv(&mut answer);
+    assert!(answered.is_err(), "the server answered an address that has shown nothing: {answered:?}");
+}
+
+#[tokio::test]
+async fn an_occupied_port_is_named_with_the_remedy() {
+    let server = serve();
+    let config = ServerConfig { listen: server.address, token: TOKEN.into(), limits: Limits::default() };
+    let error = Server::bind(config).unwrap_err().to_string();
+    assert!(error.contains(&server.address.to_string()) && error.contains("--listen"), "{error}");
+}

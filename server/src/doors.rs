@@ -1,0 +1,161 @@
+//! The data ports: whoever comes must show the secret of an open session.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use samepath_model::Transport;
+use samepath_transport::control::Secret;
+use samepath_transport::lane::Preface;
+use samepath_transport::{Lane, Plan, quic, tcp, tls, udp};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsStream;
+
+use crate::serve::HANDSHAKE_LIMIT;
+
+/// The open sessions, by secret.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    open: Mutex<HashMap<Secret, Open>>,
+    quic: Arc<quic::Server>,
+}
+
+#[derive(Debug)]
+struct Open {
+    plan: Plan,
+    lanes: mpsc::Sender<Lane>,
+    /// Connections that have come.
+    bound: HashSet<u16>,
+}
+
+/// An open session's entry; it is gone when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    registry: Arc<Registry>,
+    secret: Secret,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.registry.lock().remove(&self.secret);
+        self.registry.quic.forget(&self.secret);
+    }
+}
+
+impl Registry {
+    pub(crate) fn new(quic: Arc<quic::Server>) -> Registry {
+        Registry { open: Mutex::default(), quic }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Secret, Open>> {
+        self.open.lock().expect("no panic while held")
+    }
+
+    /// Lets a session's connections in.
+    pub(crate) fn open(self: &Arc<Self>, secret: Secret, plan: &Plan, lanes: mpsc::Sender<Lane>) -> Entry {
+        self.lock().insert(secret, Open { plan: plan.clone(), lanes, bound: HashSet::new() });
+        if plan.arm.transport == Transport::Quic {
+            self.quic.expect(secret, plan);
+        }
+        Entry { registry: self.clone(), secret }
+    }
+
+    /// The session that this connection belongs to, if it is one it still misses.
+    fn claim(&self, preface: Preface, transport: Transport) -> io::Result<(Plan, mpsc::Sender<Lane>)> {
+        let stranger = || io::Error::new(io::ErrorKind::PermissionDenied, "no session misses this connection");
+        let mut open = self.lock();
+        let session = open.get_mut(&preface.secret).ok_or_else(stranger)?;
+        if session.plan.arm.transport != transport
+            || preface.lane >= session.plan.connections()
+            || !session.bound.insert(preface.lane)
+        {
+            return Err(stranger());
+        }
+        Ok((session.plan.clone(), session.lanes.clone()))
+    }
+
+    /// Takes TCP connections, with TLS or without.
+    pub(crate) async fn tcp_door(
+        self: Arc<Self>,
+        listener: TcpListener,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        strangers: Arc<Semaphore>,
+    ) {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                // Out of descriptors, most likely: wait for sessions to give some back.
+                sleep(std::time::Duration::from_millis(100)).await;
+                continue;
+            };
+            let Ok(stranger) = strangers.clone().try_acquire_owned() else { continue };
+            let (registry, tls) = (self.clone(), tls.clone());
+            tokio::spawn(async move {
+                let _stranger = stranger;
+                // A stranger learns nothing but that the connection is closed.
+                let _ = timeout(HANDSHAKE_LIMIT, registry.take_tcp(stream, tls)).await;
+            });
+        }
+    }
+
+    async fn take_tcp(&self, mut stream: TcpStream, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<()> {
+        match tls {
+            None => {
+                let preface = Preface::read(&mut stream).await?;
+                let (plan, lanes) = self.claim(preface, Transport::Tcp)?;
+                tcp::tune(&SockRef::from(&stream), &plan).map_err(io::Error::other)?;
+                let _ = lanes.send(Lane::Tcp(preface.lane, stream)).await;
+            }
+            Some(config) => {
+                // The tickets are off, so nothing follows the handshake that Nagle could hold up.
+                let mut stream = tls::accept(config, stream).await?;
+                let preface = Preface::read(&mut stream).await?;
+                let (plan, lanes) = self.claim(preface, Transport::Tls)?;
+                tcp::tune(&SockRef::from(stream.get_ref().0), &plan).map_err(io::Error::other)?;
+                let _ = lanes.send(Lane::Tls(preface.lane, Box::new(TlsStream::Server(stream)))).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes QUIC connections; the endpoint lets in only those that a session expects.
+    pub(crate) async fn quic_door(self: Arc<Self>, server: Arc<quic::Server>, strangers: Arc<Semaphore>) {
+        while let Some((secret, connecting)) = server.accept().await {
+            let Ok(stranger) = strangers.clone().try_acquire_owned() else { continue };
+            let (registry, settings) = (self.clone(), server.settings.clone());
+            tokio::spawn(async move {
+                let _stranger = stranger;
+                // No limit of its own: a handshake over a lossy path may take long, and the
+                // session's end ends it.
+                let Ok(connection) = quic::accept(connecting, secret).await else { return };
+                if let Ok((_, lanes)) = registry.claim(Preface { secret, lane: 0 }, Transport::Quic) {
+                    let _ = lanes.send(Lane::Quic(connection, settings)).await;
+                }
+            });
+        }
+    }
+
+    /// Takes UDP clients.
+    pub(crate) async fn udp_door(self: Arc<Self>, server: udp::Server) {
+        loop {
+            let Ok(hello) = server.next().await else {
+                sleep(std::time::Duration::from_millis(100)).await;
+                continue;
+            };
+            let Ok((_, lanes)) = self.claim(hello.preface, Transport::Udp) else { continue };
+            match server.connect(&hello) {
+                Ok(datagrams) => {
+                    let _ = lanes.send(Lane::Udp(datagrams)).await;
+                }
+                // The client asks again.
+                Err(_) => {
+                    if let Some(session) = self.lock().get_mut(&hello.preface.secret) {
+                        session.bound.remove(&hello.preface.lane);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! One session: one client, one playing of one workload.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use samepath_model::record::End;
+use samepath_transport::control::{Answer, Asked, Ports, Request, ServerControl};
+use samepath_transport::{Half, Phase, Plan, TransportError, clock, identity};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::doors::Registry;
+use crate::serve::{Limits, Shutdown};
+
+/// How long a session may outlive its client's own time limit: the reports have to be fetched.
+const SLACK: Duration = Duration::from_secs(30);
+
+/// What every session knows of the server.
+pub(crate) struct Context {
+    pub(crate) token: String,
+    pub(crate) ports: Ports,
+    pub(crate) limits: Limits,
+    pub(crate) registry: Arc<Registry>,
+    /// Room for sessions.
+    pub(crate) slots: Arc<Semaphore>,
+    /// Bytes that the sessions have been granted.
+    pub(crate) memory: AtomicU64,
+    pub(crate) log: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Context {
+    /// Whether no session runs.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.slots.available_permits() == self.limits.sessions
+    }
+
+    /// Memory for a session's books, given back when the grant is dropped.
+    fn grant(&self, bytes: u64) -> Option<Grant<'_>> {
+        let limit = self.limits.memory.bytes();
+        self.memory
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(bytes).filter(|sum| *sum <= limit)
+            })
+            .ok()
+            .map(|_| Grant { context: self, bytes })
+    }
+
+    /// Why this server does not play this plan.
+    fn objection(&self, plan: &Plan) -> Option<String> {
+        if let Err(error) = plan.check() {
+            return Some(error.to_string());
+        }
+        let limit = self.limits.duration;
+        if plan.time_limit > limit {
+            return Some(format!(
+                "a time limit of {} is more than the {limit} that this server allows (its --max-duration)",
+                plan.time_limit
+            ));
+        }
+        None
+    }
+}
+
+struct Grant<'a> {
+    context: &'a Context,
+    bytes: u64,
+}
+
+impl Drop for Grant<'_> {
+    fn drop(&mut self) {
+        self.context.memory.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Plays what the client asked for, or refuses.
+pub(crate) async fn run(
+    mut control: ServerControl,
+    asked: Asked,
+    from: SocketAddr,
+    context: &Context,
+    shutdown: watch::Receiver<Shutdown>,
+) {
+    let plan = asked.plan;
+    let slot = context.slots.clone().try_acquire_owned();
+    let grant = context.grant(plan.memory());
+    let objection = if *shutdown.borrow() > Shutdown::Running {
+        Some("the server is shutting down".to_owned())
+    } else if slot.is_err() {
+        Some(format!("the server is full: {} sessions are running; try again later", context.limits.sessions))
+    } else if let Some(objection) = context.objection(&plan) {
+        Some(objection)
+    } else if grant.is_none() {
+        Some(format!(
+            "the books of this workload need {} MB, more than the server has left of its {}; send fewer messages or for a shorter time",
+            plan.memory().div_ceil(1_000_000),
+            context.limits.memory
+        ))
+    } else {
+        None
+    };
+    let name = format!("{from}: {}, {}", plan.arm, plan.workload);
+    if let Some(reason) = objection {
+        (context.log)(&format!("{name}: refused: {reason}"));
+        let _ = timeout(SLACK, control.refuse(&reason)).await;
+        return;
+    }
+    (context.log)(&format!("{name}: begins"));
+    match play(&mut control, plan, context, shutdown).await {
+        Ok(()) => (context.log)(&format!("{name}: done")),
+        Err(error) => {
+            (context.log)(&format!("{name}: {error}"));
+            let failed = Answer::Failed { reason: error.to_string() };
+            let _ = timeout(SLACK, control.send(&failed)).await;
+        }
+    }
+}
+
+async fn play(
+    control: &mut ServerControl,
+    plan: Plan,
+    context: &Context,
+    mut shutdown: watch::Receiver<Shutdown>,
+) -> Result<(), TransportError> {
+    let secret = identity::random();
+    let (lanes_in, lanes) = mpsc::channel(64);
+    let entry = context.registry.open(secret, &plan, lanes_in);
+    let (epoch_in, epoch) = watch::channel(None);
+    let lifetime = sleep(plan.time_limit.std() + SLACK);
+    tokio::pin!(lifetime);
+    let sends = plan.sends(End::Server);
+    let mut half = Half::start(plan, sends, lanes, epoch);
+    control.welcome(&context.token, secret, context.ports).await?;
+    let mut told = Phase::Waiting;
+    loop {
+        let next = match told {
+            Phase::Waiting => Phase::Bound,
+            Phase::Bound => Phase::Warm,
+            Phase::Warm | Phase::Finished => Phase::Finished,
+        };
+        tokio::select! {
+            request = control.request() => match request? {
+                Request::Ping => control.send(&Answer::Pong { now_ns: clock::now() }).await?,
+                Request::Start { epoch_ns } => {
+                    epoch_in.send_replace(Some(epoch_ns));
+                }
+                Request::PeerFinished => half.peer_finished(),
+                Request::Collect => {
+                    drop(entry);
+                    return control.report(&half.finish()).await;
+                }
+                Request::Hello { .. } => return Err(TransportError::Control("a second Hello".into())),
+            },
+            reached = half.reach(next), if told < Phase::Finished => {
+                reached?;
+                told = half.phase();
+                control.send(&Answer::Reached(told)).await?;
+            }
+            () = &mut lifetime => return Err(TransportError::Timeout("the session's time is over".into())),
+            () = async { drop(shutdown.wait_for(|stage| *stage == Shutdown::Now).await) } => {
+                return Err(TransportError::Control("the server is shutting down".into()));
+            }
+        }
+    }
+}

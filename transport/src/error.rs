@@ -1,0 +1,137 @@
+//! What can go wrong between two ends.
+
+use std::io;
+use std::net::SocketAddr;
+
+use samepath_model::workload::StreamId;
+
+use crate::frame::FrameError;
+use crate::plan::PlanError;
+
+/// A playing, or the connections it needs, that failed; with the remedy where there is one.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// Nobody answers at the address.
+    #[error(
+        "cannot reach {address}: {source}; is `samepath server` running there, and does a firewall let the port through?"
+    )]
+    Unreachable {
+        /// Where to.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Something answers, but does not speak our protocol.
+    #[error("{address} answers, but is not a samepath server ({detail}); check address and port")]
+    NotSamepath {
+        /// Where to.
+        address: SocketAddr,
+        /// How it showed.
+        detail: String,
+    },
+    /// The other end speaks another version of the protocol.
+    #[error(
+        "the other end speaks version {theirs} of the protocol, this one version {ours}; use the same samepath at both ends"
+    )]
+    Version {
+        /// This program's.
+        ours: u32,
+        /// The peer's.
+        theirs: u32,
+    },
+    /// The certificate is not the pinned one.
+    #[error(
+        "the server's certificate is {seen}, not {pinned}: either the server was restarted (it makes a new certificate at every start; copy the fingerprint it prints) or someone sits between"
+    )]
+    Fingerprint {
+        /// What was asked for.
+        pinned: String,
+        /// What was presented.
+        seen: String,
+    },
+    /// The server could not prove that it knows the token.
+    #[error(
+        "the server did not prove that it knows the token; check --token (or SAMEPATH_TOKEN), and that nobody sits between"
+    )]
+    ServerProof,
+    /// The server said no.
+    #[error("the server refuses: {0}")]
+    Refused(String),
+    /// The other end failed.
+    #[error("the other end reports: {0}")]
+    Peer(String),
+    /// The control connection broke or made no sense.
+    #[error("control connection: {0}")]
+    Control(String),
+    /// A data connection could not be made, or broke.
+    #[error("{transport} connection to {address}: {detail}")]
+    Connection {
+        /// Which transport.
+        transport: &'static str,
+        /// The peer.
+        address: SocketAddr,
+        /// What happened.
+        detail: String,
+    },
+    /// A data connection ended before everything was delivered.
+    #[error("a connection was closed while {missing} messages were still missing")]
+    Closed {
+        /// How many.
+        missing: u64,
+    },
+    /// Bytes arrived that were not sent.
+    #[error(
+        "payload mismatch in stream {stream}, message {seq}, at byte {offset}: what arrived is not what was sent; the trial does not count"
+    )]
+    Mismatch {
+        /// The stream.
+        stream: StreamId,
+        /// The message.
+        seq: u32,
+        /// Where in the message.
+        offset: u64,
+    },
+    /// Bytes that are no frame, or not one of this workload.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A frame that does not belong to the workload, or comes out of order on an ordered stream.
+    #[error("the peer sent bytes {offset}.. of stream {stream}, message {seq}, which the schedule does not have there")]
+    Unexpected {
+        /// The stream.
+        stream: StreamId,
+        /// The message.
+        seq: u32,
+        /// Where in the message.
+        offset: u64,
+    },
+    /// A datagram is larger than the path lets through.
+    #[error(
+        "a datagram of {size} bytes does not fit the path: give a smaller `datagram`, or the path's true `mtu` ({source})"
+    )]
+    TooLarge {
+        /// UDP payload.
+        size: usize,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Something took longer than it may.
+    #[error("{0}")]
+    Timeout(String),
+    /// The plan makes no sense.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// TLS could not be set up.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// A setting the host refuses.
+    #[error("{what}: {source}")]
+    Host {
+        /// What was tried, and the remedy.
+        what: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A socket failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}

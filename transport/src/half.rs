@@ -1,0 +1,282 @@
+//! One end's part of a playing: the sender's half or the receiver's.
+//!
+//! A half is given its connections as they come up ([`Lane`]), works on its own, says how far it
+//! has come ([`Phase`]), and at the end hands over its books ([`HalfReport`]). It neither knows nor
+//! asks whether it runs in the client or the server.
+
+use std::sync::{Arc, Mutex};
+
+use samepath_model::record::{EndReport, Metric, SERIES_BIN_NANOS, Setting};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::lane::Lane;
+use crate::payload::Payload;
+use crate::plan::Plan;
+use crate::probe::{PathSample, Probe, Usage};
+use crate::receive::{Received, Sink};
+use crate::send::{Sent, SendLog};
+use crate::{TransportError, clock, receive, send};
+
+/// How far a half has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Phase {
+    /// Connections are still missing.
+    Waiting,
+    /// Every connection is there.
+    Bound,
+    /// Warm-up is over: the receiver has all of it. (A sender goes from `Bound` to `Finished`.)
+    Warm,
+    /// The sender has handed over everything; the receiver has got everything, or waited in vain
+    /// for what datagrams lost.
+    Finished,
+}
+
+/// What one end knows when it is over. Times are CLOCK_MONOTONIC of that end, in nanoseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HalfReport {
+    /// The sender's books.
+    pub sent: Option<Sent>,
+    /// The receiver's books.
+    pub received: Option<Received>,
+    /// Time series.
+    pub series: Vec<(u64, Metric, f64)>,
+    /// The rest.
+    pub end: EndReport,
+}
+
+/// What the tasks of a half share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) plan: Plan,
+    pub(crate) payload: Payload,
+    pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) epoch: watch::Receiver<Option<u64>>,
+    pub(crate) peer_finished: watch::Receiver<bool>,
+    pub(crate) sent: Mutex<SendLog>,
+    pub(crate) sink: Mutex<Option<Sink>>,
+    probes: Mutex<Vec<Probe>>,
+    settings: Mutex<Vec<Setting>>,
+    samples: Mutex<Vec<(u64, Metric, f64)>>,
+}
+
+impl Shared {
+    /// Moves on; never back.
+    pub(crate) fn reached(&self, phase: Phase) {
+        self.phase.send_if_modified(|now| {
+            let later = phase > *now;
+            if later {
+                *now = phase;
+            }
+            later
+        });
+    }
+
+    /// The start of the schedule, once it is known.
+    pub(crate) async fn epoch(&self) -> u64 {
+        let mut epoch = self.epoch.clone();
+        let known = epoch.wait_for(Option::is_some).await.ok().and_then(|known| *known);
+        match known {
+            Some(epoch) => epoch,
+            // Nobody is left to tell: the session is over, and with it this task.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Keeps an eye on a connection, and notes what is in force on it. Of many alike, one speaks
+    /// for all.
+    pub(crate) fn watch(&self, lane: &Lane) -> std::io::Result<()> {
+        let (probe, settings) = match lane {
+            Lane::Tcp(_, stream) => {
+                (Some(Probe::Tcp(crate::tcp::watch(stream)?)), crate::tcp::settings(&stream.into(), &self.plan))
+            }
+            Lane::Tls(_, stream) => {
+                let tcp = stream.get_ref().0;
+                let mut settings = crate::tcp::settings(&tcp.into(), &self.plan);
+                settings.extend(crate::tls::settings(stream));
+                (Some(Probe::Tcp(crate::tcp::watch(tcp)?)), settings)
+            }
+            Lane::Quic(connection, socket) => {
+                (Some(Probe::Quic(connection.clone())), crate::quic::settings(connection, &self.plan, socket))
+            }
+            Lane::Udp(datagrams) => (None, datagrams.settings().to_vec()),
+        };
+        self.probes.lock().expect("no panic while held").extend(probe);
+        let mut known = self.settings.lock().expect("no panic while held");
+        if known.is_empty() {
+            *known = settings;
+        }
+        Ok(())
+    }
+
+    /// Samples the connections.
+    fn sample(&self) {
+        let at = clock::now();
+        let sample = PathSample::take(&self.probes.lock().expect("no panic while held"));
+        let mut samples = self.samples.lock().expect("no panic while held");
+        samples.extend(sample.points().map(|(metric, value)| (at, metric, value)));
+    }
+}
+
+/// A half at work. Dropping it ends it.
+#[derive(Debug)]
+pub struct Half {
+    shared: Arc<Shared>,
+    phase: watch::Receiver<Phase>,
+    peer_finished: watch::Sender<bool>,
+    started: Usage,
+    /// `None` once it has failed.
+    work: Option<JoinHandle<Result<(), TransportError>>>,
+    sampler: Option<JoinHandle<()>>,
+}
+
+impl Half {
+    /// Starts the sender's half (`sends`) or the receiver's, which will get its connections from
+    /// `lanes` and the start of the schedule from `epoch`.
+    pub fn start(
+        plan: Plan,
+        sends: bool,
+        lanes: mpsc::Receiver<Lane>,
+        epoch: watch::Receiver<Option<u64>>,
+    ) -> Half {
+        let (phase_sender, phase) = watch::channel(Phase::Waiting);
+        let (peer_finished, peer) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            payload: Payload::new(plan.seed),
+            sent: Mutex::new(if sends { SendLog::new(&plan) } else { SendLog::default() }),
+            sink: Mutex::new((!sends).then(|| Sink::new(&plan))),
+            plan,
+            phase: phase_sender,
+            epoch,
+            peer_finished: peer,
+            probes: Mutex::default(),
+            settings: Mutex::default(),
+            samples: Mutex::default(),
+        });
+        let work = if sends {
+            tokio::spawn(send::run(shared.clone(), lanes))
+        } else {
+            tokio::spawn(receive::run(shared.clone(), lanes))
+        };
+        let sampler = sends.then(|| {
+            let shared = shared.clone();
+            tokio::spawn(async move {
+                shared.epoch().await;
+                let mut tick = tokio::time::interval(std::time::Duration::from_nanos(SERIES_BIN_NANOS as u64));
+                tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+                loop {
+                    tick.tick().await;
+                    shared.sample();
+                }
+            })
+        });
+        Half { shared, phase, peer_finished, started: Usage::now(), work: Some(work), sampler }
+    }
+
+    /// How far it has come.
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Waits until it has come so far. Cancel-safe.
+    ///
+    /// # Errors
+    /// When it failed, and can come no further.
+    pub async fn reach(&mut self, phase: Phase) -> Result<(), TransportError> {
+        loop {
+            if *self.phase.borrow_and_update() >= phase {
+                return Ok(());
+            }
+            let Some(work) = &mut self.work else {
+                return Err(TransportError::Control("this half has failed before".into()));
+            };
+            tokio::select! {
+                biased;
+                changed = self.phase.changed() => if changed.is_err() {
+                    return Err(TransportError::Control("a half ended without a word".into()));
+                },
+                // It works until the session is over, so this is a failure.
+                ended = work => {
+                    self.work = None;
+                    return match ended {
+                        Ok(Ok(())) => Err(TransportError::Control("a half ended too early".into())),
+                        Ok(Err(error)) => Err(error),
+                        Err(error) => Err(TransportError::Control(format!("a half broke down: {error}"))),
+                    };
+                }
+            }
+        }
+    }
+
+    /// Tells a receiver that nothing more is sent, so that it need not wait for lost datagrams
+    /// for ever.
+    pub fn peer_finished(&self) {
+        self.peer_finished.send_replace(true);
+    }
+
+    /// Messages delivered so far, of those in the schedule; for a word to people.
+    pub fn delivered(&self) -> Option<(u64, u64)> {
+        let sink = self.shared.sink.lock().expect("no panic while held");
+        sink.as_ref().map(|sink| (sink.delivered(), self.shared.plan.message_count() as u64))
+    }
+
+    /// Ends it and hands over its books.
+    pub fn finish(self) -> HalfReport {
+        self.end();
+        let used = self.started.elapsed();
+        let shared = &self.shared;
+        let path = PathSample::take(&shared.probes.lock().expect("no panic while held"));
+        let is_udp = !shared.plan.arm.transport.is_reliable();
+        let mut report = HalfReport {
+            series: std::mem::take(&mut shared.samples.lock().expect("no panic while held")),
+            end: EndReport {
+                cpu_user_ns: used.user_ns,
+                cpu_system_ns: used.system_ns,
+                wall_ns: used.wall_ns,
+                settings: std::mem::take(&mut shared.settings.lock().expect("no panic while held")),
+                ..EndReport::default()
+            },
+            ..HalfReport::default()
+        };
+        match shared.sink.lock().expect("no panic while held").take() {
+            Some(sink) => {
+                report.end.bytes_received = sink.bytes();
+                report.end.datagrams_received = is_udp.then(|| sink.datagrams());
+                report.series.extend(sink.series());
+                report.received = Some(sink.into_report());
+            }
+            None => {
+                let log = std::mem::take(&mut *shared.sent.lock().expect("no panic while held"));
+                report.end.retransmissions = path.retransmissions;
+                report.end.bytes_sent = log.bytes();
+                report.end.datagrams_sent = is_udp.then(|| log.datagrams());
+                report.sent = Some(log.into_report());
+            }
+        }
+        report
+    }
+}
+
+impl Half {
+    fn end(&self) {
+        self.work.iter().for_each(JoinHandle::abort);
+        self.sampler.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Aborts a task when dropped.
+#[derive(Debug)]
+pub(crate) struct AbortOnDrop(pub(crate) tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

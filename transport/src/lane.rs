@@ -1,0 +1,235 @@
+//! What a half is given: a connection, whatever its transport; and the byte streams made of it.
+//!
+//! Invariant: `tcp`, `tls` and `quic/shared` run the very same code above this module.
+
+use std::io::{self, IoSlice};
+
+use bytes::{Buf, Bytes};
+use samepath_model::record::Setting;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+use crate::TransportError;
+use crate::control::Secret;
+use crate::udp::Datagrams;
+
+/// A data connection that belongs to a session.
+#[derive(Debug)]
+pub enum Lane {
+    /// One TCP connection, and its number among those of the session.
+    Tcp(u16, TcpStream),
+    /// One TLS connection, and its number.
+    Tls(u16, Box<TlsStream<TcpStream>>),
+    /// One QUIC connection, on which streams are opened as the mapping says, and the effective
+    /// settings of the socket below it, which it does not know itself.
+    Quic(quinn::Connection, Vec<Setting>),
+    /// A UDP socket connected to the peer.
+    Udp(Datagrams),
+}
+
+/// The first bytes of a data connection: whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preface {
+    /// The session's secret.
+    pub secret: Secret,
+    /// The connection's number within the session.
+    pub lane: u16,
+}
+
+impl Preface {
+    /// Length on the wire.
+    pub const LEN: usize = 32;
+
+    /// As a frame this would be one with impossible flags, so a datagram that repeats it late is
+    /// never taken for payload.
+    const MAGIC: [u8; 8] = *b"SPdata01";
+
+    /// As written.
+    pub fn encode(&self) -> [u8; Preface::LEN] {
+        let mut bytes = [0; Preface::LEN];
+        bytes[..8].copy_from_slice(&Preface::MAGIC);
+        bytes[8..24].copy_from_slice(&self.secret);
+        bytes[24..26].copy_from_slice(&self.lane.to_be_bytes());
+        bytes
+    }
+
+    /// Reads one; `None` where the bytes are anything else.
+    pub fn decode(bytes: &[u8]) -> Option<Preface> {
+        let bytes: &[u8; Preface::LEN] = bytes.try_into().ok()?;
+        let secret = bytes[8..24].try_into().ok()?;
+        (bytes[..8] == Preface::MAGIC)
+            .then_some(Preface { secret, lane: u16::from_be_bytes([bytes[24], bytes[25]]) })
+    }
+
+    /// Writes it on a byte stream.
+    ///
+    /// # Errors
+    /// When the stream is broken.
+    pub async fn write<S: AsyncWrite + Unpin>(&self, stream: &mut S) -> io::Result<()> {
+        stream.write_all(&self.encode()).await?;
+        stream.flush().await
+    }
+
+    /// Reads one from a byte stream.
+    ///
+    /// # Errors
+    /// When the stream ends, or starts with anything else.
+    pub async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Preface> {
+        let mut bytes = [0; Preface::LEN];
+        stream.read_exact(&mut bytes).await?;
+        Preface::decode(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a samepath data connection"))
+    }
+}
+
+/// An ordered byte stream, to be written.
+#[derive(Debug)]
+pub(crate) enum ByteWriter {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    Quic(quinn::SendStream),
+}
+
+/// The most chunks handed to the kernel at once.
+const VECTORS: usize = 16;
+
+impl ByteWriter {
+    /// Hands all of `chunks` to the transport, in order, without copying where it can.
+    pub(crate) async fn write_all(&mut self, chunks: &mut [Bytes]) -> Result<(), TransportError> {
+        match self {
+            ByteWriter::Tcp(stream) => write_vectored(stream, chunks).await?,
+            ByteWriter::Tls(stream) => {
+                write_vectored(stream, chunks).await?;
+                // rustls buffers what the socket did not take at once.
+                stream.flush().await?;
+            }
+            ByteWriter::Quic(stream) => stream.write_all_chunks(chunks).await.map_err(io::Error::from)?,
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more comes, where the transport can say so without ending the connection.
+    pub(crate) fn finish(&mut self) {
+        if let ByteWriter::Quic(stream) = self {
+            // It fails only where the stream is closed already.
+            let _ = stream.finish();
+        }
+    }
+}
+
+async fn write_vectored<S: AsyncWrite + Unpin>(stream: &mut S, mut chunks: &mut [Bytes]) -> io::Result<()> {
+    while !chunks.is_empty() {
+        let mut slices = [IoSlice::new(&[]); VECTORS];
+        let count = chunks.len().min(VECTORS);
+        for (slice, chunk) in slices.iter_mut().zip(chunks.iter()) {
+            *slice = IoSlice::new(chunk);
+        }
+        let mut written = stream.write_vectored(&slices[..count]).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        while let Some(first) = chunks.first_mut() {
+            if written < first.len() {
+                first.advance(written);
+                break;
+            }
+            written -= first.len();
+            chunks = &mut chunks[1..];
+        }
+    }
+    Ok(())
+}
+
+/// An ordered byte stream, to be read.
+#[derive(Debug)]
+pub(crate) enum ByteReader {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    Quic(quinn::RecvStream),
+}
+
+/// Where a reader puts what it reads: reused from read to read.
+pub(crate) enum Scratch {
+    Buffer(Vec<u8>, usize),
+    Chunks(Vec<Bytes>, usize),
+}
+
+/// Large enough to take much at once, small enough to stay in the processor's cache.
+const BUFFER: usize = 256 << 10;
+
+impl Scratch {
+    /// The pieces of the last read, in order.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let (buffer, chunks) = match self {
+            Scratch::Buffer(buffer, n) => (Some(&buffer[..*n]), None),
+            Scratch::Chunks(chunks, n) => (None, Some(&chunks[..*n])),
+        };
+        buffer.into_iter().chain(chunks.into_iter().flatten().map(|chunk| &chunk[..]))
+    }
+}
+
+impl ByteReader {
+    /// Room for this reader.
+    pub(crate) fn scratch(&self) -> Scratch {
+        match self {
+            ByteReader::Tcp(_) | ByteReader::Tls(_) => Scratch::Buffer(vec![0; BUFFER], 0),
+            ByteReader::Quic(_) => Scratch::Chunks(vec![Bytes::new(); 64], 0),
+        }
+    }
+
+    /// Reads what is there, waiting for at least a byte; `false` at the end of the stream.
+    pub(crate) async fn read(&mut self, scratch: &mut Scratch) -> io::Result<bool> {
+        match (self, &mut *scratch) {
+            (ByteReader::Tcp(stream), Scratch::Buffer(buffer, n)) => *n = stream.read(buffer).await?,
+            (ByteReader::Tls(stream), Scratch::Buffer(buffer, n)) => *n = stream.read(buffer).await?,
+            (ByteReader::Quic(stream), Scratch::Chunks(chunks, n)) => {
+                *n = stream.read_chunks(chunks).await?.unwrap_or(0);
+            }
+            _ => unreachable!("a reader is used with the room it made"),
+        }
+        Ok(match scratch {
+            Scratch::Buffer(_, n) | Scratch::Chunks(_, n) => *n > 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_preface_round_trips_and_is_no_frame() {
+        let preface = Preface { secret: [7; 16], lane: 3 };
+        let bytes = preface.encode();
+        assert_eq!(Preface::decode(&bytes), Some(preface));
+        assert_eq!(Preface::decode(&bytes[1..]), None);
+        assert!(crate::frame::Header::decode(bytes.first_chunk().unwrap()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_no_preface(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            prop_assert_eq!(Preface::decode(&bytes), None);
+        }
+
+        #[test]
+        fn vectored_writes_keep_every_byte(
+            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..50), 1..40),
+            room in 1usize..64,
+        ) {
+            let expected = chunks.concat();
+            let mut chunks: Vec<Bytes> = chunks.into_iter().map(Bytes::from).collect();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let got = runtime.block_on(async {
+                let (mut near, mut far) = tokio::io::duplex(room);
+                let write = async { write_vectored(&mut near, &mut chunks).await.unwrap(); drop(near); };
+                let mut got = Vec::new();
+                let (_, read) = tokio::join!(write, far.read_to_end(&mut got));
+                read.unwrap();
+                got
+            });
+            prop_assert_eq!(got, expected);
+        }
+    }
+}

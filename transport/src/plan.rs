@@ -1,0 +1,264 @@
+//! What both ends must agree on before anything is sent.
+
+use samepath_model::arm::{Arm, Mapping, Transport};
+use samepath_model::experiment::Trial;
+use samepath_model::link::Direction;
+use samepath_model::record::End;
+use samepath_model::tuning::Tuning;
+use samepath_model::units::{BitRate, Duration};
+use samepath_model::workload::{StreamId, Workload};
+use serde::{Deserialize, Serialize};
+
+use crate::frame;
+
+/// Headers of IPv4 and UDP.
+const V4_HEADERS: u16 = 28;
+/// Headers of IPv6 and UDP.
+const V6_HEADERS: u16 = 48;
+
+/// Windows are at least this large, so that they never limit where the path's BDP is not known.
+const MIN_WINDOW: u64 = 16 << 20;
+/// Windows are at most this large, whatever path is claimed: they are memory.
+const MAX_WINDOW: u64 = 1 << 30;
+
+/// One playing of a workload, as client and server agree on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Transport and mapping.
+    pub arm: Arm,
+    /// What is sent.
+    pub workload: Workload,
+    /// What is set on both ends.
+    pub tuning: Tuning,
+    /// Decides the payload.
+    pub seed: u64,
+    /// Largest IP packet of the path.
+    pub mtu: u16,
+    /// Round-trip time of the path without queueing, where it is known.
+    pub rtt: Duration,
+    /// The path's rate in the direction of the payload, where it is known.
+    pub rate: Option<BitRate>,
+    /// Longest time the whole may take.
+    pub time_limit: Duration,
+}
+
+/// A plan that cannot be played, with the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The workload makes no sense.
+    #[error(transparent)]
+    Workload(#[from] samepath_model::workload::WorkloadError),
+    /// A value that the transports cannot take.
+    #[error("{0}")]
+    Value(String),
+}
+
+impl Plan {
+    /// The plan of a trial.
+    pub fn of(trial: &Trial) -> Plan {
+        Plan {
+            arm: trial.arm,
+            workload: trial.workload.clone(),
+            tuning: trial.tuning.clone(),
+            seed: trial.seed,
+            mtu: trial.link.mtu,
+            rtt: trial.link.rtt(),
+            rate: trial.link.direction(trial.workload.direction()).rate,
+            time_limit: trial.time_limit,
+        }
+    }
+
+    /// Refuses what cannot be played; both ends ask.
+    ///
+    /// # Errors
+    /// Says which value is wrong and what to write instead.
+    pub fn check(&self) -> Result<(), PlanError> {
+        self.workload.check()?;
+        let fail = |text: String| Err(PlanError::Value(text));
+        if self.mtu < 1248 {
+            return fail(format!("an MTU of {} is too small for QUIC; give at least 1248", self.mtu));
+        }
+        if self.tuning.quic_mtu.is_some_and(|mtu| mtu < 1200) {
+            return fail("`quic-mtu` must be at least 1200 (RFC 9000, section 14)".into());
+        }
+        if self.tuning.initial_window == 0 || self.tuning.initial_window > 10_000 {
+            return fail("`initial-window` must lie between 1 and 10000 segments".into());
+        }
+        if self.time_limit == Duration::ZERO {
+            return fail("the time limit must be more than 0s".into());
+        }
+        if !self.arm.transport.mappings().contains(&self.arm.mapping) {
+            return fail(format!("the arm {} is not built", self.arm));
+        }
+        if self.connections() > MAX_CONNECTIONS {
+            return fail(format!(
+                "{} would open {} connections; at most {MAX_CONNECTIONS} are possible: use fewer streams or `{}`",
+                self.arm,
+                self.connections(),
+                self.arm.transport
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether this end sends the payload.
+    pub fn sends(&self, end: End) -> bool {
+        matches!((self.workload.direction(), end), (Direction::Up, End::Client) | (Direction::Down, End::Server))
+    }
+
+    /// Connections of the transport that carry the payload.
+    pub fn connections(&self) -> u16 {
+        match (self.arm.transport, self.arm.mapping) {
+            (Transport::Tcp | Transport::Tls, Mapping::PerStream) => self.workload.streams(),
+            _ => 1,
+        }
+    }
+
+    /// Ordered byte streams that carry the payload, or 1 where there is none (datagrams) or one
+    /// for each message.
+    pub fn writers(&self) -> u16 {
+        if self.arm.mapping == Mapping::PerStream { self.workload.streams() } else { 1 }
+    }
+
+    /// The streams that a writer carries.
+    pub fn streams_of(&self, writer: u16) -> std::ops::Range<StreamId> {
+        if self.arm.mapping == Mapping::PerStream { writer..writer + 1 } else { 0..self.workload.streams() }
+    }
+
+    /// Bytes of warm-up over all streams.
+    pub fn warmup(&self) -> u64 {
+        match &self.workload {
+            Workload::Messages(messages) if self.arm.transport.is_reliable() => messages.warmup.bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Whether the workload starts with its connections, whose set-up then belongs to it.
+    pub fn is_cold(&self) -> bool {
+        matches!(self.workload, Workload::Bulk(_))
+    }
+
+    /// Bytes a flow-control window must hold so as not to limit: four bandwidth-delay products, or
+    /// exactly what the tuning says.
+    pub fn window(&self) -> u64 {
+        match self.tuning.receive_window {
+            Some(window) => window.bytes().max(1),
+            None => {
+                let bdp = self.rate.map_or(0, |rate| rate.bytes_in(self.rtt).bytes());
+                bdp.saturating_mul(4).clamp(MIN_WINDOW, MAX_WINDOW)
+            }
+        }
+    }
+
+    /// Payload of the largest UDP datagram that fits one packet.
+    pub const fn max_datagram(&self, ipv6: bool) -> u16 {
+        self.mtu - if ipv6 { V6_HEADERS } else { V4_HEADERS }
+    }
+
+    /// UDP payload of a QUIC packet.
+    pub fn quic_mtu(&self, ipv6: bool) -> u16 {
+        self.tuning.quic_mtu.unwrap_or_else(|| self.max_datagram(ipv6))
+    }
+
+    /// Whether many UDP packets may be handed to the kernel at once.
+    pub fn offload(&self) -> bool {
+        self.tuning.quic_gso.unwrap_or(matches!(self.workload, Workload::Bulk(_)))
+    }
+
+    /// UDP payload of a datagram of this workload, frame header included.
+    pub fn datagram(&self, ipv6: bool) -> usize {
+        let full = usize::from(self.max_datagram(ipv6));
+        let asked = match &self.workload {
+            Workload::Bulk(bulk) => bulk.datagram.map(|d| d.bytes() as usize),
+            Workload::Messages(_) => None,
+        };
+        asked.unwrap_or(full).clamp(frame::HEADER_LEN + 1, frame::HEADER_LEN + frame::MAX_PAYLOAD)
+    }
+
+    /// The rate at which `udp` offers UDP payload (frame headers included), so that the IP packets
+    /// fit the path; `None` for as fast as the host can.
+    pub fn udp_rate(&self, ipv6: bool) -> Option<BitRate> {
+        let Workload::Bulk(bulk) = &self.workload else { return None };
+        bulk.udp_rate.or_else(|| {
+            let size = self.datagram(ipv6) as u64;
+            let headers = u64::from(if ipv6 { V6_HEADERS } else { V4_HEADERS });
+            self.rate.map(|rate| {
+                let bits = u128::from(rate.bits_per_second()) * u128::from(size) / u128::from(size + headers);
+                BitRate::new(bits as u64)
+            })
+        })
+    }
+
+    /// Messages in the schedule.
+    pub fn message_count(&self) -> usize {
+        match &self.workload {
+            Workload::Bulk(bulk) => usize::from(bulk.streams),
+            Workload::Messages(m) => usize::from(m.streams) * m.per_stream() as usize,
+        }
+    }
+
+    /// Place of a message in tables of all of them; `None` where the schedule has no such message.
+    pub fn index(&self, stream: StreamId, seq: u32) -> Option<usize> {
+        let streams = self.workload.streams();
+        let index = seq as usize * usize::from(streams) + usize::from(stream);
+        (stream < streams && index < self.message_count()).then_some(index)
+    }
+
+    /// Bytes of memory that one end needs to keep the books of this playing.
+    pub fn memory(&self) -> u64 {
+        let seconds = self.time_limit.as_nanos() / 1_000_000_000 + 1;
+        // A slot of each message, and a hundred samples of five series a second.
+        self.message_count() as u64 * 48 + seconds * 100 * 5 * 32 + u64::from(self.connections()) * (512 << 10)
+    }
+}
+
+/// More connections than this are no workload but an attack.
+pub const MAX_CONNECTIONS: u16 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use samepath_model::units::ByteCount;
+    use samepath_model::workload::{Bulk, Messages};
+
+    fn plan(workload: Workload) -> Plan {
+        Plan {
+            arm: Arm::default_of(Transport::Udp),
+            workload,
+            tuning: Tuning::default(),
+            seed: 1,
+            mtu: 1500,
+            rtt: Duration::from_millis(60),
+            rate: Some(BitRate::new(20_000_000)),
+            time_limit: Duration::from_secs(10),
+        }
+    }
+
+    #[test]
+    fn datagrams_fill_the_packet_and_fit_the_rate() {
+        let plan = plan(Workload::Bulk(Bulk { duration: Some(Duration::from_secs(1)), ..Bulk::default() }));
+        assert_eq!(plan.datagram(false), 1472);
+        // 20 Mbit/s of 1500-byte packets is 20 × 1472/1500 Mbit/s of payload.
+        assert_eq!(plan.udp_rate(false), Some(BitRate::new(19_626_666)));
+    }
+
+    #[test]
+    fn every_message_has_its_own_place() {
+        let workload = Workload::Messages(Messages { streams: 3, count: Some(5), ..Messages::default() });
+        let plan = plan(workload.clone());
+        let places: Vec<_> = workload.schedule().map(|m| plan.index(m.stream, m.seq).unwrap()).collect();
+        assert_eq!(places, (0..15).collect::<Vec<_>>());
+        assert_eq!(plan.index(3, 0), None);
+        assert_eq!(plan.index(0, 5), None);
+        assert_eq!(plan.warmup(), 0);
+    }
+
+    #[test]
+    fn windows_never_limit_unless_asked_to() {
+        let mut plan = plan(Workload::Bulk(Bulk { duration: Some(Duration::from_secs(1)), ..Bulk::default() }));
+        assert!(plan.window() >= 4 * 150_000);
+        plan.tuning.receive_window = Some(ByteCount::new(65_536));
+        assert_eq!(plan.window(), 65_536);
+    }
+}

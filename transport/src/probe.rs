@@ -1,0 +1,101 @@
+//! What a connection says of itself while it works, and what the process used.
+
+use std::os::fd::OwnedFd;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use samepath_model::record::Metric;
+
+use crate::{clock, tcp};
+
+/// A connection that can be asked.
+#[derive(Debug)]
+pub(crate) enum Probe {
+    Tcp(OwnedFd),
+    Quic(quinn::Connection),
+}
+
+/// What all connections of a session say together.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct PathSample {
+    window: Option<u64>,
+    /// The longest of them.
+    srtt_us: Option<u64>,
+    pub(crate) retransmissions: Option<u64>,
+    in_flight: Option<u64>,
+}
+
+impl PathSample {
+    /// Asks every connection.
+    pub(crate) fn take(probes: &[Probe]) -> PathSample {
+        let mut all = PathSample::default();
+        let add = |sum: &mut Option<u64>, value: u64| *sum = Some(sum.unwrap_or(0) + value);
+        for probe in probes {
+            match probe {
+                Probe::Tcp(socket) => {
+                    let Ok(info) = tcp::info(socket) else { continue };
+                    add(&mut all.window, info.window);
+                    add(&mut all.retransmissions, info.retransmissions);
+                    add(&mut all.in_flight, info.in_flight);
+                    all.srtt_us = all.srtt_us.max(Some(info.srtt_us));
+                }
+                // quinn does not say what is in flight.
+                Probe::Quic(connection) => {
+                    let path = connection.stats().path;
+                    add(&mut all.window, path.cwnd);
+                    add(&mut all.retransmissions, path.lost_packets);
+                    let srtt = u64::try_from(path.rtt.as_micros()).unwrap_or(u64::MAX);
+                    all.srtt_us = all.srtt_us.max(Some(srtt));
+                }
+            }
+        }
+        all
+    }
+
+    /// As points of time series; those that are not known are left out.
+    pub(crate) fn points(self) -> impl Iterator<Item = (Metric, f64)> {
+        [
+            (Metric::CongestionWindow, self.window),
+            (Metric::SmoothedRtt, self.srtt_us),
+            (Metric::Retransmissions, self.retransmissions),
+            (Metric::InFlight, self.in_flight),
+        ]
+        .into_iter()
+        .filter_map(|(metric, value)| value.map(|v| (metric, v as f64)))
+    }
+}
+
+/// CPU time that the process has used, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    user_ns: u64,
+    system_ns: u64,
+    at: u64,
+}
+
+/// CPU and wall-clock time between two instants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) user_ns: u64,
+    pub(crate) system_ns: u64,
+    pub(crate) wall_ns: u64,
+}
+
+impl Usage {
+    /// Up to now.
+    pub(crate) fn now() -> Usage {
+        let at = clock::now();
+        let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return Usage { user_ns: 0, system_ns: 0, at } };
+        let nanos = |t: nix::sys::time::TimeVal| t.tv_sec() as u64 * 1_000_000_000 + t.tv_usec() as u64 * 1_000;
+        Usage { user_ns: nanos(usage.user_time()), system_ns: nanos(usage.system_time()), at }
+    }
+
+    /// Since then.
+    pub(crate) fn elapsed(self) -> Used {
+        let now = Usage::now();
+        Used {
+            user_ns: now.user_ns.saturating_sub(self.user_ns),
+            system_ns: now.system_ns.saturating_sub(self.system_ns),
+            wall_ns: now.at - self.at,
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! QUIC, both ends, by quinn: settings, the client's connection, the server's endpoint.
+//!
+//! The server must not send a datagram to an address that has shown nothing. A client therefore
+//! derives the connection ID of its first packet from the session's secret: the server finds the
+//! session, and its settings, by that ID before it answers, ignores every other first packet, and
+//! lets nothing at all out of its socket (no version negotiation, no stateless reset) to addresses
+//! that were never accepted.
+
+use std::collections::HashMap;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin as BoxPin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::udp::{RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket, ConnectionId, Endpoint, EndpointConfig, Runtime, TokioRuntime, UdpPoller, VarInt};
+use samepath_model::record::Setting;
+use samepath_model::tuning::Controller;
+use sha2::{Digest, Sha256};
+
+use crate::control::Secret;
+use crate::identity::{self, Fingerprint, Identity, Pin};
+use crate::lane::Preface;
+use crate::{Plan, TransportError, udp};
+
+/// Bytes of a full TCP segment at an MTU of 1500, the unit of the initial window.
+const SEGMENT: u64 = 1448;
+
+/// Above the peak of any workload here, so that stream credit never looks like blocking.
+const MAX_STREAMS: u32 = 1 << 20;
+
+/// The settings of one end, from the plan.
+pub fn transport_config(plan: &Plan, ipv6: bool) -> quinn::TransportConfig {
+    let tuning = &plan.tuning;
+    let window = plan.window();
+    let as_varint = |n: u64| VarInt::from_u64(n).unwrap_or(VarInt::MAX);
+    let mut config = quinn::TransportConfig::default();
+    let initial_window = u64::from(tuning.initial_window) * SEGMENT;
+    match tuning.controller {
+        Controller::Cubic => {
+            let mut controller = CubicConfig::default();
+            controller.initial_window(initial_window);
+            config.congestion_controller_factory(Arc::new(controller));
+        }
+        Controller::Reno => {
+            let mut controller = NewRenoConfig::default();
+            controller.initial_window(initial_window);
+            config.congestion_controller_factory(Arc::new(controller));
+        }
+        Controller::Bbr => {
+            let mut controller = BbrConfig::default();
+            controller.initial_window(initial_window);
+            config.congestion_controller_factory(Arc::new(controller));
+        }
+    }
+    let mtu = plan.quic_mtu(ipv6);
+    config
+        .initial_mtu(mtu)
+        .stream_receive_window(as_varint(window))
+        // The connection's window holds several streams' worth, unless the window is the subject.
+        .receive_window(as_varint(if tuning.receive_window.is_some() { window } else { window.saturating_mul(2) }))
+        .send_window(window.max(MIN_SEND_WINDOW))
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_STREAMS))
+        .send_fairness(tuning.quic_send_fairness)
+        .enable_segmentation_offload(plan.offload())
+        // The session's time limit ends a dead path; an outage within it must not.
+        .max_idle_timeout(None);
+    if !tuning.quic_mtu_discovery {
+        // The path's MTU is known: without this, bursts of random loss would be taken for a black
+        // hole and the packets shrink to 1200 bytes.
+        config.mtu_discovery_config(None).min_mtu(mtu);
+    }
+    config
+}
+
+/// The sender's own window must not limit where the receiver's is the subject.
+const MIN_SEND_WINDOW: u64 = 8 << 20;
+
+/// What was asked of quinn, and what its connection says is in force.
+pub fn settings(connection: &quinn::Connection, plan: &Plan, endpoint: &[Setting]) -> Vec<Setting> {
+    let tuning = &plan.tuning;
+    let path = connection.stats().path;
+    let ipv6 = connection.remote_address().is_ipv6();
+    let set = |name: &str, asked: Option<String>, effective: String| Setting { name: name.to_owned(), asked, effective };
+    let window = plan.window().to_string();
+    let asked = u64::from(tuning.initial_window) * SEGMENT;
+    let controller = connection.congestion_state();
+    let mut all = vec![
+        set("quic.congestion-control", Some(tuning.controller.to_string()), tuning.controller.to_string()),
+        set("quic.initial-window", Some(asked.to_string()), controller.initial_window().to_string()),
+        set("quic.mtu", Some(plan.quic_mtu(ipv6).to_string()), path.current_mtu.to_string()),
+        set("quic.mtu-discovery", Some(tuning.quic_mtu_discovery.to_string()), tuning.quic_mtu_discovery.to_string()),
+        set("quic.stream-receive-window", Some(window.clone()), window),
+        set("quic.send-fairness", Some(tuning.quic_send_fairness.to_string()), tuning.quic_send_fairness.to_string()),
+        set("quic.segmentation-offload", Some(plan.offload().to_string()), plan.offload().to_string()),
+        set("quic.version", None, "1".into()),
+        // The only one that both ends offer.
+        set("tls.cipher-suite", None, "TLS13_AES_128_GCM_SHA256".into()),
+    ];
+    all.extend_from_slice(endpoint);
+    all
+}
+
+/// The connection ID of a session's first packet: visible to all, so a hash of the secret.
+fn first_id(secret: &Secret) -> ConnectionId {
+    ConnectionId::new(&Sha256::digest([b"quic ", &secret[..]].concat())[..20])
+}
+
+/// Connects and shows the preface. Returns the endpoint too, which must outlive the connection,
+/// and the effective settings of its socket.
+///
+/// # Errors
+/// When the handshake fails.
+pub async fn connect(
+    address: SocketAddr,
+    plan: &Plan,
+    fingerprint: Fingerprint,
+    secret: Secret,
+) -> Result<(Endpoint, quinn::Connection, Vec<Setting>), TransportError> {
+    let failed = |detail: String| TransportError::Connection { transport: "QUIC", address, detail };
+    let (tls, _) = identity::client_config(Pin::Exactly(fingerprint), identity::ALPN_DATA)?;
+    let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
+    let mut config = quinn::ClientConfig::new(Arc::new(tls));
+    config.transport_config(Arc::new(transport_config(plan, address.is_ipv6())));
+    config.initial_dst_cid_provider(Arc::new(move || first_id(&secret)));
+
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = udp::bind((any, 0).into(), false)?;
+    let settings = udp::settings(&socket);
+    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
+    let connecting =
+        endpoint.connect_with(config, address, identity::SERVER_NAME).map_err(|error| failed(error.to_string()))?;
+    let connection = connecting.await.map_err(|error| failed(error.to_string()))?;
+    Ok((endpoint, connection, settings))
+}
+
+/// Shows whose connection it is, on its first stream.
+///
+/// # Errors
+/// When the connection broke.
+pub async fn show(connection: &quinn::Connection, secret: Secret) -> Result<(), TransportError> {
+    let (mut send, _) = connection.open_bi().await.map_err(io::Error::from)?;
+    send.write_all(&Preface { secret, lane: 0 }.encode()).await.map_err(io::Error::from)?;
+    let _ = send.finish();
+    Ok(())
+}
+
+/// The server's endpoint, shared by all its sessions.
+pub struct Server {
+    endpoint: Endpoint,
+    socket: Arc<GuardedSocket>,
+    crypto: Arc<QuicServerConfig>,
+    expected: Mutex<HashMap<ConnectionId, (Secret, Plan)>>,
+    /// Effective settings of the socket.
+    pub settings: Vec<Setting>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Listens.
+    ///
+    /// # Errors
+    /// When the port is taken, with the remedy.
+    pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Server, TransportError> {
+        let socket = udp::bind(address, false)?;
+        let settings = udp::settings(&socket);
+        let tls = identity.server_config(identity::ALPN_DATA)?;
+        let crypto = QuicServerConfig::try_from(tls).map_err(|error| TransportError::Control(error.to_string()))?;
+        let crypto = Arc::new(crypto);
+        let socket = Arc::new(GuardedSocket {
+            inner: TokioRuntime.wrap_udp_socket(socket)?,
+            proven: Mutex::new(HashMap::new()),
+        });
+        let endpoint = Endpoint::new_with_abstract_socket(
+            EndpointConfig::default(),
+            Some(quinn::ServerConfig::with_crypto(crypto.clone())),
+            socket.clone(),
+            Arc::new(TokioRuntime),
+        )?;
+        Ok(Server { endpoint, socket, crypto, expected: Mutex::default(), settings })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the socket is gone.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Lets a session's client connect.
+    pub fn expect(&self, secret: Secret, plan: &Plan) {
+        self.expected.lock().expect("no panic while held").insert(first_id(&secret), (secret, plan.clone()));
+    }
+
+    /// Lets it connect no longer.
+    pub fn forget(&self, secret: &Secret) {
+        self.expected.lock().expect("no panic while held").remove(&first_id(secret));
+        self.socket.proven.lock().expect("no panic while held").retain(|_, owner| owner != secret);
+    }
+
+    /// The next handshake of an expected client; `None` once the endpoint is closed.
+    pub async fn accept(&self) -> Option<(Secret, quinn::Connecting)> {
+        loop {
+            let incoming = self.endpoint.accept().await?;
+            let id = incoming.orig_dst_cid();
+            let found = self.expected.lock().expect("no panic while held").get(&id).cloned();
+            let Some((secret, plan)) = found else {
+                incoming.ignore();
+                continue;
+            };
+            let address = incoming.remote_address();
+            self.socket.proven.lock().expect("no panic while held").insert(address, secret);
+            let mut config = quinn::ServerConfig::with_crypto(self.crypto.clone());
+            let ipv6 = matches!(address.ip().to_canonical(), IpAddr::V6(_));
+            config.transport_config(Arc::new(transport_config(&plan, ipv6))).migration(false);
+            // It fails only where the packet itself was malformed.
+            if let Ok(connecting) = incoming.accept_with(Arc::new(config)) {
+                return Some((secret, connecting));
+            }
+        }
+    }
+
+    /// Ends every connection.
+    pub fn close(&self) {
+        self.endpoint.close(VarInt::from_u32(0), b"the server is shutting down");
+    }
+}
+
+/// Completes a handshake and reads whose connection it is.
+///
+/// # Errors
+/// When it is not that of the expected session.
+pub async fn accept(connecting: quinn::Connecting, secret: Secret) -> io::Result<quinn::Connection> {
+    let connection = connecting.await?;
+    let (_, mut stream) = connection.accept_bi().await?;
+    let preface = Preface::read(&mut stream).await?;
+    if preface.secret != secret {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "another session's secret"));
+    }
+    Ok(connection)
+}
+
+/// A socket that sends to proven addresses alone.
+#[derive(Debug)]
+struct GuardedSocket {
+    inner: Arc<dyn AsyncUdpSocket>,
+    proven: Mutex<HashMap<SocketAddr, Secret>>,
+}
+
+impl AsyncUdpSocket for GuardedSocket {
+    fn create_io_poller(self: Arc<Self>) -> BoxPin<Box<dyn UdpPoller>> {
+        self.inner.clone().create_io_poller()
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        if !self.proven.lock().expect("no panic while held").contains_key(&transmit.destination) {
+            return Ok(());
+        }
+        self.inner.try_send(transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        self.inner.poll_recv(cx, bufs, meta)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.inner.max_transmit_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.inner.max_receive_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.inner.may_fragment()
+    }
+}

@@ -1,0 +1,530 @@
+//! The sender's half: hands the schedule's bytes to the transport, whatever the mapping.
+//!
+//! Open loop: a message goes to its lane's queue at its release time, whether or not the lane can
+//! take it; the delay counts from the release.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use samepath_model::arm::Mapping;
+use samepath_model::workload::{Message, StreamId, Workload, share};
+use samepath_model::units::ByteCount;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinSet;
+
+use crate::frame::{HEADER_LEN, Header, Kind, MAX_PAYLOAD};
+use crate::half::{AbortOnDrop, Phase, Shared};
+use crate::lane::{ByteWriter, Lane};
+use crate::payload::WARMUP_SEQ;
+use crate::plan::Plan;
+use crate::udp::Datagrams;
+use crate::{TransportError, clock};
+
+/// What a turn of the round-robin carries where messages compete.
+const MESSAGE_CHUNK: u64 = 16 << 10;
+
+/// Frames handed over together in bulk, so that a system call is worth its while.
+const BULK_FRAMES: usize = 4;
+
+/// A frame whose payload is shorter than this is copied behind its header: one buffer, one record.
+const COPY_BELOW: usize = 16 << 10;
+
+/// What the sender noted of each message.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sent {
+    /// When the last byte of each message was handed over, in the order of [`Plan::index`];
+    /// 0 where it was not.
+    pub at: Vec<u64>,
+    /// Bytes of each message that were handed over.
+    pub bytes: Vec<u64>,
+}
+
+/// The sender's books.
+#[derive(Debug, Default)]
+pub(crate) struct SendLog {
+    sent: Sent,
+    bytes: u64,
+    datagrams: u64,
+}
+
+impl SendLog {
+    pub(crate) fn new(plan: &Plan) -> SendLog {
+        let n = plan.message_count();
+        SendLog { sent: Sent { at: vec![0; n], bytes: vec![0; n] }, bytes: 0, datagrams: 0 }
+    }
+
+    fn wrote(&mut self, index: usize, bytes: u64) {
+        self.sent.bytes[index] += bytes;
+        self.bytes += bytes;
+    }
+
+    fn finished(&mut self, index: usize, at: u64) {
+        self.sent.at[index] = at;
+    }
+
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) const fn datagrams(&self) -> u64 {
+        self.datagrams
+    }
+
+    pub(crate) fn into_report(self) -> Sent {
+        self.sent
+    }
+}
+
+impl Shared {
+    fn log(&self) -> std::sync::MutexGuard<'_, SendLog> {
+        self.sent.lock().expect("no panic while held")
+    }
+
+    /// The frame of these bytes, in as few chunks as is cheap.
+    fn frame(&self, kind: Kind, stream: StreamId, seq: u32, offset: u64, len: usize, to: &mut Vec<Bytes>) {
+        let header = Header { kind, stream, len: len as u16, seq, offset }.encode();
+        if len == 0 {
+            to.push(Bytes::copy_from_slice(&header));
+        } else if len <= COPY_BELOW {
+            let mut whole = Vec::with_capacity(HEADER_LEN + len);
+            whole.extend_from_slice(&header);
+            self.payload.append(stream, seq, offset, len, &mut whole);
+            to.push(whole.into());
+        } else {
+            to.push(Bytes::copy_from_slice(&header));
+            to.push(self.payload.slice(stream, seq, offset, len));
+        }
+    }
+}
+
+/// Sends the workload over the lanes as they come.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    mut lanes: mpsc::Receiver<Lane>,
+) -> Result<(), TransportError> {
+    let plan = &shared.plan;
+    let mut tasks = JoinSet::new();
+    let mut queues = match plan.workload {
+        Workload::Bulk(_) => Vec::new(),
+        Workload::Messages(_) => {
+            let (senders, receivers): (Vec<_>, Vec<_>) =
+                (0..plan.writers()).map(|_| mpsc::unbounded_channel()).unzip();
+            tasks.spawn(release(shared.clone(), senders));
+            receivers.into_iter().map(Some).collect()
+        }
+    };
+    let mut missing = plan.connections();
+    while missing > 0 || !tasks.is_empty() {
+        tokio::select! {
+            lane = lanes.recv(), if missing > 0 => {
+                let Some(lane) = lane else {
+                    return Err(TransportError::Control("the session ended before its connections were up".into()));
+                };
+                missing -= 1;
+                shared.watch(&lane)?;
+                start(&shared, lane, &mut queues, &mut tasks).await?;
+                if missing == 0 {
+                    shared.reached(Phase::Bound);
+                }
+            }
+            Some(ended) = tasks.join_next() => ended.map_err(std::io::Error::other)??,
+        }
+    }
+    shared.reached(Phase::Finished);
+    // Connections end when the session does, not before: the receiver may still be reading.
+    std::future::pending().await
+}
+
+type Queue = UnboundedReceiver<Message>;
+type Tasks = JoinSet<Result<(), TransportError>>;
+
+/// Starts what writes on one lane.
+async fn start(
+    shared: &Arc<Shared>,
+    lane: Lane,
+    queues: &mut [Option<Queue>],
+    tasks: &mut Tasks,
+) -> Result<(), TransportError> {
+    let plan = &shared.plan;
+    let mut queue_of = |writer: u16| queues.get_mut(usize::from(writer)).and_then(Option::take);
+    match lane {
+        Lane::Tcp(n, stream) => write(shared, ByteWriter::Tcp(stream), n, queue_of(n), tasks),
+        Lane::Tls(n, stream) => write(shared, ByteWriter::Tls(stream), n, queue_of(n), tasks),
+        Lane::Quic(connection, _) => match (plan.arm.mapping, queue_of(0)) {
+            (Mapping::PerMessage, Some(queue)) => {
+                tasks.spawn(write_each_on_its_own(shared.clone(), connection, queue));
+            }
+            (mapping, mut first) => {
+                // A bulk transfer has one message a stream.
+                let writers = if mapping == Mapping::Shared { 1 } else { plan.workload.streams() };
+                for n in 0..writers {
+                    let stream = connection.open_uni().await.map_err(std::io::Error::from)?;
+                    let queue = if n == 0 { first.take() } else { queue_of(n) };
+                    write(shared, ByteWriter::Quic(stream), n, queue, tasks);
+                }
+            }
+        },
+        Lane::Udp(datagrams) => {
+            // The socket is read for repeated prefaces, whose answer was lost.
+            let listener = datagrams.clone();
+            let answering = tokio::spawn(async move {
+                let mut room = listener.room();
+                while listener.receive(&mut room).await.is_ok() {
+                    room.datagrams().for_each(|datagram| {
+                        listener.is_preface(datagram);
+                    });
+                }
+            });
+            let guard = AbortOnDrop(answering.abort_handle());
+            match queue_of(0) {
+                Some(queue) => tasks.spawn(send_messages(shared.clone(), datagrams, queue, guard)),
+                None => tasks.spawn(send_bulk(shared.clone(), datagrams, guard)),
+            };
+        }
+    }
+    Ok(())
+}
+
+fn write(shared: &Arc<Shared>, writer: ByteWriter, n: u16, queue: Option<Queue>, tasks: &mut Tasks) {
+    let per_stream = shared.plan.arm.mapping != Mapping::Shared;
+    let streams = if per_stream { n..n + 1 } else { 0..shared.plan.workload.streams() };
+    match queue {
+        Some(queue) => tasks.spawn(write_messages(shared.clone(), writer, streams, queue)),
+        None => tasks.spawn(write_bulk(shared.clone(), writer, streams)),
+    };
+}
+
+/// Puts each message into its lane's queue at its time.
+async fn release(shared: Arc<Shared>, queues: Vec<UnboundedSender<Message>>) -> Result<(), TransportError> {
+    let epoch = shared.epoch().await;
+    let mut timer = clock::Timer::new()?;
+    for message in shared.plan.workload.schedule() {
+        timer.until(epoch + message.release.as_nanos()).await?;
+        let writer = if queues.len() == 1 { 0 } else { usize::from(message.stream) };
+        // It fails only where the lane failed, which says so itself.
+        let _ = queues[writer].send(message);
+    }
+    Ok(())
+}
+
+/// Writes the warm-up's share of these streams.
+async fn write_warmup(
+    shared: &Shared,
+    writer: &mut ByteWriter,
+    streams: std::ops::Range<StreamId>,
+) -> Result<(), TransportError> {
+    let (all, n) = (ByteCount::new(shared.plan.warmup()), shared.plan.workload.streams());
+    let mut chunks = Vec::new();
+    for stream in streams {
+        let total = share(all, n, stream).bytes();
+        let mut offset = 0;
+        while offset < total {
+            let len = (total - offset).min(MESSAGE_CHUNK);
+            shared.frame(Kind::Warmup, stream, WARMUP_SEQ, offset, len as usize, &mut chunks);
+            writer.write_all(&mut chunks).await?;
+            chunks.clear();
+            offset += len;
+        }
+    }
+    Ok(())
+}
+
+/// Messages of several streams on one ordered byte stream, round-robin between the streams, each
+/// stream in its own order.
+async fn write_messages(
+    shared: Arc<Shared>,
+    mut writer: ByteWriter,
+    streams: std::ops::Range<StreamId>,
+    mut queue: Queue,
+) -> Result<(), TransportError> {
+    write_warmup(&shared, &mut writer, streams.clone()).await?;
+    let first = streams.start;
+    let mut waiting: Vec<VecDeque<Message>> = streams.map(|_| VecDeque::new()).collect();
+    let mut offsets = vec![0u64; waiting.len()];
+    // The streams that have something to send, in the order of their turns.
+    let mut turns: VecDeque<usize> = VecDeque::new();
+    let mut chunks = Vec::new();
+    loop {
+        let released = match turns.front() {
+            Some(_) => queue.try_recv().ok(),
+            None => match queue.recv().await {
+                None => break,
+                released => released,
+            },
+        };
+        if let Some(message) = released {
+            let place = usize::from(message.stream - first);
+            if waiting[place].is_empty() {
+                turns.push_back(place);
+            }
+            waiting[place].push_back(message);
+            continue;
+        }
+        let Some(place) = turns.pop_front() else { continue };
+        let Some(message) = waiting[place].front().copied() else { continue };
+        let size = message.size.map_or(0, ByteCount::bytes);
+        let offset = offsets[place];
+        let len = (size - offset).min(MESSAGE_CHUNK);
+        shared.frame(Kind::Data, message.stream, message.seq, offset, len as usize, &mut chunks);
+        writer.write_all(&mut chunks).await?;
+        chunks.clear();
+        let at = clock::now();
+        let mut log = shared.log();
+        let index = shared.plan.index(message.stream, message.seq).expect("it is of the schedule");
+        log.wrote(index, len);
+        if offset + len == size {
+            log.finished(index, at);
+            offsets[place] = 0;
+            waiting[place].pop_front();
+        } else {
+            offsets[place] += len;
+        }
+        drop(log);
+        if !waiting[place].is_empty() {
+            turns.push_back(place);
+        }
+    }
+    writer.finish();
+    Ok(())
+}
+
+/// A QUIC stream for each message, opened in the order of release.
+async fn write_each_on_its_own(
+    shared: Arc<Shared>,
+    connection: quinn::Connection,
+    mut queue: Queue,
+) -> Result<(), TransportError> {
+    if shared.plan.warmup() > 0 {
+        let stream = connection.open_uni().await.map_err(std::io::Error::from)?;
+        let mut writer = ByteWriter::Quic(stream);
+        write_warmup(&shared, &mut writer, 0..shared.plan.workload.streams()).await?;
+        writer.finish();
+    }
+    let mut tasks = JoinSet::new();
+    let mut open = true;
+    while open || !tasks.is_empty() {
+        tokio::select! {
+            biased;
+            Some(ended) = tasks.join_next() => {
+                let ended: Result<Result<(), TransportError>, _> = ended;
+                ended.map_err(std::io::Error::other)??;
+            }
+            message = queue.recv(), if open => match message {
+                None => open = false,
+                Some(message) => {
+                    let stream = connection.open_uni().await.map_err(std::io::Error::from)?;
+                    let shared = shared.clone();
+                    tasks.spawn(async move {
+                        let mut writer = ByteWriter::Quic(stream);
+                        let mut chunks = Vec::new();
+                        let size = message.size.map_or(0, ByteCount::bytes);
+                        let index = shared.plan.index(message.stream, message.seq).expect("it is of the schedule");
+                        let mut offset = 0;
+                        while offset < size {
+                            let len = (size - offset).min(MESSAGE_CHUNK);
+                            shared.frame(Kind::Data, message.stream, message.seq, offset, len as usize, &mut chunks);
+                            writer.write_all(&mut chunks).await?;
+                            chunks.clear();
+                            offset += len;
+                            shared.log().wrote(index, len);
+                        }
+                        writer.finish();
+                        shared.log().finished(index, clock::now());
+                        Ok(())
+                    });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// When a bulk transfer bounded by time is over; `None` for one bounded by bytes.
+struct Deadline<'a> {
+    shared: &'a Shared,
+    duration: Option<u64>,
+    /// Stands in for the epoch until that is known.
+    began: u64,
+}
+
+impl<'a> Deadline<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        let duration = match &shared.plan.workload {
+            Workload::Bulk(bulk) => bulk.duration.map(|d| d.as_nanos()),
+            Workload::Messages(_) => None,
+        };
+        Deadline { shared, duration, began: clock::now() }
+    }
+
+    fn is_over(&self) -> bool {
+        self.duration.is_some_and(|d| clock::now() >= self.shared.epoch.borrow().unwrap_or(self.began) + d)
+    }
+}
+
+/// One large message a stream, round-robin on one ordered byte stream.
+async fn write_bulk(
+    shared: Arc<Shared>,
+    mut writer: ByteWriter,
+    streams: std::ops::Range<StreamId>,
+) -> Result<(), TransportError> {
+    let deadline = Deadline::new(&shared);
+    let schedule: Vec<Message> = shared.plan.workload.schedule().collect();
+    // Stream, size, and how much of it is written.
+    let mut turns: VecDeque<(StreamId, Option<u64>, u64)> =
+        streams.map(|stream| (stream, schedule[usize::from(stream)].size.map(ByteCount::bytes), 0)).collect();
+    let mut chunks = Vec::new();
+    let mut written: Vec<(StreamId, u64, bool)> = Vec::new();
+    while !turns.is_empty() {
+        let over = deadline.is_over();
+        while written.len() < BULK_FRAMES {
+            let Some((stream, size, offset)) = turns.pop_front() else { break };
+            if over {
+                shared.frame(Kind::End, stream, 0, offset, 0, &mut chunks);
+                written.push((stream, 0, true));
+                continue;
+            }
+            let len = size.map_or(MAX_PAYLOAD as u64, |size| (size - offset).min(MAX_PAYLOAD as u64));
+            shared.frame(Kind::Data, stream, 0, offset, len as usize, &mut chunks);
+            let last = size == Some(offset + len);
+            written.push((stream, len, last));
+            if !last {
+                turns.push_back((stream, size, offset + len));
+            }
+        }
+        writer.write_all(&mut chunks).await?;
+        chunks.clear();
+        let at = clock::now();
+        let mut log = shared.log();
+        for (stream, len, last) in written.drain(..) {
+            log.wrote(usize::from(stream), len);
+            if last {
+                log.finished(usize::from(stream), at);
+            }
+        }
+    }
+    writer.finish();
+    Ok(())
+}
+
+/// Messages in datagrams of their own.
+async fn send_messages(
+    shared: Arc<Shared>,
+    lane: Datagrams,
+    mut queue: Queue,
+    _answering: AbortOnDrop,
+) -> Result<(), TransportError> {
+    let size = shared.plan.datagram(lane.is_ipv6());
+    let room = (size - HEADER_LEN) as u64;
+    let batch = if shared.plan.offload() { lane.max_batch(size) } else { 1 };
+    let mut buffer = Vec::with_capacity(batch * size);
+    while let Some(message) = queue.recv().await {
+        let total = message.size.map_or(0, ByteCount::bytes);
+        let index = shared.plan.index(message.stream, message.seq).expect("it is of the schedule");
+        let mut offset = 0;
+        while offset < total {
+            buffer.clear();
+            let (start, mut count) = (offset, 0);
+            while offset < total && count < batch {
+                let len = (total - offset).min(room) as usize;
+                let header = Header { kind: Kind::Data, stream: message.stream, len: len as u16, seq: message.seq, offset };
+                buffer.extend_from_slice(&header.encode());
+                shared.payload.append(message.stream, message.seq, offset, len, &mut buffer);
+                offset += len as u64;
+                count += 1;
+            }
+            lane.send(&buffer, size).await?;
+            let mut log = shared.log();
+            log.wrote(index, offset - start);
+            log.datagrams += count as u64;
+        }
+        shared.log().finished(index, clock::now());
+    }
+    Ok(())
+}
+
+/// The largest burst of a paced sender, in time: it wakes no more often than this.
+const PACE_NANOS: u64 = 50_000;
+
+/// One large message a stream in datagrams, paced, round-robin between the streams.
+async fn send_bulk(
+    shared: Arc<Shared>,
+    lane: Datagrams,
+    _answering: AbortOnDrop,
+) -> Result<(), TransportError> {
+    let deadline = Deadline::new(&shared);
+    let size = shared.plan.datagram(lane.is_ipv6());
+    let room = (size - HEADER_LEN) as u64;
+    let rate = shared.plan.udp_rate(lane.is_ipv6());
+    let batch = if shared.plan.offload() { lane.max_batch(size) } else { 1 };
+    let mut timer = clock::Timer::new()?;
+    let mut turns: VecDeque<(StreamId, Option<u64>, u64)> =
+        shared.plan.workload.schedule().map(|m| (m.stream, m.size.map(ByteCount::bytes), 0)).collect();
+    let began = clock::now();
+    let mut offered = 0u64;
+    let mut buffer = Vec::with_capacity(batch * size);
+    let mut batches = 0u32;
+    while !turns.is_empty() && !deadline.is_over() {
+        // The datagrams due by now; their times are computed from the start, so that lateness does
+        // not accumulate.
+        let due = match rate {
+            None => batch,
+            Some(rate) => {
+                let next = began + rate.time_for(offered).as_nanos();
+                let now = clock::now();
+                if next > now {
+                    timer.until(next.max(now + PACE_NANOS.min(next - now))).await?;
+                }
+                let allowed = rate.bytes_in(samepath_model::units::Duration::from_nanos(clock::now() - began)).bytes();
+                usize::try_from(allowed.saturating_sub(offered) / size as u64 + 1).unwrap_or(1).min(batch)
+            }
+        };
+        fill(&shared, &mut turns, due, room, &mut buffer);
+        lane.send(&buffer, size).await?;
+        offered += buffer.len() as u64;
+        batches += 1;
+        if batches.is_multiple_of(16) {
+            // A socket that never blocks would starve the control connection.
+            tokio::task::yield_now().await;
+        }
+    }
+    let at = clock::now();
+    let mut log = shared.log();
+    for (stream, _, _) in turns {
+        log.finished(usize::from(stream), at);
+    }
+    Ok(())
+}
+
+/// Puts the next datagrams of a bulk transfer, at most `due`, into the buffer, and notes them.
+fn fill(
+    shared: &Shared,
+    turns: &mut VecDeque<(StreamId, Option<u64>, u64)>,
+    due: usize,
+    room: u64,
+    buffer: &mut Vec<u8>,
+) {
+    buffer.clear();
+    let at = clock::now();
+    let mut log = shared.log();
+    for _ in 0..due {
+        let Some((stream, total, offset)) = turns.pop_front() else { break };
+        let len = total.map_or(room, |total| (total - offset).min(room));
+        // The low bits of the clock, for the receiver's jitter.
+        let header = Header { kind: Kind::Timed, stream, len: len as u16, seq: (at / 1000) as u32, offset };
+        buffer.extend_from_slice(&header.encode());
+        shared.payload.append(stream, 0, offset, len as usize, buffer);
+        log.datagrams += 1;
+        log.wrote(usize::from(stream), len);
+        if total == Some(offset + len) {
+            log.finished(usize::from(stream), at);
+        } else {
+            turns.push_back((stream, total, offset + len));
+        }
+        if len < room {
+            // Only the last datagram of a batch may be shorter than the others.
+            break;
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! TCP, both ends: one socket, tuned, and what it says of itself.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use samepath_model::record::Setting;
+use samepath_model::workload::Workload;
+use socket2::{Domain, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::{Plan, TransportError};
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Listens; `[::]` takes IPv4 too.
+///
+/// # Errors
+/// When the port is taken or not permitted, with the remedy.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, TransportError> {
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        // A restarted server must not wait for connections of its predecessor to time out.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        let socket = TcpSocket::from_std_stream(socket.into());
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| cannot_bind("TCP", address, source))
+}
+
+/// Why a port could not be bound, and what to do.
+pub(crate) fn cannot_bind(protocol: &str, address: SocketAddr, source: io::Error) -> TransportError {
+    let remedy = match source.kind() {
+        io::ErrorKind::AddrInUse => "another program has it; end that one, or give another port with --listen",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; give a higher one with --listen",
+        io::ErrorKind::AddrNotAvailable => "this host does not have that address; give one of its own with --listen",
+        _ => "give another address with --listen",
+    };
+    TransportError::Host { what: format!("cannot listen on {protocol} {address} ({remedy})"), source }
+}
+
+/// Connects, tuned before the first packet where that matters.
+///
+/// # Errors
+/// When a setting is refused, or nobody answers.
+pub async fn connect(address: SocketAddr, plan: &Plan) -> Result<TcpStream, TransportError> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    tune(&SockRef::from(&socket), plan)?;
+    socket.connect(address).await.map_err(|error| TransportError::Connection {
+        transport: "TCP",
+        address,
+        detail: error.to_string(),
+    })
+}
+
+/// Sets what the plan says.
+///
+/// # Errors
+/// When the kernel refuses, with the remedy.
+pub fn tune(socket: &SockRef<'_>, plan: &Plan) -> Result<(), TransportError> {
+    let tuning = &plan.tuning;
+    let host = |what: String| move |source| TransportError::Host { what, source };
+    let name = tuning.controller.name();
+    socket.set_tcp_congestion(name.as_bytes()).map_err(host(format!(
+        "the kernel refuses the congestion controller `{name}` (load its module, tcp_{name}, or allow it in net.ipv4.tcp_allowed_congestion_control)"
+    )))?;
+    socket.set_tcp_nodelay(tuning.no_delay).map_err(host("TCP_NODELAY".into()))?;
+    if let (Workload::Messages(_), Some(lowat)) = (&plan.workload, tuning.notsent_lowat) {
+        let lowat = u32::try_from(lowat.bytes()).unwrap_or(u32::MAX);
+        socket.set_tcp_notsent_lowat(lowat).map_err(host("TCP_NOTSENT_LOWAT".into()))?;
+    }
+    // Setting it ends the kernel's autotuning, so only where the window is the subject. The kernel
+    // doubles what it is given, for its bookkeeping.
+    if let Some(window) = tuning.receive_window {
+        let half = usize::try_from(window.bytes() / 2).unwrap_or(usize::MAX).max(1);
+        socket.set_recv_buffer_size(half).map_err(host("SO_RCVBUF".into()))?;
+    }
+    Ok(())
+}
+
+/// What is in force on a socket, beside what was asked.
+pub fn settings(socket: &SockRef<'_>, plan: &Plan) -> Vec<Setting> {
+    let tuning = &plan.tuning;
+    let lowat = tuning.notsent_lowat.filter(|_| matches!(plan.workload, Workload::Messages(_)));
+    let read = |name: &str, asked: Option<String>, effective: io::Result<String>| {
+        effective.ok().map(|effective| Setting { name: name.to_owned(), asked, effective })
+    };
+    let controller = socket.tcp_congestion().map(|name| {
+        String::from_utf8_lossy(name.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+    });
+    [
+        read("tcp.congestion-control", Some(tuning.controller.to_string()), controller),
+        read("tcp.no-delay", Some(tuning.no_delay.to_string()), socket.tcp_nodelay().map(|on| on.to_string())),
+        read(
+            "tcp.notsent-lowat",
+            lowat.map(|bytes| bytes.bytes().to_string()),
+            // 0 stands for the system's default, which is no limit.
+            socket.tcp_notsent_lowat().map(|n| if n == 0 { "unlimited".into() } else { n.to_string() }),
+        ),
+        read(
+            "tcp.receive-buffer",
+            tuning.receive_window.map(|window| window.bytes().to_string()),
+            socket.recv_buffer_size().map(|n| n.to_string()),
+        ),
+        read("tcp.send-buffer", None, socket.send_buffer_size().map(|n| n.to_string())),
+        read("tcp.mss", None, socket.tcp_mss().map(|n| n.to_string())),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// A second handle on a connection's socket, which outlives the stream, so that its counters can
+/// still be read after the last byte.
+///
+/// # Errors
+/// When the process has no file descriptors left.
+pub fn watch(stream: &TcpStream) -> io::Result<OwnedFd> {
+    stream.as_fd().try_clone_to_owned()
+}
+
+/// What `TCP_INFO` says (`struct tcp_info`, include/uapi/linux/tcp.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Info {
+    /// Congestion window in bytes.
+    pub window: u64,
+    /// Smoothed round-trip time in microseconds.
+    pub srtt_us: u64,
+    /// Segments retransmitted since the connection began.
+    pub retransmissions: u64,
+    /// Bytes in flight by the kernel's estimate (unacknowledged − selectively acknowledged − lost
+    /// + retransmitted, RFC 6675's pipe).
+    pub in_flight: u64,
+}
+
+/// Reads `TCP_INFO`.
+///
+/// # Errors
+/// When the descriptor is no TCP socket.
+#[allow(unsafe_code, reason = "neither std, socket2 nor nix wraps TCP_INFO")]
+pub fn info(socket: &OwnedFd) -> io::Result<Info> {
+    let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: `info` is as large as `len` says and the kernel writes no more than that; every bit
+    // pattern, zeros included, is a valid `tcp_info`.
+    let info = unsafe {
+        let status = libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        );
+        if status != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        info.assume_init()
+    };
+    let segments = (info.tcpi_unacked + info.tcpi_retrans).saturating_sub(info.tcpi_sacked + info.tcpi_lost);
+    Ok(Info {
+        window: u64::from(info.tcpi_snd_cwnd) * u64::from(info.tcpi_snd_mss),
+        srtt_us: u64::from(info.tcpi_rtt),
+        retransmissions: u64::from(info.tcpi_total_retrans),
+        in_flight: u64::from(segments) * u64::from(info.tcpi_snd_mss),
+    })
+}

@@ -1,0 +1,71 @@
+//! TLS 1.3 over TCP, both ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+use samepath_model::record::Setting;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use crate::identity::{self, Fingerprint, Pin};
+use crate::{Plan, TransportError, tcp};
+
+/// The client's side of a handshake on a connected socket.
+///
+/// # Errors
+/// When the peer does not speak TLS 1.3, or its certificate is not accepted.
+pub async fn handshake(
+    config: ClientConfig,
+    tcp: TcpStream,
+) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let name = ServerName::try_from(identity::SERVER_NAME).expect("it is a valid name");
+    TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+}
+
+/// The server's side of a handshake.
+///
+/// # Errors
+/// When the peer does not speak TLS 1.3.
+pub async fn accept(
+    config: Arc<ServerConfig>,
+    tcp: TcpStream,
+) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    TlsAcceptor::from(config).accept(tcp).await
+}
+
+/// Connects a data connection: TCP, then TLS with the pinned certificate.
+///
+/// # Errors
+/// When either handshake fails.
+pub async fn connect(
+    address: SocketAddr,
+    plan: &Plan,
+    fingerprint: Fingerprint,
+) -> Result<TlsStream<TcpStream>, TransportError> {
+    let (config, _) = identity::client_config(Pin::Exactly(fingerprint), identity::ALPN_DATA)?;
+    let tcp = tcp::connect(address, plan).await?;
+    let stream = handshake(config, tcp).await.map_err(|error| TransportError::Connection {
+        transport: "TLS",
+        address,
+        detail: error.to_string(),
+    })?;
+    Ok(TlsStream::Client(stream))
+}
+
+/// What was agreed in the handshake.
+pub fn settings(stream: &TlsStream<TcpStream>) -> Vec<Setting> {
+    let (_, tls) = stream.get_ref();
+    let read = |name: &str, effective: Option<String>| {
+        effective.map(|effective| Setting { name: name.to_owned(), asked: None, effective })
+    };
+    [
+        read("tls.version", tls.protocol_version().map(|v| format!("{v:?}"))),
+        read("tls.cipher-suite", tls.negotiated_cipher_suite().map(|s| format!("{:?}", s.suite()))),
+        read("tls.key-exchange", tls.negotiated_key_exchange_group().map(|g| format!("{:?}", g.name()))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
