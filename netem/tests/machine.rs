@@ -17,6 +17,7 @@ use samepath_model::link::{Direction, Link, LinkSpec};
 use samepath_model::record::DropCause;
 use samepath_model::workload::Messages;
 use samepath_model::{Arm, Transport, Trial, TrialId, Tuning, Workload};
+use samepath_netem::probe::{Finding, Status};
 use samepath_netem::trial::{Backend, Evidence, TrialError, TrialPlan, supervise};
 use samepath_netem::{ledger, monotonic};
 
@@ -43,7 +44,10 @@ impl Scratch {
     fn new() -> Scratch {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
-        fs::copy(standin(), dir.path().join("standin")).expect("the stand-in can be copied");
+        let program = dir.path().join("standin");
+        fs::hard_link(standin(), &program)
+            .or_else(|_| fs::copy(standin(), &program).map(|_| ()))
+            .expect("the stand-in can be copied");
         Scratch(dir)
     }
     fn path(&self) -> &Path {
@@ -193,6 +197,67 @@ fn the_commands_exit_status_is_ours() {
     let (code, said) = status(&["no-such-command-anywhere"]);
     assert_eq!(code, Some(127));
     assert!(said.contains("no-such-command-anywhere") && said.contains("PATH"), "{said}");
+}
+
+#[test]
+fn the_doctor_agrees_with_what_runs_here() {
+    let runs: Vec<_> = cases();
+    let users: &[As] = if is_root() { &[As::Self_, As::Nobody] } else { &[As::Self_] };
+    for &user in users {
+        let scratch = Scratch::new();
+        let output = scratch.command(user).arg("doctor").output().expect("it can be started");
+        assert!(output.status.success(), "{}", told(&output));
+        let findings: Vec<Finding> = serde_json::from_slice(&output.stdout).expect("findings");
+        let status = |name: &str| findings.iter().find(|f| f.name == name).map(|f| f.status);
+        let carries = |backend: &str| runs.iter().any(|case| *case == (backend, user));
+        assert_eq!(status("namespaces") == Some(Status::Ok), carries("none"), "{findings:?}");
+        if carries("none") {
+            assert_eq!(status("backend-tun") == Some(Status::Ok), carries("tun"), "{findings:?}");
+            assert_eq!(status("backend-packet") == Some(Status::Ok), carries("packet"), "{findings:?}");
+        }
+        for finding in &findings {
+            assert_eq!(finding.remedy.is_none(), finding.status == Status::Ok, "a lack has its remedy: {finding:?}");
+        }
+    }
+}
+
+#[test]
+fn a_request_to_end_reaches_the_command() {
+    let Some(&(backend, user)) = cases().first() else { return };
+    let scratch = Scratch::new();
+    let begun = scratch.path().join("begun");
+    let script = format!("trap 'exit 3' TERM; : > {}; while :; do sleep 0.05; done", begun.display());
+    let mut child =
+        scratch.command(user).args(["link", backend, "--", "sh", "-c", &script]).spawn().expect("it starts");
+    eventually("the command has begun", || begun.exists());
+    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("it runs");
+    assert_eq!(child.wait().expect("it ends").code(), Some(3));
+}
+
+#[test]
+fn one_seed_drops_the_same_packets_by_index() {
+    const COUNT: usize = 300;
+    let Some(&(backend, user)) = cases().iter().find(|(backend, _)| *backend != "none") else { return };
+    let lost = || {
+        let scratch = Scratch::new();
+        let (program, seen, spool) = (scratch.program(), scratch.path().join("seen"), scratch.path().join("spool"));
+        let sink = format!("exec {} sink {} 1400", program.display(), seen.display());
+        let script = format!("{} spray $SAMEPATH_SERVER {COUNT}", program.display());
+        let output = scratch
+            .command(user)
+            .args(["link", backend, "--loss", "10%", "--key", "index", "--server", &sink])
+            .args(["--ledger", spool.to_str().expect("plain"), "--", "sh", "-c", &script])
+            .output()
+            .expect("it can be started");
+        assert!(output.status.success(), "{}", told(&output));
+        let records = ledger::read(&spool, 0).expect("a ledger").map(|record| record.expect("a whole line"));
+        let up = records.filter(|r| r.direction == Direction::Up && r.dropped == Some(DropCause::Loss));
+        up.map(|r| r.number).collect::<BTreeSet<_>>()
+    };
+    let (first, second) = (lost(), lost());
+    assert!(!first.is_empty(), "10 % of 400 packets");
+    assert_eq!(first, second);
 }
 
 /// The processes whose command line holds `marker`.

@@ -1,9 +1,10 @@
 //! A stand-in for the command and its two ends, so that the harness can be tested without them.
 //!
 //! ```text
-//! standin link BACKEND [--rtt T] [--rate R] [--loss L] [--server CMD] [--ledger FILE] -- CMD...
+//! standin link BACKEND [--rtt T] [--rate R] [--loss L] [--key K] [--server CMD] [--ledger FILE] -- CMD...
 //! standin __trial PLAN         the harness's own verb
 //! standin server | client …    the ends of a trial: one greeting over TCP, by the harness's contract
+//! standin doctor                what the machine can do, as JSON
 //! standin echo                 a TCP echo at the server's end, IPv4 and IPv6, until it is ended
 //! standin greet ADDRESS…       a greeting to the echo at each address
 //! standin sink FILE N          writes the sizes of the datagrams it gets, until one of N bytes comes
@@ -20,7 +21,7 @@ use samepath_model::Trial;
 use samepath_model::link::LinkSpec;
 use samepath_model::record::{EndReport, PlayReport};
 use samepath_netem::shell::{LinkPlan, run};
-use samepath_netem::{monotonic, trial};
+use samepath_netem::{monotonic, probe, trial};
 
 const ECHO_PORT: u16 = 7007;
 const SINK_PORT: u16 = 7009;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         "__trial" => return trial::main(Path::new(&rest[0])),
         "server" => server(),
         "client" => client(rest),
+        "doctor" => println!("{}", serde_json::to_string_pretty(&probe::all()).expect("it has a text form")),
         "echo" => echo(),
         "greet" => rest.iter().for_each(|address| greet(address.parse().expect("an address"))),
         "sink" => sink(Path::new(&rest[0]), rest[1].parse().expect("a size")),
@@ -55,6 +57,7 @@ fn link(words: &[String]) {
             "--rtt" => spec.rtt = Some(value.parse().expect("a time")),
             "--rate" => spec.rate = Some(value.parse().expect("a rate")),
             "--loss" => spec.loss = Some(value.parse().expect("a loss rule")),
+            "--key" => spec.loss_key = Some(serde_json::from_str(&format!("\"{value}\"")).expect("time or index")),
             "--server" => server_command = Some(value.clone()),
             "--ledger" => ledger = Some(PathBuf::from(value)),
             other => panic!("no option `{other}`"),
