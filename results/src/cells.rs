@@ -72,19 +72,25 @@ impl<'a> Cell<'a> {
         let interval = (values.len() >= stats::MIN_BOOTSTRAP)
             .then(|| stats::bca(&values, stats::median, 0.95, stats::BOOTSTRAP_SEED))
             .flatten();
+        Some(Estimate { interval, ..self.spread(field)? })
+    }
+
+    /// As [`Cell::estimate`], but without the interval, which costs 10,000 resamples.
+    pub fn spread(&self, field: Field) -> Option<Estimate> {
+        let values: Vec<f64> = self.values(field).into_iter().map(|(_, value)| value).collect();
         Some(Estimate {
             n: values.len(),
             median: stats::median(&values)?,
             min: values.iter().copied().reduce(f64::min)?,
             max: values.iter().copied().reduce(f64::max)?,
-            interval,
+            interval: None,
         })
     }
 
     /// The trial that stands for the cell in a picture of a single trial: the one whose figure is
     /// nearest to the cell's median, the smaller seed of two.
     pub fn representative(&self, field: Field) -> Option<&'a TrialRecord> {
-        let median = self.estimate(field)?.median;
+        let median = self.spread(field)?.median;
         let distance = |record: &TrialRecord| field.of(record).map_or(f64::INFINITY, |value| (value - median).abs());
         self.trials.iter().copied().min_by(|a, b| distance(a).total_cmp(&distance(b)))
     }
@@ -148,4 +154,45 @@ pub fn cells(run: &Run) -> Vec<Cell<'_>> {
         cell.trials.sort_by_key(|record| record.trial.seed);
     }
     cells
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn cells_are_in_the_experiments_order_and_void_trials_out_of_their_figures() {
+        let dir = tempdir().unwrap();
+        let mut run = fixture::lines(dir.path(), &fixture::experiment(), 1.0);
+        let of = |record: &TrialRecord, outcome| TrialRecord { outcome, ..record.clone() };
+        let void = of(&run.trials()[0], Outcome::Void { reasons: vec!["late".into(), "drops".into()] });
+        let error = "no answer".to_owned();
+        let failed = of(&run.trials()[1], Outcome::Failed { step: "client".into(), error });
+        run.append(&void).unwrap();
+        run.append(&failed).unwrap();
+        let cells = cells(&run);
+        let names: Vec<_> = cells.iter().map(|c| format!("{} {} {}", c.part, c.label(), c.arm)).collect();
+        assert_eq!(
+            names[..4],
+            ["messages loss 0% tcp", "messages loss 0% quic", "messages loss 0% udp", "messages loss 1% tcp"]
+        );
+        assert_eq!(names[6..], ["bulk  tcp", "bulk  quic"]);
+        let counts: Vec<_> = cells.iter().map(|c| (c.n(), c.void.len(), c.failed.len(), c.pending)).collect();
+        assert_eq!(counts[..3], [(2, 1, 0, 0), (2, 0, 1, 0), (3, 0, 0, 0)]);
+        assert_eq!(
+            cells[0].troubles().into_iter().collect::<Vec<_>>(),
+            [("void: drops".into(), 1), ("void: late".into(), 1)]
+        );
+        // Seed 1 is void: seeds 2 and 3 are left.
+        assert_eq!(cells[0].values(Field::Messages), [(2, 100.0), (3, 100.0)]);
+        let estimate = cells[2].estimate(Field::DelayP50).unwrap();
+        assert!(
+            (estimate.min - 30.3).abs() < 1e-6 && (estimate.median - 30.6).abs() < 1e-6 && estimate.interval.is_none()
+        );
+        assert_eq!(cells[2].representative(Field::DelayP50).unwrap().trial.seed, 2);
+        assert_eq!(cells[2].estimate(Field::Handshake), None);
+    }
 }

@@ -101,7 +101,9 @@ impl<R: Row> RowWriter<R> {
     /// Writes what is left and the footer, and gives the file back.
     pub(crate) fn finish(mut self) -> Result<File, ColumnError> {
         self.flush()?;
-        Ok(self.file.into_inner()?)
+        // Not `into_inner`, which makes a full disk a text without a kind.
+        self.file.finish()?;
+        Ok(self.file.inner().try_clone().map_err(ParquetError::from)?)
     }
 }
 

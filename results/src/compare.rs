@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use samepath_model::arm::Arm;
+use samepath_model::workload::Workload;
 use serde::Serialize;
 
 use crate::cells::{Cell, cells, label};
@@ -22,9 +23,14 @@ const ALPHA: f64 = 0.05;
 /// Ratios within 1 ± this are called equal, where the interval lies within them.
 const MARGIN: f64 = 0.05;
 
-/// The figures that are compared.
-const FIELDS: [Field; 6] =
-    [Field::Goodput, Field::Completion, Field::DelayP50, Field::DelayP99, Field::DeliveredShare, Field::Handshake];
+/// The figures that are compared: few, and none that says the same as another, as each takes its
+/// share of the certainty.
+fn fields(workload: &Workload) -> &'static [Field] {
+    match workload {
+        Workload::Bulk(_) => &[Field::Goodput, Field::DeliveredShare, Field::Handshake],
+        Workload::Messages(_) => &[Field::DelayP50, Field::DelayP99, Field::DeliveredShare, Field::Handshake],
+    }
+}
 
 /// Two runs side by side.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -125,7 +131,8 @@ pub fn compare(before: &Run, after: &Run) -> Result<Comparison, StoreError> {
             continue;
         };
         comparison.notes.extend(conditions(cell, other));
-        comparison.changes.extend(FIELDS.into_iter().filter_map(|field| change(cell, other, field)));
+        let fields = fields(&cell.plan.workload).iter();
+        comparison.changes.extend(fields.filter_map(|&field| change(cell, other, field)));
     }
     comparison.only_after = cells_after.iter().filter(|cell| find(&cells_before, cell).is_none()).map(name).collect();
     judge(&mut comparison.changes);
@@ -183,8 +190,8 @@ fn change(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<Change> {
         n_before,
         n_after,
         paired,
-        before: a.estimate(field)?.median,
-        after: b.estimate(field)?.median,
+        before: a.spread(field)?.median,
+        after: b.spread(field)?.median,
         ratio: ratio.map(|(ratio, _)| ratio),
         ratio_low: interval.map(|i| i.low),
         ratio_high: interval.map(|i| i.high),
@@ -195,7 +202,9 @@ fn change(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<Change> {
     })
 }
 
-/// Corrects the p-values for their number and says what may be said.
+/// Corrects the p-values for their number and says what may be said. Where every pair is equal, no
+/// assignment of signs could have given a small p-value, so such a comparison does not count among
+/// those that are corrected for (Tarone, Biometrics 46, 1990).
 fn judge(changes: &mut [Change]) {
     let tested: Vec<usize> =
         (0..changes.len()).filter(|&i| changes[i].verdict != Verdict::Identical && changes[i].p.is_some()).collect();
@@ -326,8 +335,8 @@ impl fmt::Display for Comparison {
             let comparisons = self.changes.iter().filter(|change| change.p.is_some()).count();
             writeln!(
                 f,
-                "Ratio: after over before, geometric mean over the seeds, with its 95 % interval (BCa bootstrap). \
-                 Verdicts hold\nfor all {comparisons} comparisons together at 5 % (rank tests, Holm's correction)."
+                "Ratio: after over before, geometric mean over the seeds, with its 95 % interval (BCa bootstrap).\n\
+                 Verdicts hold for all {comparisons} comparisons together at 5 % (rank tests, Holm's correction)."
             )?;
         }
         for (cells, which) in [(&self.only_before, "before"), (&self.only_after, "after")] {
@@ -360,5 +369,103 @@ impl Comparison {
             last = place;
         }
         plain(rows, 2..5)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use samepath_model::Experiment;
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::fixture;
+
+    /// Two runs, the second slower by a factor, with so many seeds.
+    fn comparison(seeds: u32, slower: f64) -> Comparison {
+        let dir = tempdir().unwrap();
+        let experiment = Experiment { repeat: Some(seeds), ..fixture::experiment() };
+        let runs = [("a", 1.0), ("b", slower)].map(|(name, s)| fixture::lines(&dir.path().join(name), &experiment, s));
+        compare(&runs[0], &runs[1]).unwrap()
+    }
+
+    fn verdict_of(comparison: &Comparison, arm: &str, figure: &str) -> Verdict {
+        let fits = |c: &&Change| c.arm.to_string() == arm && c.figure == figure && c.part == "messages";
+        comparison.changes.iter().find(fits).unwrap().verdict
+    }
+
+    #[test]
+    fn a_run_compared_with_itself_is_identical() {
+        let comparison = comparison(3, 1.0);
+        assert!(!comparison.changes.is_empty());
+        assert!(comparison.changes.iter().all(|c| c.verdict == Verdict::Identical && c.ratio == Some(1.0)));
+        assert!(comparison.notes.is_empty() && comparison.only_before.is_empty() && comparison.only_after.is_empty());
+    }
+
+    #[test]
+    fn few_seeds_cannot_tell_and_many_can() {
+        let few = comparison(3, 1.5);
+        let Verdict::CannotTell { n: 3, needed } = verdict_of(&few, "tcp", "delay_p50_ms") else {
+            panic!("three seeds prove nothing: {few}");
+        };
+        let many = comparison(u32::try_from(needed).unwrap(), 1.5);
+        assert_eq!(verdict_of(&many, "tcp", "delay_p50_ms"), Verdict::Worse);
+        assert_eq!(verdict_of(&many, "udp", "delivered_percent"), Verdict::Identical);
+        let change = many.changes.iter().find(|c| c.figure == "delay_p50_ms").unwrap();
+        assert!((change.ratio.unwrap() - 1.5).abs() < 1e-6 && change.paired);
+        assert_eq!(verdict_of(&comparison(needed as u32, 0.8), "quic", "delay_p99_ms"), Verdict::Better);
+    }
+
+    #[test]
+    fn runs_of_other_seeds_are_not_paired() {
+        let dir = tempdir().unwrap();
+        let [a, b] = [("a", 1..=10), ("b", 11..=20)].map(|(name, seeds)| {
+            let experiment = Experiment { repeat: None, seeds: seeds.collect(), ..fixture::experiment() };
+            fixture::lines(&dir.path().join(name), &experiment, 1.0)
+        });
+        let comparison = compare(&a, &b).unwrap();
+        assert!(comparison.changes.iter().all(|change| !change.paired && change.n_before == 10));
+        // The fixture's seeds 11 to 20 are slower by about 9 %.
+        assert_eq!(verdict_of(&comparison, "tcp", "delay_p50_ms"), Verdict::Worse);
+    }
+
+    #[test]
+    fn other_conditions_and_missing_cells_are_named() {
+        let dir = tempdir().unwrap();
+        let experiment = fixture::experiment();
+        let mut other = experiment.clone();
+        other.parts[0].arms.pop();
+        other.parts[1].link.rtt = Some(samepath_model::Duration::from_millis(80));
+        let [a, b] =
+            [("a", &experiment), ("b", &other)].map(|(name, e)| fixture::lines(&dir.path().join(name), e, 1.0));
+        let comparison = compare(&a, &b).unwrap();
+        assert_eq!(comparison.only_before, ["messages loss 0% udp", "messages loss 1% udp"]);
+        assert_eq!(comparison.notes, ["bulk tcp: not the same link", "bulk quic: not the same link"]);
+    }
+
+    #[test]
+    fn the_comparison_as_text() {
+        let dir = tempdir().unwrap();
+        let mut experiment = fixture::experiment();
+        experiment.parts.remove(0);
+        let runs = [("a", 1.0), ("b", 1.2)].map(|(name, s)| fixture::lines(&dir.path().join(name), &experiment, s));
+        let mut comparison = compare(&runs[0], &runs[1]).unwrap();
+        (comparison.before, comparison.after) = ("a".into(), "b".into());
+        let text = comparison.render();
+        assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+        assert!(text.contains("0.833"));
+        insta::assert_snapshot!(text, @"
+        before: a
+        after:  b
+        cell        figure              before   after                 ratio   verdict
+        ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+        bulk tcp    goodput Mbit/s        15.7    13.1   0.833 (0.833–0.833)   cannot tell with n = 3 (needs 7)
+                    delivered share %      100     100   1.000 (1.000–1.000)   identical
+                    handshake ms          60.1    60.1   1.000 (1.000–1.000)   identical
+        bulk quic   goodput Mbit/s        15.7    13.1   0.833 (0.833–0.833)   cannot tell with n = 3 (needs 7)
+                    delivered share %      100     100   1.000 (1.000–1.000)   identical
+                    handshake ms           120     120   1.000 (1.000–1.000)   identical
+        Ratio: after over before, geometric mean over the seeds, with its 95 % interval (BCa bootstrap).
+        Verdicts hold for all 2 comparisons together at 5 % (rank tests, Holm's correction).
+        ");
     }
 }

@@ -108,3 +108,44 @@ fn rows(rows: Vec<Vec<String>>) -> Vec<u8> {
     }
     writer.into_inner().expect("memory takes every row")
 }
+
+#[cfg(test)]
+mod tests {
+    use samepath_model::record::TrialRecord;
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::fixture;
+
+    fn read(path: &Path) -> (Vec<String>, Vec<std::collections::BTreeMap<String, String>>) {
+        let mut reader = ::csv::Reader::from_path(path).unwrap();
+        let head = reader.headers().unwrap().iter().map(str::to_owned).collect();
+        (head, reader.deserialize().map(Result::unwrap).collect())
+    }
+
+    #[test]
+    fn every_trial_and_cell_has_its_row() {
+        let dir = tempdir().unwrap();
+        let mut run = fixture::lines(&dir.path().join("run"), &fixture::experiment(), 1.0);
+        let error = "the server said \"no\", and\nwent".to_owned();
+        let failed = Outcome::Failed { step: "server".into(), error };
+        let failed = TrialRecord { outcome: failed.clone(), summary: None, link: None, ..run.trials()[0].clone() };
+        run.append(&failed).unwrap();
+        let [trials, cells] = write(&run, &dir.path().join("tables")).unwrap();
+        let (head, rows) = read(&trials);
+        assert_eq!(head[..4], ["trial", "part", "loss", "arm"]);
+        assert_eq!(rows.len(), 24);
+        assert_eq!(rows[0]["reason"], "server: the server said \"no\", and\nwent");
+        assert_eq!((rows[0]["goodput_mbit_per_s"].as_str(), rows[0]["lateness_p50_us"].as_str()), ("", ""));
+        let last = run.trials().last().unwrap();
+        let seen = &rows[23];
+        assert_eq!(seen["trial"], last.trial.id.0);
+        assert_eq!(seen["loss"], "");
+        assert_eq!(seen["delay_p50_ms"].parse::<f64>().ok(), Field::DelayP50.of(last));
+        let (_, rows) = read(&cells);
+        assert_eq!(rows.len(), 2 * 3 + 2);
+        assert_eq!((rows[0]["n"].as_str(), rows[0]["failed"].as_str()), ("2", "1"));
+        // Of two or three values there is no interval, only their spread.
+        assert!(rows.iter().all(|row| row["delay_p50_ms_low95"].is_empty() && !row["delay_p50_ms_min"].is_empty()));
+    }
+}

@@ -50,6 +50,15 @@ pub(crate) fn run(dir: &Path, experiment: &Experiment, slower: f64) -> Run {
     run
 }
 
+/// The same without the trials' files, for what looks at their lines alone.
+pub(crate) fn lines(dir: &Path, experiment: &Experiment, slower: f64) -> Run {
+    let mut run = Run::create(dir, experiment, manifest(experiment)).unwrap();
+    for trial in experiment.trials().unwrap() {
+        run.append(&record(&trial, &play(&trial, slower))).unwrap();
+    }
+    run
+}
+
 /// Writes a trial's files and its line.
 pub(crate) fn add(run: &mut Run, trial: &Trial, play: &PlayReport) {
     let mut writer = run.begin_trial(&trial.id).unwrap();

@@ -14,6 +14,8 @@
 mod error;
 mod files;
 mod seal;
+#[cfg(test)]
+mod tests;
 mod trial;
 
 use std::collections::HashSet;

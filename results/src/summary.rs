@@ -144,3 +144,86 @@ fn delivered_bins(series: &[SeriesPoint]) -> impl Iterator<Item = &SeriesPoint> 
 fn millis(nanos: u64) -> f64 {
     nanos as f64 / 1e6
 }
+
+#[cfg(test)]
+mod tests {
+    use samepath_model::record::End;
+
+    use super::*;
+    use crate::fixture;
+
+    fn trial(part: &str, arm: &str, loss: Option<&str>) -> Trial {
+        let trials = fixture::experiment().trials().unwrap();
+        let fits =
+            |t: &&Trial| t.part == part && t.arm.to_string() == arm && t.axes.get("loss").map(String::as_str) == loss;
+        trials.iter().find(fits).unwrap().clone()
+    }
+
+    #[test]
+    fn messages_by_hand() {
+        let trial = trial("messages", "tcp", Some("1%"));
+        let play = fixture::play(&trial, 1.0);
+        let summary = summarise(&trial, &play, Some(&fixture::link()));
+        let jitter = 1.01;
+        let delay = summary.delay_ms.unwrap();
+        assert_eq!((summary.messages, summary.delivered), (100, 100));
+        assert!((delay.p50 - 30.0 * jitter).abs() < 1e-6 && (delay.p90 - 30.0 * jitter).abs() < 1e-6);
+        // One message in ten waits for another RTT.
+        assert!((delay.p95 - 90.0 * jitter).abs() < 1e-6 && (delay.max - 90.0 * jitter).abs() < 1e-6);
+        assert_eq!((summary.received_bytes, summary.offered_bytes), (100_000, 100_000));
+        assert_eq!(summary.wire_bytes, Some(152_000));
+        assert_eq!(summary.packets_dropped, Some(2));
+        assert_eq!(summary.retransmissions, Some(3));
+        assert_eq!(summary.handshake_ms, Some(60.1));
+        // 2 ms of CPU for 100 kB are 20 s for 1 GB.
+        assert!((summary.client_cpu_s_per_gb.unwrap() - 20.0).abs() < 1e-9);
+        // The schedule of 25 × 40 ms is over; the last to arrive was released at 970 ms and hit.
+        let last = 970.0 + 90.0 * jitter;
+        assert!((summary.completion_ms.unwrap() - last).abs() < 1e-6, "{summary:?}");
+        assert!((summary.goodput_bits_per_second.unwrap() - 800_000.0 / (last / 1e3)).abs() < 1.0);
+    }
+
+    #[test]
+    fn what_was_lost_is_missing_and_not_zero() {
+        let trial = trial("messages", "udp", Some("1%"));
+        let summary = summarise(&trial, &fixture::play(&trial, 1.0), None);
+        assert_eq!((summary.messages, summary.delivered, summary.received_bytes), (100, 90, 90_000));
+        assert_eq!(summary.completion_ms, None);
+        assert_eq!((summary.handshake_ms, summary.wire_bytes, summary.retransmissions), (None, None, None));
+        assert!(summary.delay_ms.is_some_and(|d| d.max < 31.0));
+
+        let nothing = from_records(&trial, &[], &[], Reports::default());
+        assert_eq!((nothing.delay_ms, nothing.completion_ms, nothing.client_cpu_s_per_gb), (None, None, None));
+    }
+
+    #[test]
+    fn bulk_is_counted_over_its_own_time() {
+        let mut trial = trial("bulk", "tcp", None);
+        let mut play = fixture::play(&trial, 1.0);
+        let summary = summarise(&trial, &play, None);
+        assert!((summary.goodput_bits_per_second.unwrap() - 8e6 / 0.505).abs() < 1.0, "{summary:?}");
+
+        // For a duration: a bin that reaches beyond its end counts by half, one after it not at all.
+        let Workload::Bulk(bulk) = &mut trial.workload else { unreachable!("the part is bulk") };
+        (bulk.bytes, bulk.duration) = (None, Some(samepath_model::Duration::from_millis(95)));
+        let bin = |at: i64| SeriesPoint { at, end: End::Client, metric: Metric::DeliveredBytes, value: 1000.0 };
+        play.series = (-1..20).map(|i| bin(i * SERIES_BIN_NANOS)).collect();
+        let summary = summarise(&trial, &play, None);
+        assert!((summary.goodput_bits_per_second.unwrap() - 9_500.0 * 8.0 / 0.095).abs() < 1e-3, "{summary:?}");
+        // Without series there is no telling when bytes came: the time to the last of them.
+        play.series.clear();
+        let summary = summarise(&trial, &play, None);
+        assert!((summary.goodput_bits_per_second.unwrap() - 8e6 / 0.505).abs() < 1.0, "{summary:?}");
+    }
+
+    #[test]
+    fn an_incomplete_transfer_is_counted_to_its_last_byte() {
+        let trial = trial("bulk", "tcp", None);
+        let mut play = fixture::play(&trial, 1.0);
+        play.messages[0].delivered = None;
+        play.messages[0].received = 500_000;
+        let summary = summarise(&trial, &play, None);
+        // The series end at 500 ms.
+        assert!((summary.goodput_bits_per_second.unwrap() - 8e6).abs() < 1.0, "{summary:?}");
+    }
+}

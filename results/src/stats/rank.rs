@@ -138,3 +138,91 @@ fn normal_p(seen: f64, mean: f64, variance: f64) -> f64 {
     let z = ((seen - mean).abs() - 0.5).max(0.0) / variance.sqrt();
     (2.0 * Normal::standard().sf(z)).min(1.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-9
+    }
+
+    #[test]
+    fn signed_ranks_agree_with_scipy() {
+        // scipy 1.17: wilcoxon(d, mode="exact"). The first sample is Darwin's maize.
+        let maize = [6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75].map(f64::from);
+        let test = wilcoxon_signed_rank(&maize).unwrap();
+        // The statistic there is the smaller of W⁺ and W⁻.
+        assert!(close(120.0 - test.statistic, 24.0) && close(test.p, 0.041_259_765_625) && test.exact, "{test:?}");
+        let test = wilcoxon_signed_rank(&[1.5, -0.5, 2.5, 3.5, -1.0, 4.25]).unwrap();
+        assert!(close(test.p, 0.156_25), "{test:?}");
+        // With ties: all 2⁷ signings counted one by one.
+        let test = wilcoxon_signed_rank(&[1.0, 1.0, -1.0, 2.0, 2.0, 3.0, -3.0, 0.0]).unwrap();
+        assert!(close(test.statistic, 19.5) && close(test.p, 0.468_75) && test.n == 7, "{test:?}");
+        // A large sample: wilcoxon(d, mode="approx", correction=True).
+        let large: Vec<f64> = (0..80).map(|i| f64::from((i * 37) % 101) - 40.3 + 0.01 * f64::from(i)).collect();
+        let test = wilcoxon_signed_rank(&large).unwrap();
+        assert!((test.p - 0.006_034_985_988_217).abs() < 1e-9 && !test.exact, "{test:?}");
+        assert_eq!(wilcoxon_signed_rank(&[0.0, 0.0]), None);
+    }
+
+    #[test]
+    fn two_samples_agree_with_scipy() {
+        // scipy 1.17: mannwhitneyu(…, method="exact"), the example of its manual.
+        let test = mann_whitney(&[19.0, 22.0, 16.0, 29.0, 24.0], &[20.0, 11.0, 17.0, 12.0]).unwrap();
+        assert!(close(test.statistic, 17.0) && close(test.p, 1.0 / 9.0) && test.exact, "{test:?}");
+        // With ties: permutation_test over all assignments.
+        let test = mann_whitney(&[1.0, 2.0, 2.0, 3.0, 5.0], &[2.0, 4.0, 4.0, 6.0]).unwrap();
+        assert!(close(test.statistic, 5.0) && close(test.p, 0.269_841_269_841_269_8), "{test:?}");
+        // Large samples: method="asymptotic".
+        let a: Vec<f64> = (0..70).map(|i| f64::from(i * 37 % 101) + 0.5 * f64::from(i)).collect();
+        let b: Vec<f64> = (0..65).map(|i| f64::from(i * 53 % 97) + 0.7 * f64::from(i)).collect();
+        let test = mann_whitney(&a, &b).unwrap();
+        assert!(close(test.statistic, 2198.0) && (test.p - 0.736_205_143_114_471).abs() < 1e-9, "{test:?}");
+    }
+
+    #[test]
+    fn holm_as_in_the_paper_of_its_steps() {
+        // 0.01 × 4, then max(0.02 × 3, …), max(0.03 × 2, …), and 0.5.
+        let adjusted = holm(&[0.02, 0.01, 0.5, 0.03]);
+        for (seen, expected) in adjusted.iter().zip([0.06, 0.04, 0.5, 0.06]) {
+            assert!(close(*seen, expected), "{adjusted:?}");
+        }
+        assert!(holm(&[]).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn p_values_are_symmetric_and_bounded(d in prop::collection::vec(-10i32..10, 1..20)) {
+            let d: Vec<f64> = d.into_iter().map(f64::from).collect();
+            let mirrored: Vec<f64> = d.iter().map(|v| -v).collect();
+            match (wilcoxon_signed_rank(&d), wilcoxon_signed_rank(&mirrored)) {
+                (Some(a), Some(b)) => {
+                    prop_assert!(close(a.p, b.p) && a.p <= 1.0);
+                    prop_assert!(a.p + 1e-12 >= 2.0 * 0.5f64.powi(a.n as i32));
+                }
+                (None, None) => prop_assert!(d.iter().all(|v| *v == 0.0)),
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+
+        #[test]
+        fn samples_may_be_swapped(a in prop::collection::vec(-10i32..10, 1..15), b in prop::collection::vec(-10i32..10, 1..15)) {
+            let [a, b] = [a, b].map(|v| v.into_iter().map(f64::from).collect::<Vec<_>>());
+            let (one, other) = (mann_whitney(&a, &b).unwrap(), mann_whitney(&b, &a).unwrap());
+            prop_assert!(close(one.p, other.p) && one.p <= 1.0 && one.p > 0.0);
+            prop_assert!(close(one.statistic + other.statistic, (a.len() * b.len()) as f64));
+        }
+
+        #[test]
+        fn holm_lowers_no_p_and_keeps_their_order(p in prop::collection::vec(0.0f64..=1.0, 1..20)) {
+            let adjusted = holm(&p);
+            for (i, a) in adjusted.iter().enumerate() {
+                prop_assert!(*a >= p[i] && *a <= 1.0);
+                prop_assert!(p.iter().enumerate().all(|(j, q)| *q < p[i] || adjusted[j] >= *a));
+            }
+        }
+    }
+}
