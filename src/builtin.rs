@@ -1,0 +1,49 @@
+//! The experiments that ship inside the command, so that it works away from its repository.
+
+use anyhow::Context;
+use samepath_model::Experiment;
+
+use crate::exit::Mistake;
+
+/// Name and text of every built-in experiment.
+pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
+    ("head-of-line", include_str!("../experiments/head-of-line.toml")),
+    ("goodput-versus-loss", include_str!("../experiments/goodput-versus-loss.toml")),
+    ("handshake", include_str!("../experiments/handshake.toml")),
+    ("bursty-loss", include_str!("../experiments/bursty-loss.toml")),
+];
+
+/// The experiment of this name, or in the file at this path.
+pub(crate) fn load(name_or_path: &str) -> anyhow::Result<Experiment> {
+    if let Some((name, text)) = EXPERIMENTS.iter().find(|(name, _)| *name == name_or_path) {
+        return Experiment::parse(text).with_context(|| format!("the built-in experiment `{name}` is broken"));
+    }
+    let looks_like_path = name_or_path.contains(['/', '.']);
+    let text = match std::fs::read_to_string(name_or_path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !looks_like_path => {
+            let known: Vec<&str> = EXPERIMENTS.iter().map(|(name, _)| *name).collect();
+            return Err(Mistake(format!(
+                "there is no experiment `{name_or_path}`, and no file of that name; built in are: {}",
+                known.join(", ")
+            ))
+            .into());
+        }
+        Err(error) => return Err(Mistake(format!("cannot read the experiment file {name_or_path}: {error}")).into()),
+    };
+    Experiment::parse(&text).map_err(|error| Mistake(format!("{name_or_path}: {error}")).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_experiment_is_sound_and_bears_its_name() {
+        for (name, text) in EXPERIMENTS {
+            let experiment = Experiment::parse(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(&experiment.name, name);
+            assert!(!experiment.question.is_empty() && !experiment.explanation.is_empty(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! The command line: what can be typed, and nothing of what it does.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use samepath_model::link::{ConditionsSpec, Loss, LossKey, Outage, QueueLimit, ScriptedDrop};
+use samepath_model::{Arm, BitRate, Direction, Duration, LinkSpec, Probability};
+
+/// Sends the same workload down the same path over TCP, TLS, UDP and QUIC, and shows, with proof,
+/// what each transport did to it.
+#[derive(Debug, Parser)]
+#[command(name = "samepath", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Exit status: 0 done; 1 failed; 2 the command line or a file is wrong; \
+3 done, but with void or failed trials; 77 not supported on this machine.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run an experiment and draw its report
+    Run(Box<RunArgs>),
+    /// Go on with a run that was interrupted
+    Resume(ResumeArgs),
+    /// Draw reports again, from the records alone
+    Report(ReportArgs),
+    /// Did anything change between two runs, by how much, how sure
+    Compare(CompareArgs),
+    /// Join the shards of one experiment into one run
+    Merge(MergeArgs),
+    /// The lab checks itself against theory
+    Validate(ValidateArgs),
+    /// Experiments, arms, workloads and link profiles
+    List(ListArgs),
+    /// Run any program at the client end of an emulated link
+    Link(Box<LinkArgs>),
+    /// What this machine can and cannot do, and the remedy for each lack
+    Doctor(DoctorArgs),
+    /// Answer clients, on this machine or for another
+    Server(samepath_server::ServerArgs),
+    /// Play a workload against a server
+    Client(samepath_client::ClientArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell to complete for
+        shell: clap_complete::Shell,
+    },
+    /// One trial, in a process of its own
+    #[command(name = "__trial", hide = true)]
+    Trial {
+        /// The plan, as the harness wrote it
+        plan: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Name of a built-in experiment (see `samepath list`), or an experiment file
+    #[arg(default_value = "head-of-line")]
+    pub(crate) experiment: String,
+    /// Arms to compare, in place of the experiment's own: tcp, tls, udp, quic, quic/shared, …
+    #[arg(long = "arm", value_name = "ARM", value_delimiter = ',')]
+    pub(crate) arms: Vec<Arm>,
+    /// Vary a condition, workload parameter or tuning: --set loss=0%,1%,2%
+    #[arg(long = "set", value_name = "AXIS=V,V")]
+    pub(crate) set: Vec<AxisValues>,
+    /// Paired seeds 1 to N, in place of the experiment's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) repeat: Option<u32>,
+    /// One seed alone
+    #[arg(long, value_name = "SEED", conflicts_with = "repeat")]
+    pub(crate) seed: Option<u64>,
+    /// A quick look: one seed, and the first and last value of each axis. It proves little, and says so
+    #[arg(long)]
+    pub(crate) quick: bool,
+    #[command(flatten)]
+    pub(crate) link: LinkFlags,
+    #[command(flatten)]
+    pub(crate) harness: HarnessArgs,
+    /// Only every N-th trial, from the K-th (from 1); read from the batch system where it sets it
+    #[arg(long, value_name = "K/N")]
+    pub(crate) shard: Option<Shard>,
+    /// Directory to make for the run [default: results/runs/<utc>-<experiment>]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the resolved experiment and its trials, and run nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// How trials are carried out; alike for `run`, `resume` and `validate`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HarnessArgs {
+    /// What carries the link's packets
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) backend: BackendName,
+    /// Trials at the same time [default: as many as this machine surely keeps apart]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Print machine-readable results alone
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The run's directory
+    pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) harness: HarnessArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Directories of runs
+    #[arg(required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Check every file against the checksums written when the run ended
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The run to compare against
+    pub(crate) before: PathBuf,
+    /// The run that may have changed
+    pub(crate) after: PathBuf,
+    /// Print machine-readable results alone
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// Directory to make for the joined run
+    pub(crate) out: PathBuf,
+    /// The shards
+    #[arg(required = true, num_args = 2..)]
+    pub(crate) runs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// Checks to make [default: all]; --list names them
+    pub(crate) checks: Vec<String>,
+    /// Name the checks and what each expects
+    #[arg(long)]
+    pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) harness: HarnessArgs,
+    /// Keep the runs that the checks were scored from in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Print machine-readable results alone
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the file of this built-in experiment, to start one's own from
+    #[arg(long, value_name = "EXPERIMENT")]
+    pub(crate) show: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print machine-readable results alone
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "The command finds the addresses of both ends in SAMEPATH_SERVER and SAMEPATH_CLIENT \
+(IPv6: SAMEPATH_SERVER6, SAMEPATH_CLIENT6). Its exit status is that of samepath link.\n\n\
+Example:\n  samepath link --rtt 50ms --loss 1% --rate 20Mbit --server-command 'iperf3 -s -1' -- \\\n    \
+sh -c 'iperf3 -c $SAMEPATH_SERVER'")]
+pub(crate) struct LinkArgs {
+    #[command(flatten)]
+    pub(crate) link: LinkFlags,
+    /// Decides which packets are lost
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// What carries the link's packets
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) backend: BackendName,
+    /// Run this by the shell at the server end, and end it with the command
+    #[arg(long, value_name = "CMD")]
+    pub(crate) server_command: Option<String>,
+    /// Write what became of every packet to this Parquet file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Do not print the link's own counts at the end
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// The command to run at the client end [default: an interactive shell]
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// What carries the link's packets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendName {
+    /// The embedded emulator, on TUN devices where they can be opened, else on packet sockets
+    #[default]
+    Auto,
+    /// The embedded emulator, on TUN devices
+    Tun,
+    /// The embedded emulator, on packet sockets
+    Packet,
+    /// No emulation: a bare virtual cable between the ends
+    None,
+}
+
+/// Conditions of the link, as flags. Those of one direction come before those of both.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Link conditions")]
+pub(crate) struct LinkFlags {
+    /// Start from a named set of conditions (see `samepath list`)
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Round-trip time, half each way
+    #[arg(long, value_name = "TIME", conflicts_with = "delay")]
+    rtt: Option<Duration>,
+    /// Delay each way
+    #[arg(long, value_name = "TIME")]
+    delay: Option<Duration>,
+    /// Uniform variation of the delay, plus or minus
+    #[arg(long, value_name = "TIME")]
+    jitter: Option<Duration>,
+    /// Rate of the bottleneck, as 20Mbit
+    #[arg(long, value_name = "RATE")]
+    rate: Option<BitRate>,
+    /// Buffer of the bottleneck: 1bdp, 100p, 64KiB or 50ms [default: 1bdp]
+    #[arg(long, value_name = "SIZE")]
+    queue: Option<QueueLimit>,
+    /// Random loss: 1%, 'gemodel P [R [1-H [1-K]]]', or 'burst LOSS PACKETS'
+    #[arg(long, value_name = "LOSS")]
+    loss: Option<Loss>,
+    /// Share of packets delivered twice
+    #[arg(long, value_name = "SHARE")]
+    duplicate: Option<Probability>,
+    /// Share of packets with one bit flipped
+    #[arg(long, value_name = "SHARE")]
+    corrupt: Option<Probability>,
+    /// Share of packets that skip the delay
+    #[arg(long, value_name = "SHARE")]
+    reorder: Option<Probability>,
+    /// Nothing passes from FROM to TO, as 2s..2.5s
+    #[arg(long, value_name = "FROM..TO")]
+    outage: Vec<Outage>,
+    /// Drop on purpose: 'up data 3', 'down packet 7', 'up bytes 14600..16060'
+    #[arg(long, value_name = "DROP")]
+    drop: Vec<DirectedDrop>,
+    /// Largest IP packet in bytes [default: 1500]
+    #[arg(long, value_name = "BYTES")]
+    mtu: Option<u16>,
+    /// What random loss is keyed by: the same weather at the same time, or the same fate for the n-th packet
+    #[arg(long, value_name = "KEY", value_parser = loss_key)]
+    loss_key: Option<LossKey>,
+    #[command(flatten)]
+    up: UpFlags,
+    #[command(flatten)]
+    down: DownFlags,
+}
+
+macro_rules! direction_flags {
+    ($name:ident, $heading:literal, $($long:literal $field:ident: $kind:ty),*) => {
+        #[derive(Debug, Default, Args)]
+        #[command(next_help_heading = $heading)]
+        struct $name {
+            $(#[arg(long = $long, id = $long, value_name = "VALUE", help = concat!("As the flag without the direction"))]
+            $field: Option<$kind>,)*
+        }
+
+        impl $name {
+            fn spec(&self, drop: Vec<ScriptedDrop>) -> ConditionsSpec {
+                ConditionsSpec { $($field: self.$field,)* drop, outage: Vec::new() }
+            }
+        }
+    };
+}
+
+direction_flags!(UpFlags, "Conditions from client to server alone",
+    "up-delay" delay: Duration, "up-jitter" jitter: Duration, "up-rate" rate: BitRate, "up-queue" queue: QueueLimit,
+    "up-loss" loss: Loss, "up-duplicate" duplicate: Probability, "up-corrupt" corrupt: Probability,
+    "up-reorder" reorder: Probability);
+direction_flags!(DownFlags, "Conditions from server to client alone",
+    "down-delay" delay: Duration, "down-jitter" jitter: Duration, "down-rate" rate: BitRate,
+    "down-queue" queue: QueueLimit, "down-loss" loss: Loss, "down-duplicate" duplicate: Probability,
+    "down-corrupt" corrupt: Probability, "down-reorder" reorder: Probability);
+
+impl LinkFlags {
+    /// The flags in the form that files have.
+    pub(crate) fn spec(&self) -> LinkSpec {
+        let drops = |direction| {
+            self.drop.iter().filter(|drop| drop.direction == direction).map(|drop| drop.drop).collect::<Vec<_>>()
+        };
+        LinkSpec {
+            profile: self.profile.clone(),
+            rtt: self.rtt,
+            mtu: self.mtu,
+            loss_key: self.loss_key,
+            delay: self.delay,
+            jitter: self.jitter,
+            rate: self.rate,
+            queue: self.queue,
+            loss: self.loss,
+            duplicate: self.duplicate,
+            corrupt: self.corrupt,
+            reorder: self.reorder,
+            outage: self.outage.clone(),
+            up: self.up.spec(drops(Direction::Up)),
+            down: self.down.spec(drops(Direction::Down)),
+        }
+    }
+}
+
+fn loss_key(text: &str) -> Result<LossKey, String> {
+    match text {
+        "time" => Ok(LossKey::Time),
+        "index" => Ok(LossKey::Index),
+        _ => Err("write `time` or `index`".into()),
+    }
+}
+
+/// A scripted drop and the direction it is for: `up data 3`.
+#[derive(Debug, Clone)]
+struct DirectedDrop {
+    direction: Direction,
+    drop: ScriptedDrop,
+}
+
+impl std::str::FromStr for DirectedDrop {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (direction, rest) = match text.trim().split_once(char::is_whitespace) {
+            Some(("up", rest)) => (Direction::Up, rest),
+            Some(("down", rest)) => (Direction::Down, rest),
+            _ => return Err("start with the direction, as `up data 3` or `down packet 7`".into()),
+        };
+        Ok(DirectedDrop { direction, drop: rest.parse().map_err(|error| format!("{error}"))? })
+    }
+}
+
+/// An axis and the values it takes: `loss=0%,1%`.
+#[derive(Debug, Clone)]
+pub(crate) struct AxisValues {
+    pub(crate) axis: String,
+    pub(crate) values: Vec<String>,
+}
+
+impl std::str::FromStr for AxisValues {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (axis, values) = text.split_once('=').ok_or("write AXIS=VALUE,VALUE, as loss=0%,1%")?;
+        let values: Vec<String> = values.split(',').map(|v| v.trim().to_owned()).collect();
+        if axis.trim().is_empty() || values.iter().any(String::is_empty) {
+            return Err("write AXIS=VALUE,VALUE, as loss=0%,1%".into());
+        }
+        Ok(AxisValues { axis: axis.trim().to_owned(), values })
+    }
+}
+
+/// One of the parts into which the trials of an experiment are divided, over machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shard {
+    /// Which one, from 1.
+    pub(crate) number: u32,
+    /// Of how many.
+    pub(crate) of: u32,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "write K/N with K from 1 to N, as 2/8".to_owned();
+        let (number, of) = text.split_once('/').ok_or_else(wrong)?;
+        let (number, of) = (number.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?);
+        if number == 0 || number > of { Err(wrong()) } else { Ok(Shard { number, of }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_say_what_files_say() {
+        let cli = Cli::try_parse_from([
+            "samepath",
+            "link",
+            "--rtt",
+            "60ms",
+            "--loss",
+            "burst 1% 3",
+            "--up-rate",
+            "5Mbit",
+            "--drop",
+            "up data 3",
+            "--",
+            "true",
+        ])
+        .unwrap();
+        let Verb::Link(link) = cli.verb else { panic!("not link") };
+        let resolved = link.link.spec().resolve().unwrap();
+        assert_eq!(resolved.up.rate, Some(BitRate::new(5_000_000)));
+        assert_eq!(resolved.down.rate, None);
+        assert_eq!(resolved.up.drops, [ScriptedDrop::Data(3)]);
+    }
+
+    #[test]
+    fn slips_are_refused() {
+        for line in [
+            &["samepath", "run", "--shard", "3/2"][..],
+            &["samepath", "run", "--set", "loss"],
+            &["samepath", "run", "--rtt", "60"],
+            &["samepath", "run", "--rtt", "60ms", "--delay", "30ms"],
+            &["samepath", "link", "--drop", "data 3"],
+            &["samepath", "run", "--arm", "sctp"],
+        ] {
+            assert!(Cli::try_parse_from(line).is_err(), "{line:?}");
+        }
+    }
+}

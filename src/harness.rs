@@ -1,0 +1,199 @@
+//! Carries out trials: their order, how many at a time, and what becomes of each.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use samepath_model::record::{Outcome, RECORD_SCHEMA, TrialRecord};
+use samepath_model::{Direction, Experiment, Trial};
+use samepath_netem::trial::{self, Backend, Evidence, TrialError, TrialPlan};
+use samepath_results::{Manifest, Run, RunHandle, TrialWriter, summary};
+
+use crate::cli::{BackendName, HarnessArgs};
+use crate::progress::Progress;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// Every trial has its record.
+    Complete,
+    /// The user stopped it.
+    Interrupted {
+        /// Trials without a record.
+        left: usize,
+    },
+}
+
+/// The order in which trials are run: seed by seed, and within a seed at random, so that what
+/// drifts on the machine does not fall on one arm. The same trials give the same order.
+pub(crate) fn order(mut trials: Vec<Trial>) -> Vec<Trial> {
+    let at_random = |trial: &Trial| {
+        let mut hasher = DefaultHasher::new();
+        (trial.seed, &trial.id).hash(&mut hasher);
+        hasher.finish()
+    };
+    trials.sort_by_cached_key(|trial| (trial.seed, at_random(trial)));
+    trials
+}
+
+/// What is to be known of this machine and program as the experiment begins.
+pub(crate) fn manifest(experiment: &Experiment, args: &HarnessArgs) -> Manifest {
+    let command: Vec<String> = std::env::args().collect();
+    Manifest::capture(&command, experiment, Some(backend(args.backend).name()), SystemTime::now())
+}
+
+/// The backend that the name stands for.
+pub(crate) fn backend(name: BackendName) -> Backend {
+    match name {
+        BackendName::Auto => Backend::Auto,
+        BackendName::Tun => Backend::Tun,
+        BackendName::Packet => Backend::Packet,
+        BackendName::None => Backend::None,
+    }
+}
+
+/// Runs these trials into the run directory. An error is one of the run as a whole (the disk is
+/// full, say); a trial that fails is a record.
+pub(crate) fn carry_out(run: &mut Run, trials: Vec<Trial>, args: &HarnessArgs) -> anyhow::Result<Finish> {
+    let total = trials.len();
+    let jobs = args.jobs.map_or_else(|| jobs_for(&trials), usize::from).min(total.max(1));
+    let stop = stop_on_signals()?;
+    let progress = Progress::new(total, args.json);
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let waiting = Mutex::new(VecDeque::from(trials));
+    let mut recorded = 0;
+    let (to_main, from_workers) = mpsc::channel();
+    let result = std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (to_main, waiting, stop, progress) = (to_main.clone(), &waiting, &stop, &progress);
+            let (handle, program) = (run.handle(), &program);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let Some(trial) = waiting.lock().expect("no worker panics while it holds the queue").pop_front()
+                    else {
+                        break;
+                    };
+                    progress.begin(&format!("{} {}", trial.part, trial.id));
+                    let record = one(&handle, trial, program, backend(args.backend), stop);
+                    if to_main.send(record).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(to_main);
+        for record in from_workers {
+            let kept = record.and_then(|record| {
+                let Some(record) = record else { return Ok(()) };
+                run.append(&record)?;
+                recorded += 1;
+                progress.end(&record);
+                Ok(())
+            });
+            if let Err(error) = kept {
+                // The workers end their trials; what they still send is not recorded.
+                stop.store(true, Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+        Ok(())
+    });
+    progress.finish();
+    result.with_context(|| {
+        format!("the run stopped; when the cause is mended, go on with: samepath resume {}", run.dir().display())
+    })?;
+    Ok(if recorded == total { Finish::Complete } else { Finish::Interrupted { left: total - recorded } })
+}
+
+/// One trial, from its plan to its record; `None` if it was interrupted.
+fn one(
+    run: &RunHandle,
+    trial: Trial,
+    program: &std::path::Path,
+    backend: Backend,
+    stop: &AtomicBool,
+) -> anyhow::Result<Option<TrialRecord>> {
+    let started = Instant::now();
+    let started_unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |t| t.as_secs_f64());
+    let writer = run.begin_trial(&trial.id)?;
+    let plan = TrialPlan {
+        trial,
+        program: program.to_owned(),
+        scratch: writer.scratch().to_owned(),
+        backend,
+        keep_ledger: true,
+    };
+    let result = trial::supervise(&plan, stop);
+    let mut record = TrialRecord {
+        schema: RECORD_SCHEMA,
+        trial: plan.trial,
+        outcome: Outcome::Done,
+        started_unix,
+        wall_ms: 0.0,
+        set_up_ms: None,
+        tear_down_ms: None,
+        summary: None,
+        link: None,
+        client: None,
+        server: None,
+        epoch_ns: None,
+        clock_error_ns: None,
+    };
+    match result {
+        Ok(evidence) => keep(writer, evidence, &mut record)?,
+        Err(TrialError::Cancelled) => return Ok(None),
+        Err(error) => {
+            record.outcome = Outcome::Failed { step: error.step().to_owned(), error: error.to_string() };
+            writer.discard()?;
+        }
+    }
+    record.wall_ms = started.elapsed().as_secs_f64() * 1000.0;
+    Ok(Some(record))
+}
+
+/// Turns what was measured into the trial's files and figures.
+fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -> anyhow::Result<()> {
+    let Evidence { play, link, ledger, set_up, tear_down, void, .. } = evidence;
+    writer.set_epoch(play.epoch_ns);
+    writer.write_messages(play.messages.iter().cloned())?;
+    writer.write_series(play.series.iter().copied())?;
+    if let Some(spool) = ledger {
+        writer.write_ledger(samepath_netem::ledger::read(&spool, play.epoch_ns)?)?;
+    }
+    writer.finish()?;
+    record.summary = Some(summary::summarise(&record.trial, &play, Some(&link)));
+    if !void.is_empty() {
+        record.outcome = Outcome::Void { reasons: void };
+    }
+    record.set_up_ms = Some(set_up.as_secs_f64() * 1000.0);
+    record.tear_down_ms = Some(tear_down.as_secs_f64() * 1000.0);
+    record.epoch_ns = Some(play.epoch_ns);
+    record.clock_error_ns = Some(play.clock_error_ns);
+    (record.link, record.client, record.server) = (Some(link), Some(play.client), Some(play.server));
+    Ok(())
+}
+
+/// How many trials at a time this machine surely keeps apart: those that together ask for no more
+/// than 100 Mbit/s, two a core. A link without a rate takes all the machine can give: one alone.
+fn jobs_for(trials: &[Trial]) -> usize {
+    const TOGETHER: u64 = 100_000_000;
+    let rate = |trial: &Trial| {
+        Direction::BOTH.iter().map(|&d| trial.link.direction(d).rate.map_or(u64::MAX, |r| r.bits_per_second())).max()
+    };
+    let fastest = trials.iter().filter_map(rate).max().unwrap_or(u64::MAX);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    usize::try_from(TOGETHER / fastest).unwrap_or(1).clamp(1, 2 * cores)
+}
+
+/// A flag that the first Ctrl-C (or SIGTERM) raises; the second ends the program at once.
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}

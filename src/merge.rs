@@ -1,0 +1,57 @@
+//! `samepath merge`: joins the shards of one experiment into one run.
+
+use std::fs;
+
+use anyhow::{Context, bail};
+use samepath_results::Run;
+
+use crate::cli::MergeArgs;
+use crate::exit::{Exit, Mistake};
+use crate::harness::Finish;
+use crate::run;
+
+/// Copies the trials of every shard into a new run, and draws its report.
+pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
+    let shards: Vec<Run> = args.runs.iter().map(|dir| run::open(dir)).collect::<anyhow::Result<_>>()?;
+    let first = &shards[0];
+    for other in &shards[1..] {
+        if other.experiment() != first.experiment() {
+            return Err(Mistake(format!(
+                "{} and {} are of different experiments; only shards of one can be joined",
+                first.dir().display(),
+                other.dir().display()
+            ))
+            .into());
+        }
+    }
+    let mut whole = Run::create(&args.out, first.experiment(), first.manifest().clone())?;
+    for shard in &shards {
+        copy(shard, &mut whole).with_context(|| format!("cannot join {}", shard.dir().display()))?;
+    }
+    let left = whole.pending().len();
+    if left > 0 {
+        eprintln!("{left} trials of the experiment are in none of the shards");
+    }
+    run::conclude(&whole, Finish::Complete, false)
+}
+
+fn copy(shard: &Run, whole: &mut Run) -> anyhow::Result<()> {
+    for record in shard.trials() {
+        let id = &record.trial.id;
+        if whole.trial(id).is_some() {
+            bail!("trial {id} is in more than one shard; which of them counts is not for this command to say");
+        }
+        let from = shard.dir().join("trials").join(&id.0);
+        if from.is_dir() {
+            let writer = whole.begin_trial(id)?;
+            for entry in fs::read_dir(&from)? {
+                let entry = entry?;
+                fs::copy(entry.path(), writer.dir().join(entry.file_name()))
+                    .with_context(|| format!("cannot copy {}", entry.path().display()))?;
+            }
+            writer.finish()?;
+        }
+        whole.append(record)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! `samepath report`: draws again, from the records alone.
+
+use anyhow::Context;
+
+use crate::cli::ReportArgs;
+use crate::exit::Exit;
+use crate::run;
+
+/// Draws the report of each run and prints its table and path.
+pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
+    let mut sound = true;
+    for dir in &args.runs {
+        let opened = run::open(dir)?;
+        if args.verify {
+            for difference in opened.verify()? {
+                eprintln!("{}: {difference}", dir.display());
+                sound = false;
+            }
+        }
+        let page = samepath_results::report::draw(&opened).with_context(|| format!("cannot draw {}", dir.display()))?;
+        print!("{}", samepath_results::table::render(&opened));
+        println!("report: {}", page.display());
+    }
+    Ok(if sound { Exit::Done } else { Exit::Failed })
+}

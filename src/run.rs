@@ -1,0 +1,137 @@
+//! `samepath run`: from a question to charts.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::Context;
+use samepath_model::{Experiment, Trial};
+use samepath_results::{Run, table};
+
+use crate::builtin;
+use crate::cli::{RunArgs, Shard};
+use crate::exit::{Exit, Mistake};
+use crate::harness::{self, Finish};
+
+/// Runs an experiment and draws its report.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
+    let experiment = resolve(args)?;
+    let trials = harness::order(shard(trials(&experiment)?, args)?);
+    if args.dry_run {
+        return show(&experiment, &trials);
+    }
+    let manifest = harness::manifest(&experiment, &args.harness);
+    let dir = args.out.clone().unwrap_or_else(|| default_directory(&experiment));
+    let mut run = Run::create(&dir, &experiment, manifest)?;
+    let finish = harness::carry_out(&mut run, trials, &args.harness)?;
+    conclude(&run, finish, args.harness.json)
+}
+
+/// Draws the report, prints the table and the report's path, and decides the exit status.
+pub(crate) fn conclude(run: &Run, finish: Finish, json: bool) -> anyhow::Result<Exit> {
+    run.seal()?;
+    let records = run.trials();
+    let page = if records.is_empty() { None } else { Some(samepath_results::report::draw(run)?) };
+    let dir = run.dir().display();
+    if json {
+        let document = serde_json::json!({ "run": run.dir(), "report": page, "trials": records });
+        println!("{}", serde_json::to_string_pretty(&document)?);
+    } else {
+        if !records.is_empty() {
+            print!("{}", table::render(run));
+        }
+        if let Some(page) = &page {
+            println!("report: {}", page.display());
+        }
+    }
+    if let Finish::Interrupted { left } = finish {
+        eprintln!("interrupted with {left} trials to go; go on with: samepath resume {dir}");
+        return Ok(Exit::Interrupted);
+    }
+    Ok(if records.iter().all(|record| record.outcome.is_done()) { Exit::Done } else { Exit::Partly })
+}
+
+/// The experiment with the flags' changes.
+fn resolve(args: &RunArgs) -> anyhow::Result<Experiment> {
+    let mut experiment = builtin::load(&args.experiment)?;
+    experiment.override_link(&args.link.spec());
+    for set in &args.set {
+        experiment.set_axis(&set.axis, &set.values).map_err(mistake)?;
+    }
+    if !args.arms.is_empty() {
+        for part in &mut experiment.parts {
+            part.arms.clone_from(&args.arms);
+        }
+    }
+    if let Some(repeat) = args.repeat {
+        (experiment.repeat, experiment.seeds) = (Some(repeat), Vec::new());
+    }
+    if let Some(seed) = args.seed {
+        (experiment.repeat, experiment.seeds) = (None, vec![seed]);
+    }
+    if args.quick {
+        experiment.seeds = experiment.seeds().into_iter().take(1).collect();
+        experiment.repeat = None;
+        for values in experiment.parts.iter_mut().flat_map(|part| part.axes.values_mut()) {
+            if values.len() > 2 {
+                values.drain(1..values.len() - 1);
+            }
+        }
+    }
+    Ok(experiment)
+}
+
+fn trials(experiment: &Experiment) -> anyhow::Result<Vec<Trial>> {
+    experiment.trials().map_err(mistake)
+}
+
+fn mistake(error: impl std::fmt::Display) -> anyhow::Error {
+    Mistake(error.to_string()).into()
+}
+
+/// The trials of this machine's shard.
+fn shard(mut trials: Vec<Trial>, args: &RunArgs) -> anyhow::Result<Vec<Trial>> {
+    let Some(shard) = args.shard.or_else(shard_from_environment) else { return Ok(trials) };
+    let mut index = 0;
+    trials.retain(|_| {
+        index += 1;
+        (index - 1) % shard.of == shard.number - 1
+    });
+    if trials.is_empty() {
+        return Err(mistake(format!("shard {}/{} has no trials; use fewer shards", shard.number, shard.of)));
+    }
+    eprintln!("shard {}/{}: {} trials", shard.number, shard.of, trials.len());
+    Ok(trials)
+}
+
+/// The shard that a Slurm array gives this task.
+fn shard_from_environment() -> Option<Shard> {
+    let read = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    let first = read("SLURM_ARRAY_TASK_MIN").unwrap_or(0);
+    let (id, of) = (read("SLURM_ARRAY_TASK_ID")?, read("SLURM_ARRAY_TASK_COUNT")?);
+    let number = id.checked_sub(first)? + 1;
+    (number <= of).then_some(Shard { number, of })
+}
+
+fn default_directory(experiment: &Experiment) -> PathBuf {
+    let name = samepath_results::manifest::directory_name(&experiment.name, SystemTime::now());
+    let base = PathBuf::from("results/runs").join(&name);
+    // Two runs in one second must not meet in one directory.
+    (1..)
+        .map(|n| if n == 1 { base.clone() } else { base.with_file_name(format!("{name}-{n}")) })
+        .find(|path| !path.exists())
+        .unwrap_or(base)
+}
+
+fn show(experiment: &Experiment, trials: &[Trial]) -> anyhow::Result<Exit> {
+    print!("{}", experiment.to_toml());
+    println!("\n# {} trials, in the order in which they would be run:", trials.len());
+    for trial in trials {
+        println!("# {}: {} over {}; {}", trial.id, trial.workload, trial.arm, trial.link);
+    }
+    Ok(Exit::Done)
+}
+
+/// The directory as a run, with the remedy where it is none.
+pub(crate) fn open(dir: &std::path::Path) -> anyhow::Result<Run> {
+    Run::open(dir).with_context(|| format!("cannot read the run in {}", dir.display()))
+}

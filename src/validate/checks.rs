@@ -1,0 +1,64 @@
+//! The checks: what each runs, and the function that scores it.
+
+use samepath_results::Run;
+
+use super::{Finding, score};
+
+/// One check.
+pub(crate) struct Check {
+    /// As typed.
+    pub(crate) id: &'static str,
+    /// What must come out, in a sentence.
+    pub(crate) title: &'static str,
+    /// What is run.
+    pub(crate) experiment: &'static str,
+    /// What is made of it.
+    pub(crate) score: fn(&Run) -> anyhow::Result<Vec<Finding>>,
+}
+
+/// Every check, from the link upwards.
+pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        id: "E1",
+        title: "the link itself: delay, rate, random loss and bursts are what was asked for",
+        experiment: include_str!("../../experiments/validate/e1.toml"),
+        score: score::link_keeps_its_promise,
+    },
+    Check {
+        id: "T1",
+        title: "round trips until the handshake is done and the first byte is there",
+        experiment: include_str!("../../experiments/validate/t1.toml"),
+        score: score::round_trips,
+    },
+    Check {
+        id: "T4a",
+        title: "one lost packet: how late are it and its followers, with and without a common order",
+        experiment: include_str!("../../experiments/validate/t4a.toml"),
+        score: score::one_lost_packet,
+    },
+    Check {
+        id: "P1",
+        title: "10 MB over 10 Mbit/s with a small buffer: the link is filled",
+        experiment: include_str!("../../experiments/validate/p1.toml"),
+        score: score::link_is_filled,
+    },
+    Check {
+        id: "P2",
+        title: "bursts of loss, and 30 % loss each way: everything arrives, byte for byte",
+        experiment: include_str!("../../experiments/validate/p2.toml"),
+        score: score::everything_arrives,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use samepath_model::Experiment;
+
+    #[test]
+    fn every_check_has_a_sound_experiment() {
+        for check in CHECKS {
+            Experiment::parse(check.experiment).unwrap_or_else(|error| panic!("{}: {error}", check.id));
+        }
+    }
+}

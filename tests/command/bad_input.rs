@@ -1,0 +1,132 @@
+//! Bad input: each a clear message with the remedy, the right exit status, and nothing half-written.
+
+use crate::support::{expect_status, file, run, samepath, stderr};
+
+#[test]
+fn a_quantity_without_its_unit_is_refused_and_the_remedy_named() {
+    for (args, remedy) in [
+        (&["run", "--rtt", "60"][..], "60ms"),
+        (&["run", "--rate", "10M"], "10Mbit"),
+        (&["run", "--loss", "0.01"], "0.01%"),
+        (&["link", "--queue", "100", "--", "true"], "100p"),
+        (&["client", "localhost", "--bytes", "10M"], "10MiB"),
+    ] {
+        let output = run(args);
+        expect_status(&output, 2);
+        assert!(stderr(&output).contains(remedy), "{args:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn an_unknown_experiment_names_the_known_ones() {
+    let output = run(&["run", "head-of-lime"]);
+    expect_status(&output, 2);
+    assert!(stderr(&output).contains("head-of-line"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_wrong_file_is_named_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(
+        dir.path(),
+        "x.toml",
+        "schema = 1\nname = 'x'\n[[part]]\nname = 'a'\narms = ['tcp', 'sctp']\nworkload = { kind = 'bulk', bytes = '1MB' }\n",
+    );
+    let output = run(&["run", &path]);
+    expect_status(&output, 2);
+    let said = stderr(&output);
+    assert!(said.contains("x.toml") && said.contains("line 5") && said.contains("sctp"), "{said}");
+
+    let output = run(&["run", dir.path().join("none.toml").to_str().unwrap()]);
+    expect_status(&output, 2);
+    assert!(stderr(&output).contains("none.toml"), "{}", stderr(&output));
+
+    let binary = dir.path().join("binary.toml");
+    std::fs::write(&binary, [0xff, 0xfe, 0, 1]).unwrap();
+    expect_status(&run(&["run", binary.to_str().unwrap()]), 2);
+}
+
+#[test]
+fn impossible_conditions_are_refused_by_name() {
+    for (args, word) in [
+        (&["link", "--queue", "10p", "--", "true"][..], "without a rate"),
+        (&["link", "--rtt", "10ms", "--jitter", "6ms", "--", "true"], "before it was sent"),
+        (&["link", "--reorder", "1%", "--", "true"], "needs a delay"),
+        (&["run", "--profile", "moon"], "moon"),
+        (&["run", "--set", "colour=red"], "colour"),
+        (&["run", "--set", "streams=0"], "streams"),
+        (&["run", "--mtu", "100"], "too small"),
+    ] {
+        let output = run(args);
+        expect_status(&output, 2);
+        assert!(stderr(&output).contains(word), "{args:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_directory_that_is_no_run_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    file(dir.path(), "notes.txt", "not a run");
+    for verb in ["report", "resume"] {
+        let output = run(&[verb, dir.path().to_str().unwrap()]);
+        expect_status(&output, 1);
+        assert!(stderr(&output).contains(dir.path().to_str().unwrap()), "{}", stderr(&output));
+    }
+    let output = run(&["report", "/nowhere/at/all"]);
+    expect_status(&output, 1);
+    assert!(stderr(&output).contains("/nowhere/at/all"));
+    // Nothing was added to what is not ours.
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_directory_that_holds_something_is_not_written_to() {
+    let dir = tempfile::tempdir().unwrap();
+    file(dir.path(), "thesis.tex", "years of work");
+    let output = run(&["run", "--quick", "--out", dir.path().to_str().unwrap()]);
+    expect_status(&output, 1);
+    assert!(stderr(&output).contains("empty"), "{}", stderr(&output));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn an_unwritable_place_is_named() {
+    let output = run(&["run", "--quick", "--out", "/proc/samepath-run"]);
+    expect_status(&output, 1);
+    assert!(stderr(&output).contains("/proc/samepath-run"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_full_disk_stops_the_run_with_the_remedy_and_keeps_what_is_done() {
+    // A file system of 128 KiB, in a mount namespace of its own.
+    if !crate::support::can_emulate("full disk") || !crate::support::has("unshare", "full disk") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mount = dir.path().to_str().unwrap().to_owned();
+    let script = format!(
+        "mount -t tmpfs -o size=128k tmpfs {mount} && exec {} run --quick --arm tcp --json --out {mount}/run",
+        env!("CARGO_BIN_EXE_samepath")
+    );
+    let output = std::process::Command::new("unshare").args(["--mount", "sh", "-c", &script]).output().unwrap();
+    if stderr(&output).contains("unshare") || stderr(&output).contains("mount:") {
+        eprintln!("skipped: full disk: cannot make a mount namespace: {}", stderr(&output));
+        return;
+    }
+    expect_status(&output, 1);
+    let said = stderr(&output);
+    assert!(said.contains("No space left") || said.contains("full"), "{said}");
+    assert!(said.contains("samepath resume"), "{said}");
+}
+
+#[test]
+fn help_and_version_work_everywhere() {
+    expect_status(&run(&["--help"]), 0);
+    expect_status(&run(&["--version"]), 0);
+    for verb in
+        ["run", "resume", "report", "compare", "merge", "validate", "list", "link", "doctor", "server", "client"]
+    {
+        let output = samepath().args([verb, "--help"]).output().unwrap();
+        expect_status(&output, 0);
+    }
+}

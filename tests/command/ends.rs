@@ -1,0 +1,133 @@
+//! Server and client between any two addresses; here, loopback.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::support::{expect_status, samepath, stderr};
+
+/// A server on a port of its own, ended with the test.
+struct Server {
+    child: Child,
+    control: String,
+    fingerprint: String,
+}
+
+impl Server {
+    fn start() -> Server {
+        let mut child = samepath()
+            .args(["server", "--listen", "127.0.0.1:0", "--token", "sesame", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert_eq!(ready["event"], "ready");
+        let text = |key: &str| ready[key].as_str().unwrap().to_owned();
+        Server { control: text("control"), fingerprint: text("fingerprint"), child }
+    }
+
+    fn client(&self, args: &[&str]) -> std::process::Output {
+        samepath().arg("client").arg(&self.control).args(args).output().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn every_arm_carries_both_workloads_both_ways() {
+    let server = Server::start();
+    for arm in ["tcp", "tcp/per-stream", "tls", "tls/per-stream", "quic", "quic/shared", "quic/per-message", "udp"] {
+        for direction in ["up", "down"] {
+            let common = ["--token", "sesame", "--arm", arm, "--direction", direction, "--json"];
+            let bulk = ["--workload", "bulk", "--bytes", "2MB", "--streams", "2", "--udp-rate", "50Mbit"];
+            let messages = ["--workload", "messages", "--count", "20", "--spacing", "5ms", "--streams", "4"];
+            for workload in [&bulk[..], &messages[..]] {
+                let output = server.client(&[&common[..], workload].concat());
+                expect_status(&output, 0);
+                let document: Value = serde_json::from_slice(&output.stdout).expect("--json prints JSON alone");
+                let received = document["end"]["sum_received"]["bytes"].as_u64().unwrap();
+                let whole = if workload == bulk { 2_000_000 } else { 20 * 4 * 1000 };
+                if arm == "udp" {
+                    assert!(received > whole / 2, "{arm} {direction}: {received} of {whole}");
+                } else {
+                    assert_eq!(received, whole, "{arm} {direction}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn several_clients_at_once() {
+    let server = Server::start();
+    std::thread::scope(|scope| {
+        for arm in ["tcp", "tls", "quic", "udp"] {
+            let server = &server;
+            scope.spawn(move || {
+                let args = ["--token", "sesame", "--arm", arm, "--duration", "1s", "--udp-rate", "10Mbit", "--json"];
+                expect_status(&server.client(&args), 0);
+            });
+        }
+    });
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let server = Server::start();
+    let bulk = ["--bytes", "10kB"];
+    for (args, word) in [
+        (&["--token", "wrong"][..], "token"),
+        (&[][..], "--token"),
+        (&["--token", "sesame", "--fingerprint", &format!("sha256:{}", "0".repeat(64))][..], "fingerprint"),
+    ] {
+        let output = server.client(&[&bulk[..], args].concat());
+        assert!(!output.status.success());
+        assert!(stderr(&output).contains(word), "{args:?}: {}", stderr(&output));
+    }
+    let right = ["--token", "sesame", "--fingerprint", &server.fingerprint];
+    expect_status(&server.client(&[&bulk[..], &right].concat()), 0);
+
+    // An occupied port, and one at which nobody listens.
+    let output = samepath().args(["server", "--listen", &server.control, "--token", "x"]).output().unwrap();
+    expect_status(&output, 1);
+    assert!(stderr(&output).contains("in use"), "{}", stderr(&output));
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = samepath().args(["client", &free.to_string(), "--token", "x", "--bytes", "1kB"]).output().unwrap();
+    expect_status(&output, 1);
+    assert!(stderr(&output).contains(&free.to_string()), "{}", stderr(&output));
+}
+
+#[test]
+fn a_stranger_on_the_port_is_told_apart() {
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = stranger.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        use std::io::Write;
+        if let Ok((mut socket, _)) = stranger.accept() {
+            let _ = socket.write_all(b"220 mail.example ESMTP\r\n");
+            let _ = std::io::copy(&mut socket, &mut std::io::sink());
+        }
+    });
+    let output = samepath().args(["client", &address, "--token", "x", "--bytes", "1kB"]).output().unwrap();
+    expect_status(&output, 1);
+    assert!(stderr(&output).contains("samepath server"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_server_ends_on_a_signal() {
+    let mut server = Server::start();
+    kill(Pid::from_raw(server.child.id() as i32), Signal::SIGTERM).unwrap();
+    let status = server.child.wait().unwrap();
+    assert!(status.success(), "{status}");
+}

@@ -1,0 +1,122 @@
+//! Other programs across the link.
+
+use crate::support::{can_emulate, expect_status, has, run, samepath, stderr, stdout};
+
+#[test]
+fn the_exit_status_is_the_commands() {
+    if !can_emulate("exit status") {
+        return;
+    }
+    for (command, status) in [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 128 + 15)] {
+        expect_status(&run(&["link", "--quiet", "--", "sh", "-c", command]), status);
+    }
+    let output = run(&["link", "--quiet", "--", "no-such-program-anywhere"]);
+    expect_status(&output, 127);
+    assert!(stderr(&output).contains("no-such-program-anywhere"));
+}
+
+#[test]
+fn addresses_are_in_the_environment_and_output_is_the_commands_alone() {
+    if !can_emulate("addresses") {
+        return;
+    }
+    let output = run(&["link", "--", "sh", "-c", "echo $SAMEPATH_CLIENT $SAMEPATH_SERVER $SAMEPATH_SERVER6"]);
+    expect_status(&output, 0);
+    assert_eq!(stdout(&output), "198.18.0.1 198.18.0.2 2001:2::2\n");
+}
+
+/// The smallest and the median round trip that ping reports, in milliseconds.
+fn ping(backend: &str, address: &str) -> Option<(f64, f64)> {
+    let script = format!("ping -n -i 0.05 -c 20 {address}");
+    let output = run(&["link", "--quiet", "--backend", backend, "--rtt", "20ms", "--", "sh", "-c", &script]);
+    if backend == "tun" && stderr(&output).contains("/dev/net/tun") {
+        eprintln!("skipped: ping over tun: {}", stderr(&output));
+        return None;
+    }
+    expect_status(&output, 0);
+    let mut times: Vec<f64> = stdout(&output)
+        .lines()
+        .filter_map(|line| line.split("time=").nth(1)?.split(' ').next()?.parse().ok())
+        .collect();
+    assert_eq!(times.len(), 20, "{}", stdout(&output));
+    times.sort_by(f64::total_cmp);
+    Some((times[0], times[10]))
+}
+
+#[test]
+fn ping_takes_the_round_trip_that_was_asked_for() {
+    if !can_emulate("ping") || !has("ping", "ping") {
+        return;
+    }
+    for backend in ["tun", "packet"] {
+        for address in ["$SAMEPATH_SERVER", "$SAMEPATH_SERVER6"] {
+            let Some((least, median)) = ping(backend, address) else { continue };
+            // Never early; how late depends on the machine, and is published, not asserted.
+            assert!(least >= 20.0, "{backend} {address}: {least} ms");
+            println!("{backend} {address}: least {least} ms, median {median} ms");
+        }
+    }
+}
+
+#[test]
+fn a_server_command_serves_and_ends_with_the_command() {
+    if !can_emulate("server command") || !has("python3", "server command") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("hello.txt"), "hello across the link\n").unwrap();
+    let server = format!("cd {} && exec python3 -m http.server 8000", dir.path().display());
+    let fetch = "python3 -c \"import os,urllib.request as u; \
+        print(u.urlopen('http://'+os.environ['SAMEPATH_SERVER']+':8000/hello.txt').read().decode(), end='')\"";
+    let output = run(&["link", "--quiet", "--rtt", "10ms", "--server-command", &server, "--", "sh", "-c", fetch]);
+    expect_status(&output, 0);
+    assert_eq!(stdout(&output), "hello across the link\n");
+}
+
+#[test]
+fn iperf3_runs_across_it_and_keeps_the_rate() {
+    if !can_emulate("iperf3") || !has("iperf3", "iperf3") {
+        return;
+    }
+    let output = samepath()
+        .args(["link", "--quiet", "--rtt", "10ms", "--rate", "20Mbit", "--server-command", "iperf3 -s -1", "--"])
+        .args(["sh", "-c", "iperf3 -J -t 2 -c $SAMEPATH_SERVER"])
+        .output()
+        .unwrap();
+    expect_status(&output, 0);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rate = document["end"]["sum_received"]["bits_per_second"].as_f64().unwrap();
+    // 1448 of 1500 bytes are payload: the link cannot give more, whatever the machine.
+    assert!(rate <= 20e6 * 1448.0 / 1500.0 * 1.02, "{rate}");
+    assert!(rate > 5e6, "{rate}");
+}
+
+#[test]
+fn one_seed_drops_the_same_packets() {
+    if !can_emulate("same drops") || !has("ping", "same drops") {
+        return;
+    }
+    let lost = || {
+        let output = run(&[
+            "link",
+            "--quiet",
+            "--up-loss",
+            "20%",
+            "--loss-key",
+            "index",
+            "--seed",
+            "7",
+            "--",
+            "sh",
+            "-c",
+            "ping -n -i 0.01 -W 1 -c 100 $SAMEPATH_SERVER",
+        ]);
+        let said = stdout(&output);
+        let answered: Vec<u32> =
+            said.lines().filter_map(|line| line.split("icmp_seq=").nth(1)?.split(' ').next()?.parse().ok()).collect();
+        (1..=100).filter(|seq| !answered.contains(seq)).collect::<Vec<_>>()
+    };
+    let (first, second) = (lost(), lost());
+    assert_eq!(first, second);
+    assert!((5..=40).contains(&first.len()), "{first:?}");
+}

@@ -1,0 +1,14 @@
+//! The built command, as its users call it.
+//!
+//! | module | what it tries |
+//! | --- | --- |
+//! | `bad_input` | wrong flags, units, files, directories: message, remedy, exit status |
+//! | `run` | experiments from file to report; interruption, resumption, failed trials |
+//! | `link` | other programs across the link |
+//! | `ends` | server and client between any two addresses |
+
+mod bad_input;
+mod ends;
+mod link;
+mod run;
+mod support;

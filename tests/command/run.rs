@@ -1,0 +1,221 @@
+//! Experiments, from the file to the report.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::support::{can_emulate, eventually, expect_status, file, processes_with, run, samepath, stderr, stdout};
+
+/// Every arm once, on a small link: a few seconds.
+const SMALL: &str = r#"
+schema = 1
+name = "small"
+question = "Does all of it work?"
+repeat = 1
+
+[[part]]
+name = "messages"
+arms = ["tcp", "tcp/per-stream", "tls", "tls/per-stream", "quic", "quic/shared", "quic/per-message", "udp"]
+workload = { kind = "messages", streams = 4, size = "1000B", spacing = "20ms", count = 15, warmup = "20kB" }
+link = { rtt = "20ms", rate = "20Mbit", loss = "2%" }
+
+[[part]]
+name = "bulk"
+arms = ["tcp", "tls", "quic", "udp"]
+workload = { kind = "bulk", bytes = "200kB", streams = 2 }
+link = { rtt = "20ms", rate = "20Mbit" }
+"#;
+
+fn lines(dir: &Path) -> Vec<Value> {
+    std::fs::read_to_string(dir.join("trials.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn from_a_file_to_a_report_and_again_from_the_records() {
+    if !can_emulate("run") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (file(dir.path(), "small.toml", SMALL), dir.path().join("run"));
+    let output = run(&["run", &path, "--out", out.to_str().unwrap()]);
+    // 3 is done with void trials, which a busy machine may cause; what is void is said.
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}\n{}", stdout(&output), stderr(&output));
+    let records = lines(&out);
+    assert_eq!(records.len(), 12);
+    for record in &records {
+        let (id, outcome) = (&record["trial"]["id"], record["outcome"].as_str().unwrap());
+        assert_ne!(outcome, "failed", "{id}: {}", record["error"]);
+        let summary = &record["summary"];
+        assert!(summary["received_bytes"].as_u64().unwrap() > 0, "{id}");
+        // Reliable transports deliver everything; udp loses what the link loses, and no more.
+        let (released, delivered) = (summary["messages"].as_u64().unwrap(), summary["delivered"].as_u64().unwrap());
+        if record["trial"]["arm"] != "udp" {
+            assert_eq!(released, delivered, "{id}");
+        }
+        let trial = out.join("trials").join(id.as_str().unwrap());
+        for name in ["messages.parquet", "ledger.parquet", "series.parquet"] {
+            let bytes = std::fs::read(trial.join(name)).unwrap();
+            assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"), "{id}: {name}");
+        }
+        // No packet was larger than the path allows: nothing reached the link unsegmented.
+        for direction in ["up", "down"] {
+            assert!(record["link"][direction]["largest_packet"].as_u64().unwrap() <= 1500, "{id}");
+        }
+    }
+    let page = std::fs::read_to_string(out.join("report/index.html")).unwrap();
+    assert!(page.contains("Does all of it work?"));
+    assert!(stdout(&output).contains("report/index.html"));
+
+    let again = run(&["report", out.to_str().unwrap(), "--verify"]);
+    expect_status(&again, 0);
+    assert_eq!(
+        std::fs::read_to_string(out.join("report/index.html")).unwrap(),
+        page,
+        "the same records, the same page"
+    );
+
+    let copy = dir.path().join("elsewhere");
+    std::fs::rename(&out, &copy).unwrap();
+    expect_status(&run(&["report", copy.to_str().unwrap()]), 0);
+    expect_status(&run(&["compare", copy.to_str().unwrap(), copy.to_str().unwrap()]), 0);
+}
+
+#[test]
+fn a_trial_that_hangs_is_ended_and_the_run_goes_on() {
+    if !can_emulate("hang") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(
+        dir.path(),
+        "hang.toml",
+        r#"
+schema = 1
+name = "hang"
+[[part]]
+name = "bulk"
+arms = ["tcp", "quic"]
+workload = { kind = "bulk", bytes = "10kB" }
+link = { rtt = "10ms" }
+axes = { loss = ["0%", "100%"] }
+time-limit = "3s"
+"#,
+    );
+    let out = dir.path().join("run");
+    let output = run(&["run", &path, "--json", "--out", out.to_str().unwrap()]);
+    expect_status(&output, 3);
+    let document: Value = serde_json::from_slice(&output.stdout).expect("--json prints JSON alone");
+    let trials = document["trials"].as_array().unwrap();
+    assert_eq!(trials.len(), 4);
+    for trial in trials {
+        let expected = if trial["trial"]["axes"]["loss"] == "100%" { "failed" } else { "done" };
+        assert_eq!(trial["outcome"], expected, "{trial}");
+    }
+    assert!(out.join("report/index.html").exists());
+}
+
+/// A run that would take long, to be interrupted.
+const LONG: &str = r#"
+schema = 1
+name = "long"
+repeat = 6
+[[part]]
+name = "messages"
+arms = ["tcp"]
+workload = { kind = "messages", streams = 1, spacing = "20ms", duration = "1s", warmup = "0B" }
+link = { rtt = "10ms", rate = "50Mbit" }
+"#;
+
+fn interrupted(signal: Signal, what: &str) {
+    if !can_emulate(what) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (file(dir.path(), "long.toml", LONG), dir.path().join("run"));
+    let mut child = samepath()
+        .args(["run", &path, "--jobs", "1", "--out", out.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let trials = out.join("trials.jsonl");
+    eventually("the first trial is recorded", || std::fs::metadata(&trials).is_ok_and(|file| file.len() > 0));
+    kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+    let output = {
+        let status = child.wait().unwrap();
+        (status, std::io::read_to_string(child.stderr.take().unwrap()).unwrap())
+    };
+    if signal == Signal::SIGINT {
+        assert_eq!(output.0.code(), Some(130), "{}", output.1);
+        assert!(output.1.contains("samepath resume"), "{}", output.1);
+    }
+    let mark = dir.path().to_str().unwrap().to_owned();
+    eventually("nothing of the run is left", || processes_with(&mark).is_empty());
+    let kept = lines(&out).len();
+    assert!((1..6).contains(&kept), "{kept} trials kept");
+
+    let resumed = run(&["resume", out.to_str().unwrap()]);
+    assert!(matches!(resumed.status.code(), Some(0 | 3)), "{}", stderr(&resumed));
+    assert_eq!(lines(&out).len(), 6);
+    assert!(
+        std::fs::read_dir(out.join("trials")).unwrap().flatten().all(|e| e.path().join("messages.parquet").exists())
+    );
+}
+
+#[test]
+fn ctrl_c_keeps_what_is_done_and_resume_goes_on() {
+    interrupted(Signal::SIGINT, "Ctrl-C");
+}
+
+#[test]
+fn kill_leaves_nothing_behind_and_resume_goes_on() {
+    interrupted(Signal::SIGKILL, "kill");
+}
+
+#[test]
+fn shards_make_one_run() {
+    if !can_emulate("shards") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(dir.path(), "long.toml", &LONG.replace("1s", "200ms"));
+    let of = |k: u32| dir.path().join(format!("shard-{k}")).to_str().unwrap().to_owned();
+    for k in 1..=2 {
+        let output = run(&["run", &path, "--shard", &format!("{k}/2"), "--out", &of(k)]);
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
+        assert_eq!(lines(Path::new(&of(k))).len(), 3);
+    }
+    let whole = dir.path().join("whole");
+    let output = run(&["merge", whole.to_str().unwrap(), &of(1), &of(2)]);
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
+    assert_eq!(lines(&whole).len(), 6);
+    let twice = dir.path().join("twice");
+    let output = run(&["merge", twice.to_str().unwrap(), &of(1), &of(1)]);
+    expect_status(&output, 1);
+    assert!(stderr(&output).contains("more than one shard"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_dry_run_shows_every_trial_and_runs_none() {
+    let output = run(&["run", "--dry-run", "--quick", "--arm", "tcp,quic", "--rtt", "20ms"]);
+    expect_status(&output, 0);
+    let said = stdout(&output);
+    assert_eq!(said.lines().filter(|line| line.contains("RTT 20ms")).count(), 2 * 2 * 2, "{said}");
+}
+
+#[test]
+fn lists_are_for_people_and_programs() {
+    expect_status(&run(&["list"]), 0);
+    let output = run(&["list", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["arms"].as_array().unwrap().len(), 8);
+    let file = run(&["list", "--show", "head-of-line"]);
+    assert!(stdout(&file).contains("schema = 1"));
+}

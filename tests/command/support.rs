@@ -1,0 +1,87 @@
+//! What the tests share: the command, and the reasons to skip.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+/// The built command, without what the environment of the tests might add.
+pub(crate) fn samepath() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_samepath"));
+    command.env_remove("SAMEPATH_TOKEN").env_remove("SLURM_ARRAY_TASK_ID").stdin(Stdio::null());
+    command
+}
+
+/// Runs it with these arguments.
+pub(crate) fn run(args: &[&str]) -> Output {
+    samepath().args(args).output().expect("the built command can be started")
+}
+
+/// What it said to people.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What it said to programs.
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Asserts an exit status, showing all that was said where it is another.
+#[track_caller]
+pub(crate) fn expect_status(output: &Output, status: i32) {
+    assert_eq!(output.status.code(), Some(status), "stdout:\n{}\nstderr:\n{}", stdout(output), stderr(output));
+}
+
+/// Whether this machine can make the lab's namespaces; says that a test is skipped where not.
+pub(crate) fn can_emulate(test: &str) -> bool {
+    static CAN: OnceLock<Result<(), String>> = OnceLock::new();
+    let can = CAN.get_or_init(|| {
+        let output = run(&["link", "--quiet", "--", "true"]);
+        if output.status.success() { Ok(()) } else { Err(stderr(&output)) }
+    });
+    if let Err(reason) = can {
+        eprintln!("skipped: {test}: this machine cannot make an emulated link: {reason}");
+    }
+    can.is_ok()
+}
+
+/// Whether a program is on this machine; says that a test is skipped where not.
+pub(crate) fn has(program: &str, test: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
+    if !found {
+        eprintln!("skipped: {test}: {program} is not on this machine");
+    }
+    found
+}
+
+/// Processes whose command line holds this text, this test's own excepted.
+pub(crate) fn processes_with(text: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
+        .filter(|entry| entry.file_name().to_string_lossy() != std::process::id().to_string())
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(text))
+        .collect()
+}
+
+/// Waits until the condition holds, at most ten seconds.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed().as_secs() < 10, "not within ten seconds: {what}");
+        std::thread::yield_now();
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// Writes a file into a directory and gives its path.
+pub(crate) fn file(dir: &Path, name: &str, text: &str) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, text).expect("a test's own directory can be written");
+    path.to_str().expect("a test's own path is text").to_owned()
+}

@@ -1,0 +1,104 @@
+//! The house rules that no compiler keeps: which crate may depend on which, the licences of what is
+//! built in, and that every dependency says why it is there.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Which members each member may depend on.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("samepath-model", &[]),
+    ("samepath-transport", &["samepath-model"]),
+    ("samepath-client", &["samepath-model", "samepath-transport"]),
+    ("samepath-server", &["samepath-model", "samepath-transport"]),
+    ("samepath-netem", &["samepath-model"]),
+    ("samepath-results", &["samepath-model"]),
+    ("samepath", &["samepath-model", "samepath-client", "samepath-server", "samepath-netem", "samepath-results"]),
+];
+
+/// Licences that may be built into a program under MIT or Apache-2.0.
+const LICENCES: &[&str] = &[
+    "MIT",
+    "MIT-0",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "Unicode-3.0",
+    "CC0-1.0",
+    "0BSD",
+    "BSL-1.0",
+    "Unlicense",
+    "OpenSSL",
+    "CDLA-Permissive-2.0",
+];
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", "x86_64-unknown-linux-gnu"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs, as it built this test");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
+}
+
+#[test]
+fn members_depend_on_each_other_only_as_the_design_allows() {
+    let metadata = metadata();
+    let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
+    let mut seen = 0;
+    for package in metadata["packages"].as_array().unwrap() {
+        let Some(may) = package["name"].as_str().and_then(|name| allowed.get(name)) else { continue };
+        seen += 1;
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let name = dependency["name"].as_str().unwrap();
+            // A crate's tests may hold both ends together; what is shipped may not.
+            if name.starts_with("samepath") && dependency["kind"] != "dev" {
+                assert!(may.contains(&name), "{} must not depend on {name}", package["name"]);
+            }
+        }
+    }
+    assert_eq!(seen, ALLOWED.len());
+}
+
+#[test]
+fn every_dependency_has_a_licence_that_fits() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 50, "only {} packages: the list is not whole", packages.len());
+    for package in packages {
+        let name = package["name"].as_str().unwrap();
+        let licence = package["license"].as_str().unwrap_or_else(|| panic!("{name} names no licence"));
+        assert!(fits(licence), "{name} is under {licence}");
+    }
+}
+
+/// Whether one of the alternatives of an SPDX expression lies wholly within what is allowed.
+fn fits(expression: &str) -> bool {
+    let parsed = spdx::Expression::parse_mode(expression, spdx::ParseMode::LAX)
+        .unwrap_or_else(|error| panic!("{expression}: {error}"));
+    parsed.evaluate(|requirement| LICENCES.contains(&requirement.to_string().as_str()))
+}
+
+#[test]
+fn every_dependency_says_why_it_is_there() {
+    let manifest = include_str!("../Cargo.toml");
+    let section = manifest.split("[workspace.dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let mut seen = 0;
+    for line in section.lines().filter(|line| line.contains(" = ") && !line.starts_with("samepath-")) {
+        seen += 1;
+        assert!(line.split(" # ").nth(1).is_some_and(|reason| reason.len() > 8), "no reason: {line}");
+    }
+    assert!(seen > 20, "only {seen} dependencies seen");
+    for member in ["model", "transport", "client", "server", "netem", "results"] {
+        let path = format!("{}/{member}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter(|line| line.contains("version = \"")) {
+            panic!("{path}: name the version in the workspace, with its reason: {line}");
+        }
+    }
+}
