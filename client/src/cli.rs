@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use samepath_model::Trial;
 use samepath_model::arm::Arm;
 use samepath_model::link::Direction;
 use samepath_model::record::PlayReport;
 use samepath_model::tuning::{Controller, Tuning};
 use samepath_model::units::{BitRate, ByteCount, Duration};
 use samepath_model::workload::{Bulk, Messages, Workload};
-use samepath_model::Trial;
 use samepath_transport::Plan;
 use samepath_transport::identity::{Fingerprint, Pin};
 
@@ -311,7 +311,9 @@ fn resolve(text: &str, default_port: u16) -> Result<SocketAddr, CliError> {
         None => (text, default_port),
         Some((name, port)) => {
             let port = port.parse().map_err(|_| {
-                CliError::Usage(format!("`{text}`: `{port}` is not a port; write HOST or HOST:PORT, as lab.example:4433"))
+                CliError::Usage(format!(
+                    "`{text}`: `{port}` is not a port; write HOST or HOST:PORT, as lab.example:4433"
+                ))
             })?;
             (name, port)
         }

@@ -15,9 +15,7 @@ pub(crate) fn document(plan: &Plan, target: &Target, played: &Played) -> Value {
         Direction::Up => (&report.client, &report.server),
         Direction::Down => (&report.server, &report.client),
     };
-    let sum = |bytes: u64, seconds: f64| {
-        json!({ "start": 0, "end": seconds, "seconds": seconds, "bytes": bytes, "bits_per_second": rate(bytes, seconds) })
-    };
+    let sum = |bytes: u64, seconds: f64| json!({ "start": 0, "end": seconds, "seconds": seconds, "bytes": bytes, "bits_per_second": rate(bytes, seconds) });
     let mut sum_sent = sum(figures.sent, figures.sent_seconds);
     let mut sum_received = sum(figures.received, figures.seconds);
     if let Some(n) = sender.retransmissions {
@@ -85,5 +83,8 @@ pub(crate) fn document(plan: &Plan, target: &Target, played: &Played) -> Value {
 }
 
 fn settings(all: &[Setting]) -> Value {
-    all.iter().map(|s| (s.name.clone(), json!({ "asked": s.asked, "effective": s.effective }))).collect::<serde_json::Map<_, _>>().into()
+    all.iter()
+        .map(|s| (s.name.clone(), json!({ "asked": s.asked, "effective": s.effective })))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }

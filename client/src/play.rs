@@ -193,9 +193,10 @@ impl Playing {
         self.ours >= Phase::Bound && self.theirs >= Phase::Bound && receiver >= Phase::Warm
     }
 
-    /// The receiver waits for nothing more.
+    /// The receiver waits for nothing more (and every connection has told when it was up, which a
+    /// short transfer may overtake).
     fn is_finished(&self) -> bool {
-        (if self.sends { self.theirs } else { self.ours }) == Phase::Finished
+        (if self.sends { self.theirs } else { self.ours }) == Phase::Finished && self.connectors.is_empty()
     }
 
     /// Lets both halves work until `done`; whether it was before `end`.

@@ -120,7 +120,12 @@ pub(crate) fn text(plan: &Plan, played: &Played) -> String {
     }
     let share = |part: u64, all: u64| if all == 0 { 0.0 } else { part as f64 * 100.0 / all as f64 };
     if let Some(rate) = rate(figures.received, figures.seconds) {
-        let text = format!("{} in {:.3} s = {}, every byte verified", human_bytes(figures.received), figures.seconds, human_rate(rate));
+        let text = format!(
+            "{} in {:.3} s = {}, every byte verified",
+            human_bytes(figures.received),
+            figures.seconds,
+            human_rate(rate)
+        );
         line("received", text);
     }
     if let Workload::Messages(_) = plan.workload {
@@ -128,7 +133,8 @@ pub(crate) fn text(plan: &Plan, played: &Played) -> String {
         line("delivered", format!("{} of {all} messages ({:.2} %)", figures.delivered, share(figures.delivered, all)));
     }
     if let (Workload::Messages(_), Some(p)) = (&plan.workload, figures.delay_ms) {
-        let text = format!("p50 {:.3}  p90 {:.3}  p95 {:.3}  p99 {:.3}  max {:.3} ms", p.p50, p.p90, p.p95, p.p99, p.max);
+        let text =
+            format!("p50 {:.3}  p90 {:.3}  p95 {:.3}  p99 {:.3}  max {:.3} ms", p.p50, p.p90, p.p95, p.p99, p.max);
         line("delay", text);
         if !played.same_clock {
             line("clock error", format!("± {} in every one-way figure", ms(report.clock_error_ns)));

@@ -146,7 +146,7 @@ async fn a_transfer_for_a_time_ends_with_it() {
             let workload = Workload::Bulk(Bulk {
                 direction,
                 streams: 2,
-                duration: Some(Duration::from_millis(200)),
+                duration: Some(Duration::from_millis(600)),
                 udp_rate: Some(BitRate::new(50_000_000)),
                 ..Bulk::default()
             });
@@ -154,10 +154,14 @@ async fn a_transfer_for_a_time_ends_with_it() {
             let report = server.play(&plan).await.report;
             let received: u64 = report.messages.iter().map(|m| m.received).sum();
             let sent: u64 = report.messages.iter().map(|m| m.size).sum();
-            assert!(report.complete && received == sent && received > 0, "{transport} {direction}: {received} of {sent}");
+            assert!(
+                report.complete && received == sent && received > 0,
+                "{transport} {direction}: {received} of {sent}, handshake {:?}",
+                report.handshake_ns
+            );
             // Nothing is handed over long before or after the time (the upper bound is the last
             // frame's own).
-            assert!(report.messages.iter().all(|m| m.sent.unwrap() >= 200_000_000), "{transport} {direction}");
+            assert!(report.messages.iter().all(|m| m.sent.unwrap() >= 600_000_000), "{transport} {direction}");
         }
     }
 }
@@ -240,12 +244,8 @@ async fn only_those_who_know_are_let_in() {
 #[tokio::test]
 async fn strangers_are_recognised() {
     let plan = plan(Arm::default_of(Transport::Tcp), bytes(Direction::Down, 1, 1000));
-    let target = |control: SocketAddr| Target {
-        control,
-        data: control.ip(),
-        token: TOKEN.into(),
-        pin: Pin::ProvenByToken,
-    };
+    let target =
+        |control: SocketAddr| Target { control, data: control.ip(), token: TOKEN.into(), pin: Pin::ProvenByToken };
     // Nobody: the port was ours a moment ago and is closed.
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -86,11 +86,17 @@ async fn run(args: ServerArgs) -> Result<(), Box<dyn std::error::Error>> {
         writeln!(out, "{line}")?;
     } else {
         writeln!(out, "listening on {} (control, QUIC)", ready.control)?;
-        writeln!(out, "ports         tcp {}, tls {}, udp {}, quic {}", ready.tcp_port, ready.tls_port, ready.udp_port, ready.quic_port)?;
+        writeln!(
+            out,
+            "ports         tcp {}, tls {}, udp {}, quic {}",
+            ready.tcp_port, ready.tls_port, ready.udp_port, ready.quic_port
+        )?;
         writeln!(out, "fingerprint   {}", ready.fingerprint)?;
         match given {
             Some(_) => writeln!(out, "token         as given")?,
-            None => writeln!(out, "token         {token}   (made now; clients give it with --token or SAMEPATH_TOKEN)")?,
+            None => {
+                writeln!(out, "token         {token}   (made now; clients give it with --token or SAMEPATH_TOKEN)")?
+            }
         }
     }
     out.flush()?;

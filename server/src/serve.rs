@@ -39,11 +39,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            sessions: 64,
-            duration: samepath_model::Duration::from_secs(3600),
-            memory: ByteCount::new(1 << 30),
-        }
+        Limits { sessions: 64, duration: samepath_model::Duration::from_secs(3600), memory: ByteCount::new(1 << 30) }
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::io::unix::AsyncFd;
 
 /// Nanoseconds of CLOCK_MONOTONIC.
 pub fn now() -> u64 {
-    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
-        .expect("CLOCK_MONOTONIC is there on every Linux");
+    let time =
+        nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC is there on every Linux");
     time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
 }
 

@@ -323,12 +323,7 @@ impl ClockOffset {
 ///
 /// # Errors
 /// When nobody, a stranger or an impostor answers, or the server refuses.
-pub async fn connect(
-    address: SocketAddr,
-    pin: Pin,
-    token: &str,
-    plan: &Plan,
-) -> Result<ClientControl, TransportError> {
+pub async fn connect(address: SocketAddr, pin: Pin, token: &str, plan: &Plan) -> Result<ClientControl, TransportError> {
     let late = |what: &str| TransportError::Unreachable {
         address,
         source: std::io::Error::new(std::io::ErrorKind::TimedOut, what.to_owned()),
@@ -362,7 +357,8 @@ pub async fn connect(
     let host = host();
     let agreed = async {
         writer.opening().await?;
-        let hello = Request::Hello { proof: prove(token, Prover::Client, &binding), plan: Box::new(plan.clone()), host };
+        let hello =
+            Request::Hello { proof: prove(token, Prover::Client, &binding), plan: Box::new(plan.clone()), host };
         writer.json(&hello).await?;
         let theirs = reader.opening().await?;
         if theirs != VERSION {

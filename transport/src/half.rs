@@ -16,7 +16,7 @@ use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::probe::{PathSample, Probe, Usage};
 use crate::receive::{Received, Sink};
-use crate::send::{Sent, SendLog};
+use crate::send::{SendLog, Sent};
 use crate::{TransportError, clock, receive, send};
 
 /// How far a half has come.
@@ -134,12 +134,7 @@ pub struct Half {
 impl Half {
     /// Starts the sender's half (`sends`) or the receiver's, which will get its connections from
     /// `lanes` and the start of the schedule from `epoch`.
-    pub fn start(
-        plan: Plan,
-        sends: bool,
-        lanes: mpsc::Receiver<Lane>,
-        epoch: watch::Receiver<Option<u64>>,
-    ) -> Half {
+    pub fn start(plan: Plan, sends: bool, lanes: mpsc::Receiver<Lane>, epoch: watch::Receiver<Option<u64>>) -> Half {
         let (phase_sender, phase) = watch::channel(Phase::Waiting);
         let (peer_finished, peer) = watch::channel(false);
         let shared = Arc::new(Shared {

@@ -58,8 +58,7 @@ impl Preface {
     pub fn decode(bytes: &[u8]) -> Option<Preface> {
         let bytes: &[u8; Preface::LEN] = bytes.try_into().ok()?;
         let secret = bytes[8..24].try_into().ok()?;
-        (bytes[..8] == Preface::MAGIC)
-            .then_some(Preface { secret, lane: u16::from_be_bytes([bytes[24], bytes[25]]) })
+        (bytes[..8] == Preface::MAGIC).then_some(Preface { secret, lane: u16::from_be_bytes([bytes[24], bytes[25]]) })
     }
 
     /// Writes it on a byte stream.
@@ -78,7 +77,8 @@ impl Preface {
     pub async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Preface> {
         let mut bytes = [0; Preface::LEN];
         stream.read_exact(&mut bytes).await?;
-        Preface::decode(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a samepath data connection"))
+        Preface::decode(&bytes)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a samepath data connection"))
     }
 }
 

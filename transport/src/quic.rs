@@ -19,6 +19,7 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, ConnectionId, Endpoint, EndpointConfig, Runtime, TokioRuntime, UdpPoller, VarInt};
 use samepath_model::record::Setting;
 use samepath_model::tuning::Controller;
+use samepath_model::{Mapping, Workload};
 use sha2::{Digest, Sha256};
 
 use crate::control::Secret;
@@ -29,8 +30,20 @@ use crate::{Plan, TransportError, udp};
 /// Bytes of a full TCP segment at an MTU of 1500, the unit of the initial window.
 const SEGMENT: u64 = 1448;
 
-/// Above the peak of any workload here, so that stream credit never looks like blocking.
-const MAX_STREAMS: u32 = 1 << 20;
+/// The most streams that a peer may have open at once. quinn sets up a record for each as the
+/// connection is made (a million of them cost a third of a second), so it must not be generous.
+const MOST_STREAMS: u64 = 4096;
+
+/// Above the peak of the workload, so that stream credit never looks like blocking: a stream each and
+/// one for warm-up, or, with a stream a message, one for each message that may be under way.
+fn concurrent_streams(plan: &Plan) -> VarInt {
+    let lanes = match (plan.arm.mapping, &plan.workload) {
+        (Mapping::PerMessage, Workload::Messages(m)) => u64::from(m.per_stream()) * u64::from(m.streams),
+        _ => 0,
+    };
+    let streams = u64::from(plan.workload.streams());
+    VarInt::from_u64((lanes.min(MOST_STREAMS) + 2 * streams + 2).min(1 << 14)).unwrap_or(VarInt::MAX)
+}
 
 /// The settings of one end, from the plan.
 pub fn transport_config(plan: &Plan, ipv6: bool) -> quinn::TransportConfig {
@@ -63,7 +76,7 @@ pub fn transport_config(plan: &Plan, ipv6: bool) -> quinn::TransportConfig {
         // The connection's window holds several streams' worth, unless the window is the subject.
         .receive_window(as_varint(if tuning.receive_window.is_some() { window } else { window.saturating_mul(2) }))
         .send_window(window.max(MIN_SEND_WINDOW))
-        .max_concurrent_uni_streams(VarInt::from_u32(MAX_STREAMS))
+        .max_concurrent_uni_streams(concurrent_streams(plan))
         .send_fairness(tuning.quic_send_fairness)
         .enable_segmentation_offload(plan.offload())
         // The session's time limit ends a dead path; an outage within it must not.
@@ -84,7 +97,8 @@ pub fn settings(connection: &quinn::Connection, plan: &Plan, endpoint: &[Setting
     let tuning = &plan.tuning;
     let path = connection.stats().path;
     let ipv6 = connection.remote_address().is_ipv6();
-    let set = |name: &str, asked: Option<String>, effective: String| Setting { name: name.to_owned(), asked, effective };
+    let set =
+        |name: &str, asked: Option<String>, effective: String| Setting { name: name.to_owned(), asked, effective };
     let window = plan.window().to_string();
     let asked = u64::from(tuning.initial_window) * SEGMENT;
     let controller = connection.congestion_state();

@@ -319,10 +319,7 @@ impl Shared {
 }
 
 /// Receives the workload over the lanes as they come.
-pub(crate) async fn run(
-    shared: Arc<Shared>,
-    mut lanes: mpsc::Receiver<Lane>,
-) -> Result<(), TransportError> {
+pub(crate) async fn run(shared: Arc<Shared>, mut lanes: mpsc::Receiver<Lane>) -> Result<(), TransportError> {
     let mut tasks: Tasks = JoinSet::new();
     let mut missing = shared.plan.connections();
     if shared.plan.is_cold() {
@@ -481,7 +478,13 @@ mod tests {
 
     fn messages(size: u64) -> Workload {
         let size = ByteCount::new(size);
-        Workload::Messages(Messages { streams: 2, size, count: Some(3), warmup: ByteCount::ZERO, ..Messages::default() })
+        Workload::Messages(Messages {
+            streams: 2,
+            size,
+            count: Some(3),
+            warmup: ByteCount::ZERO,
+            ..Messages::default()
+        })
     }
 
     fn frame(kind: Kind, stream: StreamId, seq: u32, offset: u64, len: usize) -> Vec<u8> {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use samepath_model::arm::Mapping;
-use samepath_model::workload::{Message, StreamId, Workload, share};
 use samepath_model::units::ByteCount;
+use samepath_model::workload::{Message, StreamId, Workload, share};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
@@ -100,17 +100,13 @@ impl Shared {
 }
 
 /// Sends the workload over the lanes as they come.
-pub(crate) async fn run(
-    shared: Arc<Shared>,
-    mut lanes: mpsc::Receiver<Lane>,
-) -> Result<(), TransportError> {
+pub(crate) async fn run(shared: Arc<Shared>, mut lanes: mpsc::Receiver<Lane>) -> Result<(), TransportError> {
     let plan = &shared.plan;
     let mut tasks = JoinSet::new();
     let mut queues = match plan.workload {
         Workload::Bulk(_) => Vec::new(),
         Workload::Messages(_) => {
-            let (senders, receivers): (Vec<_>, Vec<_>) =
-                (0..plan.writers()).map(|_| mpsc::unbounded_channel()).unzip();
+            let (senders, receivers): (Vec<_>, Vec<_>) = (0..plan.writers()).map(|_| mpsc::unbounded_channel()).unzip();
             tasks.spawn(release(shared.clone(), senders));
             receivers.into_iter().map(Some).collect()
         }
@@ -428,7 +424,8 @@ async fn send_messages(
             let (start, mut count) = (offset, 0);
             while offset < total && count < batch {
                 let len = (total - offset).min(room) as usize;
-                let header = Header { kind: Kind::Data, stream: message.stream, len: len as u16, seq: message.seq, offset };
+                let header =
+                    Header { kind: Kind::Data, stream: message.stream, len: len as u16, seq: message.seq, offset };
                 buffer.extend_from_slice(&header.encode());
                 shared.payload.append(message.stream, message.seq, offset, len, &mut buffer);
                 offset += len as u64;
@@ -448,11 +445,7 @@ async fn send_messages(
 const PACE_NANOS: u64 = 50_000;
 
 /// One large message a stream in datagrams, paced, round-robin between the streams.
-async fn send_bulk(
-    shared: Arc<Shared>,
-    lane: Datagrams,
-    _answering: AbortOnDrop,
-) -> Result<(), TransportError> {
+async fn send_bulk(shared: Arc<Shared>, lane: Datagrams, _answering: AbortOnDrop) -> Result<(), TransportError> {
     let deadline = Deadline::new(&shared);
     let size = shared.plan.datagram(lane.is_ipv6());
     let room = (size - HEADER_LEN) as u64;

@@ -91,9 +91,9 @@ pub fn settings(socket: &SockRef<'_>, plan: &Plan) -> Vec<Setting> {
     let read = |name: &str, asked: Option<String>, effective: io::Result<String>| {
         effective.ok().map(|effective| Setting { name: name.to_owned(), asked, effective })
     };
-    let controller = socket.tcp_congestion().map(|name| {
-        String::from_utf8_lossy(name.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
-    });
+    let controller = socket
+        .tcp_congestion()
+        .map(|name| String::from_utf8_lossy(name.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned());
     [
         read("tcp.congestion-control", Some(tuning.controller.to_string()), controller),
         read("tcp.no-delay", Some(tuning.no_delay.to_string()), socket.tcp_nodelay().map(|on| on.to_string())),
