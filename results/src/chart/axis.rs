@@ -1,7 +1,7 @@
 //! Axes: which numbers stand where, and the panel they span.
 
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
-use super::theme::{self, FRAME, GRID, INK, LABEL, SMALL};
+use super::theme::{self, ArmStyle, FRAME, GRID, INK, LABEL, SMALL};
 
 /// A place on an axis that has a grid line and perhaps a label.
 #[derive(Debug, Clone, PartialEq)]
@@ -237,8 +237,16 @@ impl Panel {
         canvas.line(&run, stroke);
     }
 
+    /// A mark at a value, if it lies in the panel.
+    pub(crate) fn mark(&self, canvas: &mut Canvas<'_>, (x, y): (f64, f64), r: f64, style: ArmStyle) {
+        if self.holds(x, y) {
+            let (x, y) = self.at(x, y);
+            canvas.mark(x, y, r, style.mark, style.colour);
+        }
+    }
+
     /// Whether a value lies in the panel.
-    pub(crate) fn holds(&self, x: f64, y: f64) -> bool {
+    fn holds(&self, x: f64, y: f64) -> bool {
         let inside = |p: f64| (-1e-6..=1.0 + 1e-6).contains(&p);
         inside(self.x.place(x)) && inside(self.y.place(y))
     }

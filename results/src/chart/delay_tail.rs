@@ -122,7 +122,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     legend.push(Key::Line { dash: ONE_MORE, colour: INK, label: "+ 1 RTT".into() });
     let figure = Figure {
         title: title.clone(),
-        conditions: vec![format!("{}; {counted}", part.workload()), part.conditions()],
+        conditions: vec![format!("{}; {counted}", part.heading()), part.conditions()],
         legend,
         notes: vec![
             "Thick: all seeds pooled. Thin: single seeds. A level end is the share that never arrived; \
@@ -179,11 +179,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
                     (place < n).then_some(place)
                 });
                 for place in places.chain(n.checked_sub(1)) {
-                    let (x, y) = (series.pooled.sorted[place], series.pooled.share(place));
-                    if panel.holds(x, y) {
-                        let (x, y) = panel.at(x, y);
-                        canvas.mark(x, y, 3.5, style.mark, style.colour);
-                    }
+                    panel.mark(canvas, (series.pooled.sorted[place], series.pooled.share(place)), 3.5, style);
                 }
             }
         }

@@ -88,6 +88,9 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
                 .into(),
         );
     }
+    if y_axis.is_log() && estimates.contains(&0.0) {
+        notes.push("A goodput of 0 has no place on a logarithmic axis; the table has it.".into());
+    }
     if rates.iter().any(|r| *r > 10.0 * highest) {
         notes.push("A link rate far above the goodput is not drawn.".into());
     }
@@ -104,7 +107,7 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
     }
     let figure = Figure {
         title: title.clone(),
-        conditions: vec![format!("{}; {}", part.workload(), part.seeds()), part.conditions()],
+        conditions: vec![format!("{}; {}", part.heading(), part.seeds()), part.conditions()],
         legend,
         notes,
     };
@@ -161,8 +164,7 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
                 let thin = Stroke { colour: style.colour, width: 1.0, dash: style.dash, opacity: 0.7 };
                 panel.line(canvas, &line, thin);
                 for &(x, y) in &line {
-                    let (x, y) = panel.at(x, y);
-                    canvas.mark(x, y, 4.5, style.mark, style.colour);
+                    panel.mark(canvas, (x, y), 4.5, style);
                 }
             }
         }

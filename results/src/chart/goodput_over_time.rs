@@ -101,7 +101,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     }
     let figure = Figure {
         title: title.clone(),
-        conditions: vec![format!("{}; {}", part.workload(), part.seeds()), part.conditions()],
+        conditions: vec![format!("{}; {}", part.heading(), part.seeds()), part.conditions()],
         legend,
         notes,
     };
@@ -133,8 +133,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
                 panel.line(canvas, &line, Stroke { colour: style.colour, width: 2.0, dash: style.dash, opacity: 1.0 });
                 let every = (line.len() / 6).max(3);
                 for (x, y) in line.iter().skip(1 + rank * every / series.len().max(1)).step_by(every) {
-                    let (x, y) = panel.at(*x, *y);
-                    canvas.mark(x, y, 3.5, style.mark, style.colour);
+                    panel.mark(canvas, (*x, *y), 3.5, style);
                 }
             }
             if series.iter().all(|one| one.drops.1.is_empty()) {

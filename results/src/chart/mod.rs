@@ -233,6 +233,11 @@ impl<'a> PartView<'a> {
         self.cells.iter().flat_map(|cell| cell.trials.iter().copied())
     }
 
+    /// Its name and workload in words.
+    pub(crate) fn heading(&self) -> String {
+        format!("{}: {}", self.name, self.workload())
+    }
+
     /// The workload in words, as the first cell has it, and whether axes vary it.
     pub(crate) fn workload(&self) -> String {
         let first = self.cells[0].plan.workload.to_string();
@@ -252,7 +257,7 @@ impl<'a> PartView<'a> {
             format!("link: {first}")
         } else {
             let values: Vec<String> = self.groups().iter().map(|group| group.label.clone()).collect();
-            format!("link: {first}; varied: {}", values.join(" · "))
+            format!("varied: {}; link of the first: {first}", values.join(" · "))
         }
     }
 
@@ -273,12 +278,13 @@ impl<'a> PartView<'a> {
     }
 }
 
-/// A figure with its spread over seeds, as tables say it: `12.3 (11.8–12.9)`; `–` where missing.
+/// A figure with its spread over seeds, as tables say it: `12.3 (11.8–12.9)`, or the
+/// median alone where the seeds read alike; `–` where missing.
 pub(crate) fn spread(values: &[f64]) -> String {
     let Some(median) = crate::stats::median(values) else { return "–".into() };
-    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if values.len() == 1 { number(median) } else { format!("{} ({}–{})", number(median), number(low), number(high)) }
+    let low = number(values.iter().copied().fold(f64::INFINITY, f64::min));
+    let high = number(values.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+    if low == high { number(median) } else { format!("{} ({low}–{high})", number(median)) }
 }
 
 /// When each dropped data packet of the payload's direction came to the link, in nanoseconds from

@@ -46,7 +46,8 @@ pub(crate) struct Rows<'t> {
 
 const ROW: f64 = 17.0;
 const GROUP: f64 = 22.0;
-const NAMES: f64 = 118.0;
+/// Room for the names of arms and conditions: as they need, within these.
+const NAMES: std::ops::RangeInclusive<f64> = 118.0..=230.0;
 const GAP: f64 = 18.0;
 
 impl Rows<'_> {
@@ -74,7 +75,7 @@ impl Rows<'_> {
         }
         notes.extend(self.notes.iter().cloned());
         let stem = self.part.stem(self.chart);
-        let conditions = vec![format!("{}; {}", self.part.workload(), self.part.seeds()), self.part.conditions()];
+        let conditions = vec![format!("{}; {}", self.part.heading(), self.part.seeds()), self.part.conditions()];
         let figure = Figure { title: self.title.clone(), conditions, legend, notes };
         let svg = figure.draw(&stem, &self.caption, body, |canvas, area| self.body(canvas, area, plot));
         Drawing {
@@ -88,6 +89,12 @@ impl Rows<'_> {
         }
     }
 
+    fn names(&self) -> f64 {
+        let groups = self.part.groups().into_iter().map(|group| theme::width(&group.label, LABEL, true) * 1.07 + 10.0);
+        let arms = self.part.cells.iter().map(|c| theme::width(&c.arm.to_string(), LABEL, false) * 1.07 + 22.0);
+        groups.chain(arms).fold(*NAMES.start(), f64::max).min(*NAMES.end())
+    }
+
     /// Whether a cell has too few seeds for an interval, and whether one has enough.
     fn spreads(&self) -> (bool, bool) {
         let counts = || self.part.cells.iter().map(|cell| cell.n()).filter(|n| *n > 0);
@@ -95,14 +102,15 @@ impl Rows<'_> {
     }
 
     fn body(&self, canvas: &mut Canvas<'_>, area: Rect, plot: f64) {
+        let names = self.names();
         let count = self.columns.len() as f64;
-        let width = (area.w - NAMES - GAP * (count - 1.0) - 24.0) / count;
+        let width = (area.w - names - GAP * (count - 1.0) - 24.0) / count;
         let panels: Vec<Panel> = self
             .columns
             .iter()
             .enumerate()
             .map(|(i, column)| Panel {
-                area: Rect { x: area.x + NAMES + i as f64 * (width + GAP), y: area.y + 22.0, w: width, h: plot },
+                area: Rect { x: area.x + names + i as f64 * (width + GAP), y: area.y + 22.0, w: width, h: plot },
                 x: column.axis.clone(),
                 y: Axis::linear(0.0, 1.0, 1).with_ticks(Vec::new()),
             })
@@ -116,13 +124,13 @@ impl Rows<'_> {
         for group in self.part.groups() {
             y += GROUP / 2.0 + 2.0;
             let label = if group.label.is_empty() { "all trials".to_owned() } else { group.label.clone() };
-            let label = theme::fit(&label, LABEL, true, NAMES - 8.0);
+            let label = theme::fit(&label, LABEL, true, names - 8.0);
             canvas.text(area.x, y, &label, Type::new(LABEL, INK).bold());
             y += GROUP / 2.0 - 2.0;
             for cell in &group.cells {
                 let middle = y + ROW / 2.0;
-                let name = theme::fit(&cell.arm.to_string(), LABEL, false, NAMES - 20.0);
-                canvas.text(area.x + NAMES - 8.0, middle, &name, Type::new(LABEL, INK).anchor(Anchor::End));
+                let name = theme::fit(&cell.arm.to_string(), LABEL, false, names - 20.0);
+                canvas.text(area.x + names - 8.0, middle, &name, Type::new(LABEL, INK).anchor(Anchor::End));
                 for (panel, column) in panels.iter().zip(&self.columns) {
                     let values: Vec<f64> = cell.trials.iter().filter_map(|record| (column.value)(record)).collect();
                     self.row(canvas, panel, middle, &values, cell.arm);

@@ -91,7 +91,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let figure = Figure {
         title: title.clone(),
         conditions: vec![
-            format!("n = 1 trial an arm, the same seed {seed}; {}", plan.workload),
+            format!("{}: {}; n = 1 trial an arm, the same seed {seed}", part.name, plan.workload),
             format!("link: {}", plan.link),
         ],
         legend,

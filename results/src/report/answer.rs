@@ -112,6 +112,9 @@ fn compared_pair<'a>(group: &Group<'a>) -> Option<(&'a Cell<'a>, &'a Cell<'a>)> 
     })
 }
 
+/// Ratios up to this, and down to its inverse, are not worth a word.
+const ALIKE: f64 = 1.02;
+
 /// The ratio of two arms over their common seeds, with what so many pairs can carry.
 fn comparison(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<String> {
     let of_b = b.values(field);
@@ -127,6 +130,12 @@ fn comparison(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<String> {
     if n == 1 {
         return Some(format!("{what}, from a single seed: no uncertainty can be given."));
     }
+    let ratios: Vec<f64> = pairs.iter().map(|(a, b)| b / a).collect();
+    let low = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if low >= 1.0 / ALIKE && high <= ALIKE {
+        return Some(format!("{} and {} lie within 2 % of each other in all {n} pairs.", b.arm, a.arm));
+    }
     let direction = match (below, above) {
         (k, _) if k == n => format!("lower in all {n} pairs"),
         (_, k) if k == n => format!("higher in all {n} pairs"),
@@ -137,15 +146,13 @@ fn comparison(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<String> {
             format!("95 % interval ×{}–×{} includes 1, so no difference is shown", number(i.low), number(i.high))
         }
         Some(i) => format!("95 % interval ×{}–×{}", number(i.low), number(i.high)),
-        None => {
-            let ratios: Vec<f64> = pairs.iter().map(|(a, b)| b / a).collect();
-            let low = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            format!("range ×{}–×{}, too few pairs for an interval", number(low), number(high))
-        }
+        None => format!("range ×{}–×{}; too few pairs for an interval", number(low), number(high)),
     };
     Some(format!("{what} ({direction}; {bounds})."))
 }
+
+/// Seeds of a run that is to be published: enough for the 90th percentile over trials.
+const PUBLISHABLE: usize = 30;
 
 /// What so many paired seeds can show and what they cannot.
 pub(super) fn power(seeds: usize) -> String {
@@ -166,10 +173,10 @@ pub(super) fn power(seeds: usize) -> String {
             };
             format!(
                 "{n} paired seeds: the smallest two-sided p-value that {n} pairs can give is {}, {significance}. \
-                 The largest of {n} trials bounds their {}th percentile at most (95 % confidence). For results to \
-                 publish, repeat with 30 seeds: --repeat 30.",
+                 The largest of {n} trials bounds their {}th percentile at most (95 % confidence).{}",
                 number(p),
-                number(quantile.floor())
+                number(quantile.floor()),
+                if n < PUBLISHABLE { " For results to publish, run at least 30 seeds: --repeat 30." } else { "" }
             )
         }
     }

@@ -1,23 +1,23 @@
-//! Charts and page, drawn from made-up records.
+//! Charts and page, drawn from made-up records: whole, legible, self-contained, and honest where
+//! there is nothing to show.
 
+mod chart;
+mod page;
+mod svg;
 mod synthetic;
 
-use samepath_results::chart;
+use std::sync::OnceLock;
 
-#[test]
-fn scratch() {
-    let dir = std::path::Path::new("/tmp/D/run");
-    let _ = std::fs::remove_dir_all(dir);
-    let run = synthetic::run(dir, synthetic::HEAD_OF_LINE, synthetic::all_done);
-    println!("{:?}", samepath_results::report::draw(&run).unwrap());
-    let cells = samepath_results::cells(&run);
-    for shown in chart::draw_all(&run, &cells).unwrap() {
-        match shown {
-            chart::Shown::Drawn(d) => {
-                println!("{} {}", d.stem, d.svg.len());
-                std::fs::write(format!("/tmp/D/{}.svg", d.stem), &d.svg).unwrap();
-            }
-            other => println!("{other:?}"),
-        }
-    }
+use samepath_results::Run;
+use tempfile::TempDir;
+
+/// The lab's own experiment, made up once for all tests that only read it.
+fn whole() -> &'static Run {
+    static RUN: OnceLock<(TempDir, Run)> = OnceLock::new();
+    let (_, run) = RUN.get_or_init(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let run = synthetic::run(&dir.path().join("run"), synthetic::HEAD_OF_LINE, synthetic::all_done);
+        (dir, run)
+    });
+    run
 }

@@ -55,23 +55,39 @@ pub(crate) fn all_done(_: &Trial) -> Outcome {
     Outcome::Done
 }
 
-/// Writes the run into `dir`, its trials in a shuffled order, as the harness does.
-pub(crate) fn run(dir: &Path, experiment: &str, fate: Fate) -> Run {
+/// A run of which no trial has been run.
+pub(crate) fn empty(dir: &Path, experiment: &str) -> Run {
     let experiment = Experiment::parse(experiment).expect("the experiment is right");
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
     let command = ["samepath", "run", "head-of-line", "--seed", "1"].map(str::to_owned);
     let mut manifest = Manifest::capture(&command, &experiment, Some("embedded"), now);
     // The machine that runs the test must not show in its bytes.
     manifest.host = Default::default();
-    let mut run = Run::create(dir, &experiment, manifest).expect("a new directory");
+    Run::create(dir, &experiment, manifest).expect("a new directory")
+}
+
+/// Writes the run into `dir`, its trials in a shuffled order, as the harness does.
+pub(crate) fn run(dir: &Path, experiment: &str, fate: Fate) -> Run {
+    let run = empty(dir, experiment);
     let mut trials = run.planned().to_vec();
-    trials.sort_by_key(|t| (uniform(t.seed, 77, t.id.0.len() as u64 + t.seed).to_bits(), t.id.clone()));
-    for trial in &trials {
+    trials.sort_by_key(|t| (uniform(t.seed, 77, t.id.0.bytes().map(u64::from).sum()).to_bits(), t.id.clone()));
+    play_all(run, &trials, fate)
+}
+
+/// The same run, its trials in the order of the plan.
+pub(crate) fn run_in_order(dir: &Path, experiment: &str, fate: Fate) -> Run {
+    let run = empty(dir, experiment);
+    let trials = run.planned().to_vec();
+    play_all(run, &trials, fate)
+}
+
+fn play_all(mut run: Run, trials: &[Trial], fate: Fate) -> Run {
+    for trial in trials {
         let record = play(&run, trial, fate(trial));
         run.append(&record).expect("the line is written");
     }
     run.seal().expect("checksums");
-    Run::open(dir).expect("what was written can be read")
+    Run::open(run.dir()).expect("what was written can be read")
 }
 
 fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
@@ -228,7 +244,7 @@ fn bulk(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
         let bytes = (bits / 8.0 * SERIES_BIN_NANOS as f64 / 1e9).floor();
         received += bytes;
         report.series.push(SeriesPoint { at, end: End::Client, metric: Metric::DeliveredBytes, value: bytes });
-        for i in 0..(bytes / 1448.0) as u64 {
+        for i in 0..(received / 1448.0) as u64 - (received - bytes).max(0.0) as u64 / 1448 {
             let lost = uniform(trial.seed, 40, bin as u64 * 1000 + i) < p;
             ledger.push(packet(ledger.len() as u64, at + i as i64 * 100_000, 1448, lost));
         }

@@ -1,0 +1,184 @@
+//! Every chart: complete, legible, reproducible.
+
+use samepath_model::Arm;
+use samepath_results::chart::{Chart, Drawing, Shown, draw_all};
+use samepath_results::{Run, cells};
+
+use crate::svg::Picture;
+use crate::{synthetic, whole};
+
+fn drawings(run: &Run) -> Vec<Drawing> {
+    let cells = cells(run);
+    let shown = draw_all(run, &cells).expect("the records can be read");
+    shown
+        .into_iter()
+        .filter_map(|one| match one {
+            Shown::Drawn(drawing) => Some(*drawing),
+            Shown::LeftOut { .. } => None,
+        })
+        .collect()
+}
+
+/// Eight arms on long-named axes: the most that must fit.
+const CROWDED: &str = r#"
+schema = 1
+name = "crowded"
+question = "Does it all fit?"
+repeat = 5
+
+[[part]]
+name = "messages"
+arms = ["tcp", "tcp/per-stream", "tls", "tls/per-stream", "quic", "quic/shared", "quic/per-message", "udp"]
+workload = { kind = "messages", streams = 20, size = "1000B", spacing = "40ms", count = 20 }
+link = { rtt = "60ms", rate = "20Mbit" }
+axes = { loss = ["burst 1% 3", "gemodel 1% 30% 100% 0.01%", "5%"] }
+
+[[part]]
+name = "bulk"
+arms = ["tcp", "tcp/per-stream", "tls", "tls/per-stream", "quic", "quic/shared", "quic/per-message", "udp"]
+workload = { kind = "bulk", streams = 4, duration = "500ms" }
+link = { rtt = "60ms", rate = "100Mbit" }
+axes = { loss = ["0%", "0.01%", "5%"], rtt = ["10ms", "200ms"] }
+"#;
+
+#[test]
+fn each_part_gets_the_charts_that_suit_it() {
+    let drawn = drawings(whole());
+    let stems: Vec<&str> = drawn.iter().map(|d| d.stem.as_str()).collect();
+    let expected = [
+        "messages-delay-tail",
+        "messages-delay-percentiles",
+        "messages-stalls",
+        "messages-start",
+        "messages-cost",
+        "bulk-goodput",
+        "bulk-goodput-over-time",
+        "bulk-start",
+        "bulk-cost",
+    ];
+    assert_eq!(stems, expected);
+}
+
+#[test]
+fn every_chart_names_its_arms_units_seeds_and_conditions() {
+    for drawing in drawings(whole()) {
+        let picture = Picture::read(&drawing.svg);
+        for arm in ["tcp", "tls", "quic", "quic/shared", "udp"] {
+            assert!(picture.texts.iter().any(|t| t.words == arm), "{}: {arm}", drawing.stem);
+        }
+        let unit = match drawing.chart {
+            Chart::DelayTail | Chart::DelayPercentiles | Chart::Stalls => "(ms",
+            Chart::GoodputOverAxis | Chart::GoodputOverTime => "(Mbit/s",
+            Chart::Start => "(RTT)",
+            Chart::Cost => "(s per GB of payload)",
+        };
+        for words in [unit, "n = ", "seed", "RTT 60ms, 20Mbit", &drawing.title] {
+            assert!(picture.says(words), "{}: {words}", drawing.stem);
+        }
+        assert!(drawing.table.rows.iter().all(|row| row.len() == drawing.table.head.len()), "{}", drawing.stem);
+        assert!(!drawing.table.rows.is_empty() && !drawing.caption.is_empty(), "{}", drawing.stem);
+    }
+}
+
+fn legible(run: &Run) {
+    for drawing in drawings(run) {
+        let picture = Picture::read(&drawing.svg);
+        for (i, text) in picture.texts.iter().enumerate() {
+            assert!(
+                text.left >= 0.0 && text.top >= 0.0 && text.right <= picture.width && text.bottom <= picture.height,
+                "{}: beyond the sheet: {text:?}",
+                drawing.stem
+            );
+            for other in &picture.texts[i + 1..] {
+                assert!(!text.overlaps(other), "{}: {text:?} lies on {other:?}", drawing.stem);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_text_is_cut_or_lies_on_another() {
+    legible(whole());
+}
+
+#[test]
+fn it_all_fits_with_every_arm_and_many_conditions() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = synthetic::run(&dir.path().join("run"), CROWDED, synthetic::all_done);
+    legible(&run);
+    let drawn = drawings(&run);
+    for drawing in &drawn {
+        let picture = Picture::read(&drawing.svg);
+        for arm in Arm::all() {
+            assert!(picture.says(&arm.to_string()), "{}: {arm}", drawing.stem);
+        }
+    }
+    // Five seeds carry an interval, and the charts must not call it a range.
+    let goodput = drawn.iter().find(|d| d.chart == Chart::GoodputOverAxis).expect("goodput");
+    assert!(goodput.svg.contains("95 % confidence interval") && !goodput.svg.contains("not a confidence interval"));
+    assert!(goodput.table.rows.iter().all(|row| !row.contains(&"too few seeds".to_owned())));
+}
+
+#[test]
+fn few_seeds_are_called_a_range() {
+    for drawing in drawings(whole()).iter().filter(|d| matches!(d.chart, Chart::GoodputOverAxis | Chart::Cost)) {
+        assert!(drawing.svg.contains("not a confidence interval"), "{}", drawing.stem);
+    }
+}
+
+#[test]
+fn the_square_root_law_stands_where_it_is_due() {
+    let drawn = drawings(whole());
+    let goodput = drawn.iter().find(|d| d.chart == Chart::GoodputOverAxis).expect("goodput");
+    assert!(goodput.svg.contains("Mathis (Reno)"));
+    // A part without random loss has no such line.
+    let dir = tempfile::tempdir().unwrap();
+    let lossless = r#"
+schema = 1
+name = "lossless"
+[[part]]
+name = "bulk"
+arms = ["tcp"]
+workload = { kind = "bulk", duration = "1s" }
+link = { rtt = "60ms", rate = "20Mbit" }
+"#;
+    let run = synthetic::run(&dir.path().join("run"), lossless, synthetic::all_done);
+    let drawn = drawings(&run);
+    let goodput = drawn.iter().find(|d| d.chart == Chart::GoodputOverAxis).expect("goodput");
+    assert!(!goodput.svg.contains("Mathis"));
+}
+
+#[test]
+fn the_timeline_does_not_claim_to_know_what_blocked() {
+    let drawn = drawings(whole());
+    let stalls = drawn.iter().find(|d| d.chart == Chart::Stalls).expect("stalls");
+    assert!(stalls.svg.contains("a bar says late, not blocked"));
+    assert_eq!(stalls.table.rows.len(), 5);
+    // The order of the transports: tcp above quic.
+    let arms: Vec<&str> = stalls.table.rows.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!(arms, ["tcp", "tls", "quic", "quic/shared", "udp"]);
+    // In the made-up weather a drop makes all streams of tcp late, and one of quic's.
+    let streams = |row: usize| stalls.table.rows[row][4].parse::<u32>().expect("a count");
+    assert!(streams(0) == 8 && streams(2) < 8, "{:?}", stalls.table.rows);
+}
+
+#[test]
+fn the_undelivered_are_counted_in_the_tail() {
+    let drawn = drawings(whole());
+    let tail = drawn.iter().find(|d| d.chart == Chart::DelayTail).expect("tail");
+    let udp = tail.table.rows.iter().find(|row| row[0] == "loss 3%" && row[1] == "udp").expect("udp at 3 %");
+    assert_eq!(udp[3], "2400");
+    assert!(udp[4].parse::<u32>().expect("a count") > 24, "{udp:?}");
+    assert_eq!(udp[7], "never arrived", "{udp:?}");
+}
+
+#[test]
+fn the_same_records_give_the_same_charts_whatever_the_order_of_the_trials() {
+    let dir = tempfile::tempdir().unwrap();
+    let again = synthetic::run_in_order(&dir.path().join("run"), synthetic::HEAD_OF_LINE, synthetic::all_done);
+    assert_ne!(
+        again.trials().iter().map(|t| t.trial.id.clone()).collect::<Vec<_>>(),
+        whole().trials().iter().map(|t| t.trial.id.clone()).collect::<Vec<_>>()
+    );
+    assert!(drawings(&again) == drawings(whole()));
+}

@@ -1,0 +1,195 @@
+//! The page: self-contained, proof against hostile words, and plain about what is missing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use samepath_model::record::Outcome;
+use samepath_results::report::{ReportError, draw};
+
+use crate::{synthetic, whole};
+
+/// A small experiment for what can go wrong; `QUESTION` is replaced by hostile words.
+const SMALL: &str = r#"
+schema = 1
+name = "small"
+question = "Is it <b>bold</b> or <script>alert(1)</script>?"
+explanation = "\"><img src=x onerror=alert(1)> & {{ 7 * 7 }} {% raw %}"
+seeds = [7]
+
+[[part]]
+name = "messages"
+arms = ["tcp", "quic"]
+workload = { kind = "messages", streams = 2, size = "100B", spacing = "20ms", count = 20 }
+link = { rtt = "20ms", loss = "2%" }
+
+[[part]]
+name = "bulk"
+arms = ["tcp", "quic"]
+workload = { kind = "bulk", duration = "1s" }
+link = { rtt = "20ms", rate = "10Mbit" }
+"#;
+
+fn page_of(experiment: &str, fate: synthetic::Fate) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let run = synthetic::run(&dir.path().join("run"), experiment, fate);
+    fs::read_to_string(draw(&run).expect("a page")).unwrap()
+}
+
+/// Every file under a directory with its bytes.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else {
+            all.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    all
+}
+
+#[test]
+fn the_report_is_whole_self_contained_and_the_same_each_time() {
+    let run = whole();
+    let page = draw(run).expect("a report");
+    assert_eq!(page, run.dir().join("report/index.html"));
+    let first = files(&run.dir().join("report"));
+    let count = |suffix: &str| first.keys().filter(|p| p.to_string_lossy().ends_with(suffix)).count();
+    assert_eq!((count(".svg"), count(".png"), count(".csv"), count(".html")), (9, 9, 2, 1));
+    for (path, bytes) in first.iter().filter(|(p, _)| p.to_string_lossy().ends_with(".png")) {
+        assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 10_000, "{path:?}");
+    }
+
+    let html = fs::read_to_string(&page).unwrap();
+    for outward in ["http:", "https:", "//cdn", "<script", "<link", "<img", "<iframe", "@import", "url(", " src="] {
+        assert!(!html.contains(outward), "{outward}");
+    }
+    assert!(html.split("href=\"").skip(1).all(|rest| rest.starts_with('#')));
+    assert_eq!(html.matches("<svg").count(), 9);
+    assert_eq!(html.matches("<details>").count(), html.matches("</details>").count());
+    for id in html.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(html.contains(&format!("id=\"{id}\"")), "{id}");
+    }
+    for heading in
+        ["Short answer", "Verdict", "Main charts", "Supporting charts", "All cells", "Method", "Run it again"]
+    {
+        assert!(html.contains(heading), "{heading}");
+    }
+    // Asked for and granted differ in the made-up receive buffer, and the page says so.
+    assert!(html.contains("8388608") && html.contains("425984") && html.contains("differs"));
+    assert!(html.contains("samepath run head-of-line --seed 1"));
+
+    draw(run).expect("a second report over the first");
+    assert!(files(&run.dir().join("report")) == first);
+    let left: Vec<_> = fs::read_dir(run.dir())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with(".report"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn the_answer_carries_its_uncertainty_and_no_more_than_three_seeds_can() {
+    let html = fs::read_to_string(draw(whole()).expect("a report")).unwrap();
+    assert!(html.contains("the smallest two-sided p-value that 3 pairs can give is 0.25"));
+    assert!(html.contains("no difference here can be called significant"));
+    assert!(html.contains("too few pairs for an interval"));
+    assert!(html.contains("udp never delivered"));
+    // The made-up seeds give the ratio of quic's tail to tcp's at 1 % loss: about 76 to 111 ms.
+    assert!(html.contains("quic over tcp by seed: ×0.68"), "{html:.3000}");
+}
+
+#[test]
+fn hostile_words_stay_words() {
+    let html = page_of(SMALL, |trial| Outcome::Failed {
+        step: "client".into(),
+        error: format!("</td><script>alert('{}')</script>\u{1b}[31m", trial.seed),
+    });
+    assert!(!html.contains("<script") && !html.contains("<img") && !html.contains("<b>bold"), "{html}");
+    assert!(
+        html.contains("&lt;script&gt;alert(1)&lt;&#x2f;script&gt;")
+            || html.contains("&lt;script&gt;alert(1)&lt;/script&gt;")
+    );
+    assert!(html.contains("{{ 7 * 7 }}"));
+}
+
+#[test]
+fn a_run_of_one_trial_an_arm_says_that_it_has_no_spread() {
+    let html = page_of(SMALL, synthetic::all_done);
+    assert!(html.contains("A single seed: no spread is known"));
+    assert!(html.contains("it cannot show how much of a difference is chance"));
+    assert!(html.contains("n = 1 seed (no spread can be shown)"));
+    assert!(!html.contains("significant at 5 %"));
+}
+
+#[test]
+fn a_run_without_trials_draws_a_page_that_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = synthetic::empty(&dir.path().join("run"), SMALL);
+    let html = fs::read_to_string(draw(&run).expect("a page")).unwrap();
+    assert!(html.contains("0 of 4 trials count; 0 void, 0 failed, 4 not run."));
+    assert!(html.contains("No trial counts, so there is no answer."));
+    assert!(!html.contains("<svg"), "an empty chart was drawn");
+    assert!(html.contains("no trial of this part counts, so there is nothing to draw"));
+}
+
+#[test]
+fn void_and_failed_trials_are_shown_with_their_reasons_and_in_no_figure() {
+    let void = page_of(SMALL, |_| Outcome::Void { reasons: vec!["lateness p99 3.1 ms above 1 ms".into()] });
+    assert!(void.contains("4 void") && void.contains("void: lateness p99 3.1 ms above 1 ms"));
+    assert!(!void.contains("<svg"));
+    let failed = page_of(SMALL, |_| Outcome::Failed { step: "server".into(), error: "it did not become ready".into() });
+    assert!(failed.contains("4 failed") && failed.contains("failed at server: it did not become ready"));
+    assert!(!failed.contains("<svg"));
+    // One arm void: the others are still drawn, the void one is not.
+    let mixed = page_of(SMALL, |trial| match trial.arm.transport {
+        samepath_model::Transport::Quic => Outcome::Void { reasons: vec!["the host dropped packets".into()] },
+        _ => Outcome::Done,
+    });
+    assert!(mixed.contains("2 of 4 trials count; 2 void"));
+    assert!(mixed.contains("<svg"));
+    assert!(mixed.contains("The stall timeline is not drawn: no seed has a trial that counts for every arm"));
+}
+
+#[test]
+fn what_stands_in_the_reports_place_is_not_destroyed() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = synthetic::empty(&dir.path().join("run"), SMALL);
+    fs::write(run.dir().join("report"), "mine").unwrap();
+    let error = draw(&run).unwrap_err();
+    assert!(matches!(error, ReportError::Occupied(_)) && error.to_string().contains("move it away"), "{error}");
+    assert_eq!(fs::read_to_string(run.dir().join("report")).unwrap(), "mine");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_read_only_run_directory_gives_a_clear_error_and_keeps_the_old_report() {
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+    let dir = tempfile::tempdir().unwrap();
+    let run = synthetic::empty(&dir.path().join("run"), SMALL);
+    let before = fs::read(draw(&run).expect("writable at first")).unwrap();
+    // Permissions do not bind root; a read-only mount in a namespace of this thread's own does.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            const NONE: Option<&str> = None;
+            if let Err(error) = unshare(CloneFlags::CLONE_NEWNS) {
+                println!("skipped: a mount namespace needs root here: {error}");
+                return;
+            }
+            let place = run.dir();
+            mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).unwrap();
+            mount(Some(place), place, NONE, MsFlags::MS_BIND, NONE).unwrap();
+            mount(NONE, place, NONE, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, NONE).unwrap();
+            let error = draw(&run).unwrap_err().to_string();
+            assert!(
+                error.contains("Read-only file system") && error.contains("make the run directory writable"),
+                "{error}"
+            );
+            assert_eq!(fs::read(run.dir().join("report/index.html")).unwrap(), before);
+        });
+    });
+}
