@@ -1,6 +1,6 @@
 //! Namespaces: a network of our own, made without root where need be, that nothing outlives.
 //!
-//! [`contain`] forks the work into a PID namespace, whose end is the end of every process in it,
+//! `contain` forks the work into a PID namespace, whose end is the end of every process in it,
 //! daemons too; if the caller dies, however suddenly, the kernel ends it. [`Namespace`] is one
 //! anonymous network namespace: a descriptor and no name, so that it goes when its last user goes.
 //!

@@ -95,8 +95,9 @@ const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const CONTROL_MAC: [u8; 6] = [2, 0, 0, 0, 1, 0];
 
-/// Prefix lengths of the link's networks.
-const PREFIX: [(u8, u8); 1] = [(24, 64)];
+/// Prefix length of the link's networks, IPv4 and IPv6.
+const PREFIX_V4: u8 = 24;
+const PREFIX_V6: u8 = 64;
 
 impl LivePath {
     /// Makes namespaces, devices and emulator. The process must have one thread, and is left in a
@@ -264,7 +265,7 @@ fn make_devices(namespaces: &Namespaces, backend: Backend, mtu: u16) -> Result<(
             None
         }
     };
-    let (v4, v6) = PREFIX[0];
+    let (v4, v6) = (PREFIX_V4, PREFIX_V6);
     let mut ipv6 = true;
     for (namespace, addresses) in [
         (&namespaces.client, [(IpAddr::V4(device::CLIENT_V4), v4), (IpAddr::V6(device::CLIENT_V6), v6)]),
@@ -283,7 +284,7 @@ fn make_control(namespaces: &Namespaces) -> Result<(), PathError> {
     make_veth((client, CONTROL_DEVICE), (server, CONTROL_DEVICE), CONTROL_MAC, 1500)?;
     for (namespace, address) in [(client, device::CLIENT_CONTROL), (server, device::SERVER_CONTROL)] {
         namespace
-            .run(|| device::configure(CONTROL_DEVICE, 1500, &[(IpAddr::V4(address), PREFIX[0].0)]))?
+            .run(|| device::configure(CONTROL_DEVICE, 1500, &[(IpAddr::V4(address), PREFIX_V4)]))?
             .map_err(|source| PathError::Device { what: "set the control device up", source })?;
     }
     Ok(())
@@ -358,4 +359,47 @@ fn emulator_verdict(account: &Account, shaped: bool, mtu: u16) -> Vec<String> {
         ));
     }
     void
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> Account {
+        Account { cpu: 500, wall: 1_000, ..Account::of_nothing() }
+    }
+
+    #[test]
+    fn a_link_that_kept_its_promise_is_not_void() {
+        assert_eq!(emulator_verdict(&account(), true, 1500), Vec::<String>::new());
+        assert_eq!(host_verdict(HostCounters::default(), Some(&account())), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_broken_condition_is_named_with_its_figure() {
+        let verdict = |account: Account, shaped| emulator_verdict(&account, shaped, 1500).join("; ");
+        let late = || Account { lateness: Lateness { p99_ns: 1_500_000, ..Lateness::default() }, ..account() };
+        assert!(verdict(late(), true).contains("1.500 ms"));
+        assert_eq!(verdict(late(), false), "", "nothing was promised");
+        assert!(verdict(Account { ledger_lost: 3, ..account() }, true).contains("lost 3 packets"));
+        assert!(verdict(Account { cpu: 900, ..account() }, true).contains("90 %"));
+        assert_eq!(verdict(Account { cpu: 900, spun: 200, ..account() }, true), "", "waiting is not work");
+        let mut large = account();
+        large.directions[1].largest_packet = 1501;
+        assert!(verdict(large, false).contains("1501 bytes"));
+        let mut refused = account();
+        refused.directions[0].dropped.insert(DropCause::Host.name().to_owned(), 2);
+        assert!(verdict(refused, true).contains("refused 2 packets"));
+        let host = HostCounters { device_drops: 4, receive_buffer_drops: 5 };
+        let told = host_verdict(host, Some(&Account { port_drops: 1, ..account() })).join("; ");
+        assert!(told.contains("5 packets were dropped by a device") && told.contains("5 datagrams"), "{told}");
+    }
+
+    #[test]
+    fn buffers_hold_four_bandwidth_delay_products() {
+        use samepath_model::link::LinkSpec;
+        let spec = LinkSpec { rtt: "100ms".parse().ok(), rate: "100Mbit".parse().ok(), ..LinkSpec::default() };
+        let link = spec.resolve().expect("a link that can be");
+        assert!(buffer_for(&link) >= 4 * 1_250_000);
+    }
 }

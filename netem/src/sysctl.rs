@@ -35,7 +35,6 @@ const READ: &[&str] = &[
     "net.ipv4.tcp_limit_output_bytes",
     "net.core.rmem_max",
     "net.core.wmem_max",
-    "net.core.default_qdisc",
 ];
 
 /// What is recorded where the kernel has no such setting.
