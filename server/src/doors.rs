@@ -122,14 +122,13 @@ impl Registry {
 
     /// Takes QUIC connections; the endpoint lets in only those that a session expects.
     pub(crate) async fn quic_door(self: Arc<Self>, server: Arc<quic::Server>, strangers: Arc<Semaphore>) {
-        while let Some((secret, connecting)) = server.accept().await {
+        while let Some((secret, connecting, limit)) = server.accept().await {
             let Ok(stranger) = strangers.clone().try_acquire_owned() else { continue };
             let (registry, settings) = (self.clone(), server.settings.clone());
             tokio::spawn(async move {
                 let _stranger = stranger;
-                // No limit of its own: a handshake over a lossy path may take long, and the
-                // session's end ends it.
-                let Ok(connection) = quic::accept(connecting, secret).await else { return };
+                // A handshake over a lossy path may take as long as its session, but no longer.
+                let Ok(Ok(connection)) = timeout(limit, quic::accept(connecting, secret)).await else { return };
                 if let Ok((_, lanes)) = registry.claim(Preface { secret, lane: 0 }, Transport::Quic) {
                     let _ = lanes.send(Lane::Quic(connection, settings)).await;
                 }

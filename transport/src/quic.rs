@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin as BoxPin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -221,8 +222,9 @@ impl Server {
         self.socket.proven.lock().expect("no panic while held").retain(|_, owner| owner != secret);
     }
 
-    /// The next handshake of an expected client; `None` once the endpoint is closed.
-    pub async fn accept(&self) -> Option<(Secret, quinn::Connecting)> {
+    /// The next handshake of an expected client, and how long its session lasts at most; `None`
+    /// once the endpoint is closed.
+    pub async fn accept(&self) -> Option<(Secret, quinn::Connecting, Duration)> {
         loop {
             let incoming = self.endpoint.accept().await?;
             let id = incoming.orig_dst_cid();
@@ -238,7 +240,7 @@ impl Server {
             config.transport_config(Arc::new(transport_config(&plan, ipv6))).migration(false);
             // It fails only where the packet itself was malformed.
             if let Ok(connecting) = incoming.accept_with(Arc::new(config)) {
-                return Some((secret, connecting));
+                return Some((secret, connecting, plan.time_limit.std()));
             }
         }
     }
