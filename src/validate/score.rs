@@ -1,7 +1,7 @@
 //! What is made of each check's records. The expected figures are derived beside each function.
 
 use samepath_model::record::{DropCause, Outcome, PacketRecord, Summary, TrialRecord};
-use samepath_model::{Arm, Direction, Mapping, Transport};
+use samepath_model::{Arm, Direction, Mapping, Transport, Workload};
 use samepath_results::Run;
 
 use super::Finding;
@@ -128,12 +128,15 @@ pub(crate) fn round_trips(run: &Run) -> anyhow::Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// T4a. A message is lost; the next ones, 10 ms apart, tell the sender after one round trip (40 ms):
-/// the sent-again copy is 50 ms late. In one order its followers wait for it: 40, 30, 20, 10 ms. With
-/// a stream for each message they do not wait at all.
+/// T4a. A message is lost; the next one, Δ later, tells the sender after one round trip R: the copy is
+/// R + Δ late. In one order its followers wait for it: the k-th R + Δ − kΔ. With a stream for each
+/// message they do not wait at all.
 pub(crate) fn one_lost_packet(run: &Run) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for record in run.trials().iter().filter(|record| record.outcome.is_done()) {
+        let Workload::Messages(messages) = &record.trial.workload else { continue };
+        let spacing = messages.spacing.as_millis_f64();
+        let recovery = record.trial.link.rtt().as_millis_f64() + spacing;
         let arm: Arm = record.trial.arm;
         let what = |part: &str| format!("{arm} seed {}: {part}", record.trial.seed);
         let dropped = flow(run, record, Direction::Up)?.iter().filter(|p| p.dropped == Some(DropCause::Script)).count();
@@ -153,9 +156,9 @@ pub(crate) fn one_lost_packet(run: &Run) -> anyhow::Result<Vec<Finding>> {
         };
         delays.iter_mut().for_each(|delay| *delay -= base);
         let worst = (0..delays.len()).max_by(|&a, &b| delays[a].total_cmp(&delays[b])).unwrap_or(0);
-        findings.push(near(what("the lost message"), 50.0, 5.0, delays[worst], "ms late"));
+        findings.push(near(what("the lost message"), recovery, 5.0, delays[worst], "ms late"));
         for follower in 1..=4 {
-            let wanted = if arm.mapping == Mapping::PerMessage { 0.0 } else { 50.0 - 10.0 * follower as f64 };
+            let wanted = if arm.mapping == Mapping::PerMessage { 0.0 } else { recovery - spacing * follower as f64 };
             let found = delays.get(worst + follower).copied().unwrap_or(f64::NAN);
             findings.push(near(what(&format!("follower {follower}")), wanted, 5.0, found, "ms late"));
         }
