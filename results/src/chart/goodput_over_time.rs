@@ -14,6 +14,8 @@ use crate::store::{Run, StoreError};
 /// Width of a bin.
 const BIN_NANOS: i64 = 100_000_000;
 const LINK_RATE: &[f64] = &[9.0, 4.0];
+/// How far the time axis goes, as a multiple of the time of sending.
+const DRAINED: f64 = 1.25;
 
 struct Series {
     arm: Arm,
@@ -51,7 +53,11 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         panels.push(all);
     }
     let every = || panels.iter().flatten();
-    let longest = every().flat_map(|s| s.trials.iter().map(Vec::len)).max().unwrap_or(0);
+    let delivered = every().flat_map(|s| s.trials.iter().map(Vec::len)).max().unwrap_or(0);
+    // Where sending has an end, what waits in buffers then may drain for long and says nothing more.
+    let scheduled = part.cells.iter().filter_map(|c| c.plan.workload.nominal_duration()).max();
+    let until = scheduled.map_or(delivered, |d| (d.as_nanos() as f64 * DRAINED / BIN_NANOS as f64).ceil() as usize);
+    let longest = delivered.min(until.max(2));
     if longest < 2 {
         return Err(Absent::NoData(
             "no trial delivered for two bins of 100 ms, so there is no course over time to show".into(),
@@ -93,6 +99,14 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         "Thick: median over seeds, as long as every seed has data. Thin: single seeds. Strokes beneath: data packets \
          dropped (loss or full queue), a row an arm in the legend's order, seed {seed}. The last, partial bin is left out."
     )];
+    if highest > shown_rate && shown_rate > 0.0 {
+        notes.push(
+            "A bin may lie above the link's rate: when a gap is filled, what waited behind it is read at once.".into(),
+        );
+    }
+    if delivered > longest {
+        notes.push("What drained from buffers long after sending had ended is not drawn.".into());
+    }
     if y_axis.is_log() {
         notes.push("On the logarithmic axis a bin without payload falls out at the bottom.".into());
     }

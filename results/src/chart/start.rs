@@ -22,10 +22,15 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
     }
     // A grid line a round trip, labels thinned where a lost handshake packet makes it long.
     let end = (largest * 1.08).ceil().max(2.0);
-    let step = (end / 10.0).ceil();
-    let ticks = (0..=(end / step) as u32)
-        .map(|i| Tick { at: f64::from(i) * step, label: format!("{}", f64::from(i) * step) })
-        .collect();
+    let (step, lines) = ((end / 10.0).ceil(), if end <= 30.0 { end } else { 0.0 });
+    let mut ticks: Vec<Tick> = (0..=lines as u32).map(|i| Tick { at: f64::from(i), label: String::new() }).collect();
+    for i in 0..=(end / step) as u32 {
+        let at = f64::from(i) * step;
+        match ticks.iter_mut().find(|tick| tick.at == at) {
+            Some(tick) => tick.label = at.to_string(),
+            None => ticks.push(Tick { at, label: at.to_string() }),
+        }
+    }
     let axis = Axis::exact(0.0, end, 5).with_ticks(ticks);
     let mut columns = vec![Column {
         heading: "handshake done at the client".into(),
@@ -54,6 +59,10 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
         if cold { "Handshake and first payload byte," } else { "Handshake," },
         part.seeds()
     );
-    let notes = vec!["1 RTT is the link's two delays added, without queueing. udp has no handshake (–).".into()];
+    let notes = vec![
+        "1 RTT is the link's two delays added, without queueing. udp has no handshake (–). \
+         A lost handshake packet costs a timeout of about a second."
+            .into(),
+    ];
     Ok(Rows { chart: Chart::Start, title, caption, notes, form: Form::Dot, part, columns }.draw())
 }

@@ -11,8 +11,16 @@ use crate::stats;
 pub(super) struct Answer {
     /// Its part.
     pub(super) part: String,
-    /// A sentence or two for each set of conditions.
-    pub(super) sentences: Vec<String>,
+    /// What is said of each set of conditions.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Conditions, and a sentence or two about them.
+pub(super) struct Finding {
+    /// The conditions; empty where the part varies nothing.
+    pub(super) conditions: String,
+    /// The sentences.
+    pub(super) words: String,
 }
 
 /// The answer of each part that has a trial that counts.
@@ -20,13 +28,13 @@ pub(super) fn answers(parts: &[PartView<'_>]) -> Vec<Answer> {
     parts
         .iter()
         .filter(|part| part.trials().next().is_some())
-        .map(|part| Answer { part: part.name.to_owned(), sentences: sentences(part) })
-        .filter(|answer| !answer.sentences.is_empty())
+        .map(|part| Answer { part: part.name.to_owned(), findings: findings(part) })
+        .filter(|answer| !answer.findings.is_empty())
         .collect()
 }
 
-fn sentences(part: &PartView<'_>) -> Vec<String> {
-    let mut sentences: Vec<String> = Vec::new();
+fn findings(part: &PartView<'_>) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
     for group in part.groups() {
         let (said, field) = match part.cells[0].plan.workload {
             Workload::Messages(_) => (delays(&group), Field::DelayP99),
@@ -34,15 +42,11 @@ fn sentences(part: &PartView<'_>) -> Vec<String> {
         };
         let Some(said) = said else { continue };
         let compared = compared_pair(&group).and_then(|(a, b)| comparison(a, b, field));
-        sentences.push([Some(said), compared].into_iter().flatten().collect::<Vec<_>>().join(" "));
+        let words = [Some(said), compared].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        findings.push(Finding { conditions: group.label.clone(), words });
     }
-    sentences.extend(start(part));
-    sentences
-}
-
-/// `At loss 1%: ` or nothing.
-fn at(group: &Group<'_>) -> String {
-    if group.label.is_empty() { String::new() } else { format!("{}: ", group.label) }
+    findings.extend(start(part));
+    findings
 }
 
 /// The figure of every arm that has it: `tcp 12.3 (11.8–12.9), quic 14`.
@@ -75,7 +79,7 @@ fn delays(group: &Group<'_>) -> Option<String> {
         })
         .collect();
     let lost = if lost.is_empty() { String::new() } else { format!(" {}.", lost.join("; ")) };
-    Some(format!("{}99th percentile of the delivered messages' delay in ms: {said}.{lost}", at(group)))
+    Some(format!("99th percentile of the delivered messages' delay in ms: {said}.{lost}"))
 }
 
 fn sum(cell: &Cell<'_>, field: Field) -> Option<f64> {
@@ -84,11 +88,11 @@ fn sum(cell: &Cell<'_>, field: Field) -> Option<f64> {
 }
 
 fn goodput(group: &Group<'_>) -> Option<String> {
-    Some(format!("{}goodput in Mbit/s: {}.", at(group), each(group, Field::Goodput)?))
+    Some(format!("Goodput in Mbit/s: {}.", each(group, Field::Goodput)?))
 }
 
 /// The round trips of the start, under the conditions with the least loss.
-fn start(part: &PartView<'_>) -> Option<String> {
+fn start(part: &PartView<'_>) -> Option<Finding> {
     if !matches!(part.cells[0].plan.workload, Workload::Bulk(_)) {
         return None;
     }
@@ -98,8 +102,8 @@ fn start(part: &PartView<'_>) -> Option<String> {
     };
     let group = part.groups().into_iter().min_by(|a, b| loss(a).total_cmp(&loss(b)))?;
     let said = each(&group, Field::FirstByteRtts)?;
-    let conditions = if group.label.is_empty() { String::new() } else { format!(" ({})", group.label) };
-    Some(format!("Time from the start of connecting to the first payload byte, in round trips{conditions}: {said}."))
+    let words = format!("Time from the start of connecting to the first payload byte, in round trips: {said}.");
+    Some(Finding { conditions: group.label, words })
 }
 
 /// What is set against each other: tcp and quic where both are there, else the first two reliable arms.
@@ -154,8 +158,13 @@ fn comparison(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<String> {
 /// Seeds of a run that is to be published: enough for the 90th percentile over trials.
 const PUBLISHABLE: usize = 30;
 
-/// What so many paired seeds can show and what they cannot.
-pub(super) fn power(seeds: usize) -> String {
+/// What so many paired seeds can show and what they cannot; `fewest` is the least that a cell has.
+pub(super) fn power(seeds: usize, fewest: usize) -> String {
+    let said = all_cells(seeds);
+    if fewest < seeds { format!("{said} Some cells have only {fewest}: they carry less.") } else { said }
+}
+
+fn all_cells(seeds: usize) -> String {
     match seeds {
         0 => "No seed has a trial that counts: nothing is shown.".into(),
         1 => "One seed: a single observation of each arm. It shows how the transports behaved once; it cannot show \

@@ -16,7 +16,7 @@ use crate::{Field, Run};
 pub(super) struct Page {
     name: String,
     question: String,
-    explanation: String,
+    explanation: Vec<Piece>,
     answers: Vec<AnswerView>,
     power: String,
     counts: Counts,
@@ -39,7 +39,20 @@ pub(super) struct Page {
 #[derive(Serialize)]
 struct AnswerView {
     part: String,
-    sentences: Vec<String>,
+    findings: Vec<FindingView>,
+}
+
+#[derive(Serialize)]
+struct FindingView {
+    conditions: String,
+    words: String,
+}
+
+/// A piece of running text.
+#[derive(Serialize)]
+struct Piece {
+    code: bool,
+    words: String,
 }
 
 #[derive(Serialize, Default)]
@@ -118,12 +131,19 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Page {
     Page {
         name: run.experiment().name.clone(),
         question: run.experiment().question.clone(),
-        explanation: run.experiment().explanation.clone(),
+        explanation: pieces(&run.experiment().explanation),
         answers: answers(&parts)
             .into_iter()
-            .map(|answer| AnswerView { part: answer.part, sentences: answer.sentences })
+            .map(|answer| AnswerView {
+                part: answer.part,
+                findings: answer
+                    .findings
+                    .into_iter()
+                    .map(|finding| FindingView { conditions: finding.conditions, words: finding.words })
+                    .collect(),
+            })
             .collect(),
-        power: power(seeds.len()),
+        power: power(seeds.len(), cells.iter().map(Cell::n).min().unwrap_or(0)),
         warnings: warnings(run, &counts, &seeds),
         troubles: cells
             .iter()
@@ -145,6 +165,18 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Page {
         version: manifest.version.clone(),
         counts,
     }
+}
+
+/// Text with its names in backticks set as code; a backtick without a partner is left as it is.
+fn pieces(text: &str) -> Vec<Piece> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Vec::new();
+    }
+    if text.matches('`').count() % 2 == 1 {
+        return vec![Piece { code: false, words: text.to_owned() }];
+    }
+    text.split('`').enumerate().map(|(i, words)| Piece { code: i % 2 == 1, words: words.to_owned() }).collect()
 }
 
 fn cell_name(cell: &Cell<'_>) -> String {
