@@ -619,7 +619,19 @@ impl fmt::Display for Link {
         if self.up == self.down {
             return write!(f, "{}", Rest(&self.up));
         }
-        let (up, down) = (Rest(&self.up).to_string(), Rest(&self.down).to_string());
+        // What both have alike is said once.
+        let (mut up, mut down) = (self.up.clone(), self.down.clone());
+        let mut alike = Conditions::transparent();
+        if up.loss == down.loss {
+            alike.loss = std::mem::take(&mut up.loss);
+            down.loss = Loss::None;
+        }
+        if up.outages == down.outages {
+            alike.outages = std::mem::take(&mut up.outages);
+            down.outages.clear();
+        }
+        write!(f, "{}", Rest(&alike))?;
+        let (up, down) = (Rest(&up).to_string(), Rest(&down).to_string());
         let said = |text: &str| text.trim_start_matches(", ").to_owned();
         match (up.is_empty(), down.is_empty()) {
             (true, true) => Ok(()),
@@ -629,6 +641,11 @@ impl fmt::Display for Link {
             (false, false) => write!(f, "; up {}; down {}", said(&up), said(&down)),
         }
     }
+}
+
+/// At most three decimals, without trailing zeros.
+fn rounded(value: f64) -> String {
+    format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A direction's conditions but its delay, each after a comma.
@@ -646,8 +663,13 @@ impl fmt::Display for Rest<'_> {
                 write!(f, ", queue {queue}")?;
             }
         }
-        if c.loss != Loss::None {
-            write!(f, ", loss {}", c.loss)?;
+        match c.loss {
+            Loss::None => {}
+            Loss::GilbertElliott(m) if m.loss_bad == Probability::ONE && m.loss_good.is_zero() => {
+                let (loss, burst) = (m.stationary_loss() * 100.0, m.mean_burst());
+                write!(f, ", loss {}% in bursts of {}", rounded(loss), rounded(burst))?;
+            }
+            loss => write!(f, ", loss {loss}")?,
         }
         for (name, p) in [("duplicate", c.duplicate), ("corrupt", c.corrupt), ("reorder", c.reorder)] {
             if !p.is_zero() {

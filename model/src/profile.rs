@@ -2,6 +2,10 @@
 //!
 //! The round-trip times are those that operators and measurement studies report; light in fibre
 //! covers 200,000 km/s, so none of them can be shorter than its distance allows.
+//!
+//! None has jitter: drawn anew for each packet it would reorder them, which the paths named here do
+//! not do, and which TCP and QUIC answer with needless retransmissions. Their delay varies by
+//! queueing instead, as on the real ones.
 
 use crate::link::LinkSpec;
 
@@ -61,22 +65,22 @@ pub const PROFILES: &[Profile] = &[
     Profile {
         name: "4g",
         about: "mobile, fair signal",
-        conditions: "rtt = '50ms'\njitter = '5ms'\n[up]\nrate = '8Mbit'\nqueue = '200ms'\n[down]\nrate = '30Mbit'\nqueue = '200ms'",
+        conditions: "rtt = '50ms'\n[up]\nrate = '8Mbit'\nqueue = '200ms'\n[down]\nrate = '30Mbit'\nqueue = '200ms'",
     },
     Profile {
         name: "3g",
         about: "mobile, old network",
-        conditions: "rtt = '150ms'\njitter = '10ms'\n[up]\nrate = '700kbit'\nqueue = '300ms'\n[down]\nrate = '3Mbit'\nqueue = '300ms'",
+        conditions: "rtt = '150ms'\n[up]\nrate = '700kbit'\nqueue = '300ms'\n[down]\nrate = '3Mbit'\nqueue = '300ms'",
     },
     Profile {
         name: "busy-wifi",
         about: "a crowded access point: losses in bursts",
-        conditions: "rtt = '20ms'\njitter = '3ms'\nrate = '20Mbit'\nqueue = '100ms'\nloss = 'burst 1% 3'",
+        conditions: "rtt = '20ms'\nrate = '20Mbit'\nqueue = '100ms'\nloss = 'burst 1% 3'",
     },
     Profile {
         name: "low-orbit-satellite",
         about: "low-orbit satellite; an outage of 150 ms every 15 s for its hand-overs, for the first minute",
-        conditions: "rtt = '30ms'\njitter = '3ms'\noutage = ['15s..15.15s', '30s..30.15s', '45s..45.15s', '60s..60.15s']\n[up]\nrate = '15Mbit'\nqueue = '100ms'\n[down]\nrate = '100Mbit'\nqueue = '100ms'",
+        conditions: "rtt = '30ms'\noutage = ['15s..15.15s', '30s..30.15s', '45s..45.15s', '60s..60.15s']\n[up]\nrate = '15Mbit'\nqueue = '100ms'\n[down]\nrate = '100Mbit'\nqueue = '100ms'",
     },
     Profile {
         name: "geostationary-satellite",
