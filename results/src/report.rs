@@ -53,7 +53,7 @@ pub enum ReportError {
 pub fn draw(run: &Run) -> Result<PathBuf, ReportError> {
     let cells = cells::cells(run);
     let shown = chart::draw_all(run, &cells)?;
-    let html = render(&page::page(run, &cells, &shown))?;
+    let html = render(&page::page(run, &cells, &shown)?)?;
 
     let place = run.dir().join("report");
     if place.exists() && !place.is_dir() {

@@ -236,6 +236,14 @@ impl Run {
         Ok(())
     }
 
+    /// The checksums as last sealed, by path; none before the first time.
+    ///
+    /// # Errors
+    /// Where the manifest cannot be read.
+    pub fn checksums(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        Ok(read_manifest(&self.dir)?.checksums)
+    }
+
     /// The files that are not what was sealed; none where all is well.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::answer::{answers, power};
 use crate::cells::Cell;
 use crate::chart::{Chart, PartView, Shown, Table, number, parts, spread};
-use crate::{Field, Run};
+use crate::{Field, Run, StoreError};
 
 #[derive(Serialize)]
 pub(super) struct Page {
@@ -117,7 +117,10 @@ impl From<&Table> for TableView {
 }
 
 /// The page of a run, its charts drawn.
-pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Page {
+///
+/// # Errors
+/// Where the manifest cannot be read.
+pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Result<Page, StoreError> {
     let parts = parts(cells);
     let manifest = run.manifest();
     let seeds: BTreeSet<u64> = cells.iter().flat_map(|c| c.trials.iter().map(|r| r.trial.seed)).collect();
@@ -128,7 +131,7 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Page {
         failed: cells.iter().map(|c| c.failed.len()).sum(),
         pending: cells.iter().map(|c| c.pending).sum(),
     };
-    Page {
+    Ok(Page {
         name: run.experiment().name.clone(),
         question: run.experiment().question.clone(),
         explanation: pieces(&run.experiment().explanation),
@@ -161,10 +164,11 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Page {
         command: shell_line(&manifest.command),
         directory: run.dir().file_name().map_or_else(|| "RUN".into(), |name| name.to_string_lossy().into_owned()),
         manifest: manifest_rows(run),
-        checksums: manifest.checksums.iter().map(|(path, sum)| (path.clone(), sum.clone())).collect(),
+        // Read anew: the run may have been sealed since it was opened.
+        checksums: run.checksums()?.into_iter().collect(),
         version: manifest.version.clone(),
         counts,
-    }
+    })
 }
 
 /// Text with its names in backticks set as code; a backtick without a partner is left as it is.

@@ -155,6 +155,16 @@ fn void_and_failed_trials_are_shown_with_their_reasons_and_in_no_figure() {
 }
 
 #[test]
+fn a_run_sealed_since_it_was_opened_shows_its_checksums() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = synthetic::empty(&dir.path().join("run"), SMALL);
+    assert!(fs::read_to_string(draw(&run).unwrap()).unwrap().contains("not sealed yet"));
+    run.seal().unwrap();
+    let html = fs::read_to_string(draw(&run).unwrap()).unwrap();
+    assert!(html.contains("SHA-256 of") && html.contains("experiment.toml"));
+}
+
+#[test]
 fn what_stands_in_the_reports_place_is_not_destroyed() {
     let dir = tempfile::tempdir().unwrap();
     let run = synthetic::empty(&dir.path().join("run"), SMALL);
