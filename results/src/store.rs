@@ -32,7 +32,7 @@ use serde::Deserialize;
 pub use error::StoreError;
 pub(crate) use files::write_atomically;
 pub use seal::{Difference, DifferenceKind};
-pub use trial::{Ledger, TrialWriter};
+pub use trial::{Ledger, TrialWriter, write_ledger};
 
 use crate::manifest::Manifest;
 

@@ -113,17 +113,46 @@ impl TrialWriter {
         name: &str,
         rows: impl IntoIterator<Item = Result<R, E>>,
     ) -> Result<(), StoreError> {
-        let path = self.partial.join(name);
-        let wrong = StoreError::columns("write", &path);
-        let file = File::create(&path).map_err(StoreError::io("create", &path))?;
-        let mut writer = RowWriter::new(file, &self.id.0, self.epoch_ns).map_err(&wrong)?;
-        for row in rows {
-            let row = row.map_err(|error| StoreError::Source { id: self.id.0.clone(), problem: error.to_string() })?;
-            writer.push(row).map_err(&wrong)?;
-        }
-        let file = writer.finish().map_err(&wrong)?;
-        file.sync_all().map_err(StoreError::io("sync", &path))
+        write_rows(&self.partial.join(name), &self.id.0, self.epoch_ns, rows)
     }
+}
+
+/// Writes a ledger to a file of its own, outside any run: beside its place, synced, then moved there.
+///
+/// # Errors
+/// Where the source breaks off, or the file cannot be written; nothing is left then.
+pub fn write_ledger<E: Display>(
+    path: &Path,
+    name: &str,
+    epoch_ns: u64,
+    ledger: impl IntoIterator<Item = Result<PacketRecord, E>>,
+) -> Result<(), StoreError> {
+    let beside = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let file = tempfile::NamedTempFile::new_in(beside).map_err(StoreError::io("write in", beside))?;
+    let partial = file.into_temp_path();
+    write_rows(&partial, name, Some(epoch_ns), ledger)?;
+    partial.persist(path).map_err(|error| StoreError::io("move to its place", path)(error.error))?;
+    sync_directory(beside)
+}
+
+fn write_rows<R: Row, E: Display>(
+    path: &Path,
+    id: &str,
+    epoch_ns: Option<u64>,
+    rows: impl IntoIterator<Item = Result<R, E>>,
+) -> Result<(), StoreError> {
+    let wrong = StoreError::columns("write", path);
+    let file = File::create(path).map_err(StoreError::io("create", path))?;
+    let mut writer = RowWriter::new(file, id, epoch_ns).map_err(&wrong)?;
+    for row in rows {
+        let row = row.map_err(|error| StoreError::Source { id: id.to_owned(), problem: error.to_string() })?;
+        writer.push(row).map_err(&wrong)?;
+    }
+    let file = writer.finish().map_err(&wrong)?;
+    file.sync_all().map_err(StoreError::io("sync", path))
 }
 
 impl Drop for TrialWriter {
