@@ -120,6 +120,9 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
 
 /// When waiting for what was released is over; `None` where only the time limit ends it.
 fn drain_end(plan: &Plan, epoch: u64) -> Option<u64> {
+    if let Some(duration) = plan.cut_off() {
+        return Some(epoch + duration);
+    }
     plan.workload.nominal_duration().map(|duration| epoch + duration.as_nanos() + DRAIN_NANOS)
 }
 
@@ -294,7 +297,12 @@ fn merge(
             MessageRecord {
                 stream: message.stream,
                 seq: message.seq,
-                size: message.size.map_or_else(|| bytes(&sent.bytes, index), |size| size.bytes()),
+                size: match message.size {
+                    Some(size) => size.bytes(),
+                    // What was cut off in the transport's buffers was never part of the message.
+                    None if plan.cut_off().is_some() => bytes(&received.bytes, index),
+                    None => bytes(&sent.bytes, index),
+                },
                 released: message.release.as_nanos() as i64,
                 sent: when(sends, &sent.at, index),
                 delivered: when(!sends, &received.at, index),

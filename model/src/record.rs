@@ -25,7 +25,8 @@ pub struct MessageRecord {
     pub stream: StreamId,
     /// Its number within the stream.
     pub seq: u32,
-    /// Its size in bytes. Where the schedule leaves it open: the bytes that were sent.
+    /// Its size in bytes. Where the schedule leaves it open: the datagrams' bytes that were sent, or,
+    /// on a reliable transport, the bytes that had arrived when the time was over.
     pub size: u64,
     /// When the schedule released it. Delay is counted from here (open loop).
     pub released: Instant,

@@ -69,6 +69,16 @@ impl Plan {
         }
     }
 
+    /// How long a bulk transfer bounded by time counts, from the epoch. A reliable transport has more
+    /// under way when the time is over, in buffers whose size is no figure of merit: that is left out,
+    /// and the session ends there. Datagrams are not held back, so their stragglers count.
+    pub fn cut_off(&self) -> Option<u64> {
+        match &self.workload {
+            Workload::Bulk(bulk) if self.arm.transport.is_reliable() => bulk.duration.map(|d| d.as_nanos()),
+            _ => None,
+        }
+    }
+
     /// Refuses what cannot be played; both ends ask.
     ///
     /// # Errors

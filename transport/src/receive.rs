@@ -157,6 +157,9 @@ impl Sink {
             Kind::Timed => return Err(unexpected),
             Kind::Data | Kind::End => {}
         }
+        if self.plan.cut_off().zip(self.epoch).is_some_and(|(duration, epoch)| now >= epoch + duration) {
+            return Ok(());
+        }
         let Some(index) = self.plan.index(stream, seq) else { return Err(unexpected) };
         let slot = &mut self.slots[index];
         if slot.delivered != 0 || piece.offset != slot.received {
