@@ -187,7 +187,7 @@ pub(crate) struct LinkArgs {
     /// What carries the link's packets
     #[arg(long, value_enum, default_value_t)]
     pub(crate) backend: BackendName,
-    /// Run this by the shell at the server end, and end it with the command
+    /// Run this by the shell at the server end, and end it with the command. What it prints goes to stderr
     #[arg(long, value_name = "CMD")]
     pub(crate) server_command: Option<String>,
     /// Write what became of every packet to this Parquet file

@@ -146,12 +146,20 @@ fn one(
         Ok(evidence) => keep(writer, evidence, &mut record)?,
         Err(TrialError::Cancelled) => return Ok(None),
         Err(error) => {
+            disk_has_room(writer.scratch())?;
             record.outcome = Outcome::Failed { step: error.step().to_owned(), error: error.to_string() };
             writer.discard()?;
         }
     }
     record.wall_ms = started.elapsed().as_secs_f64() * 1000.0;
     Ok(Some(record))
+}
+
+/// A full disk fails every trial alike: that is the trouble of the run, which must stop, and not of
+/// the trial.
+fn disk_has_room(dir: &std::path::Path) -> anyhow::Result<()> {
+    let path = dir.join("room");
+    std::fs::write(&path, [0; 1 << 16]).with_context(|| format!("cannot write in {}", dir.display()))
 }
 
 /// Turns what was measured into the trial's files and figures.

@@ -156,7 +156,8 @@ fn tell_addresses(command: &mut Command, plan: &LinkPlan, path: &LivePath) {
 fn start_server(text: &str, plan: &LinkPlan, path: &LivePath) -> io::Result<Pid> {
     let mut command = Command::new("/bin/sh");
     // The terminal's input is the command's alone, and so are its signals.
-    command.arg("-c").arg(text).stdin(Stdio::null()).process_group(0);
+    // Standard output is the command's alone: what the server says goes where people read.
+    command.arg("-c").arg(text).stdin(Stdio::null()).stdout(std::io::stderr()).process_group(0);
     tell_addresses(&mut command, plan, path);
     enter_before_exec(&mut command, &path.namespaces.server);
     Ok(Pid::from_raw(command.spawn()?.id() as i32))
