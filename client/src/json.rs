@@ -2,6 +2,7 @@
 
 use samepath_model::link::Direction;
 use samepath_model::record::{End, Setting};
+use samepath_model::workload::Workload;
 use samepath_transport::Plan;
 use serde_json::{Value, json};
 
@@ -41,6 +42,15 @@ pub(crate) fn document(plan: &Plan, target: &Target, played: &Played) -> Value {
     }
     end["sum_sent"] = sum_sent;
     end["sum_received"] = sum_received;
+    if let Workload::Bulk(_) = plan.workload {
+        let streams = report.messages.iter().map(|m| {
+            json!({
+                "sender": { "socket": m.stream, "bytes": m.size },
+                "receiver": { "socket": m.stream, "bytes": m.received, "bits_per_second": rate(m.received, figures.seconds) },
+            })
+        });
+        end["streams"] = streams.collect();
+    }
     let intervals: Vec<Value> = intervals(played)
         .into_iter()
         .map(|(start, end, bytes)| {

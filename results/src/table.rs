@@ -224,7 +224,7 @@ mod tests {
         insta::assert_snapshot!(text, @"
         messages: 100 messages of 1kB down, 4 streams, one each 40ms a stream, RTT 60ms, 20Mbit, queue 1bdp
         loss   arm    n          delay p50          delay p95          delay p99   delivered
-                                       ms                 ms                 ms           %
+                                        ms                 ms                 ms           %
         ──────────────────────────────────────────────────────────────────────────────────────
         0%     tcp    3   30.6 (30.3–30.9)   30.6 (30.3–30.9)   30.6 (30.3–30.9)         100
                quic   2   30.8 (30.6–30.9)   30.8 (30.6–30.9)   30.8 (30.6–30.9)         100

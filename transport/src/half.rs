@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) peer_finished: watch::Receiver<bool>,
     pub(crate) sent: Mutex<SendLog>,
     pub(crate) sink: Mutex<Option<Sink>>,
+    /// Held by the bulk writer whose turn it is, where several share a connection.
+    pub(crate) turn: tokio::sync::Mutex<()>,
     probes: Mutex<Vec<Probe>>,
     settings: Mutex<Vec<Setting>>,
     samples: Mutex<Vec<(u64, Metric, f64)>>,
@@ -141,6 +143,7 @@ impl Half {
             payload: Payload::new(plan.seed),
             sent: Mutex::new(if sends { SendLog::new(&plan) } else { SendLog::default() }),
             sink: Mutex::new((!sends).then(|| Sink::new(&plan))),
+            turn: tokio::sync::Mutex::default(),
             plan,
             phase: phase_sender,
             epoch,

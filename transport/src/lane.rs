@@ -87,7 +87,7 @@ impl Preface {
 pub(crate) enum ByteWriter {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
-    Quic(quinn::SendStream),
+    Quic(quinn::SendStream, quinn::Connection),
 }
 
 /// The most chunks handed to the kernel at once.
@@ -103,14 +103,30 @@ impl ByteWriter {
                 // rustls buffers what the socket did not take at once.
                 stream.flush().await?;
             }
-            ByteWriter::Quic(stream) => stream.write_all_chunks(chunks).await.map_err(io::Error::from)?,
+            ByteWriter::Quic(stream, _) => stream.write_all_chunks(chunks).await.map_err(io::Error::from)?,
         }
         Ok(())
     }
 
+    /// Whether other writers of the session draw on the same room in the transport.
+    pub(crate) const fn shares_window(&self) -> bool {
+        matches!(self, ByteWriter::Quic(..))
+    }
+
+    /// Keeps what waits in the transport to what keeps it busy: twice the congestion window, as
+    /// the kernel's autotuning does for TCP. quinn would buffer its whole send window, and a
+    /// transfer for a time would go on for seconds after it on a slow path.
+    pub(crate) fn bound_backlog(&self, most: u64) {
+        let LEAST: u64 = std::env::var("LEAST").map_or(256, |v| v.parse().unwrap()) << 10;
+        if let ByteWriter::Quic(_, connection) = self {
+            let window = connection.stats().path.cwnd.saturating_mul(2);
+            connection.set_send_window(window.max(LEAST).min(most));
+        }
+    }
+
     /// Says that nothing more comes, where the transport can say so without ending the connection.
     pub(crate) fn finish(&mut self) {
-        if let ByteWriter::Quic(stream) = self {
+        if let ByteWriter::Quic(stream, _) = self {
             // It fails only where the stream is closed already.
             let _ = stream.finish();
         }

@@ -76,7 +76,7 @@ pub fn transport_config(plan: &Plan, ipv6: bool) -> quinn::TransportConfig {
         .stream_receive_window(as_varint(window))
         // The connection's window holds several streams' worth, unless the window is the subject.
         .receive_window(as_varint(if tuning.receive_window.is_some() { window } else { window.saturating_mul(2) }))
-        .send_window(window.max(MIN_SEND_WINDOW))
+        .send_window(send_window(plan))
         .max_concurrent_uni_streams(concurrent_streams(plan))
         .send_fairness(tuning.quic_send_fairness)
         .enable_segmentation_offload(plan.offload())
@@ -90,8 +90,11 @@ pub fn transport_config(plan: &Plan, ipv6: bool) -> quinn::TransportConfig {
     config
 }
 
-/// The sender's own window must not limit where the receiver's is the subject.
-const MIN_SEND_WINDOW: u64 = 8 << 20;
+/// The most that waits in the sender. It must not limit where the receiver's window is the subject.
+pub(crate) fn send_window(plan: &Plan) -> u64 {
+    const LEAST: u64 = 8 << 20;
+    plan.window().max(LEAST)
+}
 
 /// What was asked of quinn, and what its connection says is in force.
 pub fn settings(connection: &quinn::Connection, plan: &Plan, endpoint: &[Setting]) -> Vec<Setting> {

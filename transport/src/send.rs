@@ -28,6 +28,11 @@ const MESSAGE_CHUNK: u64 = 16 << 10;
 /// Frames handed over together in bulk, so that a system call is worth its while.
 const BULK_FRAMES: usize = 4;
 
+/// Payload of the first frame of a bulk transfer, which is handed over by itself, whatever the
+/// transport. A TLS record cannot be read before its last byte, and a full one of 16 KiB does not
+/// fit the initial window: the first byte would wait a round trip for the record's end.
+const FIRST_FRAME: u64 = 1024;
+
 /// A frame whose payload is shorter than this is copied behind its header: one buffer, one record.
 const COPY_BELOW: usize = 16 << 10;
 
@@ -158,7 +163,7 @@ async fn start(
                 for n in 0..writers {
                     let stream = connection.open_uni().await.map_err(std::io::Error::from)?;
                     let queue = if n == 0 { first.take() } else { queue_of(n) };
-                    write(shared, ByteWriter::Quic(stream), n, queue, tasks);
+                    write(shared, ByteWriter::Quic(stream, connection.clone()), n, queue, tasks);
                 }
             }
         },
@@ -294,7 +299,7 @@ async fn write_each_on_its_own(
 ) -> Result<(), TransportError> {
     if shared.plan.warmup() > 0 {
         let stream = connection.open_uni().await.map_err(std::io::Error::from)?;
-        let mut writer = ByteWriter::Quic(stream);
+        let mut writer = ByteWriter::Quic(stream, connection.clone());
         write_warmup(&shared, &mut writer, 0..shared.plan.workload.streams()).await?;
         writer.finish();
     }
@@ -311,9 +316,9 @@ async fn write_each_on_its_own(
                 None => open = false,
                 Some(message) => {
                     let stream = connection.open_uni().await.map_err(std::io::Error::from)?;
+                    let mut writer = ByteWriter::Quic(stream, connection.clone());
                     let shared = shared.clone();
                     tasks.spawn(async move {
-                        let mut writer = ByteWriter::Quic(stream);
                         let mut chunks = Vec::new();
                         let size = message.size.map_or(0, ByteCount::bytes);
                         let index = shared.plan.index(message.stream, message.seq).expect("it is of the schedule");
@@ -372,16 +377,20 @@ async fn write_bulk(
         streams.map(|stream| (stream, schedule[usize::from(stream)].size.map(ByteCount::bytes), 0)).collect();
     let mut chunks = Vec::new();
     let mut written: Vec<(StreamId, u64, bool)> = Vec::new();
+    let mut is_first = true;
+    let send_window = crate::quic::send_window(&shared.plan);
     while !turns.is_empty() {
         let over = deadline.is_over();
-        while written.len() < BULK_FRAMES {
+        let (frames, most) = if is_first { (1, FIRST_FRAME) } else { (BULK_FRAMES, MAX_PAYLOAD as u64) };
+        is_first = false;
+        while written.len() < frames {
             let Some((stream, size, offset)) = turns.pop_front() else { break };
             if over {
                 shared.frame(Kind::End, stream, 0, offset, 0, &mut chunks);
                 written.push((stream, 0, true));
                 continue;
             }
-            let len = size.map_or(MAX_PAYLOAD as u64, |size| (size - offset).min(MAX_PAYLOAD as u64));
+            let len = size.map_or(most, |size| (size - offset).min(most));
             shared.frame(Kind::Data, stream, 0, offset, len as usize, &mut chunks);
             let last = size == Some(offset + len);
             written.push((stream, len, last));
@@ -389,7 +398,13 @@ async fn write_bulk(
                 turns.push_back((stream, size, offset + len));
             }
         }
-        writer.write_all(&mut chunks).await?;
+        {
+            // Streams of one QUIC connection share its send window, which quinn gives to whoever
+            // asks first; in turns, each gets its share.
+            let _turn = if writer.shares_window() { Some(shared.turn.lock().await) } else { None };
+            writer.bound_backlog(send_window);
+            writer.write_all(&mut chunks).await?;
+        }
         chunks.clear();
         let at = clock::now();
         let mut log = shared.log();

@@ -96,7 +96,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     if every().all(|s| s.pooled.sorted.is_empty()) {
         return Err(Absent::NoData("no message was delivered, so there is no delay to show".into()));
     }
-    let x_axis = Axis::fitting(every().flat_map(|s| s.pooled.sorted.iter().copied()), 40.0, 5);
+    let x_axis = Axis::fitting(every().flat_map(|s| s.pooled.sorted.iter().copied()), 8.0, 5);
     let y_axis = share_axis(1.0 / largest as f64);
     let log = if x_axis.is_log() { ", log" } else { "" };
 
