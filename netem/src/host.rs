@@ -1,13 +1,16 @@
 //! Counters of the host that tell whether it kept its side of the bargain: packets that a device or
 //! a socket dropped without telling anyone.
 
+use std::collections::BTreeMap;
 use std::fs;
 
+use crate::device::CONTROL_DEVICE;
+
 /// Counters of one network namespace, since it was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostCounters {
-    /// Packets that devices dropped, on the way in or out.
-    pub device_drops: u64,
+    /// Packets that devices of the link dropped, by device and way (`link0 receiving`).
+    pub device_drops: BTreeMap<String, u64>,
     /// Datagrams dropped because a socket's receive buffer was full, over IPv4 and IPv6.
     pub receive_buffer_drops: u64,
 }
@@ -23,25 +26,38 @@ impl HostCounters {
     }
 
     /// What was added since `before`.
-    pub fn since(self, before: HostCounters) -> HostCounters {
-        HostCounters {
-            device_drops: self.device_drops.saturating_sub(before.device_drops),
-            receive_buffer_drops: self.receive_buffer_drops.saturating_sub(before.receive_buffer_drops),
+    pub fn since(mut self, before: &HostCounters) -> HostCounters {
+        for (device, drops) in &mut self.device_drops {
+            *drops -= before.device_drops.get(device).copied().unwrap_or(0).min(*drops);
         }
+        self.device_drops.retain(|_, drops| *drops > 0);
+        self.receive_buffer_drops = self.receive_buffer_drops.saturating_sub(before.receive_buffer_drops);
+        self
+    }
+
+    /// Adds another namespace's, whose devices are told apart by its name.
+    pub fn add(&mut self, namespace: &str, other: HostCounters) {
+        let named = other.device_drops.into_iter().map(|(device, drops)| (format!("{namespace}'s {device}"), drops));
+        self.device_drops.extend(named);
+        self.receive_buffer_drops += other.receive_buffer_drops;
     }
 }
 
-/// The columns `drop` of /proc/net/dev, both ways, over all devices.
-fn device_drops(dev: &str) -> u64 {
-    const RECEIVE_DROP: usize = 3;
-    const TRANSMIT_DROP: usize = 11;
-    dev.lines()
-        .filter_map(|line| line.split_once(':'))
-        .map(|(_, numbers)| {
-            let numbers: Vec<u64> = numbers.split_whitespace().map(|n| n.parse().unwrap_or(0)).collect();
-            [RECEIVE_DROP, TRANSMIT_DROP].iter().filter_map(|&column| numbers.get(column)).sum::<u64>()
-        })
-        .sum()
+/// The columns `drop` of /proc/net/dev, of the devices that carry the link's packets: the loopback
+/// and the control device carry none of them.
+fn device_drops(dev: &str) -> BTreeMap<String, u64> {
+    let mut drops = BTreeMap::new();
+    for (name, numbers) in dev.lines().filter_map(|line| line.split_once(':')) {
+        let name = name.trim();
+        if name == "lo" || name == CONTROL_DEVICE {
+            continue;
+        }
+        let numbers: Vec<u64> = numbers.split_whitespace().map(|n| n.parse().unwrap_or(0)).collect();
+        for (way, column) in [("receiving", 3), ("transmitting", 11)] {
+            drops.insert(format!("{name} {way}"), numbers.get(column).copied().unwrap_or(0));
+        }
+    }
+    drops
 }
 
 /// The field `RcvbufErrors` of UDP in /proc/net/snmp: a line of names, then one of numbers.
@@ -75,7 +91,8 @@ mod tests {
                    face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n    \
                    lo:     100       1    0    0    0     0          0         0      100       1    0    0    0     0       0          0\n \
                    link0: 1000      10    0    2    0     0          0         0     2000      20    0    5    0     0       0          0\n";
-        assert_eq!(device_drops(dev), 7);
+        let drops = device_drops(dev);
+        assert_eq!((drops["link0 receiving"], drops["link0 transmitting"], drops.len()), (2, 5, 2));
         let snmp = "Ip: Forwarding\nIp: 1\nUdp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors\nUdp: 10 0 3 9 3 0\n";
         assert_eq!(udp_rcvbuf_errors(snmp), 3);
         assert_eq!(udp6_rcvbuf_errors("Udp6InErrors   \t1\nUdp6RcvbufErrors   \t12\n"), 12);

@@ -168,9 +168,9 @@ impl LivePath {
     /// Where the emulator failed, now or before.
     pub fn down(self) -> Result<PathReport, PathError> {
         let up_ns = monotonic() - self.up_since;
-        let host = counters(&self.namespaces)?.since(self.before);
+        let host = counters(&self.namespaces)?.since(&self.before);
         let account = self.emulator.map(Emulator::stop).transpose()?;
-        let mut void = host_verdict(host, account.as_ref());
+        let mut void = host_verdict(&host, account.as_ref());
         if let Some(account) = &account {
             void.extend(emulator_verdict(account, self.shaped, self.mtu));
         }
@@ -181,7 +181,7 @@ impl LivePath {
             up,
             down,
             lateness: account.lateness,
-            device_drops: host.device_drops + account.port_drops,
+            device_drops: host.device_drops.values().sum::<u64>() + account.port_drops,
             receive_buffer_drops: host.receive_buffer_drops,
             realtime: account.realtime,
             cpu_ns: account.cpu,
@@ -305,20 +305,25 @@ fn make_veth(one: (&Namespace, &str), other: (&Namespace, &str), address: [u8; 6
 }
 
 fn counters(namespaces: &Namespaces) -> Result<HostCounters, NamespaceError> {
-    let (client, server) = (namespaces.client.run(HostCounters::read)?, namespaces.server.run(HostCounters::read)?);
-    let middle = namespaces.middle.run(HostCounters::read)?;
-    Ok(HostCounters {
-        device_drops: client.device_drops + server.device_drops + middle.device_drops,
-        receive_buffer_drops: client.receive_buffer_drops + server.receive_buffer_drops,
-    })
+    let mut all = HostCounters::default();
+    for (name, namespace) in
+        [("client", &namespaces.client), ("server", &namespaces.server), ("emulator", &namespaces.middle)]
+    {
+        all.add(name, namespace.run(HostCounters::read)?);
+    }
+    Ok(all)
 }
 
 /// What the host's counters say against the trial.
-fn host_verdict(host: HostCounters, account: Option<&Account>) -> Vec<String> {
-    let mut void = Vec::new();
-    let device_drops = host.device_drops + account.map_or(0, |account| account.port_drops);
-    if device_drops > 0 {
-        void.push(format!("{device_drops} packets were dropped by a device of the host, outside the link's rules"));
+fn host_verdict(host: &HostCounters, account: Option<&Account>) -> Vec<String> {
+    let mut void: Vec<String> = host
+        .device_drops
+        .iter()
+        .map(|(device, drops)| format!("the {device} dropped {drops} packets, outside the link's rules"))
+        .collect();
+    let port_drops = account.map_or(0, |account| account.port_drops);
+    if port_drops > 0 {
+        void.push(format!("{port_drops} packets were dropped on their way to the emulator, outside the link's rules"));
     }
     if host.receive_buffer_drops > 0 {
         void.push(format!(
@@ -372,7 +377,7 @@ mod tests {
     #[test]
     fn a_link_that_kept_its_promise_is_not_void() {
         assert_eq!(emulator_verdict(&account(), true, 1500), Vec::<String>::new());
-        assert_eq!(host_verdict(HostCounters::default(), Some(&account())), Vec::<String>::new());
+        assert_eq!(host_verdict(&HostCounters::default(), Some(&account())), Vec::<String>::new());
     }
 
     #[test]
@@ -390,9 +395,12 @@ mod tests {
         let mut refused = account();
         refused.directions[0].dropped.insert(DropCause::Host.name().to_owned(), 2);
         assert!(verdict(refused, true).contains("refused 2 packets"));
-        let host = HostCounters { device_drops: 4, receive_buffer_drops: 5 };
-        let told = host_verdict(host, Some(&Account { port_drops: 1, ..account() })).join("; ");
-        assert!(told.contains("5 packets were dropped by a device") && told.contains("5 datagrams"), "{told}");
+        let device_drops = [("client's link0 transmitting".to_owned(), 4)].into();
+        let host = HostCounters { device_drops, receive_buffer_drops: 5 };
+        let told = host_verdict(&host, Some(&Account { port_drops: 1, ..account() })).join("; ");
+        for words in ["the client's link0 transmitting dropped 4 packets", "1 packets were dropped on", "5 datagrams"] {
+            assert!(told.contains(words), "{told}");
+        }
     }
 
     #[test]

@@ -77,6 +77,13 @@ impl Registry {
         Ok((session.plan.clone(), session.lanes.clone()))
     }
 
+    /// How long a connection may take to show whose it is. Over a lossy path a handshake may take as
+    /// long as its session; where no session waits for one, there is nothing to wait for.
+    fn patience(&self) -> std::time::Duration {
+        let longest = self.lock().values().map(|session| session.plan.time_limit.std()).max();
+        longest.map_or(HANDSHAKE_LIMIT, |limit| limit.max(HANDSHAKE_LIMIT))
+    }
+
     /// Takes TCP connections, with TLS or without.
     pub(crate) async fn tcp_door(
         self: Arc<Self>,
@@ -95,7 +102,7 @@ impl Registry {
             tokio::spawn(async move {
                 let _stranger = stranger;
                 // A stranger learns nothing but that the connection is closed.
-                let _ = timeout(HANDSHAKE_LIMIT, registry.take_tcp(stream, tls)).await;
+                let _ = timeout(registry.patience(), registry.take_tcp(stream, tls)).await;
             });
         }
     }

@@ -6,23 +6,29 @@ use samepath_results::Run;
 
 use super::Finding;
 
-/// No trial of a check may be void or failed.
-pub(crate) fn every_trial_counts(run: &Run) -> anyhow::Result<Vec<Finding>> {
+/// No trial of a check may fail, and of twenty at most one may be void: a machine that is interrupted
+/// now and then says so in single trials, which no score then counts.
+pub(crate) fn every_trial_counts(run: &Run) -> Vec<Finding> {
     let records = run.trials();
-    let trouble: Vec<String> = records
-        .iter()
-        .filter_map(|record| match &record.outcome {
-            Outcome::Done => None,
-            Outcome::Void { reasons } => Some(format!("{} void: {}", record.trial.id, reasons.join("; "))),
-            Outcome::Failed { step, error } => Some(format!("{} failed ({step}): {error}", record.trial.id)),
-        })
-        .collect();
-    Ok(vec![Finding {
-        what: "trials that count".into(),
-        expected: format!("{} of {}", records.len(), records.len()),
-        found: if trouble.is_empty() { "all".into() } else { trouble.join("; ") },
-        pass: trouble.is_empty(),
-    }])
+    let (mut voids, mut failures) = (Vec::new(), Vec::new());
+    for record in records {
+        match &record.outcome {
+            Outcome::Done => {}
+            Outcome::Void { reasons } => voids.push(format!("{} void: {}", record.trial.id, reasons.join("; "))),
+            Outcome::Failed { step, error } => {
+                failures.push(format!("{} failed ({step}): {error}", record.trial.id));
+            }
+        }
+    }
+    let allowed = records.len() / 20;
+    let pass = failures.is_empty() && voids.len() <= allowed;
+    let trouble = [failures, voids].concat();
+    vec![Finding {
+        what: format!("trials that count, of {}", records.len()),
+        expected: format!("at least {}", records.len() - allowed),
+        found: if trouble.is_empty() { "all".into() } else { format!("all but: {}", trouble.join("; ")) },
+        pass,
+    }]
 }
 
 /// E1. The delay of a packet in the link beyond its time in the queue is the delay asked for; a
@@ -31,7 +37,7 @@ pub(crate) fn every_trial_counts(run: &Run) -> anyhow::Result<Vec<Finding>> {
 /// ledger's deliveries compared with what the receiving application counted.
 pub(crate) fn link_keeps_its_promise(run: &Run) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for record in run.trials() {
+    for record in run.trials().iter().filter(|record| record.outcome.is_done()) {
         let direction = record.trial.workload.direction();
         let packets: Vec<PacketRecord> = flow(run, record, direction)?;
         let link = record.trial.link.direction(direction);
@@ -172,6 +178,7 @@ pub(crate) fn link_is_filled(run: &Run) -> anyhow::Result<Vec<Finding>> {
     Ok(run
         .trials()
         .iter()
+        .filter(|record| record.outcome.is_done())
         .map(|record| {
             let found = record.summary.as_ref().and_then(|s| s.goodput_bits_per_second).unwrap_or(f64::NAN) / 1e6;
             Finding {
@@ -184,7 +191,8 @@ pub(crate) fn link_is_filled(run: &Run) -> anyhow::Result<Vec<Finding>> {
         .collect())
 }
 
-/// P2. Every trial is complete (its payload is verified as it is read), and the fifty connections at
+/// P2. Every trial is complete (its payload is verified as it is read; that a link was late, which
+/// makes a trial void, is no excuse here), and the fifty connections at
 /// 30 % loss together took less than 300 s.
 pub(crate) fn everything_arrives(run: &Run) -> anyhow::Result<Vec<Finding>> {
     let records = run.trials();
@@ -195,10 +203,7 @@ pub(crate) fn everything_arrives(run: &Run) -> anyhow::Result<Vec<Finding>> {
     for (part, arm) in groups {
         let of_group: Vec<&TrialRecord> =
             records.iter().filter(|r| r.trial.part == part && r.trial.arm == arm).collect();
-        let whole = of_group
-            .iter()
-            .filter(|r| r.outcome.is_done() && r.summary.as_ref().is_some_and(|s| s.delivered == s.messages))
-            .count();
+        let whole = of_group.iter().filter(|r| r.summary.as_ref().is_some_and(|s| s.delivered == s.messages)).count();
         findings.push(near(format!("{part}: {arm}: delivered"), of_group.len() as f64, 0.0, whole as f64, "files"));
         if part == "handshake-loss" {
             let seconds: f64 = of_group.iter().filter_map(|r| r.summary.as_ref()?.completion_ms).sum::<f64>() / 1000.0;
