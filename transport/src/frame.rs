@@ -1,10 +1,10 @@
 //! The one frame of every mapping: which bytes of which message follow.
 //!
 //! ```text
-//!  0      2      4          8                 16
-//!  +------+------+----------+-----------------+ - - - - - +
-//!  |stream| len  |   seq    |     offset      |  payload  |   big-endian
-//!  +------+------+----------+-----------------+ - - - - - +
+//!  0      2          6          10               16
+//!  +------+----------+----------+----------------+ - - - - - +
+//!  |stream|   len    |   seq    |     offset     |  payload  |   big-endian
+//!  +------+----------+----------+----------------+ - - - - - +
 //! ```
 //!
 //! The upper four bits of `stream` are flags, the topmost always 0, so a datagram of ours can
@@ -16,8 +16,12 @@ use samepath_model::workload::{MAX_STREAMS, StreamId};
 /// Bytes before the payload.
 pub const HEADER_LEN: usize = 16;
 
-/// The most payload that a frame carries.
-pub const MAX_PAYLOAD: usize = 65_520;
+/// The most payload that a frame carries: long frames make few chunks, through which quinn searches
+/// for every packet that it sends.
+pub const MAX_PAYLOAD: usize = crate::payload::MAX_SLICE;
+
+/// Offsets have 48 bits.
+const MAX_OFFSET: u64 = (1 << 48) - 1;
 
 const WARMUP: u16 = 0x1000;
 const END: u16 = 0x2000;
@@ -46,7 +50,7 @@ pub struct Header {
     /// The logical stream.
     pub stream: StreamId,
     /// Bytes of payload that follow.
-    pub len: u16,
+    pub len: u32,
     /// The message's number within its stream.
     pub seq: u32,
     /// Where in the message the payload starts.
@@ -64,7 +68,7 @@ impl FrameError {
 }
 
 impl Header {
-    /// The header as written.
+    /// The header as written; an offset wraps at 2⁴⁸.
     pub fn encode(&self) -> [u8; HEADER_LEN] {
         let flags = match self.kind {
             Kind::Data => 0,
@@ -74,9 +78,9 @@ impl Header {
         };
         let mut bytes = [0; HEADER_LEN];
         bytes[..2].copy_from_slice(&(self.stream & STREAM_BITS | flags).to_be_bytes());
-        bytes[2..4].copy_from_slice(&self.len.to_be_bytes());
-        bytes[4..8].copy_from_slice(&self.seq.to_be_bytes());
-        bytes[8..].copy_from_slice(&self.offset.to_be_bytes());
+        bytes[2..6].copy_from_slice(&self.len.to_be_bytes());
+        bytes[6..10].copy_from_slice(&self.seq.to_be_bytes());
+        bytes[10..].copy_from_slice(&self.offset.to_be_bytes()[2..]);
         bytes
     }
 
@@ -85,7 +89,7 @@ impl Header {
     /// # Errors
     /// When it is none: unknown flags, a length that no sender uses.
     pub fn decode(bytes: &[u8; HEADER_LEN]) -> Result<Header, FrameError> {
-        let [s0, s1, l0, l1, q0, q1, q2, q3, offset @ ..] = *bytes;
+        let [s0, s1, l0, l1, l2, l3, q0, q1, q2, q3, o0, o1, o2, o3, o4, o5] = *bytes;
         let first = u16::from_be_bytes([s0, s1]);
         let kind = match first & !STREAM_BITS {
             0 => Kind::Data,
@@ -97,17 +101,17 @@ impl Header {
         let header = Header {
             kind,
             stream: first & STREAM_BITS,
-            len: u16::from_be_bytes([l0, l1]),
+            len: u32::from_be_bytes([l0, l1, l2, l3]),
             seq: u32::from_be_bytes([q0, q1, q2, q3]),
-            offset: u64::from_be_bytes(offset),
+            offset: u64::from_be_bytes([0, 0, o0, o1, o2, o3, o4, o5]),
         };
-        if usize::from(header.len) > MAX_PAYLOAD {
+        if header.len as usize > MAX_PAYLOAD {
             return Err(FrameError("a frame that is too long"));
         }
         if (header.len == 0) != (kind == Kind::End) {
             return Err(FrameError("a frame of impossible length"));
         }
-        if header.offset.checked_add(u64::from(header.len)).is_none() {
+        if header.offset + u64::from(header.len) > MAX_OFFSET {
             return Err(FrameError("an offset beyond every message"));
         }
         Ok(header)
@@ -131,7 +135,7 @@ pub struct Decoder {
     head: [u8; HEADER_LEN],
     have: usize,
     /// The frame under way and how much of its payload was seen.
-    frame: Option<(Header, u16)>,
+    frame: Option<(Header, u32)>,
 }
 
 impl Decoder {
@@ -142,14 +146,14 @@ impl Decoder {
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Piece<'a>>, FrameError> {
         loop {
             if let Some((header, seen)) = &mut self.frame {
-                let left = usize::from(header.len - *seen);
+                let left = (header.len - *seen) as usize;
                 if left > 0 && input.is_empty() {
                     return Ok(None);
                 }
                 let (bytes, rest) = input.split_at(left.min(input.len()));
                 *input = rest;
                 let piece = Piece { header: *header, offset: header.offset + u64::from(*seen), bytes };
-                *seen += bytes.len() as u16;
+                *seen += bytes.len() as u32;
                 if *seen == header.len {
                     self.frame = None;
                 }
@@ -180,10 +184,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn frames() -> impl Strategy<Value = Vec<(Header, Vec<u8>)>> {
-        let frame = (0..MAX_STREAMS, any::<u32>(), 0..u64::MAX / 2, proptest::collection::vec(any::<u8>(), 0..300));
+        let frame = (0..MAX_STREAMS, any::<u32>(), 0..MAX_OFFSET / 2, proptest::collection::vec(any::<u8>(), 0..300));
         let frame = frame.prop_map(|(stream, seq, offset, bytes)| {
             let kind = if bytes.is_empty() { Kind::End } else { Kind::Data };
-            (Header { kind, stream, len: bytes.len() as u16, seq, offset }, bytes)
+            (Header { kind, stream, len: bytes.len() as u32, seq, offset }, bytes)
         });
         proptest::collection::vec(frame, 1..8)
     }
@@ -212,7 +216,7 @@ mod tests {
             'all: for mut piece in bytes.chunks(cut) {
                 loop {
                     match decoder.next(&mut piece) {
-                        Ok(Some(p)) => prop_assert!(p.bytes.len() <= usize::from(p.header.len)),
+                        Ok(Some(p)) => prop_assert!(p.bytes.len() <= p.header.len as usize),
                         Ok(None) => break,
                         Err(_) => break 'all,
                     }

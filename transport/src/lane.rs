@@ -117,7 +117,7 @@ impl ByteWriter {
     /// the kernel's autotuning does for TCP. quinn would buffer its whole send window, and a
     /// transfer for a time would go on for seconds after it on a slow path.
     pub(crate) fn bound_backlog(&self, most: u64) {
-        let LEAST: u64 = std::env::var("LEAST").map_or(256, |v| v.parse().unwrap()) << 10;
+        const LEAST: u64 = 256 << 10;
         if let ByteWriter::Quic(_, connection) = self {
             let window = connection.stats().path.cwnd.saturating_mul(2);
             connection.set_send_window(window.max(LEAST).min(most));

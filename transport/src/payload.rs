@@ -14,15 +14,16 @@ use samepath_model::workload::StreamId;
 const PERIOD: usize = 65_521;
 
 /// The longest piece that [`Payload::slice`] gives out.
-pub const MAX_SLICE: usize = PERIOD;
+pub const MAX_SLICE: usize = 4 * PERIOD;
 
 /// The message number under which warm-up bytes are made.
 pub const WARMUP_SEQ: u32 = u32::MAX;
 
-/// The pattern twice over, so that a slice from anywhere within the first copy is contiguous.
+/// The pattern several times over, so that a slice from anywhere within the first copy is
+/// contiguous; still small enough for the processor's cache.
 static PATTERN: LazyLock<Bytes> = LazyLock::new(|| {
     let once: Vec<u8> = (0u64..).flat_map(|i| mix(i).to_le_bytes()).take(PERIOD).collect();
-    Bytes::from([once.as_slice(), once.as_slice()].concat())
+    Bytes::from(once.repeat(MAX_SLICE / PERIOD + 1))
 });
 
 /// The finaliser of SplitMix64 (Steele, Lea & Flood 2014).

@@ -10,14 +10,16 @@ use samepath_model::workload::{StreamId, Workload};
 use serde::{Deserialize, Serialize};
 
 use crate::frame;
+use crate::udp::MAX_DATAGRAM as MAX_UDP;
 
 /// Headers of IPv4 and UDP.
 const V4_HEADERS: u16 = 28;
 /// Headers of IPv6 and UDP.
 const V6_HEADERS: u16 = 48;
 
-/// Windows are at least this large, so that they never limit where the path's BDP is not known.
-const MIN_WINDOW: u64 = 16 << 20;
+/// Windows are at least this large where the path's BDP is not known: what the kernel's autotuning
+/// allows TCP by default (`net.ipv4.tcp_rmem`), and small enough for the processor's cache.
+const MIN_WINDOW: u64 = 6 << 20;
 /// Windows are at most this large, whatever path is claimed: they are memory.
 const MAX_WINDOW: u64 = 1 << 30;
 
@@ -183,7 +185,7 @@ impl Plan {
             Workload::Bulk(bulk) => bulk.datagram.map(|d| d.bytes() as usize),
             Workload::Messages(_) => None,
         };
-        asked.unwrap_or(full).clamp(frame::HEADER_LEN + 1, frame::HEADER_LEN + frame::MAX_PAYLOAD)
+        asked.unwrap_or(full).clamp(frame::HEADER_LEN + 1, MAX_UDP)
     }
 
     /// The rate at which `udp` offers UDP payload (frame headers included), so that the IP packets

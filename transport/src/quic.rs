@@ -92,7 +92,7 @@ pub fn transport_config(plan: &Plan, ipv6: bool) -> quinn::TransportConfig {
 
 /// The most that waits in the sender. It must not limit where the receiver's window is the subject.
 pub(crate) fn send_window(plan: &Plan) -> u64 {
-    const LEAST: u64 = 8 << 20;
+    const LEAST: u64 = 6 << 20;
     plan.window().max(LEAST)
 }
 

@@ -204,7 +204,7 @@ impl Sink {
         let len = bytes.len() as u64;
         let size = self.slots[index].size;
         // The sender cuts every message in the same places.
-        if bytes.len() != usize::from(header.len)
+        if bytes.len() != header.len as usize
             || offset % room != 0
             || size.map_or(len != room, |size| offset >= size || len != (size - offset).min(room))
         {
@@ -492,7 +492,7 @@ mod tests {
 
     fn frame(kind: Kind, stream: StreamId, seq: u32, offset: u64, len: usize) -> Vec<u8> {
         let message = if kind == Kind::Timed { 0 } else { seq };
-        let mut bytes = Header { kind, stream, len: len as u16, seq, offset }.encode().to_vec();
+        let mut bytes = Header { kind, stream, len: len as u32, seq, offset }.encode().to_vec();
         Payload::new(5).append(stream, message, offset, len, &mut bytes);
         bytes
     }

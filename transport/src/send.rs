@@ -25,7 +25,10 @@ use crate::{TransportError, clock};
 /// What a turn of the round-robin carries where messages compete.
 const MESSAGE_CHUNK: u64 = 16 << 10;
 
-/// Frames handed over together in bulk, so that a system call is worth its while.
+/// What a turn of the round-robin carries where bulk transfers compete.
+const BULK_CHUNK: u64 = 64 << 10;
+
+/// Frames handed over together where they are that short, so that a system call is worth its while.
 const BULK_FRAMES: usize = 4;
 
 /// Payload of the first frame of a bulk transfer, which is handed over by itself, whatever the
@@ -89,7 +92,7 @@ impl Shared {
 
     /// The frame of these bytes, in as few chunks as is cheap.
     fn frame(&self, kind: Kind, stream: StreamId, seq: u32, offset: u64, len: usize, to: &mut Vec<Bytes>) {
-        let header = Header { kind, stream, len: len as u16, seq, offset }.encode();
+        let header = Header { kind, stream, len: len as u32, seq, offset }.encode();
         if len == 0 {
             to.push(Bytes::copy_from_slice(&header));
         } else if len <= COPY_BELOW {
@@ -381,7 +384,11 @@ async fn write_bulk(
     let send_window = crate::quic::send_window(&shared.plan);
     while !turns.is_empty() {
         let over = deadline.is_over();
-        let (frames, most) = if is_first { (1, FIRST_FRAME) } else { (BULK_FRAMES, MAX_PAYLOAD as u64) };
+        let (frames, most) = match turns.len() {
+            _ if is_first => (1, FIRST_FRAME),
+            1 => (1, MAX_PAYLOAD as u64),
+            _ => (BULK_FRAMES, BULK_CHUNK),
+        };
         is_first = false;
         while written.len() < frames {
             let Some((stream, size, offset)) = turns.pop_front() else { break };
@@ -440,7 +447,7 @@ async fn send_messages(
             while offset < total && count < batch {
                 let len = (total - offset).min(room) as usize;
                 let header =
-                    Header { kind: Kind::Data, stream: message.stream, len: len as u16, seq: message.seq, offset };
+                    Header { kind: Kind::Data, stream: message.stream, len: len as u32, seq: message.seq, offset };
                 buffer.extend_from_slice(&header.encode());
                 shared.payload.append(message.stream, message.seq, offset, len, &mut buffer);
                 offset += len as u64;
@@ -520,7 +527,7 @@ fn fill(
         let Some((stream, total, offset)) = turns.pop_front() else { break };
         let len = total.map_or(room, |total| (total - offset).min(room));
         // The low bits of the clock, for the receiver's jitter.
-        let header = Header { kind: Kind::Timed, stream, len: len as u16, seq: (at / 1000) as u32, offset };
+        let header = Header { kind: Kind::Timed, stream, len: len as u32, seq: (at / 1000) as u32, offset };
         buffer.extend_from_slice(&header.encode());
         shared.payload.append(stream, 0, offset, len as usize, buffer);
         log.datagrams += 1;

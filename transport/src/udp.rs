@@ -34,7 +34,7 @@ const ANSWER: u16 = u16::MAX;
 const REPEAT: Duration = Duration::from_millis(250);
 
 /// The largest UDP payload (RFC 768, over IPv4).
-const MAX_DATAGRAM: usize = 65_507;
+pub(crate) const MAX_DATAGRAM: usize = 65_507;
 
 /// Binds a UDP socket with large buffers; `[::]` takes IPv4 too. `shared` lets further sockets of
 /// this process have the same port.
