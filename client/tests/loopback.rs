@@ -159,9 +159,12 @@ async fn a_transfer_for_a_time_ends_with_it() {
                 "{transport} {direction}: {received} of {sent}, handshake {:?}",
                 report.handshake_ns
             );
-            // Nothing is handed over long before or after the time (the upper bound is the last
-            // frame's own).
-            assert!(report.messages.iter().all(|m| m.sent.unwrap() >= 600_000_000), "{transport} {direction}");
+            // The sender goes on until the time is over; whether it could then note its end before
+            // the session was cut off is another matter.
+            for m in &report.messages {
+                assert!(m.sent.is_none_or(|sent| sent >= 600_000_000), "{transport} {direction}: {m:?}");
+                assert!(m.sent.is_some() || transport.is_reliable(), "{transport} {direction}: {m:?}");
+            }
         }
     }
 }
