@@ -202,10 +202,11 @@ pub struct DirectionReport {
     pub largest_packet: u32,
 }
 
-/// How late packets left the link, against the instant computed for them; in nanoseconds.
+/// How late something happened, against the instant computed for it; in nanoseconds. Of the link:
+/// packets as they left it. Of an end: the ticks of its clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lateness {
-    /// Packets counted.
+    /// How many were counted.
     pub count: u64,
     /// Median.
     pub p50_ns: u64,
@@ -270,6 +271,9 @@ pub struct EndReport {
     pub datagrams_sent: Option<u64>,
     /// Datagrams received (`udp`).
     pub datagrams_received: Option<u64>,
+    /// How late the end's own clock ticks (every 10 ms) were served: what kept it from running kept it
+    /// from sending and reading, too. `None` where it was too short for a tick.
+    pub wake_lateness: Option<Lateness>,
     /// Effective settings of its sockets and connections.
     pub settings: Vec<Setting>,
 }
@@ -317,6 +321,16 @@ pub enum Outcome {
         /// What went wrong.
         error: String,
     },
+}
+
+impl Lateness {
+    /// Of these latenesses, in nanoseconds; percentiles by the nearest-rank method.
+    pub fn of(mut all: Vec<u64>) -> Option<Lateness> {
+        all.sort_unstable();
+        let rank = |q: f64| all[((all.len() as f64 * q).ceil() as usize).clamp(1, all.len()) - 1];
+        let max_ns = *all.last()?;
+        Some(Lateness { count: all.len() as u64, p50_ns: rank(0.5), p99_ns: rank(0.99), max_ns })
+    }
 }
 
 impl Outcome {
@@ -406,4 +420,16 @@ pub struct TrialRecord {
     pub epoch_ns: Option<u64>,
     /// See [`PlayReport::clock_error_ns`].
     pub clock_error_ns: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lateness_is_by_nearest_rank() {
+        assert_eq!(Lateness::of(Vec::new()), None);
+        let all = Lateness::of((1..=200).rev().collect()).unwrap();
+        assert_eq!(all, Lateness { count: 200, p50_ns: 100, p99_ns: 198, max_ns: 200 });
+    }
 }

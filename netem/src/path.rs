@@ -62,6 +62,8 @@ pub mod bounds {
     pub const LATENESS_P99: u64 = 1_000_000;
     /// Share of its time that the data thread or an endpoint may be on the CPU.
     pub const CPU_SHARE: f64 = 0.8;
+    /// Nanoseconds by which one in a hundred of an endpoint's ticks may be served late.
+    pub const WAKE_LATENESS_P99: u64 = 2_000_000;
 }
 
 /// What the path says of its work, in the record's terms and its own.

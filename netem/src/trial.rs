@@ -244,16 +244,22 @@ fn die_before_exec(command: &mut Command) {
     }
 }
 
-/// What an endpoint's CPU time says against the trial.
+/// What an endpoint's own account says against the trial.
 fn endpoint_verdict(name: &str, end: &EndReport) -> Option<String> {
     let share = (end.cpu_user_ns + end.cpu_system_ns) as f64 / end.wall_ns.max(1) as f64;
-    (end.wall_ns > 0 && share > bounds::CPU_SHARE).then(|| {
-        format!(
+    if end.wall_ns > 0 && share > bounds::CPU_SHARE {
+        return Some(format!(
             "the {name} was on the CPU for {:.0} % of the time (bound {:.0} %)",
             share * 100.0,
             bounds::CPU_SHARE * 100.0
-        )
-    })
+        ));
+    }
+    let late = end.wake_lateness.filter(|lateness| lateness.p99_ns > bounds::WAKE_LATENESS_P99)?;
+    Some(format!(
+        "the {name} was kept from running: 1 % of its ticks were late by more than {:.3} ms (bound {:.3} ms)",
+        late.p99_ns as f64 / 1e6,
+        bounds::WAKE_LATENESS_P99 as f64 / 1e6
+    ))
 }
 
 /// The body of the hidden verb `__trial`. The process must have one thread.
@@ -481,5 +487,16 @@ mod tests {
             None,
             "an end that reports nothing proves nothing"
         );
+    }
+
+    #[test]
+    fn an_endpoint_that_was_kept_from_running_voids_the_trial() {
+        let end = |p99_ns| EndReport {
+            wake_lateness: Some(samepath_model::record::Lateness { p99_ns, ..Default::default() }),
+            ..EndReport::default()
+        };
+        assert_eq!(endpoint_verdict("server", &end(1_900_000)), None);
+        let reason = endpoint_verdict("server", &end(2_500_000)).expect("2.5 ms is above the bound");
+        assert!(reason.contains("server") && reason.contains("2.500 ms"), "{reason}");
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use samepath_model::record::{EndReport, Metric, SERIES_BIN_NANOS, Setting};
+use samepath_model::record::{EndReport, Lateness, Metric, SERIES_BIN_NANOS, Setting};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -61,6 +61,7 @@ pub(crate) struct Shared {
     probes: Mutex<Vec<Probe>>,
     settings: Mutex<Vec<Setting>>,
     samples: Mutex<Vec<(u64, Metric, f64)>>,
+    lateness: Mutex<Vec<u64>>,
 }
 
 impl Shared {
@@ -130,7 +131,7 @@ pub struct Half {
     started: Usage,
     /// `None` once it has failed.
     work: Option<JoinHandle<Result<(), TransportError>>>,
-    sampler: Option<JoinHandle<()>>,
+    sampler: JoinHandle<std::io::Result<()>>,
 }
 
 impl Half {
@@ -151,24 +152,14 @@ impl Half {
             probes: Mutex::default(),
             settings: Mutex::default(),
             samples: Mutex::default(),
+            lateness: Mutex::default(),
         });
         let work = if sends {
             tokio::spawn(send::run(shared.clone(), lanes))
         } else {
             tokio::spawn(receive::run(shared.clone(), lanes))
         };
-        let sampler = sends.then(|| {
-            let shared = shared.clone();
-            tokio::spawn(async move {
-                shared.epoch().await;
-                let mut tick = tokio::time::interval(std::time::Duration::from_nanos(SERIES_BIN_NANOS as u64));
-                tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-                loop {
-                    tick.tick().await;
-                    shared.sample();
-                }
-            })
-        });
+        let sampler = tokio::spawn(tick(shared.clone(), sends));
         Half { shared, phase, peer_finished, started: Usage::now(), work: Some(work), sampler }
     }
 
@@ -232,6 +223,7 @@ impl Half {
                 cpu_user_ns: used.user_ns,
                 cpu_system_ns: used.system_ns,
                 wall_ns: used.wall_ns,
+                wake_lateness: Lateness::of(std::mem::take(&mut shared.lateness.lock().expect("no panic while held"))),
                 settings: std::mem::take(&mut shared.settings.lock().expect("no panic while held")),
                 ..EndReport::default()
             },
@@ -259,13 +251,31 @@ impl Half {
 impl Half {
     fn end(&self) {
         self.work.iter().for_each(JoinHandle::abort);
-        self.sampler.iter().for_each(JoinHandle::abort);
+        self.sampler.abort();
     }
 }
 
 impl Drop for Half {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Samples a sender's connections at every tick, and at both ends notes how late each tick was served.
+/// Ticks stand at fixed distances from the epoch, so that lateness does not accumulate.
+async fn tick(shared: Arc<Shared>, samples: bool) -> std::io::Result<()> {
+    const TICK: u64 = SERIES_BIN_NANOS as u64;
+    let mut next = shared.epoch().await.max(clock::now());
+    let mut timer = clock::Timer::new()?;
+    loop {
+        timer.until(next).await?;
+        let late = clock::now().saturating_sub(next);
+        shared.lateness.lock().expect("no panic while held").push(late);
+        if samples {
+            shared.sample();
+        }
+        // Of several ticks that were missed together, one speaks for all.
+        next += TICK * (late / TICK + 1);
     }
 }
 

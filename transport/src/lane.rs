@@ -116,11 +116,22 @@ impl ByteWriter {
     /// Keeps what waits in the transport to what keeps it busy: twice the congestion window, as
     /// the kernel's autotuning does for TCP. quinn would buffer its whole send window, and a
     /// transfer for a time would go on for seconds after it on a slow path.
-    pub(crate) fn bound_backlog(&self, most: u64) {
+    ///
+    /// On a path of unknown rate (`is_known` false) four bandwidth-delay products as measured are
+    /// enough, too: where nothing is ever lost, as within a host, the congestion window grows
+    /// without end, and only the socket's buffer with it.
+    pub(crate) fn bound_backlog(&self, most: u64, is_known: bool) {
         const LEAST: u64 = 256 << 10;
+        const LEAST_UNKNOWN: u64 = 1 << 20;
         if let ByteWriter::Quic(_, connection) = self {
-            let window = connection.stats().path.cwnd.saturating_mul(2);
-            connection.set_send_window(window.max(LEAST).min(most));
+            let path = connection.stats().path;
+            let mut window = path.cwnd.saturating_mul(2).max(LEAST);
+            if !is_known {
+                let unqueued = path.min_rtt.as_secs_f64() / path.rtt.as_secs_f64().max(1e-9);
+                let bdp = path.cwnd as f64 * unqueued.min(1.0);
+                window = window.min(((4.0 * bdp) as u64).max(LEAST_UNKNOWN));
+            }
+            connection.set_send_window(window.min(most));
         }
     }
 

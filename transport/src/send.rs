@@ -409,7 +409,7 @@ async fn write_bulk(
             // Streams of one QUIC connection share its send window, which quinn gives to whoever
             // asks first; in turns, each gets its share.
             let _turn = if writer.shares_window() { Some(shared.turn.lock().await) } else { None };
-            writer.bound_backlog(send_window);
+            writer.bound_backlog(send_window, shared.plan.rate.is_some());
             writer.write_all(&mut chunks).await?;
         }
         chunks.clear();

@@ -285,6 +285,7 @@ fn ends(trial: &Trial, report: &mut PlayReport) {
         bytes_received: received,
         datagrams_sent: None,
         datagrams_received: None,
+        wake_lateness: None,
         settings: vec![
             setting(&format!("{}.congestion-control", trial.arm.transport), Some("cubic"), "cubic"),
             setting(&format!("{}.receive-buffer", trial.arm.transport), Some("8388608"), "425984"),
