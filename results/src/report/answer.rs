@@ -37,7 +37,7 @@ fn findings(part: &PartView<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for group in part.groups() {
         let (said, field) = match part.cells[0].plan.workload {
-            Workload::Messages(_) => (delays(&group), Field::DelayP99),
+            Workload::Messages(_) => (delays(&group), Field::DelayP95),
             Workload::Bulk(_) => (goodput(&group), Field::Goodput),
         };
         let Some(said) = said else { continue };
@@ -63,7 +63,7 @@ fn each(group: &Group<'_>, field: Field) -> Option<String> {
 }
 
 fn delays(group: &Group<'_>) -> Option<String> {
-    let said = each(group, Field::DelayP99)?;
+    let said = each(group, Field::DelayP95)?;
     let lost: Vec<String> = group
         .cells
         .iter()
@@ -79,7 +79,7 @@ fn delays(group: &Group<'_>) -> Option<String> {
         })
         .collect();
     let lost = if lost.is_empty() { String::new() } else { format!(" {}.", lost.join("; ")) };
-    Some(format!("99th percentile of the delivered messages' delay in ms: {said}.{lost}"))
+    Some(format!("95th percentile of the delivered messages' delay in ms: {said}.{lost}"))
 }
 
 fn sum(cell: &Cell<'_>, field: Field) -> Option<f64> {
