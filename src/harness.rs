@@ -57,7 +57,8 @@ pub(crate) fn backend(name: BackendName) -> Backend {
 
 /// Runs these trials into the run directory. An error is one of the run as a whole (the disk is
 /// full, say); a trial that fails is a record.
-pub(crate) fn carry_out(run: &mut Run, trials: Vec<Trial>, args: &HarnessArgs) -> anyhow::Result<Finish> {
+pub(crate) fn carry_out(run: Run, trials: Vec<Trial>, args: &HarnessArgs) -> anyhow::Result<(Run, Finish)> {
+    let mut run = run.record();
     let total = trials.len();
     let jobs = args.jobs.map_or_else(|| jobs_for(&trials), usize::from).min(total.max(1));
     let stop = stop_on_signals()?;
@@ -105,7 +106,8 @@ pub(crate) fn carry_out(run: &mut Run, trials: Vec<Trial>, args: &HarnessArgs) -
     result.with_context(|| {
         format!("the run stopped; when the cause is mended, go on with: samepath resume {}", run.dir().display())
     })?;
-    Ok(if recorded == total { Finish::Complete } else { Finish::Interrupted { left: total - recorded } })
+    let finish = if recorded == total { Finish::Complete } else { Finish::Interrupted { left: total - recorded } };
+    Ok((run.close()?, finish))
 }
 
 /// One trial, from its plan to its record; `None` if it was interrupted.

@@ -6,11 +6,11 @@ use crate::{harness, run};
 
 /// Runs the trials that have no record yet, as the run's own experiment file says.
 pub(crate) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
-    let mut opened = run::open(&args.run)?;
+    let opened = run::open(&args.run)?;
     let left = harness::order(opened.pending().into_iter().cloned().collect());
     if left.is_empty() {
         eprintln!("the run is complete: {} trials", opened.trials().len());
     }
-    let finish = harness::carry_out(&mut opened, left, &args.harness)?;
-    run::conclude(&opened, finish, args.harness.json)
+    let (whole, finish) = harness::carry_out(opened, left, &args.harness)?;
+    run::conclude(&whole, finish, args.harness.json)
 }

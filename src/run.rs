@@ -21,8 +21,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     }
     let manifest = harness::manifest(&experiment, &args.harness);
     let dir = args.out.clone().unwrap_or_else(|| default_directory(&experiment));
-    let mut run = Run::create(&dir, &experiment, manifest)?;
-    let finish = harness::carry_out(&mut run, trials, &args.harness)?;
+    let run = Run::create(&dir, &experiment, manifest)?;
+    let (run, finish) = harness::carry_out(run, trials, &args.harness)?;
     conclude(&run, finish, args.harness.json)
 }
 

@@ -47,9 +47,10 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
         }
         let dir = base.join(check.id);
         let experiment = Experiment::parse(check.experiment).context("a built-in check is broken")?;
-        let mut run = Run::create(&dir, &experiment, harness::manifest(&experiment, &args.harness))?;
+        let run = Run::create(&dir, &experiment, harness::manifest(&experiment, &args.harness))?;
         let trials = harness::order(experiment.trials()?);
-        if harness::carry_out(&mut run, trials, &args.harness)? != Finish::Complete {
+        let (run, finish) = harness::carry_out(run, trials, &args.harness)?;
+        if finish != Finish::Complete {
             eprintln!("interrupted");
             return Ok(Exit::Interrupted);
         }

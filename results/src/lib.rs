@@ -25,4 +25,4 @@ pub mod table;
 pub use cells::{Cell, cells};
 pub use field::Field;
 pub use manifest::Manifest;
-pub use store::{Ledger, Run, RunHandle, StoreError, TrialWriter};
+pub use store::{Ledger, Recorder, Run, RunHandle, StoreError, TrialWriter};

@@ -66,6 +66,41 @@ pub struct RunHandle {
     lines: Arc<Mutex<Option<File>>>,
 }
 
+/// A run that is being recorded. It keeps no record in memory, so that a run of any length needs no
+/// more of it than a short one.
+#[derive(Debug)]
+pub struct Recorder(Run);
+
+impl Recorder {
+    /// The run's directory.
+    pub fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
+    /// See [`Run::handle`].
+    pub fn handle(&self) -> RunHandle {
+        self.0.handle()
+    }
+
+    /// See [`Run::append`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append(&mut self, record: &TrialRecord) -> Result<(), StoreError> {
+        self.0.write_line(record)
+    }
+
+    /// Ends the recording and reads the run back.
+    ///
+    /// # Errors
+    /// Where what was written cannot be read.
+    pub fn close(self) -> Result<Run, StoreError> {
+        let dir = self.0.dir.clone();
+        drop(self);
+        Run::open(&dir)
+    }
+}
+
 impl Run {
     /// Makes a new run directory, with its parents.
     ///
@@ -171,6 +206,18 @@ impl Run {
     /// Where the experiment has no such trial, another process writes to the run, or the file
     /// cannot be written; it is left as it was then.
     pub fn append(&mut self, record: &TrialRecord) -> Result<(), StoreError> {
+        self.write_line(record)?;
+        put(&mut self.trials, record.clone());
+        Ok(())
+    }
+
+    /// The run as trials are carried out into it: what is recorded is on the disk alone.
+    pub fn record(mut self) -> Recorder {
+        self.trials = Vec::new();
+        Recorder(self)
+    }
+
+    fn write_line(&mut self, record: &TrialRecord) -> Result<(), StoreError> {
         self.handle.check(&record.trial.id)?;
         let mut file = self.handle.lines_file()?;
         if self.sealed.load(Ordering::Relaxed) {
@@ -195,7 +242,6 @@ impl Run {
             return Err(wrong(error));
         }
         self.whole += line.len() as u64;
-        put(&mut self.trials, record.clone());
         Ok(())
     }
 
