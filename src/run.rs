@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::Context;
+use samepath_model::record::Outcome;
 use samepath_model::{Experiment, Trial};
 use samepath_results::{Run, table};
 
@@ -42,6 +43,14 @@ pub(crate) fn conclude(run: &Run, finish: Finish, json: bool) -> anyhow::Result<
         if let Some(page) = &page {
             println!("report: {}", page.display());
         }
+    }
+    let voids = records.iter().filter(|record| matches!(record.outcome, Outcome::Void { .. })).count();
+    if voids * 10 > records.len() {
+        eprintln!(
+            "{voids} of {} trials are void: this machine was too busy for them. Close what else runs on it, or run \
+             fewer at a time (--jobs 1); `samepath doctor` says what would make it more exact.",
+            records.len()
+        );
     }
     if let Finish::Interrupted { left } = finish {
         eprintln!("interrupted with {left} trials to go; go on with: samepath resume {dir}");
