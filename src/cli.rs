@@ -41,7 +41,7 @@ pub(crate) enum Verb {
     /// Answer clients, on this machine or for another
     Server(samepath_server::ServerArgs),
     /// Play a workload against a server
-    Client(samepath_client::ClientArgs),
+    Client(Box<samepath_client::ClientArgs>),
     /// Print completions for a shell
     Completions {
         /// The shell to complete for
@@ -82,7 +82,7 @@ pub(crate) struct RunArgs {
     /// Only every N-th trial, from the K-th (from 1); read from the batch system where it sets it
     #[arg(long, value_name = "K/N")]
     pub(crate) shard: Option<Shard>,
-    /// Directory to make for the run [default: results/runs/<utc>-<experiment>]
+    /// Directory to make for the run [default: results/runs/UTC-EXPERIMENT]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Print the resolved experiment and its trials, and run nothing

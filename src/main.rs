@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Verb::Link(args) => link::link(&args),
         Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Server(args) => return samepath_server::main(args),
-        Verb::Client(args) => return samepath_client::main(args),
+        Verb::Client(args) => return samepath_client::main(*args),
         Verb::Trial { plan } => return samepath_netem::trial::main(&plan),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "samepath", &mut std::io::stdout());

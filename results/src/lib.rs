@@ -4,7 +4,7 @@
 //! trial, or knows how a link is emulated; everything is computed again from the run directory
 //! alone, on any machine.
 //!
-//! Start with [`Run`] (the directory), then [`summary`] (one trial's figures), [`cells`] (trials of
+//! Start with [`Run`] (the directory), then [`summary`] (one trial's figures), [`mod@cells`] (trials of
 //! one arm under one set of conditions, over the seeds) and [`stats`] (how sure one may be).
 
 pub mod cells;

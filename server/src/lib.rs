@@ -1,7 +1,7 @@
 //! Answers Samepath clients: many at once, safe to expose.
 //!
-//! Start with [`Server`]. One control port takes sessions ([`session`]); four data ports take the
-//! connections that belong to them ([`doors`]). Nothing here decides what is measured.
+//! Start with [`Server`]. One control port takes sessions (`session`); four data ports take the
+//! connections that belong to them (`doors`). Nothing here decides what is measured.
 //!
 //! Invariant: no byte from the network makes it panic, hold unbounded memory, or send a datagram
 //! to an address that has not shown a session's secret.
