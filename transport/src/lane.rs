@@ -120,8 +120,11 @@ impl ByteWriter {
     /// On a path of unknown rate (`is_known` false) four bandwidth-delay products as measured are
     /// enough, too: where nothing is ever lost, as within a host, the congestion window grows
     /// without end, and only the socket's buffer with it.
-    pub(crate) fn bound_backlog(&self, most: u64, is_known: bool) {
-        const LEAST: u64 = 256 << 10;
+    ///
+    /// Returns the longest chunk that should be written: quinn counts a chunk until all of it is
+    /// acknowledged, so one as long as the window would stop the sender for a round trip.
+    pub(crate) fn bound_backlog(&self, most: u64, is_known: bool) -> u64 {
+        const LEAST: u64 = 512 << 10;
         const LEAST_UNKNOWN: u64 = 1 << 20;
         if let ByteWriter::Quic(_, connection) = self {
             let path = connection.stats().path;
@@ -131,8 +134,11 @@ impl ByteWriter {
                 let bdp = path.cwnd as f64 * unqueued.min(1.0);
                 window = window.min(((4.0 * bdp) as u64).max(LEAST_UNKNOWN));
             }
-            connection.set_send_window(window.min(most));
+            let window = window.min(most);
+            connection.set_send_window(window);
+            return (window / 16).max(1);
         }
+        u64::MAX
     }
 
     /// Says that nothing more comes, where the transport can say so without ending the connection.

@@ -389,6 +389,7 @@ async fn write_bulk(
             1 => (1, MAX_PAYLOAD as u64),
             _ => (BULK_FRAMES, BULK_CHUNK),
         };
+        let most = most.min(writer.bound_backlog(send_window, shared.plan.rate.is_some()));
         is_first = false;
         while written.len() < frames {
             let Some((stream, size, offset)) = turns.pop_front() else { break };
@@ -409,7 +410,6 @@ async fn write_bulk(
             // Streams of one QUIC connection share its send window, which quinn gives to whoever
             // asks first; in turns, each gets its share.
             let _turn = if writer.shares_window() { Some(shared.turn.lock().await) } else { None };
-            writer.bound_backlog(send_window, shared.plan.rate.is_some());
             writer.write_all(&mut chunks).await?;
         }
         chunks.clear();
