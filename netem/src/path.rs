@@ -122,13 +122,17 @@ impl LivePath {
         };
         let namespaces = Namespaces::make()?;
         let settings = apply_settings(&namespaces, link)?;
-        let (ports, ipv6) = make_devices(&namespaces, backend, link.mtu)?;
+        // Where nothing is decided and nothing is kept, nothing needs single packets. A trial (which has
+        // the control pair) is always exact, so that all of them are alike.
+        let passes_through = backend == Backend::Tun && !is_shaped(link) && ledger.is_none() && !control;
+        let (ports, ipv6) = make_devices(&namespaces, backend, link.mtu, passes_through)?;
         if control {
             make_control(&namespaces)?;
         }
         let before = counters(&namespaces)?;
         let emulator = match ports {
             None => None,
+            Some(ports) if passes_through => Some(Emulator::pass_through(ports)?),
             Some(ports) => {
                 let spool = ledger.map(Spool::create).transpose()?;
                 Some(Emulator::start(link, seed, ports, spool)?)
@@ -139,6 +143,7 @@ impl LivePath {
             ipv6,
             emulator,
             backend: match backend {
+                Backend::Tun if passes_through => "embedded-tun, super-packets",
                 Backend::Tun => "embedded-tun",
                 Backend::Packet => "embedded-packet",
                 Backend::None | Backend::Auto => "none",
@@ -242,13 +247,19 @@ fn apply_settings(namespaces: &Namespaces, link: &Link) -> Result<Vec<samepath_m
 
 /// Makes the link's devices. Gives back the emulator's ports, if the backend has one, and whether
 /// there is IPv6.
-fn make_devices(namespaces: &Namespaces, backend: Backend, mtu: u16) -> Result<(Option<[Port; 2]>, bool), PathError> {
+fn make_devices(
+    namespaces: &Namespaces,
+    backend: Backend,
+    mtu: u16,
+    super_packets: bool,
+) -> Result<(Option<[Port; 2]>, bool), PathError> {
     let device = |what| move |source| PathError::Device { what, source };
     let ends = [(&namespaces.client, CLIENT_MAC), (&namespaces.server, SERVER_MAC)];
     let ports = match backend {
         Backend::Tun => {
             let make = |namespace: &Namespace| -> Result<Port, PathError> {
-                let port = namespace.run(|| TunPort::make(LINK_DEVICE))?;
+                let make = if super_packets { TunPort::make_for_super_packets } else { TunPort::make };
+                let port = namespace.run(|| make(LINK_DEVICE))?;
                 Ok(Port::Tun(port.map_err(device(MAKE_TUN))?))
             };
             Some([make(&namespaces.client)?, make(&namespaces.server)?])

@@ -221,7 +221,7 @@ fn namespaces() -> Finding {
 
 fn tun() -> Finding {
     const NAME: &str = "backend-tun";
-    match device::make_tun(LINK_DEVICE) {
+    match device::make_tun(LINK_DEVICE, false) {
         Ok(_) => Finding::ok(NAME, "TUN devices can be made"),
         Err(error) => Finding::bad(
             NAME,

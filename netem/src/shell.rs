@@ -303,6 +303,7 @@ impl Brood {
 
 /// What the link did, for people.
 fn summarise(report: &PathReport) {
+    eprintln!("link: carried by {}", report.link.backend);
     let LinkReport { backend, up, down, lateness, .. } = &report.link;
     if backend == "none" {
         eprintln!("link: no emulation, so nothing was counted");

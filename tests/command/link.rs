@@ -120,3 +120,33 @@ fn one_seed_drops_the_same_packets() {
     assert_eq!(first, second);
     assert!((5..=40).contains(&first.len()), "{first:?}");
 }
+
+#[test]
+fn a_link_without_conditions_carries_super_packets_unless_a_ledger_is_kept() {
+    if !can_emulate("super-packets")
+        || !has("iperf3", "super-packets")
+        || !std::path::Path::new("/dev/net/tun").exists()
+    {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = dir.path().join("ledger.parquet");
+    let across = |more: &[&str]| {
+        let output = samepath()
+            .args(["link", "--backend", "tun", "--server-command", "iperf3 -s -1"])
+            .args(more)
+            .args(["--", "sh", "-c", "iperf3 -J -n 20M -c $SAMEPATH_SERVER"])
+            .output()
+            .unwrap();
+        expect_status(&output, 0);
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(document["end"]["sum_received"]["bytes"].as_u64().unwrap() >= 20 << 20);
+        stderr(&output)
+    };
+    assert!(across(&[]).contains("embedded-tun, super-packets"));
+    let exact = across(&["--ledger", ledger.to_str().unwrap()]);
+    assert!(exact.contains("embedded-tun\n"), "{exact}");
+    let bytes = std::fs::read(&ledger).unwrap();
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no spool is left");
+}

@@ -21,7 +21,7 @@ use nix::sys::time::TimeSpec;
 use samepath_model::link::{Conditions, Direction, Link};
 use samepath_model::record::{DirectionReport, Lateness};
 
-use super::Port;
+use super::{Port, passthrough};
 use crate::ledger::{Entry, LedgerError, Spool};
 use crate::link::{Nanos, Pipe, Released};
 use crate::sys::{monotonic, thread_cpu};
@@ -64,10 +64,10 @@ pub enum EmulatorError {
 
 /// Words from the harness to the data thread.
 #[derive(Debug, Default)]
-struct Orders {
+pub(super) struct Orders {
     /// Start of the schedule; 0 while it is not known.
     epoch: AtomicU64,
-    stop: AtomicBool,
+    pub(super) stop: AtomicBool,
 }
 
 /// A running emulator.
@@ -108,20 +108,32 @@ impl Emulator {
         ports: [Port; 2],
         spool: Option<Spool>,
     ) -> Result<Emulator, EmulatorError> {
+        let pipes = Direction::BOTH.map(|direction| Pipe::new(link, direction, seed));
+        let pool = Pool::new(usize::from(link.mtu));
+        let lateness = Histogram::new_with_bounds(1, MAX_LATENESS, 3).expect("the bounds are sound");
+        Emulator::spawn(move |orders, waked| DataThread { pipes, ports, spool, pool, lateness, orders, waked }.run())
+    }
+
+    /// Starts a thread that carries packets, super-packets among them, between ports that have the
+    /// header of virtio-net.
+    ///
+    /// # Errors
+    /// Where the thread cannot be started.
+    pub(crate) fn pass_through(ports: [Port; 2]) -> Result<Emulator, EmulatorError> {
+        Emulator::spawn(move |orders, waked| passthrough::run(ports, &orders, &waked))
+    }
+
+    fn spawn(
+        work: impl FnOnce(Arc<Orders>, OwnedFd) -> Result<Account, EmulatorError> + Send + 'static,
+    ) -> Result<Emulator, EmulatorError> {
         let (waked, wake) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)
             .map_err(|errno| EmulatorError::Thread(errno.into()))?;
         let orders = Arc::new(Orders::default());
-        let data = DataThread {
-            pipes: Direction::BOTH.map(|direction| Pipe::new(link, direction, seed)),
-            ports,
-            spool,
-            pool: Pool::new(usize::from(link.mtu)),
-            lateness: Histogram::new_with_bounds(1, MAX_LATENESS, 3).expect("the bounds are sound"),
-            orders: orders.clone(),
-            waked,
-        };
-        let thread =
-            std::thread::Builder::new().name("link".into()).spawn(move || data.run()).map_err(EmulatorError::Thread)?;
+        let of_thread = orders.clone();
+        let thread = std::thread::Builder::new()
+            .name("link".into())
+            .spawn(move || work(of_thread, waked))
+            .map_err(EmulatorError::Thread)?;
         Ok(Emulator { thread, orders, wake })
     }
 
@@ -265,9 +277,9 @@ impl DataThread {
                         spinning_since = Some(now);
                         continue;
                     }
-                    self.wait(Some(due - now - if may_spin { SPIN } else { 0 }))?;
+                    wait(&self.ports, &self.waked, Some(due - now - if may_spin { SPIN } else { 0 }))?;
                 }
-                None => self.wait(None)?,
+                None => wait(&self.ports, &self.waked, None)?,
             }
         }
     }
@@ -314,22 +326,6 @@ impl DataThread {
         Ok(())
     }
 
-    /// Sleeps until a packet comes, an order comes, or the time is over.
-    fn wait(&self, time: Option<Nanos>) -> Result<(), EmulatorError> {
-        let mut fds = [&self.ports[0].as_fd(), &self.ports[1].as_fd(), &self.waked.as_fd()]
-            .map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
-        let timeout = time.map(|nanos| TimeSpec::new((nanos / 1_000_000_000) as _, (nanos % 1_000_000_000) as _));
-        match ppoll(&mut fds, timeout, None) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(errno) => return Err(EmulatorError::Thread(errno.into())),
-        }
-        if fds[2].any().unwrap_or(false) {
-            let mut drained = [0u8; 64];
-            let _ = nix::unistd::read(&self.waked, &mut drained);
-        }
-        Ok(())
-    }
-
     /// Empties the pipes, closes the ledger, and gives account.
     fn settle(mut self, realtime: bool, started: Nanos, spun: Nanos) -> Result<Account, EmulatorError> {
         let (cpu, wall) = (thread_cpu(), monotonic() - started);
@@ -360,6 +356,21 @@ impl DataThread {
     }
 }
 
+/// Sleeps until a packet comes, an order comes, or the time is over.
+pub(super) fn wait(ports: &[Port; 2], waked: &OwnedFd, time: Option<Nanos>) -> Result<(), EmulatorError> {
+    let mut fds = [&ports[0].as_fd(), &ports[1].as_fd(), &waked.as_fd()].map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
+    let timeout = time.map(|nanos| TimeSpec::new((nanos / 1_000_000_000) as _, (nanos % 1_000_000_000) as _));
+    match ppoll(&mut fds, timeout, None) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+        Err(errno) => return Err(EmulatorError::Thread(errno.into())),
+    }
+    if fds[2].any().unwrap_or(false) {
+        let mut drained = [0u8; 64];
+        let _ = nix::unistd::read(waked, &mut drained);
+    }
+    Ok(())
+}
+
 #[inline]
 fn append(spool: &mut Option<Spool>, entry: Entry) {
     if let Some(spool) = spool {
@@ -367,7 +378,7 @@ fn append(spool: &mut Option<Spool>, entry: Entry) {
     }
 }
 
-fn failed(port: usize, source: io::Error) -> EmulatorError {
+pub(super) fn failed(port: usize, source: io::Error) -> EmulatorError {
     EmulatorError::Port { side: ["client", "server"][port], source }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod emulator;
 pub mod packet;
+mod passthrough;
 pub mod tun;
 
 use std::io;

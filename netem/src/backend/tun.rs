@@ -1,5 +1,6 @@
 //! A TUN device: reads and writes are whole IP packets of at most the MTU, since none of the
-//! device's offloads is switched on and the kernel segments before it hands over.
+//! device's offloads is switched on and the kernel segments before it hands over. Only a device made
+//! for passing through hands over super-packets.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,7 +23,15 @@ impl TunPort {
     /// # Errors
     /// Where `/dev/net/tun` cannot be opened, or the kernel refuses.
     pub fn make(name: &str) -> io::Result<TunPort> {
-        Ok(TunPort { fd: device::make_tun(name)? })
+        Ok(TunPort { fd: device::make_tun(name, false)? })
+    }
+
+    /// The same, with super-packets, and the header of virtio-net before every packet.
+    ///
+    /// # Errors
+    /// Where `/dev/net/tun` cannot be opened, or the kernel refuses.
+    pub fn make_for_super_packets(name: &str) -> io::Result<TunPort> {
+        Ok(TunPort { fd: device::make_tun(name, true)? })
     }
 
     #[inline]
