@@ -303,11 +303,11 @@ impl Brood {
 
 /// What the link did, for people.
 fn summarise(report: &PathReport) {
-    eprintln!("link: carried by {}", report.link.backend);
     let LinkReport { backend, up, down, lateness, .. } = &report.link;
     if backend == "none" {
         eprintln!("link: no emulation, so nothing was counted");
     } else {
+        eprintln!("link: carried by {backend}");
         for (direction, counts) in [("up", up), ("down", down)] {
             eprintln!("link: {direction:<4} {}", Counts(counts));
         }
