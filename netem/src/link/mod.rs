@@ -41,9 +41,10 @@ pub type Nanos = u64;
 /// Width of the slots by which time-keyed draws are keyed.
 ///
 /// Wide enough that a packet which two arms send at the same scheduled instant falls into the same
-/// slot in spite of some tens of microseconds of scheduling; narrow enough that at 100 Mbit/s
-/// hardly more than one full packet falls into each.
-pub const SLOT: Nanos = 100_000;
+/// slot in spite of some tenths of a millisecond of scheduling (a tenth of this width gave the same
+/// seed other losses in each run); narrow enough that at 20 Mbit/s hardly more than one full packet
+/// falls into each. Within a slot the packets are told apart by their number.
+pub const SLOT: Nanos = 1_000_000;
 
 /// One direction of the link.
 ///
