@@ -123,10 +123,11 @@ fn one_seed_drops_the_same_packets() {
 
 #[test]
 fn a_link_without_conditions_carries_super_packets_unless_a_ledger_is_kept() {
-    if !can_emulate("super-packets")
-        || !has("iperf3", "super-packets")
-        || !std::path::Path::new("/dev/net/tun").exists()
-    {
+    if !can_emulate("super-packets") || !has("iperf3", "super-packets") {
+        return;
+    }
+    if let Err(error) = std::fs::File::options().read(true).write(true).open("/dev/net/tun") {
+        eprintln!("skipped: super-packets: /dev/net/tun: {error}");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -140,7 +141,9 @@ fn a_link_without_conditions_carries_super_packets_unless_a_ledger_is_kept() {
             .unwrap();
         expect_status(&output, 0);
         let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert!(document["end"]["sum_received"]["bytes"].as_u64().unwrap() >= 20 << 20);
+        // iperf3 stops counting what is received when the last byte is sent; the rest was under way.
+        let bytes = |side: &str| document["end"][side]["bytes"].as_u64().unwrap();
+        assert!(bytes("sum_sent") >= 20 << 20 && bytes("sum_received") >= 10 << 20, "{document}");
         stderr(&output)
     };
     assert!(across(&[]).contains("embedded-tun, super-packets"));
