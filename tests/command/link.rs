@@ -136,14 +136,13 @@ fn a_link_without_conditions_carries_super_packets_unless_a_ledger_is_kept() {
         let output = samepath()
             .args(["link", "--backend", "tun", "--server-command", "iperf3 -s -1"])
             .args(more)
-            .args(["--", "sh", "-c", "iperf3 -J -n 20M -c $SAMEPATH_SERVER"])
+            .args(["--", "sh", "-c", "iperf3 -J -t 1 -c $SAMEPATH_SERVER"])
             .output()
             .unwrap();
         expect_status(&output, 0);
         let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        // iperf3 stops counting what is received when the last byte is sent; the rest was under way.
-        let bytes = |side: &str| document["end"][side]["bytes"].as_u64().unwrap();
-        assert!(bytes("sum_sent") >= 20 << 20 && bytes("sum_received") >= 10 << 20, "{document}");
+        let received = document["end"]["sum_received"]["bytes"].as_u64().unwrap();
+        assert!(received > 1 << 20, "{received} bytes in a second");
         stderr(&output)
     };
     assert!(across(&[]).contains("embedded-tun, super-packets"));
