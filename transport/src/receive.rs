@@ -188,7 +188,7 @@ impl Sink {
         Ok(())
     }
 
-    /// A datagram: one frame, whole. What is no frame of this session is an error, because the
+    /// A datagram: one frame, whole. What is no frame of the playing is an error, because the
     /// socket is connected to the peer alone.
     fn datagram(&mut self, datagram: &[u8], room: u64, now: u64) -> Result<(), TransportError> {
         let (head, bytes) = datagram.split_first_chunk::<HEADER_LEN>().ok_or(SHORT)?;
