@@ -324,6 +324,8 @@ fn merge(
             complete: messages.iter().all(is_whole),
             messages,
             series,
+            layout: Vec::new(),
+            sights: Vec::new(),
             client: ours.end,
             server: theirs.end,
         },

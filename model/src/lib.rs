@@ -11,9 +11,11 @@
 //! | [`link`] | the emulated path's conditions |
 //! | [`profile`] | named link conditions |
 //! | [`experiment`] | a question and the matrix of trials that answers it |
+//! | [`carriage`] | which packets carried which bytes of which messages |
 //! | [`record`] | what measuring hands to showing, and nothing else does |
 
 pub mod arm;
+pub mod carriage;
 pub mod experiment;
 pub mod link;
 pub mod profile;

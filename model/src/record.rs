@@ -169,7 +169,10 @@ pub struct PacketRecord {
     pub tcp_seq: Option<u32>,
     /// TCP flags (RFC 9293), else 0.
     pub tcp_flags: u8,
-    /// Time spent waiting for the bottleneck and being transmitted, in nanoseconds.
+    /// What joins the packet to an endpoint's [sight](crate::carriage::SightRecord) of it.
+    pub mark: Option<crate::carriage::Mark>,
+    /// Time spent waiting for the bottleneck and being transmitted, in nanoseconds; of a packet that
+    /// was dropped, the time it would have spent.
     pub queued: u64,
     /// Whether one of its bits was flipped.
     pub corrupted: bool,
@@ -297,6 +300,10 @@ pub struct PlayReport {
     pub messages: Vec<MessageRecord>,
     /// Time series of both ends.
     pub series: Vec<SeriesPoint>,
+    /// Where the messages lie in their ordering domains; empty unless it was asked for.
+    pub layout: Vec<crate::carriage::LayoutRecord>,
+    /// What the ends saw in their packets; empty unless it was asked for.
+    pub sights: Vec<crate::carriage::SightRecord>,
     /// What the client says of itself.
     pub client: EndReport,
     /// What the server says of itself.

@@ -149,6 +149,7 @@ impl Entry {
             payload: self.payload,
             tcp_seq: (self.flags & flag::HAS_TCP_SEQ != 0).then_some(self.tcp_seq),
             tcp_flags: self.tcp_flags,
+            mark: None,
             queued: self.queued,
             corrupted: self.is_corrupted(),
             left: self.left().map(since),

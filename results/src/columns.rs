@@ -370,6 +370,7 @@ impl Row for PacketRecord {
                 payload: payload.next()?.cast_unsigned(),
                 tcp_seq: tcp_seq.next()?.map(i32::cast_unsigned),
                 tcp_flags: u8::try_from(tcp_flags.next()?).ok()?,
+                mark: None,
                 queued: queued.next()?.cast_unsigned(),
                 corrupted: corrupted.next()?,
                 left: left.next()?,

@@ -136,6 +136,8 @@ pub(crate) fn play(trial: &Trial, slower: f64) -> PlayReport {
         first_byte_ns: Some(120_000_000),
         complete: reliable || !lossy,
         series: series.collect(),
+        layout: Vec::new(),
+        sights: Vec::new(),
         client: EndReport { cpu_user_ns: 2_000_000, bytes_received: received, wall_ns: 1, ..EndReport::default() },
         server: EndReport {
             cpu_system_ns: 1_000_000,
@@ -185,6 +187,7 @@ pub(crate) fn packets(n: u64) -> impl Iterator<Item = PacketRecord> {
             payload: 1448,
             tcp_seq: tcp.then_some((number as u32).wrapping_mul(1448).wrapping_sub(5000)),
             tcp_flags: if tcp { 0x90 } else { 0 },
+            mark: None,
             queued: number * 7 % 100_000,
             corrupted: number % 97 == 0,
             left: dropped.is_none().then_some(number as i64 * 12_345 + 29_000_000),

@@ -140,6 +140,8 @@ fn client(words: &[String]) {
         complete: true,
         messages: Vec::new(),
         series: Vec::new(),
+        layout: Vec::new(),
+        sights: Vec::new(),
         client: EndReport::default(),
         server: EndReport::default(),
     };

@@ -145,6 +145,8 @@ fn empty_report(trial: &Trial) -> PlayReport {
         complete: true,
         messages: Vec::new(),
         series: Vec::new(),
+        layout: Vec::new(),
+        sights: Vec::new(),
         client: EndReport::default(),
         server: EndReport::default(),
     }
@@ -163,6 +165,7 @@ fn packet(number: u64, arrived: i64, payload: u32, dropped: bool) -> PacketRecor
         payload,
         tcp_seq: None,
         tcp_flags: 0,
+        mark: None,
         queued: 424_000,
         corrupted: false,
         left: (!dropped).then_some(arrived + 30 * MS + 440_000),
