@@ -101,6 +101,11 @@ impl Entry {
         self.arrived
     }
 
+    /// Nanoseconds from its arrival to the end of its transmission, as [`PacketRecord::queued`].
+    pub fn queued(&self) -> u64 {
+        self.queued
+    }
+
     /// Bytes of the IP packet.
     pub fn size(&self) -> u32 {
         self.size

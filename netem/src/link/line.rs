@@ -36,11 +36,28 @@ impl<T> DelayLine<T> {
         }
     }
 
-    /// Adds an item due at `due`.
+    /// From now on a packet may be due before one that was pushed earlier.
+    pub fn allow_disorder(&mut self) {
+        if let DelayLine::Ordered(queue) = self {
+            let queue = std::mem::take(queue);
+            *self = DelayLine::new(true);
+            for (due, item) in queue {
+                self.push(due, item);
+            }
+        }
+    }
+
+    /// Takes everything out, the earliest due first.
+    pub fn take_all(&mut self) -> Vec<(Nanos, T)> {
+        std::iter::from_fn(|| self.pop_due(Nanos::MAX)).collect()
+    }
+
+    /// Adds an item due at `due`. Where nothing may overtake, one that would (because the delay was
+    /// made shorter meanwhile) is due with the last before it.
     pub fn push(&mut self, due: Nanos, item: T) {
         match self {
             DelayLine::Ordered(queue) => {
-                debug_assert!(queue.back().is_none_or(|(last, _)| *last <= due), "an ordered line was given disorder");
+                let due = queue.back().map_or(due, |(last, _)| due.max(*last));
                 queue.push_back((due, item));
             }
             DelayLine::Sorted(sorted) => {

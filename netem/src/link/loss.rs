@@ -36,6 +36,8 @@ use super::draws::{Draws, Effect, Key};
 /// The loss rule of one direction, and its state.
 #[derive(Debug)]
 pub struct LossProcess {
+    loss: Loss,
+    keyed_by: LossKey,
     rule: Rule,
     draws: Draws,
 }
@@ -60,14 +62,15 @@ struct Chain {
 impl LossProcess {
     /// The process of `loss`, keyed by `keyed_by`, under `draws`.
     pub fn new(loss: Loss, keyed_by: LossKey, draws: Draws) -> Self {
-        let rule = match loss {
-            Loss::None => Rule::None,
-            Loss::Random(p) => Rule::Random(p.fraction()),
-            Loss::GilbertElliott(model) => {
-                Rule::GilbertElliott(Chain { model, bad: false, last: None, starts_good: keyed_by == LossKey::Index })
-            }
-        };
-        LossProcess { rule, draws }
+        LossProcess { loss, keyed_by, rule: Rule::new(loss, keyed_by), draws }
+    }
+
+    /// Goes on by this rule. A chain that is asked for again goes on in its state.
+    pub fn change(&mut self, loss: Loss) {
+        if loss != self.loss {
+            self.loss = loss;
+            self.rule = Rule::new(loss, self.keyed_by);
+        }
     }
 
     /// Forgets all state under time keys, as a new schedule starts. Under index keys there is no
@@ -86,6 +89,18 @@ impl LossProcess {
             Rule::None => false,
             Rule::Random(p) => self.draws.uniform(Effect::Loss, false, key) < *p,
             Rule::GilbertElliott(chain) => chain.step(self.draws, key),
+        }
+    }
+}
+
+impl Rule {
+    fn new(loss: Loss, keyed_by: LossKey) -> Rule {
+        match loss {
+            Loss::None => Rule::None,
+            Loss::Random(p) => Rule::Random(p.fraction()),
+            Loss::GilbertElliott(model) => {
+                Rule::GilbertElliott(Chain { model, bad: false, last: None, starts_good: keyed_by == LossKey::Index })
+            }
         }
     }
 }

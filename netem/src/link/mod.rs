@@ -143,6 +143,49 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         self.script.restart();
     }
 
+    /// From `now` on the conditions of this direction in `link` hold. Seed and loss key stay.
+    ///
+    /// Nothing inside is lost. What waits for the bottleneck, or is being transmitted, goes on at
+    /// the new rate; what has been transmitted keeps the delay it was given, and so does every
+    /// waiting packet. Where the new conditions neither jitter nor reorder, nothing overtakes: what
+    /// would, because its delay is shorter, leaves together with the last before it. No draw moves:
+    /// each is a function of seed, direction, effect and key alone.
+    pub fn set_conditions(&mut self, link: &Link, now: Nanos) {
+        let conditions = link.direction(self.direction);
+        self.loss.change(conditions.loss);
+        self.script.change(&conditions.drops, &conditions.outages);
+        self.duplicate = conditions.duplicate.fraction();
+        self.corrupt = conditions.corrupt.fraction();
+        self.reorder = conditions.reorder.fraction();
+        self.delay = conditions.delay.as_nanos();
+        self.jitter = conditions.jitter.as_nanos();
+        if self.jitter > 0 || self.reorder > 0.0 {
+            self.line.allow_disorder();
+        }
+        let moved = self.bottleneck.change(conditions.rate, link.queue_capacity(self.direction), now);
+        if !moved.is_empty() {
+            self.move_departures(&moved, now);
+        }
+    }
+
+    /// Gives the packets that wait for the bottleneck their new departures: `moved` has the old and
+    /// the new of each, in their order.
+    fn move_departures(&mut self, moved: &[(Nanos, Nanos)], now: Nanos) {
+        let mut all = self.line.take_all();
+        let departure = |inside: &Inside<P>| inside.entry.arrived() + inside.entry.queued();
+        let mut waiting: Vec<usize> = (0..all.len()).filter(|&index| departure(&all[index].1) > now).collect();
+        waiting.sort_by_key(|&index| (departure(&all[index].1), all[index].1.entry.number()));
+        for (&index, &(old, new)) in waiting.iter().zip(moved) {
+            let (due, inside) = &mut all[index];
+            debug_assert_eq!(departure(inside), old, "the line and the bottleneck know the same packets");
+            *due = (*due - old) + new;
+            inside.entry.set_queued(new - inside.entry.arrived());
+        }
+        for (due, inside) in all {
+            self.line.push(due, inside);
+        }
+    }
+
     /// Takes one packet that came to the link at `now`.
     ///
     /// Gives the packet back if the pipe did not keep it, so that its buffer can be used again.
@@ -152,7 +195,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         let info = packet::parse(packet.as_ref());
         let number = self.counters.packets;
         let weather = self.clock.at(now, number);
-        let entry = Entry::new(self.direction, number, now, &info);
+        let mut entry = Entry::new(self.direction, number, now, &info);
         self.counters.packets += 1;
         self.counters.bytes += u64::from(info.size);
         self.counters.largest_packet = self.counters.largest_packet.max(info.size);
@@ -162,6 +205,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         let lost = self.loss.strikes(weather.key);
         let scripted = self.script.verdict(&info, number, weather.since_epoch);
         if let Some(cause) = scripted {
+            entry.set_queued(self.bottleneck.peek(now, info.size) - now);
             ledger(self.dropped(entry, cause));
             return Some(packet);
         }
@@ -172,6 +216,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             self.counters.duplicated += 1;
         }
         if lost {
+            entry.set_queued(self.bottleneck.peek(now, info.size) - now);
             ledger(self.dropped(entry, DropCause::Loss));
             // As in netem, loss and duplication together leave one copy, which is not lost again.
             return if duplicated {
@@ -203,6 +248,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
     ) -> Option<P> {
         let copy = entry.is_duplicate();
         let Some(departure) = self.bottleneck.admit(now, info.size) else {
+            entry.set_queued(self.bottleneck.peek(now, info.size) - now);
             ledger(self.dropped(entry, DropCause::Overflow));
             return Some(packet);
         };

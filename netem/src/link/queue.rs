@@ -58,17 +58,80 @@ impl Bottleneck {
         if !fits {
             return None;
         }
-        if self.free_at + u64::from(self.free_rest > 0) <= now {
-            (self.free_at, self.free_rest) = (now, 0);
-        }
-        let work = self.free_rest + u64::from(size) * BIT_NANOS;
-        self.free_at += work / rate;
-        self.free_rest = work % rate;
-        let departure = self.free_at + u64::from(self.free_rest > 0);
+        let departure = self.transmit(rate, now, size);
         self.backlog.push_back((departure, size));
         self.backlog_bytes += u64::from(size);
         self.max_backlog = self.max_backlog.max(self.backlog_bytes);
         Some(departure)
+    }
+
+    /// When the transmission of a packet of `size` bytes would end that was admitted at `now`,
+    /// whether or not the buffer has room for it. Nothing changes.
+    pub fn peek(&self, now: Nanos, size: u32) -> Nanos {
+        match self.rate {
+            None => now,
+            Some(rate) => {
+                let (free_at, rest) = self.after(rate, now, size);
+                free_at + u64::from(rest > 0)
+            }
+        }
+    }
+
+    /// Takes up the server with `size` bytes, and says when their transmission ends.
+    fn transmit(&mut self, rate: u64, now: Nanos, size: u32) -> Nanos {
+        (self.free_at, self.free_rest) = self.after(rate, now, size);
+        self.free_at + u64::from(self.free_rest > 0)
+    }
+
+    /// When the server is free again, with `size` bytes more.
+    fn after(&self, rate: u64, now: Nanos, size: u32) -> (Nanos, u64) {
+        let free = self.free_at + u64::from(self.free_rest > 0);
+        let (from, rest) = if free <= now { (now, 0) } else { (self.free_at, self.free_rest) };
+        let work = rest + u64::from(size) * BIT_NANOS;
+        (from + work / rate, work % rate)
+    }
+
+    /// Changes rate and capacity at `now`. What was admitted stays admitted, and is transmitted at
+    /// the new rate from now on, the rest of the packet in transmission too. Gives back the old and
+    /// the new end of each transmission that was not over, in their order.
+    pub fn change(
+        &mut self,
+        rate: Option<BitRate>,
+        capacity: Option<QueueCapacity>,
+        now: Nanos,
+    ) -> Vec<(Nanos, Nanos)> {
+        self.capacity = capacity;
+        let rate = rate.map(|rate| rate.bits_per_second().max(1));
+        if rate == self.rate {
+            return Vec::new();
+        }
+        self.advance(now);
+        let before = std::mem::replace(&mut self.rate, rate);
+        (self.free_at, self.free_rest) = (now, 0);
+        let waiting = std::mem::take(&mut self.backlog);
+        let mut moved = Vec::with_capacity(waiting.len());
+        for (index, (old, size)) in waiting.into_iter().enumerate() {
+            let new = match (rate, before) {
+                (None, _) | (_, None) => now,
+                // Of the packet in transmission only what is left of it.
+                (Some(rate), Some(before)) if index == 0 => {
+                    let left = u128::from(old - now) * u128::from(before);
+                    let whole = u128::from(size) * u128::from(BIT_NANOS);
+                    let work = left.min(whole);
+                    self.free_at = now + u64::try_from(work / u128::from(rate)).unwrap_or(u64::MAX / 2);
+                    self.free_rest = (work % u128::from(rate)) as u64;
+                    self.free_at + u64::from(self.free_rest > 0)
+                }
+                (Some(rate), Some(_)) => self.transmit(rate, now, size),
+            };
+            moved.push((old, new));
+            if rate.is_some() {
+                self.backlog.push_back((new, size));
+            } else {
+                self.backlog_bytes -= u64::from(size);
+            }
+        }
+        moved
     }
 
     /// Forgets what was transmitted by `now`.

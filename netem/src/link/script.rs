@@ -39,23 +39,33 @@ impl Script {
     /// What `drops` and `outages` say.
     pub fn new(drops: &[ScriptedDrop], outages: &[Outage]) -> Self {
         let mut script = Script {
-            outages: outages.iter().map(|o| (o.from.as_nanos(), o.to.as_nanos())).collect(),
+            outages: Vec::new(),
             packets: Vec::new(),
             data: Vec::new(),
             data_seen: 0,
             ranges: Vec::new(),
             streams: HashMap::new(),
         };
+        script.change(drops, outages);
+        script
+    }
+
+    /// Puts other rules in place of those there were. What was counted stays counted, as far as it
+    /// was: data packets are counted only while a rule asks for them.
+    pub fn change(&mut self, drops: &[ScriptedDrop], outages: &[Outage]) {
+        self.outages = outages.iter().map(|o| (o.from.as_nanos(), o.to.as_nanos())).collect();
+        self.packets.clear();
+        self.data.clear();
+        self.ranges.clear();
         for drop in drops {
             match *drop {
-                ScriptedDrop::Packet(n) => script.packets.push(n.saturating_sub(1)),
-                ScriptedDrop::Data(n) => script.data.push(n),
-                ScriptedDrop::Bytes(from, to) => script.ranges.push((from, to)),
+                ScriptedDrop::Packet(n) => self.packets.push(n.saturating_sub(1)),
+                ScriptedDrop::Data(n) => self.data.push(n),
+                ScriptedDrop::Bytes(from, to) => self.ranges.push((from, to)),
             }
         }
-        script.packets.sort_unstable();
-        script.data.sort_unstable();
-        script
+        self.packets.sort_unstable();
+        self.data.sort_unstable();
     }
 
     /// Begins to count data packets anew, as a schedule starts.

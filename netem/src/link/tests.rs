@@ -518,3 +518,86 @@ fn every_schedule_on_one_link_meets_the_same_weather() {
         assert_eq!(play_at(3 * SECOND, 500), first, "{loss}");
     }
 }
+
+#[test]
+fn a_dropped_packet_tells_the_wait_it_would_have_had() {
+    // 1000 bytes at 8 Mbit/s: a millisecond each.
+    let text = "rtt = '20ms'\nrate = '8Mbit'\nqueue = '3p'\n[up]\ndrop = ['packet 2', 'packet 5']";
+    let run = play(&mut pipe(text, Direction::Up, 1), (0..6).map(|_| (SECOND, 1000)));
+    let mut entries = run.entries;
+    entries.sort_by_key(Entry::number);
+    let told: Vec<(Option<DropCause>, u64)> = entries.iter().map(|e| (e.cause(), e.queued() / 1_000_000)).collect();
+    let (script, overflow) = (Some(DropCause::Script), Some(DropCause::Overflow));
+    assert_eq!(told, [(None, 1), (script, 2), (None, 2), (None, 3), (script, 4), (overflow, 4)]);
+    let lossy = play(&mut pipe("rate = '8Mbit'\nloss = '100%'", Direction::Up, 1), [(SECOND, 1000)]);
+    assert_eq!(lossy.entries[0].queued(), 1_000_000);
+    // Without a bottleneck there is no wait.
+    let unlimited = play(&mut pipe("loss = '100%'", Direction::Up, 1), [(SECOND, 1000)]);
+    assert_eq!(unlimited.entries[0].queued(), 0);
+}
+
+#[test]
+fn a_new_rate_holds_for_what_waits_and_for_the_rest_of_what_is_under_way() {
+    let mut pipe = pipe("delay = '10ms'\nrate = '8Mbit'\nqueue = '9p'", Direction::Up, 1);
+    let mut run = Run::default();
+    for n in 0..3 {
+        pipe.offer(packet(n, 1000), SECOND, |_| panic!("there is room"));
+    }
+    // Half of the first has been transmitted. At twice the rate the rest takes a quarter of a
+    // millisecond, the others half of one each.
+    pipe.set_conditions(&link("delay = '30ms'\nrate = '16Mbit'\nqueue = '9p'"), SECOND + 500_000);
+    pipe.offer(packet(3, 1000), SECOND + 500_000, |_| panic!("there is room"));
+    release_until(&mut pipe, &mut run, Nanos::MAX);
+    let at = |micros: u64| SECOND + micros * 1000;
+    // What was inside keeps its delay of 10 ms.
+    assert_eq!(run.out, [(0, at(10_750)), (1, at(11_250)), (2, at(11_750)), (3, at(32_250))]);
+    let queued: Vec<u64> = run.entries.iter().map(|e| e.queued() / 1000).collect();
+    assert_eq!(queued, [750, 1250, 1750, 1750]);
+}
+
+#[test]
+fn a_shorter_delay_overtakes_nothing() {
+    let mut pipe = pipe("delay = '50ms'", Direction::Up, 1);
+    let mut run = Run::default();
+    pipe.offer(packet(0, 100), SECOND, |_| {});
+    pipe.set_conditions(&link("delay = '5ms'"), SECOND);
+    for n in [10, 60] {
+        release_until(&mut pipe, &mut run, SECOND + n * 1_000_000);
+        pipe.offer(packet(n as u32, 100), SECOND + n * 1_000_000, |_| {});
+    }
+    release_until(&mut pipe, &mut run, Nanos::MAX);
+    let times: Vec<(u64, u64)> = run.out.iter().map(|(n, at)| (*n, (at - SECOND) / 1_000_000)).collect();
+    assert_eq!(times, [(0, 50), (1, 50), (2, 65)]);
+}
+
+proptest! {
+    /// Whatever the conditions become while packets are inside, none is lost or made twice by the
+    /// change, and no random loss moves.
+    #[test]
+    fn a_change_loses_nothing_and_moves_no_draw(
+        packets in any_packets(), seed: u64, conditions in vec(any_conditions(), 1..6),
+        loss in prop_oneof![Just("10%"), Just("burst 10% 2")],
+    ) {
+        let strip = |text: &str| -> String {
+            let kept = text.lines().filter(|line| !line.starts_with("loss") && !line.starts_with("outage"));
+            kept.map(|line| format!("{line}\n")).collect::<String>() + &format!("loss = '{loss}'\n")
+        };
+        let conditions: Vec<Link> = conditions.iter().map(|text| link(&strip(text))).collect();
+        let expected = play(&mut Pipe::new(&conditions[0], Direction::Down, seed), packets.clone()).lost();
+        let mut pipe = Pipe::new(&conditions[0], Direction::Down, seed);
+        let mut run = Run::default();
+        for (n, (at, size)) in packets.iter().enumerate() {
+            release_until(&mut pipe, &mut run, *at);
+            if n % 7 == 3 {
+                pipe.set_conditions(&conditions[n / 7 % conditions.len()], *at);
+            }
+            pipe.offer(packet(n as u32, *size), *at, |entry| run.entries.push(entry));
+            let report = pipe.report();
+            let dropped: u64 = report.dropped.values().sum();
+            prop_assert_eq!(report.packets + report.duplicated, report.delivered_packets + dropped + pipe.in_flight());
+        }
+        release_until(&mut pipe, &mut run, Nanos::MAX);
+        prop_assert_eq!(pipe.in_flight(), 0);
+        prop_assert_eq!(run.lost(), expected);
+    }
+}
