@@ -170,6 +170,10 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
     writer.set_epoch(play.epoch_ns);
     writer.write_messages(play.messages.iter().cloned())?;
     writer.write_series(play.series.iter().copied())?;
+    if record.trial.mapping {
+        writer.write_layout(play.layout.iter().copied())?;
+        writer.write_sights(play.sights.iter().copied())?;
+    }
     if let Some(spool) = ledger {
         writer.write_ledger(samepath_netem::ledger::read(&spool, play.epoch_ns)?)?;
     }

@@ -81,6 +81,10 @@ pub struct Part {
     /// Longest time a trial of this part may take in all. Absent: derived from workload and link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<Duration>,
+    /// Whether packets are mapped to messages (see [`crate::carriage`]). Absent: for `messages`, but
+    /// not for `bulk`, whose throughput it would cost a little.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<bool>,
 }
 
 /// The name of a trial, unique in its run, fit for a directory.
@@ -116,6 +120,9 @@ pub struct Trial {
     pub tuning: Tuning,
     /// Longest time it may take in all.
     pub time_limit: Duration,
+    /// Whether packets are mapped to messages (see [`crate::carriage`]).
+    #[serde(default)]
+    pub mapping: bool,
 }
 
 /// An experiment that cannot be run, with the remedy.
@@ -334,6 +341,7 @@ impl Part {
                         link: link.clone(),
                         tuning: varied.tuning.clone(),
                         time_limit: self.time_limit.unwrap_or_else(|| time_limit(&varied.workload, &link)),
+                        mapping: self.mapping.unwrap_or(matches!(varied.workload, Workload::Messages(_))),
                     });
                 }
             }
@@ -528,6 +536,15 @@ axes = { loss = ["0%", "1%", "burst 1% 3"], streams = [1, 4] }
         assert_eq!(link.up.rate, Some(crate::BitRate::new(1_000_000)));
         assert_eq!(link.down.rate, Some(crate::BitRate::new(20_000_000)));
         assert!((link.down.loss.rate() - 0.02).abs() < 1e-12);
+    }
+
+    #[test]
+    fn messages_are_mapped_unless_said_otherwise() {
+        let mapped = |text: &str| Experiment::parse(text).unwrap().trials().unwrap()[0].mapping;
+        let bulk = "schema = 1\nname = 'b'\n[[part]]\nname = 'b'\narms = ['tcp']\nworkload = { kind = 'bulk', bytes = '1MB' }\n";
+        assert!(mapped(SMALL) && !mapped(bulk));
+        assert!(mapped(&format!("{bulk}mapping = true")));
+        assert!(!mapped(&SMALL.replace("arms =", "mapping = false\narms =")));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::link::Direction;
 use crate::workload::StreamId;
 
 /// The version of the run directory's formats that this program writes.
-pub const RECORD_SCHEMA: u32 = 1;
+pub const RECORD_SCHEMA: u32 = 2;
 
 /// Nanoseconds from the trial's epoch.
 pub type Instant = i64;

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use samepath_model::carriage::Mark;
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, PacketRecord};
 
@@ -35,6 +36,7 @@ pub struct Entry {
     protocol: u8,
     tcp_flags: u8,
     flags: u8,
+    mark: Mark,
     /// 0: not dropped; else 1 + the position of the cause in [`DropCause::ALL`].
     cause: u8,
 }
@@ -46,6 +48,7 @@ mod flag {
     pub(super) const CORRUPTED: u8 = 1 << 2;
     pub(super) const HAS_TCP_SEQ: u8 = 1 << 3;
     pub(super) const LEFT: u8 = 1 << 4;
+    pub(super) const HAS_MARK: u8 = 1 << 5;
 }
 
 impl Entry {
@@ -53,6 +56,7 @@ impl Entry {
     pub fn new(direction: Direction, number: u64, arrived: Nanos, info: &PacketInfo) -> Self {
         let down = if direction == Direction::Down { flag::DOWN } else { 0 };
         let has_seq = if info.tcp_seq.is_some() { flag::HAS_TCP_SEQ } else { 0 };
+        let has_mark = if info.mark.is_some() { flag::HAS_MARK } else { 0 };
         Entry {
             number,
             arrived,
@@ -65,7 +69,8 @@ impl Entry {
             destination_port: info.destination_port,
             protocol: info.protocol,
             tcp_flags: info.tcp_flags,
-            flags: down | has_seq,
+            flags: down | has_seq | has_mark,
+            mark: info.mark.unwrap_or_default(),
             cause: 0,
         }
     }
@@ -154,7 +159,7 @@ impl Entry {
             payload: self.payload,
             tcp_seq: (self.flags & flag::HAS_TCP_SEQ != 0).then_some(self.tcp_seq),
             tcp_flags: self.tcp_flags,
-            mark: None,
+            mark: (self.flags & flag::HAS_MARK != 0).then_some(self.mark),
             queued: self.queued,
             corrupted: self.is_corrupted(),
             left: self.left().map(since),
@@ -180,6 +185,7 @@ impl Entry {
             put(&word.to_le_bytes());
         }
         put(&[self.protocol, self.tcp_flags, self.flags, self.cause]);
+        put(&self.mark);
         line
     }
 
@@ -201,16 +207,17 @@ impl Entry {
             tcp_flags: line[49],
             flags: line[50],
             cause: line[51],
+            mark: std::array::from_fn(|i| line[52 + i]),
         };
         (usize::from(entry.cause) <= DropCause::ALL.len()).then_some(entry)
     }
 }
 
-/// Bytes of an entry in the file: 4 × 8, 3 × 4, 2 × 2 and 4 × 1.
-const ENTRY_BYTES: usize = 52;
+/// Bytes of an entry in the file: 4 × 8, 3 × 4, 2 × 2, 4 × 1 and the mark.
+const ENTRY_BYTES: usize = 68;
 
 /// The file starts with this, the version last.
-const MAGIC: &[u8; 8] = b"SPLEDGE1";
+const MAGIC: &[u8; 8] = b"SPLEDGE2";
 
 /// The header: magic, and the number of entries, which is [`UNFINISHED`] until the end.
 const HEADER_BYTES: usize = 16;
@@ -219,7 +226,7 @@ const HEADER_BYTES: usize = 16;
 const UNFINISHED: u64 = u64::MAX;
 
 /// Entries that fit between the data thread and the writer: about a second of small packets at the
-/// highest rate a TUN device carries, in 15 MB at most.
+/// highest rate a TUN device carries, in 20 MB at most.
 pub const RING_ENTRIES: usize = 1 << 18;
 
 /// How long the writer rests when there is nothing to write: short against the second that the
@@ -531,7 +538,7 @@ mod tests {
         assert!(refused(&whole[..9]).unwrap().contains("too short"));
         assert!(refused(&[b'x'; 68]).unwrap().contains("no ledger of this version"));
         let mut senseless = whole.clone();
-        *senseless.last_mut().unwrap() = 200;
+        senseless[HEADER_BYTES + 51] = 200;
         std::fs::write(&path, &senseless).unwrap();
         assert!(matches!(read(&path, 0).unwrap().next(), Some(Err(LedgerError::Broken { .. }))));
         assert!(matches!(read(&path.with_extension("absent"), 0).err(), Some(LedgerError::Read { .. })));
@@ -554,11 +561,11 @@ mod tests {
         fn an_entry_survives_its_encoding(
             number: u64, arrived: u64, left: u64, queued: u64, size: u32, payload: u32, tcp_seq: Option<u32>,
             ports: (u16, u16), protocol: u8, tcp_flags: u8, down: bool, duplicate: bool, corrupted: bool,
-            fate in 0usize..8,
+            mark: Option<[u8; 16]>, fate in 0usize..8,
         ) {
             let direction = if down { Direction::Down } else { Direction::Up };
             let info = PacketInfo {
-                size, payload, tcp_seq, protocol, tcp_flags,
+                size, payload, tcp_seq, protocol, tcp_flags, mark,
                 source_port: ports.0, destination_port: ports.1,
                 ..PacketInfo::default()
             };
@@ -578,6 +585,7 @@ mod tests {
             prop_assert_eq!(Entry::decode(&entry.encode()), Some(entry));
             let record = entry.record(0);
             prop_assert_eq!(record.tcp_seq, tcp_seq);
+            prop_assert_eq!(record.mark, mark);
             prop_assert_eq!(record.direction, direction);
             prop_assert_eq!(record.duplicate, duplicate);
             prop_assert_eq!(record.corrupted, corrupted);

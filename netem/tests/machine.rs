@@ -359,6 +359,7 @@ fn plan(scratch: &Scratch, part: &str, link: Link, limit: Duration) -> TrialPlan
         link,
         tuning: Tuning::default(),
         time_limit: limit.into(),
+        mapping: false,
     };
     TrialPlan {
         trial,

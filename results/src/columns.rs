@@ -11,7 +11,10 @@ use std::sync::Arc;
 
 use parquet::basic::{Compression, Encoding};
 use parquet::column::reader::get_typed_column_reader;
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArray, FixedLenByteArrayType, Int32Type,
+    Int64Type,
+};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterVersion};
@@ -19,6 +22,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
+use samepath_model::carriage::{LayoutRecord, Mark, SightRecord};
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, End, MessageRecord, Metric, PacketRecord, RECORD_SCHEMA, SeriesPoint};
 
@@ -47,6 +51,8 @@ pub(crate) trait Row: Sized {
     const SCHEMA: &'static str;
     /// Columns that rise steadily: differences are far smaller than values.
     const RISING: &'static [&'static str];
+    /// Columns of which hardly any value comes twice: no dictionary makes them smaller.
+    const UNIQUE: &'static [&'static str] = &[];
     /// Writes the rows' columns, in the order of the schema.
     fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError>;
     /// Reads the rows back.
@@ -78,6 +84,9 @@ impl<R: Row> RowWriter<R> {
             properties = properties
                 .set_column_dictionary_enabled(path.clone(), false)
                 .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+        }
+        for &column in R::UNIQUE {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
         }
         let file = SerializedFileWriter::new(out, schema, Arc::new(properties.build()))?;
         Ok(RowWriter { file, rows: Vec::new() })
@@ -205,17 +214,27 @@ pub(crate) struct ColumnsIn<'a> {
 impl ColumnsIn<'_> {
     /// The values of a column found by its name: the order of columns may change between versions.
     fn optional<T: DataType>(&self, name: &str) -> Result<Vec<Option<T::T>>, ColumnError> {
+        if !self.has(name) {
+            return Err(ColumnError::Content(format!("it has no column `{name}`")));
+        }
+        self.added::<T>(name)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.group.metadata().columns().iter().any(|column| column.column_path().string() == name)
+    }
+
+    /// As `optional`; of a column that earlier versions did not have, nothing but missing values.
+    fn added<T: DataType>(&self, name: &str) -> Result<Vec<Option<T::T>>, ColumnError> {
         let metadata = self.group.metadata();
-        let place = metadata
-            .columns()
-            .iter()
-            .position(|column| column.column_path().string() == name)
-            .ok_or_else(|| ColumnError::Content(format!("it has no column `{name}`")))?;
+        let rows = usize::try_from(metadata.num_rows())
+            .map_err(|_| ColumnError::Content("a row group with a negative number of rows".into()))?;
+        let Some(place) = metadata.columns().iter().position(|column| column.column_path().string() == name) else {
+            return Ok(vec![None; rows]);
+        };
         if metadata.column(place).column_type() != T::get_physical_type() {
             return Err(ColumnError::Content(format!("column `{name}` is not of type {}", T::get_physical_type())));
         }
-        let rows = usize::try_from(metadata.num_rows())
-            .map_err(|_| ColumnError::Content("a row group with a negative number of rows".into()))?;
         let mut reader = get_typed_column_reader::<T>(self.group.get_column_reader(place)?);
         let (mut values, mut levels) = (Vec::new(), Vec::new());
         let nullable = metadata.column(place).column_descr().max_def_level() > 0;
@@ -315,12 +334,14 @@ impl Row for PacketRecord {
         required int32 payload_bytes (INTEGER(32,false));
         optional int32 tcp_seq (INTEGER(32,false));
         required int32 tcp_flags (INTEGER(8,false));
+        optional fixed_len_byte_array(16) mark;
         required int64 queued_ns (INTEGER(64,false));
         required boolean corrupted;
         optional int64 left_ns;
         optional binary dropped (UTF8);
     }";
     const RISING: &'static [&'static str] = &["number", "arrived_ns", "tcp_seq", "queued_ns", "left_ns"];
+    const UNIQUE: &'static [&'static str] = &["mark"];
 
     fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError> {
         columns.required::<ByteArrayType>(rows.iter().map(|r| text(direction_name(r.direction))))?;
@@ -334,6 +355,7 @@ impl Row for PacketRecord {
         columns.required::<Int32Type>(rows.iter().map(|r| r.payload.cast_signed()))?;
         columns.optional::<Int32Type>(rows.iter().map(|r| r.tcp_seq.map(u32::cast_signed)))?;
         columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.tcp_flags)))?;
+        columns.optional::<FixedLenByteArrayType>(rows.iter().map(|r| r.mark.as_ref().map(mark_bytes)))?;
         columns.required::<Int64Type>(rows.iter().map(|r| r.queued.cast_signed()))?;
         columns.required::<BoolType>(rows.iter().map(|r| r.corrupted))?;
         columns.optional::<Int64Type>(rows.iter().map(|r| r.left))?;
@@ -352,6 +374,7 @@ impl Row for PacketRecord {
         let mut payload = columns.required::<Int32Type>("payload_bytes")?;
         let mut tcp_seq = columns.optional::<Int32Type>("tcp_seq")?.into_iter();
         let mut tcp_flags = columns.required::<Int32Type>("tcp_flags")?;
+        let mut mark = columns.added::<FixedLenByteArrayType>("mark")?.into_iter();
         let mut queued = columns.required::<Int64Type>("queued_ns")?;
         let mut corrupted = columns.required::<BoolType>("corrupted")?;
         let mut left = columns.optional::<Int64Type>("left_ns")?.into_iter();
@@ -370,7 +393,10 @@ impl Row for PacketRecord {
                 payload: payload.next()?.cast_unsigned(),
                 tcp_seq: tcp_seq.next()?.map(i32::cast_unsigned),
                 tcp_flags: u8::try_from(tcp_flags.next()?).ok()?,
-                mark: None,
+                mark: match mark.next()? {
+                    Some(bytes) => Some(bytes.data().try_into().ok()?),
+                    None => None,
+                },
                 queued: queued.next()?.cast_unsigned(),
                 corrupted: corrupted.next()?,
                 left: left.next()?,
@@ -378,6 +404,113 @@ impl Row for PacketRecord {
             })
         };
         number.map(row).collect::<Option<_>>().ok_or_else(out_of_range)
+    }
+}
+
+impl Row for LayoutRecord {
+    const SCHEMA: &'static str = "message layout {
+        required binary direction (UTF8);
+        required int32 client_port (INTEGER(16,false));
+        required int64 domain (INTEGER(64,false));
+        required int64 start (INTEGER(64,false));
+        required int64 end (INTEGER(64,false));
+        required int64 unit_start (INTEGER(64,false));
+        required int64 unit_end (INTEGER(64,false));
+        required int32 stream (INTEGER(16,false));
+        optional int32 seq (INTEGER(32,false));
+    }";
+    const RISING: &'static [&'static str] = &["domain", "start", "end", "unit_start", "unit_end", "seq"];
+
+    fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError> {
+        columns.required::<ByteArrayType>(rows.iter().map(|r| text(direction_name(r.direction))))?;
+        columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.port)))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.domain.cast_signed()))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.start.cast_signed()))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.end.cast_signed()))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.unit_start.cast_signed()))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.unit_end.cast_signed()))?;
+        columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.stream)))?;
+        columns.optional::<Int32Type>(rows.iter().map(|r| r.seq.map(u32::cast_signed)))
+    }
+
+    fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
+        let mut direction = columns.names("direction", direction_named)?;
+        let mut port = columns.required::<Int32Type>("client_port")?;
+        let domain = columns.required::<Int64Type>("domain")?;
+        let mut start = columns.required::<Int64Type>("start")?;
+        let mut end = columns.required::<Int64Type>("end")?;
+        let mut unit_start = columns.required::<Int64Type>("unit_start")?;
+        let mut unit_end = columns.required::<Int64Type>("unit_end")?;
+        let mut stream = columns.required::<Int32Type>("stream")?;
+        let mut seq = columns.optional::<Int32Type>("seq")?.into_iter();
+        let row = |domain: i64| {
+            Some(LayoutRecord {
+                direction: direction.next()??,
+                port: u16::try_from(port.next()?).ok()?,
+                domain: domain.cast_unsigned(),
+                start: start.next()?.cast_unsigned(),
+                end: end.next()?.cast_unsigned(),
+                unit_start: unit_start.next()?.cast_unsigned(),
+                unit_end: unit_end.next()?.cast_unsigned(),
+                stream: u16::try_from(stream.next()?).ok()?,
+                seq: seq.next()?.map(i32::cast_unsigned),
+            })
+        };
+        domain.map(row).collect::<Option<_>>().ok_or_else(out_of_range)
+    }
+}
+
+impl Row for SightRecord {
+    const SCHEMA: &'static str = "message sights {
+        required binary end (UTF8);
+        required binary direction (UTF8);
+        required int64 at_ns;
+        required int32 client_port (INTEGER(16,false));
+        required int64 number (INTEGER(64,false));
+        required fixed_len_byte_array(16) mark;
+        optional int64 domain (INTEGER(64,false));
+        required int64 start (INTEGER(64,false));
+        required int64 end_offset (INTEGER(64,false));
+    }";
+    const RISING: &'static [&'static str] = &["at_ns", "number", "domain", "start", "end_offset"];
+    const UNIQUE: &'static [&'static str] = &["mark"];
+
+    fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError> {
+        columns.required::<ByteArrayType>(rows.iter().map(|r| text(end_name(r.end))))?;
+        columns.required::<ByteArrayType>(rows.iter().map(|r| text(direction_name(r.direction))))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.at))?;
+        columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.port)))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.number.cast_signed()))?;
+        columns.required::<FixedLenByteArrayType>(rows.iter().map(|r| mark_bytes(&r.mark)))?;
+        columns.optional::<Int64Type>(rows.iter().map(|r| r.domain.map(u64::cast_signed)))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.start.cast_signed()))?;
+        columns.required::<Int64Type>(rows.iter().map(|r| r.end_offset.cast_signed()))
+    }
+
+    fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
+        let mut end = columns.names("end", end_named)?;
+        let mut direction = columns.names("direction", direction_named)?;
+        let at = columns.required::<Int64Type>("at_ns")?;
+        let mut port = columns.required::<Int32Type>("client_port")?;
+        let mut number = columns.required::<Int64Type>("number")?;
+        let mut mark = columns.required::<FixedLenByteArrayType>("mark")?;
+        let mut domain = columns.optional::<Int64Type>("domain")?.into_iter();
+        let mut start = columns.required::<Int64Type>("start")?;
+        let mut end_offset = columns.required::<Int64Type>("end_offset")?;
+        let row = |at| {
+            Some(SightRecord {
+                end: end.next()??,
+                direction: direction.next()??,
+                at,
+                port: u16::try_from(port.next()?).ok()?,
+                number: number.next()?.cast_unsigned(),
+                mark: mark.next()?.data().try_into().ok()?,
+                domain: domain.next()?.map(i64::cast_unsigned),
+                start: start.next()?.cast_unsigned(),
+                end_offset: end_offset.next()?.cast_unsigned(),
+            })
+        };
+        at.map(row).collect::<Option<_>>().ok_or_else(out_of_range)
     }
 }
 
@@ -399,8 +532,7 @@ impl Row for SeriesPoint {
 
     fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
         let at = columns.required::<Int64Type>("at_ns")?;
-        let mut end =
-            columns.names("end", |name| [End::Client, End::Server].into_iter().find(|&end| end_name(end) == name))?;
+        let mut end = columns.names("end", end_named)?;
         let mut metric =
             columns.names("metric", |name| Metric::ALL.into_iter().find(|metric| metric.name() == name))?;
         let mut value = columns.required::<DoubleType>("value")?;
@@ -415,6 +547,14 @@ fn out_of_range() -> ColumnError {
 
 fn text(name: &str) -> ByteArray {
     ByteArray::from(name)
+}
+
+fn mark_bytes(mark: &Mark) -> FixedLenByteArray {
+    ByteArray::from(mark.to_vec()).into()
+}
+
+fn end_named(name: &str) -> Option<End> {
+    [End::Client, End::Server].into_iter().find(|&end| end_name(end) == name)
 }
 
 fn direction_named(name: &str) -> Option<Direction> {

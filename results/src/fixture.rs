@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use samepath_model::carriage::{LayoutRecord, Mark, SightRecord};
 use samepath_model::experiment::{Experiment, Trial};
 use samepath_model::record::{
     DirectionReport, DropCause, End, EndReport, LinkReport, MessageRecord, Metric, Outcome, PacketRecord, PlayReport,
@@ -66,6 +67,10 @@ pub(crate) fn add(run: &mut Run, trial: &Trial, play: &PlayReport) {
     writer.write_messages(play.messages.clone()).unwrap();
     writer.write_series(play.series.clone()).unwrap();
     writer.write_ledger(packets(100).map(Ok::<_, String>)).unwrap();
+    if trial.mapping {
+        writer.write_layout(layout(50)).unwrap();
+        writer.write_sights(sights(80)).unwrap();
+    }
     writer.finish().unwrap();
     run.append(&record(trial, play)).unwrap();
 }
@@ -170,6 +175,44 @@ pub(crate) fn link() -> LinkReport {
     }
 }
 
+/// The mark of the fixture's packet of this number.
+pub(crate) fn mark(number: u64) -> Mark {
+    let mut mark = [0; 16];
+    mark[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+    mark[8..].copy_from_slice(&number.to_be_bytes());
+    mark
+}
+
+/// Places of so many runs of bytes, with every field in use.
+pub(crate) fn layout(n: u64) -> impl Iterator<Item = LayoutRecord> {
+    (0..n).map(|number| LayoutRecord {
+        direction: if number % 5 == 0 { Direction::Up } else { Direction::Down },
+        port: 65_535 - (number % 3) as u16,
+        domain: if number % 7 == 0 { u64::MAX - number } else { number * 4 + 3 },
+        start: number * 1016,
+        end: number * 1016 + 1016,
+        unit_start: (number * 1016).saturating_sub(5),
+        unit_end: number * 1016 + 1033,
+        stream: (number % 4096) as u16,
+        seq: number.checked_sub(10).map(|seq| seq as u32),
+    })
+}
+
+/// So many sights, with every field in use.
+pub(crate) fn sights(n: u64) -> impl Iterator<Item = SightRecord> {
+    (0..n).map(|number| SightRecord {
+        end: if number % 2 == 0 { End::Client } else { End::Server },
+        direction: if number % 4 == 0 { Direction::Up } else { Direction::Down },
+        at: number as i64 * 1_000 - 50_000,
+        port: 40_000,
+        number: number / 2 * 3,
+        mark: mark(number / 2),
+        domain: (number % 6 != 0).then_some(number % 6 * 4 + 3),
+        start: number * 1400,
+        end_offset: number * 1400 + 1400,
+    })
+}
+
 /// So many packets, with every field and every cause in use.
 pub(crate) fn packets(n: u64) -> impl Iterator<Item = PacketRecord> {
     (0..n).map(|number| {
@@ -187,7 +230,7 @@ pub(crate) fn packets(n: u64) -> impl Iterator<Item = PacketRecord> {
             payload: 1448,
             tcp_seq: tcp.then_some((number as u32).wrapping_mul(1448).wrapping_sub(5000)),
             tcp_flags: if tcp { 0x90 } else { 0 },
-            mark: None,
+            mark: (!tcp).then(|| mark(number)),
             queued: number * 7 % 100_000,
             corrupted: number % 97 == 0,
             left: dropped.is_none().then_some(number as i64 * 12_345 + 29_000_000),

@@ -5,6 +5,7 @@
 //! manifest.json     how, when and on what it was run; checksums once it is sealed
 //! trials.jsonl      one line a trial, appended and synced as it ends
 //! trials/<id>/      messages.parquet  ledger.parquet  series.parquet
+//!                   layout.parquet  sights.parquet   where packets were mapped to messages
 //! ```
 //!
 //! Every file is written beside its place and renamed, but for `trials.jsonl`, whose last line
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use samepath_model::carriage::{LayoutRecord, SightRecord};
 use samepath_model::experiment::{Experiment, Trial, TrialId};
 use samepath_model::record::{MessageRecord, RECORD_SCHEMA, SeriesPoint, TrialRecord};
 use serde::Deserialize;
@@ -269,6 +271,26 @@ impl Run {
     pub fn ledger(&self, id: &TrialId) -> Result<Option<Ledger>, StoreError> {
         let path = self.file(id, trial::LEDGER)?;
         if path.exists() { Ledger::open(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// Where the messages of a trial lie in their ordering domains, as it was written; `None` where
+    /// packets were not mapped to messages, and in runs from before that was done.
+    ///
+    /// # Errors
+    /// Where the file is damaged.
+    pub fn layout(&self, id: &TrialId) -> Result<Option<Vec<LayoutRecord>>, StoreError> {
+        let path = self.file(id, trial::LAYOUT)?;
+        if path.exists() { trial::read_all(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// What the ends of a trial saw in their packets, as it was written; `None` as with
+    /// [`Run::layout`].
+    ///
+    /// # Errors
+    /// Where the file is damaged.
+    pub fn sights(&self, id: &TrialId) -> Result<Option<Vec<SightRecord>>, StoreError> {
+        let path = self.file(id, trial::SIGHTS)?;
+        if path.exists() { trial::read_all(&path).map(Some) } else { Ok(None) }
     }
 
     /// Writes the checksum of every record file into the manifest.

@@ -41,7 +41,7 @@ use crate::plan::Plan;
 use crate::{TransportError, tls};
 
 /// The protocol's version: both ends must speak the same.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"samepath";
 

@@ -7,8 +7,9 @@
 //!  +------+----------+----------+----------------+ - - - - - +
 //! ```
 //!
-//! The upper four bits of `stream` are flags, the topmost always 0, so a datagram of ours can
-//! never be taken for a QUIC long header. Byte streams carry frames back to back; a datagram is
+//! The upper four bits of `stream` are flags, the two topmost always 0: a datagram of ours lacks
+//! both bits that QUIC's first byte may show (RFC 9000, section 17), so neither is ever taken for the
+//! other. Byte streams carry frames back to back; a datagram is
 //! exactly one frame.
 
 use samepath_model::workload::{MAX_STREAMS, StreamId};
@@ -25,7 +26,7 @@ const MAX_OFFSET: u64 = (1 << 48) - 1;
 
 const WARMUP: u16 = 0x1000;
 const END: u16 = 0x2000;
-const TIMED: u16 = 0x4000;
+const TIMED: u16 = 0x3000;
 const STREAM_BITS: u16 = MAX_STREAMS - 1;
 
 /// What a frame is for.

@@ -6,6 +6,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use samepath_model::carriage::Mark;
+
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
 /// IP protocol number of UDP.
@@ -46,6 +48,10 @@ pub struct PacketInfo {
     pub tcp_seq: Option<u32>,
     /// TCP flags: the byte from CWR to FIN (RFC 9293); 0 where there are none.
     pub tcp_flags: u8,
+    /// What joins it to an endpoint's record of it, of UDP datagrams of at least 16 bytes: where the
+    /// fixed bit of QUIC is set (RFC 9000, section 17), the last 16 bytes, which are the
+    /// authentication tag; else the first 16, the header of the lab's own datagrams.
+    pub mark: Option<Mark>,
     /// Whether it counts for `drop data N`: at least [`DATA_PAYLOAD`] bytes of TCP payload, or of a
     /// UDP datagram that is no QUIC long-header (handshake) packet.
     pub is_data: bool,
@@ -152,9 +158,17 @@ fn parse_tcp(segment: &[u8], mut info: PacketInfo) -> Option<PacketInfo> {
 fn parse_udp(segment: &[u8], mut info: PacketInfo) -> Option<PacketInfo> {
     let fixed: &[u8; 8] = segment.first_chunk()?;
     (info.source_port, info.destination_port) = (u16_at(fixed, 0)?, u16_at(fixed, 2)?);
-    info.payload = (segment.len() - fixed.len()) as u32;
-    info.is_data = info.payload >= DATA_PAYLOAD && !is_quic_long_header(&segment[fixed.len()..]);
+    let datagram = &segment[fixed.len()..];
+    info.payload = datagram.len() as u32;
+    info.mark = mark(datagram);
+    info.is_data = info.payload >= DATA_PAYLOAD && !is_quic_long_header(datagram);
     Some(info)
+}
+
+/// See [`PacketInfo::mark`].
+fn mark(datagram: &[u8]) -> Option<Mark> {
+    const FIXED_BIT: u8 = 0x40;
+    if datagram.first()? & FIXED_BIT != 0 { datagram.last_chunk() } else { datagram.first_chunk() }.copied()
 }
 
 /// Whether a datagram starts with a QUIC long header: header form and fixed bit set, and one of
@@ -203,6 +217,7 @@ mod tests {
             payload: 100,
             tcp_seq: Some(0xdead_beef),
             tcp_flags: 0x18,
+            mark: None,
             is_data: true,
         };
         assert_eq!(parse(&packet), expected);
@@ -286,6 +301,33 @@ mod tests {
         packet[4..6].copy_from_slice(&length.to_be_bytes());
         let later = parse(&packet);
         assert_eq!((later.protocol, later.source_port, later.ip_header, later.is_data), (UDP, 0, 48, false));
+    }
+
+    #[test]
+    fn marks_are_the_tag_of_quic_and_the_head_of_other_datagrams() {
+        let mark = |first: u8, len: u8| {
+            let mut payload: Vec<u8> = (0..len).collect();
+            payload[0] = first;
+            let mut packet = Vec::new();
+            PacketBuilder::ipv4(A, B, 64).udp(10, 20).write(&mut packet, &payload).unwrap();
+            // Padding of a short Ethernet frame is behind the datagram.
+            packet.extend([0xee; 7]);
+            parse(&packet).mark
+        };
+        let run = |first: u8, from: u8| -> Mark {
+            let mut bytes = std::array::from_fn(|i| from + i as u8);
+            if from == 0 {
+                bytes[0] = first;
+            }
+            bytes
+        };
+        for quic in [0x40, 0x4f, 0xc3, 0xe0] {
+            assert_eq!(mark(quic, 40), Some(run(quic, 24)));
+        }
+        for own in [0x00, 0x10, 0x3f] {
+            assert_eq!(mark(own, 40), Some(run(own, 0)));
+        }
+        assert_eq!((mark(0x40, 16), mark(0x40, 15)), (Some(run(0x40, 0)), None));
     }
 
     #[test]

@@ -28,6 +28,9 @@ fn what_was_written_is_read_back() {
         assert_eq!(read.series(id).unwrap(), play.series);
         let ledger: Vec<_> = read.ledger(id).unwrap().unwrap().map(Result::unwrap).collect();
         assert_eq!(ledger, fixture::packets(100).collect::<Vec<_>>());
+        let mapped = |n| record.trial.mapping.then_some(n);
+        assert_eq!(read.layout(id).unwrap(), mapped(50).map(|n| fixture::layout(n).collect()));
+        assert_eq!(read.sights(id).unwrap(), mapped(80).map(|n| fixture::sights(n).collect()));
         assert_eq!(Some(crate::summary::recompute(&read, record).unwrap()), record.summary);
     }
     // Nothing but what the format names.
@@ -105,7 +108,7 @@ fn a_damaged_line_is_named() {
     };
     let error = damaged("{", "[");
     assert!(error.contains("line 5") && error.contains("remove the line"), "{error}");
-    let error = damaged("\"schema\":1", "\"schema\":7");
+    let error = damaged(&format!("\"schema\":{RECORD_SCHEMA}"), "\"schema\":7");
     assert!(error.contains("version 7"), "{error}");
     let error = damaged("\"id\":\"messages", "\"id\":\"../../messages");
     assert!(error.contains("line 5") && error.contains("not of the experiment"), "{error}");
@@ -199,7 +202,7 @@ fn a_seal_shows_what_was_changed() {
     assert!(message(run.verify()).contains("no checksums"));
     run.seal().unwrap();
     assert_eq!(run.verify().unwrap(), []);
-    assert_eq!(Run::open(dir.path()).unwrap().manifest().checksums.len(), 2 + 24 * 3);
+    assert_eq!(Run::open(dir.path()).unwrap().manifest().checksums.len(), 2 + 24 * 3 + 18 * 2);
     // A report may be drawn again at any time.
     fs::create_dir(dir.path().join("report")).unwrap();
     fs::write(dir.path().join("report/index.html"), "").unwrap();

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use samepath_model::carriage::{LayoutRecord, SightRecord};
 use samepath_model::experiment::TrialId;
 use samepath_model::record::{MessageRecord, PacketRecord, SeriesPoint};
 
@@ -17,6 +18,10 @@ pub(super) const MESSAGES: &str = "messages.parquet";
 pub(super) const LEDGER: &str = "ledger.parquet";
 /// File of the time series.
 pub(super) const SERIES: &str = "series.parquet";
+/// File of the messages' places in their ordering domains.
+pub(super) const LAYOUT: &str = "layout.parquet";
+/// File of what the ends saw in their packets.
+pub(super) const SIGHTS: &str = "sights.parquet";
 /// Ending of a directory that is not whole yet.
 pub(super) const PARTIAL: &str = ".partial";
 
@@ -74,6 +79,22 @@ impl TrialWriter {
     /// Where the file cannot be written.
     pub fn write_series(&mut self, series: impl IntoIterator<Item = SeriesPoint>) -> Result<(), StoreError> {
         self.write(SERIES, series.into_iter().map(Ok::<_, std::convert::Infallible>))
+    }
+
+    /// Writes `layout.parquet`: where the messages lie in their ordering domains.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write_layout(&mut self, layout: impl IntoIterator<Item = LayoutRecord>) -> Result<(), StoreError> {
+        self.write(LAYOUT, layout.into_iter().map(Ok::<_, std::convert::Infallible>))
+    }
+
+    /// Writes `sights.parquet`: what the ends saw in their packets.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write_sights(&mut self, sights: impl IntoIterator<Item = SightRecord>) -> Result<(), StoreError> {
+        self.write(SIGHTS, sights.into_iter().map(Ok::<_, std::convert::Infallible>))
     }
 
     /// Writes `ledger.parquet` as it comes, in memory that does not grow with it.
