@@ -136,8 +136,10 @@ fn footer(run: &Run, cells: &[Cell<'_>]) -> String {
     if let Some(most) = cells.iter().map(Cell::n).max() {
         text += &wrap(&stats::what_seeds_prove(most));
         let fewest = cells.iter().map(Cell::n).min().unwrap_or(most);
-        if fewest < most {
-            let _ = writeln!(text, "Some cells have only {fewest}: they prove less.");
+        match fewest {
+            0 => text += "Some cells have no trial that counts.\n",
+            _ if fewest < most => drop(writeln!(text, "Some cells have only {fewest}: they prove less.")),
+            _ => {}
         }
     }
     let of = |count: fn(&Cell<'_>) -> usize| cells.iter().map(count).sum::<usize>();
