@@ -10,7 +10,7 @@ use samepath_model::Trial;
 use samepath_model::arm::Arm;
 use samepath_model::link::Direction;
 use samepath_model::record::PlayReport;
-use samepath_model::tuning::{Controller, Tuning};
+use samepath_model::tuning::{Controller, Order, Tuning};
 use samepath_model::units::{BitRate, ByteCount, Duration};
 use samepath_model::workload::{Bulk, Messages, Workload};
 use samepath_transport::Plan;
@@ -90,6 +90,12 @@ pub struct ClientArgs {
     /// Congestion controller of TCP and QUIC: cubic, reno, bbr
     #[arg(long, default_value_t = Controller::Cubic, conflicts_with = "trial")]
     controller: Controller,
+    /// Whose turn it is where several streams share a connection: round-robin, sequential
+    #[arg(long, value_name = "ORDER", default_value_t = Order::RoundRobin, conflicts_with = "trial")]
+    order: Order,
+    /// The most plaintext in a TLS record of tls [default: as much as is handed over, up to 16KiB]
+    #[arg(long, value_name = "SIZE", conflicts_with = "trial")]
+    tls_record_size: Option<ByteCount>,
     /// Decides the payload
     #[arg(long, default_value_t = 1, conflicts_with = "trial")]
     seed: u64,
@@ -219,7 +225,12 @@ impl ClientArgs {
         Ok(Plan {
             arm: self.arm,
             workload,
-            tuning: Tuning { controller: self.controller, ..Tuning::default() },
+            tuning: Tuning {
+                controller: self.controller,
+                order: self.order,
+                tls_record_size: self.tls_record_size,
+                ..Tuning::default()
+            },
             seed: self.seed,
             mtu: self.mtu,
             rtt: Duration::ZERO,

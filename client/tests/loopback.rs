@@ -9,7 +9,7 @@ use samepath_client::{Played, Target, play};
 use samepath_model::arm::{Arm, Transport};
 use samepath_model::link::Direction;
 use samepath_model::record::Metric;
-use samepath_model::tuning::Tuning;
+use samepath_model::tuning::{Order, Tuning};
 use samepath_model::units::{BitRate, ByteCount, Duration};
 use samepath_model::workload::{Bulk, Messages, Workload};
 use samepath_server::{Limits, Ready, Server, ServerConfig, Shutdown};
@@ -134,6 +134,83 @@ async fn every_arm_carries_every_workload_both_ways() {
                 assert_eq!(binned.sum::<f64>() as u64, total, "{what}");
                 assert_eq!(report.clock_error_ns, 0, "{what}: one host has one clock");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn streams_in_sequence_end_one_after_the_other() {
+    let server = serve();
+    for arm in ["tcp", "tls", "quic", "quic/shared", "udp"].map(|name| name.parse::<Arm>().unwrap()) {
+        for direction in Direction::BOTH {
+            let mut plan = plan(arm, bytes(direction, 4, 8_000_000));
+            plan.tuning.order = Order::Sequential;
+            let report = server.play(&plan).await.report;
+            let sender = if direction == Direction::Up { &report.client } else { &report.server };
+            let setting = sender.settings.iter().find(|setting| setting.name == "stream-order").unwrap();
+            assert_eq!(setting.effective, "sequential", "{arm} {direction}");
+            assert!(report.messages.is_sorted_by_key(|m| m.sent.unwrap()), "{arm} {direction}: {:?}", report.messages);
+            assert!(
+                report.messages.is_sorted_by_key(|m| m.delivered.unwrap()),
+                "{arm} {direction}: {:?}",
+                report.messages
+            );
+        }
+    }
+}
+
+/// Passes on what goes through one TCP connection, and gives the lengths of the records of
+/// application data (RFC 8446, section 5.1) that went from `from` to `to`.
+async fn records_between(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+) -> Vec<u16> {
+    let (mut lengths, mut header) = (Vec::new(), [0; 5]);
+    while from.read_exact(&mut header).await.is_ok() {
+        let length = u16::from_be_bytes([header[3], header[4]]);
+        let mut body = vec![0; length.into()];
+        if from.read_exact(&mut body).await.is_err() || to.write_all(&header).await.is_err() {
+            break;
+        }
+        if to.write_all(&body).await.is_err() {
+            break;
+        }
+        if header[0] == 23 {
+            lengths.push(length);
+        }
+    }
+    let _ = to.shutdown().await;
+    lengths
+}
+
+#[tokio::test]
+async fn tls_records_are_no_larger_than_asked() {
+    let server = serve();
+    // Another address of the same host, so that the server's ports are free there.
+    let between: IpAddr = [127, 0, 0, 2].into();
+    for direction in Direction::BOTH {
+        for size in [None, Some(1000)] {
+            let listener = tokio::net::TcpListener::bind((between, server.ready.tls_port)).await.unwrap();
+            let to = (server.address.ip(), server.ready.tls_port);
+            let relay = tokio::spawn(async move {
+                let (client, _) = listener.accept().await.unwrap();
+                let (from_client, to_client) = client.into_split();
+                let (from_server, to_server) = tokio::net::TcpStream::connect(to).await.unwrap().into_split();
+                tokio::join!(records_between(from_client, to_server), records_between(from_server, to_client))
+            });
+            let mut plan = plan("tls".parse().unwrap(), bytes(direction, 2, 1_000_000));
+            plan.tuning.tls_record_size = size.map(ByteCount::new);
+            let target = Target { data: between, ..server.target() };
+            let report = play(&target, &plan, |_| {}).await.unwrap().report;
+            assert!(report.complete);
+            let (up, down) = relay.await.unwrap();
+            let lengths = if direction == Direction::Up { up } else { down };
+            // A record ends with its type and a tag of 16 bytes.
+            let largest = lengths.into_iter().max().unwrap() - 17;
+            assert_eq!(u64::from(largest), size.unwrap_or(1 << 14), "{direction}");
+            let sender = if direction == Direction::Up { &report.client } else { &report.server };
+            let setting = sender.settings.iter().find(|setting| setting.name == "tls.record-size").unwrap();
+            assert_eq!(setting.effective, largest.to_string());
         }
     }
 }

@@ -283,6 +283,8 @@ const TUNING_AXES: &[&str] = &[
     "quic-mtu-discovery",
     "quic-gso",
     "quic-send-fairness",
+    "order",
+    "tls-record-size",
     "no-delay",
     "notsent-lowat",
 ];
@@ -329,6 +331,9 @@ impl Part {
         for (cell, (axes, varied)) in self.cells()?.into_iter().enumerate() {
             varied.workload.check().map_err(|error| error.to_string())?;
             let link = varied.link.resolve().map_err(|error| error.to_string())?;
+            for &arm in &self.arms {
+                varied.tuning.check(arm).map_err(|error| error.to_string())?;
+            }
             for &seed in seeds {
                 for &arm in &self.arms {
                     trials.push(Trial {

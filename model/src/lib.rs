@@ -27,6 +27,6 @@ pub mod workload;
 pub use arm::{Arm, Mapping, Transport};
 pub use experiment::{Experiment, Trial, TrialId};
 pub use link::{Conditions, Direction, Link, LinkSpec};
-pub use tuning::{Controller, Tuning};
+pub use tuning::{Controller, Order, Tuning};
 pub use units::{BitRate, ByteCount, Duration, Probability};
 pub use workload::Workload;

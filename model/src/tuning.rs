@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::arm::{Arm, Mapping, Transport};
 use crate::units::{ByteCount, serde_as_text};
 
 /// A congestion controller that both the kernel's TCP and quinn implement.
@@ -54,6 +55,58 @@ impl FromStr for Controller {
 
 serde_as_text!(Controller);
 
+/// Whose turn it is where several streams have something to send on one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Order {
+    /// The streams take turns, as with `incremental` responses (RFC 9218, section 4.2).
+    #[default]
+    RoundRobin,
+    /// The lowest stream that has something to send goes first: one after the other, as RFC 9218,
+    /// section 10, recommends for responses that are of no use until they are whole. With a QUIC
+    /// stream for each message the streams follow each other in the order of release.
+    Sequential,
+}
+
+impl Order {
+    /// Every order.
+    pub const ALL: [Order; 2] = [Order::RoundRobin, Order::Sequential];
+
+    /// As typed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Order::RoundRobin => "round-robin",
+            Order::Sequential => "sequential",
+        }
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// An order that is not offered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no order `{0}` of streams; choose round-robin or sequential")]
+pub struct OrderError(String);
+
+impl FromStr for Order {
+    type Err = OrderError;
+
+    fn from_str(text: &str) -> Result<Self, OrderError> {
+        Order::ALL.into_iter().find(|o| o.name() == text).ok_or_else(|| OrderError(text.to_owned()))
+    }
+}
+
+serde_as_text!(Order);
+
+/// The most that a TLS record holds (RFC 8446, section 5.1).
+const MOST_TLS_RECORD: u64 = 1 << 14;
+
+/// The least that is of use: below it most of a record is its own overhead.
+const LEAST_TLS_RECORD: u64 = 64;
+
 /// What is set on both ends of a trial. The defaults make the arms as alike as they can be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
@@ -76,6 +129,11 @@ pub struct Tuning {
     pub quic_gso: Option<bool>,
     /// Round-robin between QUIC streams (`false`: one after the other).
     pub quic_send_fairness: bool,
+    /// Whose turn it is where several streams share a connection.
+    pub order: Order,
+    /// The most plaintext in one TLS record of `tls`. A record can only be read once its last byte
+    /// has arrived. Absent: as much as is handed over at once, up to 16 KiB.
+    pub tls_record_size: Option<ByteCount>,
     /// `TCP_NODELAY`.
     pub no_delay: bool,
     /// `TCP_NOTSENT_LOWAT` for message workloads, so that data waits in the application and is
@@ -93,8 +151,73 @@ impl Default for Tuning {
             quic_mtu_discovery: false,
             quic_gso: None,
             quic_send_fairness: true,
+            order: Order::RoundRobin,
+            tls_record_size: None,
             no_delay: true,
             notsent_lowat: Some(ByteCount::new(16_384)),
         }
+    }
+}
+
+/// A tuning that an arm cannot take, with the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TuningError(String);
+
+impl Tuning {
+    /// Refuses what this arm cannot be set to.
+    ///
+    /// # Errors
+    /// Says which value is wrong and what to write instead.
+    pub fn check(&self, arm: Arm) -> Result<(), TuningError> {
+        let fail = |text: String| Err(TuningError(text));
+        if self.quic_mtu.is_some_and(|mtu| mtu < 1200) {
+            return fail("`quic-mtu` must be at least 1200 (RFC 9000, section 14)".into());
+        }
+        if self.initial_window == 0 || self.initial_window > 10_000 {
+            return fail("`initial-window` must lie between 1 and 10000 segments".into());
+        }
+        if self.tls_record_size.is_some_and(|s| !(LEAST_TLS_RECORD..=MOST_TLS_RECORD).contains(&s.bytes())) {
+            return fail(format!(
+                "`tls-record-size` must lie between {LEAST_TLS_RECORD}B and {MOST_TLS_RECORD}B (RFC 8446, section 5.1)"
+            ));
+        }
+        let own_connections =
+            matches!(arm.transport, Transport::Tcp | Transport::Tls) && arm.mapping == Mapping::PerStream;
+        if self.order == Order::Sequential && own_connections {
+            return fail(format!(
+                "`order` is sequential, but the streams of `{arm}` have connections of their own, which share the \
+                 path as their congestion controllers do; leave the arm out, or use `{}`",
+                arm.transport
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_arm_cannot_take_is_refused_with_a_remedy() {
+        let arm = |text: &str| text.parse::<Arm>().unwrap();
+        let sequential = Tuning { order: Order::Sequential, ..Tuning::default() };
+        for fine in ["tcp", "tls", "quic", "quic/shared", "quic/per-message", "udp"] {
+            assert_eq!(sequential.check(arm(fine)), Ok(()), "{fine}");
+        }
+        let refused = sequential.check(arm("tls/per-stream")).unwrap_err().to_string();
+        assert!(refused.contains("`tls/per-stream`") && refused.contains("leave the arm out"), "{refused}");
+        for (size, fits) in [(63, false), (64, true), (16_384, true), (16_385, false)] {
+            let tuning = Tuning { tls_record_size: Some(ByteCount::new(size)), ..Tuning::default() };
+            assert_eq!(tuning.check(arm("tls")).is_ok(), fits, "{size}");
+        }
+    }
+
+    #[test]
+    fn records_without_the_newer_settings_have_the_defaults() {
+        let old: Tuning = toml::from_str("controller = 'reno'").unwrap();
+        assert_eq!((old.order, old.tls_record_size), (Order::RoundRobin, None));
+        assert!("random".parse::<Order>().unwrap_err().to_string().contains("sequential"));
     }
 }

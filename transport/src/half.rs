@@ -113,6 +113,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Notes one more setting that is in force; of many alike, the first speaks for all.
+    pub(crate) fn note(&self, setting: Setting) {
+        let mut known = self.settings.lock().expect("no panic while held");
+        if known.iter().all(|one| one.name != setting.name) {
+            known.push(setting);
+        }
+    }
+
     /// Samples the connections.
     fn sample(&self) {
         let at = clock::now();

@@ -86,7 +86,8 @@ impl Preface {
 #[derive(Debug)]
 pub(crate) enum ByteWriter {
     Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    /// With the most plaintext in a record.
+    Tls(Box<TlsStream<TcpStream>>, usize),
     Quic(quinn::SendStream, quinn::Connection),
 }
 
@@ -97,9 +98,11 @@ impl ByteWriter {
     /// Hands all of `chunks` to the transport, in order, without copying where it can.
     pub(crate) async fn write_all(&mut self, chunks: &mut [Bytes]) -> Result<(), TransportError> {
         match self {
-            ByteWriter::Tcp(stream) => write_vectored(stream, chunks).await?,
-            ByteWriter::Tls(stream) => {
-                write_vectored(stream, chunks).await?;
+            ByteWriter::Tcp(stream) => write_vectored(stream, chunks, usize::MAX).await?,
+            ByteWriter::Tls(stream, record) => {
+                // What rustls is given in one call begins a record of its own. Its own setting of the
+                // size is the server's, for all sessions; a session's is known after the handshake.
+                write_vectored(stream, chunks, *record).await?;
                 // rustls buffers what the socket did not take at once.
                 stream.flush().await?;
             }
@@ -150,12 +153,21 @@ impl ByteWriter {
     }
 }
 
-async fn write_vectored<S: AsyncWrite + Unpin>(stream: &mut S, mut chunks: &mut [Bytes]) -> io::Result<()> {
+/// Writes all of `chunks`, at most `at_once` bytes in a call.
+async fn write_vectored<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    mut chunks: &mut [Bytes],
+    at_once: usize,
+) -> io::Result<()> {
     while !chunks.is_empty() {
         let mut slices = [IoSlice::new(&[]); VECTORS];
-        let count = chunks.len().min(VECTORS);
+        let (mut count, mut room) = (0, at_once);
         for (slice, chunk) in slices.iter_mut().zip(chunks.iter()) {
-            *slice = IoSlice::new(chunk);
+            *slice = IoSlice::new(&chunk[..chunk.len().min(room)]);
+            (count, room) = (count + 1, room - slice.len());
+            if room == 0 {
+                break;
+            }
         }
         let mut written = stream.write_vectored(&slices[..count]).await?;
         if written == 0 {
@@ -250,13 +262,14 @@ mod tests {
         fn vectored_writes_keep_every_byte(
             chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..50), 1..40),
             room in 1usize..64,
+            at_once in 1usize..200,
         ) {
             let expected = chunks.concat();
             let mut chunks: Vec<Bytes> = chunks.into_iter().map(Bytes::from).collect();
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let got = runtime.block_on(async {
                 let (mut near, mut far) = tokio::io::duplex(room);
-                let write = async { write_vectored(&mut near, &mut chunks).await.unwrap(); drop(near); };
+                let write = async { write_vectored(&mut near, &mut chunks, at_once).await.unwrap(); drop(near); };
                 let mut got = Vec::new();
                 let (_, read) = tokio::join!(write, far.read_to_end(&mut got));
                 read.unwrap();

@@ -51,6 +51,9 @@ pub enum PlanError {
     /// The workload makes no sense.
     #[error(transparent)]
     Workload(#[from] samepath_model::workload::WorkloadError),
+    /// A tuning that the arm cannot take.
+    #[error(transparent)]
+    Tuning(#[from] samepath_model::tuning::TuningError),
     /// A value that the transports cannot take.
     #[error("{0}")]
     Value(String),
@@ -87,15 +90,10 @@ impl Plan {
     /// Says which value is wrong and what to write instead.
     pub fn check(&self) -> Result<(), PlanError> {
         self.workload.check()?;
+        self.tuning.check(self.arm)?;
         let fail = |text: String| Err(PlanError::Value(text));
         if self.mtu < 1248 {
             return fail(format!("an MTU of {} is too small for QUIC; give at least 1248", self.mtu));
-        }
-        if self.tuning.quic_mtu.is_some_and(|mtu| mtu < 1200) {
-            return fail("`quic-mtu` must be at least 1200 (RFC 9000, section 14)".into());
-        }
-        if self.tuning.initial_window == 0 || self.tuning.initial_window > 10_000 {
-            return fail("`initial-window` must lie between 1 and 10000 segments".into());
         }
         if self.time_limit == Duration::ZERO {
             return fail("the time limit must be more than 0s".into());
@@ -171,6 +169,12 @@ impl Plan {
     /// UDP payload of a QUIC packet.
     pub fn quic_mtu(&self, ipv6: bool) -> u16 {
         self.tuning.quic_mtu.unwrap_or_else(|| self.max_datagram(ipv6))
+    }
+
+    /// The most plaintext in a TLS record, where it is set; else rustls fills records of 16 KiB
+    /// (RFC 8446, section 5.1) with what it is given.
+    pub fn tls_record(&self) -> Option<usize> {
+        self.tuning.tls_record_size.map(|size| size.bytes() as usize)
     }
 
     /// Whether many UDP packets may be handed to the kernel at once.

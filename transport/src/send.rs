@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use samepath_model::Order;
 use samepath_model::arm::Mapping;
+use samepath_model::record::Setting;
 use samepath_model::units::ByteCount;
 use samepath_model::workload::{Message, StreamId, Workload, share};
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,34 @@ const FIRST_FRAME: u64 = 1024;
 
 /// A frame whose payload is shorter than this is copied behind its header: one buffer, one record.
 const COPY_BELOW: usize = 16 << 10;
+
+/// Priority of the QUIC stream that goes `n`-th: higher goes first, and quinn lets streams of one
+/// priority take turns.
+fn priority(order: Order, n: usize) -> i32 {
+    match order {
+        Order::RoundRobin => 0,
+        Order::Sequential => i32::try_from(n).map_or(i32::MIN, |n| -n),
+    }
+}
+
+/// Takes the place whose turn it is.
+fn next_turn(order: Order, turns: &mut VecDeque<usize>) -> Option<usize> {
+    match order {
+        Order::RoundRobin => turns.pop_front(),
+        Order::Sequential => {
+            let (lowest, _) = turns.iter().enumerate().min_by_key(|(_, place)| **place)?;
+            turns.remove(lowest)
+        }
+    }
+}
+
+/// Gives a transfer that is not done its next turn.
+fn again<T>(order: Order, turns: &mut VecDeque<T>, turn: T) {
+    match order {
+        Order::RoundRobin => turns.push_back(turn),
+        Order::Sequential => turns.push_front(turn),
+    }
+}
 
 /// What the sender noted of each message.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -152,10 +182,26 @@ async fn start(
     tasks: &mut Tasks,
 ) -> Result<(), TransportError> {
     let plan = &shared.plan;
+    let order = plan.tuning.order;
+    if plan.workload.streams() > 1 {
+        shared.note(Setting {
+            name: "stream-order".into(),
+            asked: Some(order.to_string()),
+            effective: order.to_string(),
+        });
+    }
     let mut queue_of = |writer: u16| queues.get_mut(usize::from(writer)).and_then(Option::take);
     match lane {
         Lane::Tcp(n, stream) => write(shared, ByteWriter::Tcp(stream), n, queue_of(n), tasks),
-        Lane::Tls(n, stream) => write(shared, ByteWriter::Tls(stream), n, queue_of(n), tasks),
+        Lane::Tls(n, stream) => {
+            let record = plan.tls_record();
+            shared.note(Setting {
+                name: "tls.record-size".into(),
+                asked: plan.tuning.tls_record_size.map(|size| size.bytes().to_string()),
+                effective: record.unwrap_or(1 << 14).to_string(),
+            });
+            write(shared, ByteWriter::Tls(stream, record.unwrap_or(usize::MAX)), n, queue_of(n), tasks);
+        }
         Lane::Quic(connection, _) => match (plan.arm.mapping, queue_of(0)) {
             (Mapping::PerMessage, Some(queue)) => {
                 tasks.spawn(write_each_on_its_own(shared.clone(), connection, queue));
@@ -163,10 +209,19 @@ async fn start(
             (mapping, mut first) => {
                 // A bulk transfer has one message a stream.
                 let writers = if mapping == Mapping::Shared { 1 } else { plan.workload.streams() };
+                let mut in_order = Vec::new();
                 for n in 0..writers {
                     let stream = connection.open_uni().await.map_err(std::io::Error::from)?;
+                    stream.set_priority(priority(order, n.into())).map_err(std::io::Error::from)?;
+                    let writer = ByteWriter::Quic(stream, connection.clone());
                     let queue = if n == 0 { first.take() } else { queue_of(n) };
-                    write(shared, ByteWriter::Quic(stream, connection.clone()), n, queue, tasks);
+                    match (order, &plan.workload) {
+                        (Order::Sequential, Workload::Bulk(_)) => in_order.push((writer, plan.streams_of(n))),
+                        _ => write(shared, writer, n, queue, tasks),
+                    }
+                }
+                if !in_order.is_empty() {
+                    tasks.spawn(write_one_after_the_other(shared.clone(), in_order));
                 }
             }
         },
@@ -235,8 +290,8 @@ async fn write_warmup(
     Ok(())
 }
 
-/// Messages of several streams on one ordered byte stream, round-robin between the streams, each
-/// stream in its own order.
+/// Messages of several streams on one ordered byte stream: the streams in the order that is set, each
+/// stream in its own.
 async fn write_messages(
     shared: Arc<Shared>,
     mut writer: ByteWriter,
@@ -266,7 +321,7 @@ async fn write_messages(
             waiting[place].push_back(message);
             continue;
         }
-        let Some(place) = turns.pop_front() else { continue };
+        let Some(place) = next_turn(shared.plan.tuning.order, &mut turns) else { continue };
         let Some(message) = waiting[place].front().copied() else { continue };
         let size = message.size.map_or(0, ByteCount::bytes);
         let offset = offsets[place];
@@ -307,7 +362,7 @@ async fn write_each_on_its_own(
         writer.finish();
     }
     let mut tasks = JoinSet::new();
-    let mut open = true;
+    let (mut open, mut released) = (true, 0);
     while open || !tasks.is_empty() {
         tokio::select! {
             biased;
@@ -319,6 +374,9 @@ async fn write_each_on_its_own(
                 None => open = false,
                 Some(message) => {
                     let stream = connection.open_uni().await.map_err(std::io::Error::from)?;
+                    let turn = priority(shared.plan.tuning.order, released);
+                    stream.set_priority(turn).map_err(std::io::Error::from)?;
+                    released += 1;
                     let mut writer = ByteWriter::Quic(stream, connection.clone());
                     let shared = shared.clone();
                     tasks.spawn(async move {
@@ -367,7 +425,19 @@ impl<'a> Deadline<'a> {
     }
 }
 
-/// One large message a stream, round-robin on one ordered byte stream.
+/// One large message a stream, each on a QUIC stream of its own: a stream is begun when all of the one
+/// before it is written, so that the window they share is not filled by those whose turn it is not.
+async fn write_one_after_the_other(
+    shared: Arc<Shared>,
+    writers: Vec<(ByteWriter, std::ops::Range<StreamId>)>,
+) -> Result<(), TransportError> {
+    for (writer, streams) in writers {
+        write_bulk(shared.clone(), writer, streams).await?;
+    }
+    Ok(())
+}
+
+/// One large message a stream on one ordered byte stream, in the order that is set.
 async fn write_bulk(
     shared: Arc<Shared>,
     mut writer: ByteWriter,
@@ -384,8 +454,10 @@ async fn write_bulk(
     let send_window = crate::quic::send_window(&shared.plan);
     while !turns.is_empty() {
         let over = deadline.is_over();
+        let order = shared.plan.tuning.order;
         let (frames, most) = match turns.len() {
             _ if is_first => (1, FIRST_FRAME),
+            _ if order == Order::Sequential && !over => (1, MAX_PAYLOAD as u64),
             1 => (1, MAX_PAYLOAD as u64),
             _ => (BULK_FRAMES, BULK_CHUNK),
         };
@@ -403,7 +475,7 @@ async fn write_bulk(
             let last = size == Some(offset + len);
             written.push((stream, len, last));
             if !last {
-                turns.push_back((stream, size, offset + len));
+                again(order, &mut turns, (stream, size, offset + len));
             }
         }
         {
@@ -466,7 +538,7 @@ async fn send_messages(
 /// The largest burst of a paced sender, in time: it wakes no more often than this.
 const PACE_NANOS: u64 = 50_000;
 
-/// One large message a stream in datagrams, paced, round-robin between the streams.
+/// One large message a stream in datagrams, paced, in the order that is set.
 async fn send_bulk(shared: Arc<Shared>, lane: Datagrams, _answering: AbortOnDrop) -> Result<(), TransportError> {
     let deadline = Deadline::new(&shared);
     let size = shared.plan.datagram(lane.is_ipv6());
@@ -535,11 +607,52 @@ fn fill(
         if total == Some(offset + len) {
             log.finished(usize::from(stream), at);
         } else {
-            turns.push_back((stream, total, offset + len));
+            again(shared.plan.tuning.order, turns, (stream, total, offset + len));
         }
         if len < room {
             // Only the last datagram of a batch may be shorter than the others.
             break;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The order in which four streams of three turns each are served.
+    fn served(order: Order) -> Vec<usize> {
+        let mut turns: VecDeque<(usize, u32)> = (0..4).map(|stream| (stream, 3)).collect();
+        let mut served = Vec::new();
+        while let Some((stream, left)) = turns.pop_front() {
+            served.push(stream);
+            if left > 1 {
+                again(order, &mut turns, (stream, left - 1));
+            }
+        }
+        served
+    }
+
+    #[test]
+    fn transfers_take_turns_or_follow_each_other() {
+        assert_eq!(served(Order::RoundRobin), [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]);
+        assert_eq!(served(Order::Sequential), [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]);
+    }
+
+    #[test]
+    fn messages_that_wait_are_served_by_turn_or_by_stream() {
+        let waiting = VecDeque::from([2, 0, 3]);
+        assert_eq!(next_turn(Order::RoundRobin, &mut waiting.clone()), Some(2));
+        let mut left = waiting;
+        assert_eq!(next_turn(Order::Sequential, &mut left), Some(0));
+        assert_eq!(left, [2, 3]);
+        assert_eq!(next_turn(Order::Sequential, &mut VecDeque::new()), None);
+    }
+
+    #[test]
+    fn a_stream_that_goes_first_has_the_higher_priority() {
+        assert_eq!(priority(Order::RoundRobin, 0), priority(Order::RoundRobin, 7));
+        assert!(priority(Order::Sequential, 0) > priority(Order::Sequential, 1));
+        assert!(priority(Order::Sequential, 1) > priority(Order::Sequential, usize::MAX));
     }
 }
