@@ -12,9 +12,11 @@
 //! | [`profile`] | named link conditions |
 //! | [`experiment`] | a question and the matrix of trials that answers it |
 //! | [`carriage`] | which packets carried which bytes of which messages |
+//! | [`blocking`] | what head-of-line blocking did to a trial's messages, as figures |
 //! | [`record`] | what measuring hands to showing, and nothing else does |
 
 pub mod arm;
+pub mod blocking;
 pub mod carriage;
 pub mod experiment;
 pub mod link;

@@ -380,6 +380,8 @@ pub struct Summary {
     pub client_cpu_s_per_gb: Option<f64>,
     /// CPU time of the server per gigabyte (10⁹) of payload received.
     pub server_cpu_s_per_gb: Option<f64>,
+    /// Head-of-line blocking; `None` where packets were not mapped to messages.
+    pub blocking: Option<crate::blocking::Blocking>,
 }
 
 /// Percentiles by the nearest-rank method, in milliseconds.

@@ -4,9 +4,11 @@
 //! trial, or knows how a link is emulated; everything is computed again from the run directory
 //! alone, on any machine.
 //!
-//! Start with [`Run`] (the directory), then [`summary`] (one trial's figures), [`mod@cells`] (trials of
+//! Start with [`Run`] (the directory), then [`summary`] (one trial's figures), [`blocking`] (what each
+//! message waited for), [`mod@cells`] (trials of
 //! one arm under one set of conditions, over the seeds) and [`stats`] (how sure one may be).
 
+pub mod blocking;
 pub mod cells;
 pub mod chart;
 mod columns;

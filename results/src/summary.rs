@@ -95,6 +95,8 @@ pub fn from_records(
         retransmissions: sender.and_then(|end| end.retransmissions),
         client_cpu_s_per_gb: cpu(reports.client),
         server_cpu_s_per_gb: cpu(reports.server),
+        // Needs the ledger and the layout, which are not at hand here: see `crate::blocking`.
+        blocking: None,
     }
 }
 

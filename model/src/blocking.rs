@@ -1,0 +1,80 @@
+//! What head-of-line blocking did to the messages of a trial: the figures of its summary.
+//!
+//! Computed from the carriage of bytes ([`crate::carriage`]) and the ledger; never inferred from delays.
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::Percentiles;
+
+/// Head-of-line blocking in one trial, over the messages that were delivered.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Blocking {
+    /// Messages that were delivered and whose bytes could be followed.
+    pub messages: u64,
+    /// Of these, the innocent: the first copy of every byte reached the receiving host.
+    pub innocent: u64,
+    /// Innocent messages that were blocked for more than a millisecond.
+    pub innocent_blocked: u64,
+    /// Mean blocked time in milliseconds.
+    pub blocked_mean_ms: f64,
+    /// Percentiles of the blocked time.
+    pub blocked_ms: Percentiles,
+    /// Time in which at least one byte of a stream had arrived and could not be delivered: mean over
+    /// the streams, in milliseconds.
+    pub stall_mean_ms: f64,
+    /// The same of the stream that stalled longest.
+    pub stall_max_ms: f64,
+    /// Bytes that had arrived and could not be delivered, times how long, in byte-seconds.
+    pub buffered_byte_seconds: f64,
+    /// Mean parts of the delay, over all messages.
+    pub all: DelayParts,
+    /// Mean parts over the innocent messages.
+    pub of_innocent: DelayParts,
+    /// Mean parts over the slowest hundredth of the messages, at least one.
+    pub of_slowest: DelayParts,
+}
+
+/// The parts into which a delay falls, in milliseconds; they add up to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DelayParts {
+    /// From the release until the last byte first came to the link: the application, the transport's
+    /// windows, its pacing.
+    pub hold: f64,
+    /// On the link: waiting for the bottleneck, and being transmitted by it.
+    pub queue: f64,
+    /// On the link: the rest.
+    pub propagation: f64,
+    /// Waiting for a further copy of bytes of its own whose first copy was lost or late.
+    pub own_loss: f64,
+    /// Blocked by earlier bytes of its own stream.
+    pub intra: f64,
+    /// Blocked by bytes of other streams.
+    pub cross: f64,
+    /// Blocked by the rest of the TLS record that its last byte lies in.
+    pub record: f64,
+    /// From the arrival of all that was needed until the application had the message.
+    pub stack: f64,
+}
+
+impl DelayParts {
+    /// The names, in the order in which the parts follow each other in time.
+    pub const NAMES: [&'static str; 8] =
+        ["hold", "queue", "propagation", "own_loss", "intra", "cross", "record", "stack"];
+
+    /// The values, in the order of [`DelayParts::NAMES`].
+    pub const fn values(&self) -> [f64; 8] {
+        [self.hold, self.queue, self.propagation, self.own_loss, self.intra, self.cross, self.record, self.stack]
+    }
+
+    /// Blocked in all: by its own stream, by others, by the TLS record.
+    pub fn blocked(&self) -> f64 {
+        self.intra + self.cross + self.record
+    }
+
+    /// The whole delay.
+    pub fn total(&self) -> f64 {
+        self.values().iter().sum()
+    }
+}

@@ -1,0 +1,74 @@
+//! The figures of a trial: how many were blocked, for how long, and what the delay is made of.
+
+use samepath_model::blocking::{Blocking, DelayParts};
+use samepath_model::workload::StreamId;
+
+use super::parts::Stall;
+use super::{Account, Analysis, BLOCKED};
+use crate::stats::percentiles_ms;
+
+/// The share of the messages that counts as the slowest.
+const TAIL: usize = 100;
+
+pub(super) fn figures(analysis: &Analysis) -> Option<Blocking> {
+    let accounts: Vec<&Account> = analysis.accounts().map(|(_, _, account)| account).collect();
+    let mut blocked: Vec<i64> = accounts.iter().map(|account| account.parts.blocked()).collect();
+    let blocked_ms = percentiles_ms(&mut blocked)?;
+    let innocent: Vec<&Account> = accounts.iter().copied().filter(|account| account.innocent).collect();
+    let stalls = analysis.stalls();
+    let millis = |ns: i64| ns as f64 / 1e6;
+    Some(Blocking {
+        messages: accounts.len() as u64,
+        innocent: innocent.len() as u64,
+        innocent_blocked: innocent.iter().filter(|account| account.parts.blocked() > BLOCKED).count() as u64,
+        blocked_mean_ms: blocked.iter().map(|&ns| ns as f64).sum::<f64>() / blocked.len() as f64 / 1e6,
+        blocked_ms,
+        stall_mean_ms: stalls.iter().map(|(_, ns)| millis(*ns)).sum::<f64>() / stalls.len().max(1) as f64,
+        stall_max_ms: stalls.iter().map(|(_, ns)| millis(*ns)).fold(0.0, f64::max),
+        buffered_byte_seconds: analysis.buffered as f64 / 1e9,
+        all: mean(&accounts),
+        of_innocent: mean(&innocent),
+        of_slowest: mean(slowest(&mut accounts.clone())),
+    })
+}
+
+/// The slowest hundredth, at least one; the list is put in another order.
+fn slowest<'l, 'a>(accounts: &'l mut [&'a Account]) -> &'l [&'a Account] {
+    let n = accounts.len();
+    let tail = n.div_ceil(TAIL).min(n);
+    if tail < n {
+        accounts.select_nth_unstable_by_key(n - tail, |account| account.parts.total());
+    }
+    &accounts[n - tail..]
+}
+
+fn mean(accounts: &[&Account]) -> DelayParts {
+    let mut sums = [0i128; 8];
+    for account in accounts {
+        for (sum, part) in sums.iter_mut().zip(account.parts.values()) {
+            *sum += i128::from(part);
+        }
+    }
+    let n = accounts.len().max(1) as f64;
+    let [hold, queue, propagation, own_loss, intra, cross, record, stack] = sums.map(|sum| sum as f64 / n / 1e6);
+    DelayParts { hold, queue, propagation, own_loss, intra, cross, record, stack }
+}
+
+/// For each stream the time that its stalls cover, those at the same time counted once.
+pub(super) fn stalls(stalls: &[Stall], streams: u16) -> Vec<(StreamId, i64)> {
+    let mut sorted = stalls.to_vec();
+    sorted.sort_unstable();
+    let mut sums: Vec<(StreamId, i64)> = (0..streams).map(|stream| (stream, 0)).collect();
+    for of_stream in sorted.chunk_by(|a, b| a.stream == b.stream) {
+        let (mut sum, mut over) = (0, i64::MIN);
+        for stall in of_stream {
+            let from = stall.from.max(over);
+            sum += (stall.to - from).max(0);
+            over = over.max(stall.to);
+        }
+        if let Some(place) = sums.get_mut(usize::from(of_stream[0].stream)) {
+            place.1 = sum;
+        }
+    }
+    sums
+}

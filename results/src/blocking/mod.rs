@@ -1,0 +1,205 @@
+//! Head-of-line blocking as ground truth: which message waited for which packet, and for how long.
+//!
+//! The ledger says what became of every packet; the layout and the ends' sights say whose bytes it
+//! held ([`samepath_model::carriage`]). So for each byte it is known when it reached the receiving
+//! host, for each message what it waited for, and nothing is inferred from a delay.
+//!
+//! Start with [`analyse`]. `packets` and `carriage` follow the bytes, `parts` takes each message's
+//! delay apart, `figures` sums up a trial, `story` tells of one message.
+
+mod carriage;
+mod figures;
+mod packets;
+mod parts;
+mod story;
+#[cfg(test)]
+mod tests;
+
+use samepath_model::arm::{Mapping, Transport};
+use samepath_model::blocking::Blocking;
+use samepath_model::carriage::{LayoutRecord, SightRecord};
+use samepath_model::experiment::Trial;
+use samepath_model::record::{MessageRecord, PacketRecord};
+use samepath_model::workload::StreamId;
+
+pub use packets::{Fate, NEVER, Packet};
+pub use parts::{Account, Fault, Parts};
+pub use story::{Copy, Missing, Story, Waiting};
+
+use carriage::Carriage;
+use parts::Stall;
+
+/// A message counts as blocked beyond this, in nanoseconds.
+pub const BLOCKED: i64 = 1_000_000;
+
+/// Why the packets of a trial cannot be mapped to its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unmapped {
+    /// Neither layout nor sights were recorded.
+    #[error("the trial was recorded without the mapping of packets to messages")]
+    Off,
+    /// Without an emulated link there is no ledger.
+    #[error("the trial had no emulated link, and so there is no ledger of its packets")]
+    NoLedger,
+    /// A message whose size is left open has no last byte.
+    #[error("the workload sends until its time is over, so its messages have no last byte to wait for")]
+    OpenEnded,
+}
+
+/// Why there is no analysis.
+#[derive(Debug, thiserror::Error)]
+pub enum AnalyseError<E> {
+    /// The trial has no such records.
+    #[error(transparent)]
+    Unmapped(#[from] Unmapped),
+    /// The records cannot be read.
+    #[error("{0}")]
+    Source(E),
+}
+
+/// Every message of a trial with what it waited for.
+#[derive(Debug, Clone)]
+pub struct Analysis {
+    /// In the order of the schedule.
+    pub messages: Vec<MessageRecord>,
+    accounts: Vec<Option<Result<Account, Fault>>>,
+    carriage: Carriage,
+    stalls: Vec<Stall>,
+    buffered: u128,
+    streams: u16,
+}
+
+/// Follows every message of a trial through its packets.
+///
+/// # Errors
+/// Where the trial was not mapped, or a record cannot be read.
+pub fn analyse<E>(
+    trial: &Trial,
+    messages: Vec<MessageRecord>,
+    layout: &[LayoutRecord],
+    ledger: impl IntoIterator<Item = Result<PacketRecord, E>>,
+    sights: impl IntoIterator<Item = Result<SightRecord, E>>,
+) -> Result<Analysis, AnalyseError<E>> {
+    if layout.is_empty() {
+        return Err(Unmapped::Off.into());
+    }
+    if trial.workload.total_bytes().is_none() {
+        return Err(Unmapped::OpenEnded.into());
+    }
+    let mut packets = Vec::new();
+    for record in ledger {
+        packets.extend(Packet::of(&record.map_err(AnalyseError::Source)?));
+    }
+    if packets.is_empty() {
+        return Err(Unmapped::NoLedger.into());
+    }
+    packets::sort(&mut packets);
+    let (transport, mapping) = (trial.arm.transport, trial.arm.mapping);
+    let carriage = Carriage::of(transport, layout, packets, sights).map_err(AnalyseError::Source)?;
+    let (units, ordered) = (transport == Transport::Tls, mapping != Mapping::Datagram);
+    let accounts = parts::accounts(&carriage, &messages, &trial.link, units, ordered);
+    Ok(Analysis {
+        messages,
+        accounts: accounts.of,
+        carriage,
+        stalls: accounts.stalls,
+        buffered: accounts.buffered,
+        streams: trial.workload.streams(),
+    })
+}
+
+impl Analysis {
+    /// The account of a message by its place; `None` where it was not delivered, or at fault.
+    pub fn account(&self, message: usize) -> Option<&Account> {
+        self.accounts.get(message)?.as_ref()?.as_ref().ok()
+    }
+
+    /// Why a delivered message has none.
+    pub fn fault(&self, message: usize) -> Option<Fault> {
+        self.accounts.get(message)?.as_ref()?.as_ref().err().copied()
+    }
+
+    /// Every message that has an account, with its place.
+    pub fn accounts(&self) -> impl Iterator<Item = (usize, &MessageRecord, &Account)> {
+        self.messages
+            .iter()
+            .zip(&self.accounts)
+            .enumerate()
+            .filter_map(|(place, (message, account))| Some((place, message, account.as_ref()?.as_ref().ok()?)))
+    }
+
+    /// The place of a message in the schedule.
+    pub fn find(&self, stream: StreamId, seq: u32) -> Option<usize> {
+        self.messages.iter().position(|message| message.stream == stream && message.seq == seq)
+    }
+
+    /// The packets with payload, both directions, in the order in which they came to the link.
+    pub fn packets(&self) -> &[Packet] {
+        &self.carriage.packets
+    }
+
+    /// The message that was blocked longest; `None` where none was.
+    pub fn most_blocked(&self) -> Option<usize> {
+        let blocked = self.accounts().filter(|(_, _, account)| account.parts.blocked() > 0);
+        blocked.max_by_key(|(place, _, account)| (account.parts.blocked(), std::cmp::Reverse(*place))).map(|(p, ..)| p)
+    }
+
+    /// How long each stream stalled in all: a byte of it had arrived and could not be delivered.
+    pub fn stalls(&self) -> Vec<(StreamId, i64)> {
+        figures::stalls(&self.stalls, self.streams)
+    }
+
+    /// The figures of the trial; `None` where no message has an account.
+    pub fn figures(&self) -> Option<Blocking> {
+        figures::figures(self)
+    }
+
+    /// What contradicts itself, in words for the reasons of a void trial; empty where all is well.
+    pub fn faults(&self) -> Vec<String> {
+        let mut said: Vec<(&'static str, String, usize)> = Vec::new();
+        for (message, account) in self.messages.iter().zip(&self.accounts) {
+            let Some(Err(fault)) = account else { continue };
+            let kind = fault.kind();
+            match said.iter_mut().find(|(of, ..)| *of == kind) {
+                Some((.., times)) => *times += 1,
+                None => said.push((kind, format!("message {}:{} {}", message.stream, message.seq, fault.words()), 1)),
+            }
+        }
+        said.into_iter()
+            .map(|(_, words, times)| {
+                let more = if times > 1 { format!(" (and {} more like it)", times - 1) } else { String::new() };
+                format!("{words}{more}: a fault of a clock or of the mapping")
+            })
+            .collect()
+    }
+}
+
+impl Fault {
+    const fn kind(self) -> &'static str {
+        match self {
+            Fault::NoLayout => "layout",
+            Fault::Uncarried => "uncarried",
+            Fault::Undelivered => "undelivered",
+            Fault::BeforeArrival(_) => "arrival",
+            Fault::BeforeRelease(_) => "release",
+        }
+    }
+
+    /// What is wrong with the message, as the rest of a sentence.
+    pub fn words(self) -> String {
+        let micros = |ns: i64| ns as f64 / 1e3;
+        match self {
+            Fault::NoLayout => "was delivered, but the sender's layout does not have it".into(),
+            Fault::Uncarried => "was delivered, but no packet is known to have carried all that it needed".into(),
+            Fault::Undelivered => {
+                "was delivered, but by the ledger not all that it needed reached the receiving host".into()
+            }
+            Fault::BeforeArrival(by) => {
+                format!("was delivered {} µs before all that it needed had left the link", micros(by))
+            }
+            Fault::BeforeRelease(by) => {
+                format!("came to the link {} µs before its release", micros(by))
+            }
+        }
+    }
+}
