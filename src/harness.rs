@@ -13,6 +13,7 @@ use samepath_netem::trial::{self, Backend, Evidence, TrialError, TrialPlan};
 use samepath_results::{Manifest, Run, RunHandle, TrialWriter, summary};
 
 use crate::cli::{BackendName, HarnessArgs};
+use crate::failed;
 use crate::progress::Progress;
 
 /// How a run ended.
@@ -143,6 +144,7 @@ fn one(
         server: None,
         epoch_ns: None,
         clock_error_ns: None,
+        evidence: None,
     };
     match result {
         Ok(evidence) => keep(writer, evidence, &mut record)?,
@@ -150,7 +152,7 @@ fn one(
         Err(error) => {
             disk_has_room(writer.scratch())?;
             record.outcome = Outcome::Failed { step: error.step().to_owned(), error: error.to_string() };
-            writer.discard()?;
+            failed::keep(writer, error, &mut record)?;
         }
     }
     record.wall_ms = started.elapsed().as_secs_f64() * 1000.0;

@@ -8,6 +8,7 @@ mod cli;
 mod compare;
 mod doctor;
 mod exit;
+mod failed;
 mod harness;
 mod link;
 mod list;

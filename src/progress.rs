@@ -37,7 +37,10 @@ impl Progress {
         let trouble = match &record.outcome {
             Outcome::Done => None,
             Outcome::Void { reasons } => Some(format!("void: {}", reasons.join("; "))),
-            Outcome::Failed { step, error } => Some(format!("failed ({step}): {error}")),
+            Outcome::Failed { step, error } => {
+                let evidence = record.evidence.as_ref().map(|dir| format!("; evidence in {dir}")).unwrap_or_default();
+                Some(format!("failed ({step}): {error}{evidence}"))
+            }
         };
         match trouble {
             Some(trouble) if self.lines => eprintln!("[{at}/{}] {id}: {trouble}", self.total),

@@ -429,6 +429,10 @@ pub struct TrialRecord {
     pub epoch_ns: Option<u64>,
     /// See [`PlayReport::clock_error_ns`].
     pub clock_error_ns: Option<u64>,
+    /// Of a trial that failed: where in the run's directory its last evidence lies (what the ends said,
+    /// the link's ledger so far).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
 }
 
 #[cfg(test)]

@@ -439,32 +439,82 @@ pub fn read(
     path: &Path,
     epoch: Nanos,
 ) -> Result<impl Iterator<Item = Result<PacketRecord, LedgerError>> + use<>, LedgerError> {
-    let path = path.to_owned();
-    let failed = |source| LedgerError::Read { path: path.clone(), source };
-    let broken = |problem: &str| LedgerError::Broken { path: path.clone(), problem: problem.to_owned() };
-    let file = File::open(&path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    let mut reader = BufReader::with_capacity(CHUNK_ENTRIES * ENTRY_BYTES, file);
-    let mut head = [0; HEADER_BYTES];
-    reader.read_exact(&mut head).map_err(|_| broken("it is too short to be one"))?;
-    if &head[..8] != MAGIC {
-        return Err(broken("it is no ledger of this version"));
-    }
-    let entries = u64::from_le_bytes(std::array::from_fn(|i| head[8 + i]));
-    if entries == UNFINISHED {
+    let broken = |problem: &str| LedgerError::Broken { path: path.to_owned(), problem: problem.to_owned() };
+    let spool = SpoolFile::open(path)?;
+    if spool.promised == UNFINISHED {
         return Err(broken("it was not finished"));
     }
+    let (entries, length) = (spool.promised, spool.length);
     let expected = entries.checked_mul(ENTRY_BYTES as u64).and_then(|bytes| bytes.checked_add(HEADER_BYTES as u64));
     if expected != Some(length) {
         return Err(broken(&format!("it should hold {entries} entries and has {length} bytes")));
     }
-    Ok((0..entries).map(move |at| {
-        let mut line = [0; ENTRY_BYTES];
-        reader.read_exact(&mut line).map_err(|source| LedgerError::Read { path: path.clone(), source })?;
-        let entry = Entry::decode(&line)
-            .ok_or_else(|| LedgerError::Broken { path: path.clone(), problem: format!("entry {at} makes no sense") })?;
-        Ok(entry.record(epoch))
-    }))
+    spool.records(entries, epoch)
+}
+
+/// Reads what there is of a spool, finished or not: of a trial that failed. At most the last
+/// `most` entries; the second figure says how many there are before them.
+///
+/// # Errors
+/// As [`read`], but for what is only unfinished.
+pub fn read_so_far(
+    path: &Path,
+    epoch: Nanos,
+    most: u64,
+) -> Result<(impl Iterator<Item = Result<PacketRecord, LedgerError>> + use<>, u64), LedgerError> {
+    let mut spool = SpoolFile::open(path)?;
+    let entries = (spool.length - HEADER_BYTES as u64) / ENTRY_BYTES as u64;
+    let left_out = entries.saturating_sub(most);
+    spool
+        .reader
+        .seek_relative((left_out * ENTRY_BYTES as u64).cast_signed())
+        .map_err(|source| LedgerError::Read { path: path.to_owned(), source })?;
+    Ok((spool.records(entries - left_out, epoch)?, left_out))
+}
+
+/// A spool opened for reading, behind its header.
+struct SpoolFile {
+    path: PathBuf,
+    reader: BufReader<File>,
+    /// Entries by the header.
+    promised: u64,
+    /// Bytes of the file.
+    length: u64,
+}
+
+impl SpoolFile {
+    fn open(path: &Path) -> Result<SpoolFile, LedgerError> {
+        let failed = |source| LedgerError::Read { path: path.to_owned(), source };
+        let broken = |problem: &str| LedgerError::Broken { path: path.to_owned(), problem: problem.to_owned() };
+        let file = File::open(path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        let mut reader = BufReader::with_capacity(CHUNK_ENTRIES * ENTRY_BYTES, file);
+        let mut head = [0; HEADER_BYTES];
+        reader.read_exact(&mut head).map_err(|_| broken("it is too short to be one"))?;
+        if &head[..8] != MAGIC {
+            return Err(broken("it is no ledger of this version"));
+        }
+        let promised = u64::from_le_bytes(std::array::from_fn(|i| head[8 + i]));
+        Ok(SpoolFile { path: path.to_owned(), reader, promised, length })
+    }
+
+    /// The next `entries` entries.
+    fn records(
+        self,
+        entries: u64,
+        epoch: Nanos,
+    ) -> Result<impl Iterator<Item = Result<PacketRecord, LedgerError>> + use<>, LedgerError> {
+        let SpoolFile { path, mut reader, .. } = self;
+        Ok((0..entries).map(move |at| {
+            let mut line = [0; ENTRY_BYTES];
+            reader.read_exact(&mut line).map_err(|source| LedgerError::Read { path: path.clone(), source })?;
+            let entry = Entry::decode(&line).ok_or_else(|| LedgerError::Broken {
+                path: path.clone(),
+                problem: format!("entry {at} makes no sense"),
+            })?;
+            Ok(entry.record(epoch))
+        }))
+    }
 }
 
 #[cfg(test)]
@@ -534,6 +584,10 @@ mod tests {
         let mut unfinished = whole.clone();
         unfinished[8..16].fill(0xff);
         assert!(refused(&unfinished).unwrap().contains("not finished"));
+        // The file is the unfinished one now, which a failed trial leaves.
+        let (records, before) = read_so_far(&path, 0, 10).unwrap();
+        assert_eq!((records.count(), before), (1, 0));
+        assert_eq!(read_so_far(&path, 0, 0).map(|(records, before)| (records.count(), before)).unwrap(), (0, 1));
         assert!(refused(&whole[..whole.len() - 1]).unwrap().contains("1 entries"));
         assert!(refused(&whole[..9]).unwrap().contains("too short"));
         assert!(refused(&[b'x'; 68]).unwrap().contains("no ledger of this version"));

@@ -87,12 +87,46 @@ pub enum TrialError {
         step: String,
         /// What went wrong, with the endpoint's last words where it was one.
         error: String,
+        /// What the link knew by then.
+        remains: Box<Remains>,
     },
+}
+
+/// What the link of a failed trial knew when it was taken down. Its ledger so far, and the last words
+/// of both ends, are files of the trial's scratch directory: [`Remains::of`].
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Remains {
+    /// What the link reports; `None` where there was none, or it ended with its process.
+    pub link: Option<LinkReport>,
+    /// Start of the schedule (CLOCK_MONOTONIC), where the client got so far.
+    pub epoch: Option<Nanos>,
+}
+
+/// What a failed trial left in its scratch directory.
+#[derive(Debug)]
+pub struct Leavings {
+    /// The spool of packets' fates, for [`crate::ledger::read_so_far`].
+    pub ledger: Option<PathBuf>,
+    /// The plan, and what the trial's processes said on stderr.
+    pub texts: Vec<PathBuf>,
+}
+
+impl Remains {
+    /// The files that a failed trial left in `scratch`, as far as it got.
+    pub fn of(scratch: &Path) -> Leavings {
+        let files = Files(scratch);
+        let there = |file: &PathBuf| file.exists();
+        let said = ["trial", "server", "client"].map(|of| files.stderr(of));
+        Leavings {
+            ledger: Some(files.ledger()).filter(there),
+            texts: std::iter::once(files.order()).chain(said).filter(there).collect(),
+        }
+    }
 }
 
 impl TrialError {
     fn new(step: &str, error: impl std::fmt::Display) -> TrialError {
-        TrialError::Step { step: step.to_owned(), error: error.to_string() }
+        TrialError::Step { step: step.to_owned(), error: error.to_string(), remains: Box::default() }
     }
 
     /// What it was doing: `set-up`, `server`, `client`, `records`, or `interrupted`.
@@ -126,7 +160,14 @@ enum Verdict {
     Failed {
         step: String,
         error: String,
+        remains: Box<Remains>,
     },
+}
+
+impl Verdict {
+    fn failed(error: &TrialError, remains: Remains) -> Verdict {
+        Verdict::Failed { step: error.step().to_owned(), error: error.to_string(), remains: Box::new(remains) }
+    }
 }
 
 /// The files of a trial's scratch directory.
@@ -173,7 +214,7 @@ pub fn supervise(plan: &TrialPlan, cancel: &AtomicBool) -> Result<Evidence, Tria
         TrialError::new("set-up", format!("the trial's process ended without a verdict: {said}"))
     })?;
     match serde_json::from_slice(&verdict).map_err(|error| TrialError::new("records", error))? {
-        Verdict::Failed { step, error } => Err(TrialError::Step { step, error }),
+        Verdict::Failed { step, error, remains } => Err(TrialError::Step { step, error, remains }),
         Verdict::Done { link, mut void, client_started, client_ended } => {
             let report = fs::read(files.report()).map_err(|error| {
                 TrialError::new("records", format!("the client ended well but left no report: {error}"))
@@ -277,12 +318,11 @@ pub fn main(plan_file: &Path) -> ExitCode {
     };
     let plan = order.plan;
     let verdict = contain(OnTerminate::Kill, || {
-        let verdict = conduct(&plan)
-            .unwrap_or_else(|error| Verdict::Failed { step: error.step().to_owned(), error: error.to_string() });
+        let verdict = conduct(&plan).unwrap_or_else(|error| Verdict::failed(&error, Remains::default()));
         serde_json::to_vec(&verdict).expect("a verdict always has a text form")
     })
     .unwrap_or_else(|error| {
-        let failed = Verdict::Failed { step: "set-up".into(), error: error.to_string() };
+        let failed = Verdict::failed(&TrialError::new("set-up", error), Remains::default());
         serde_json::to_vec(&failed).expect("a verdict always has a text form")
     });
     match write_whole(&Files(&plan.scratch).verdict(), &verdict) {
@@ -305,16 +345,48 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
     let ledger = plan.keep_ledger.then(|| files.ledger());
     let path =
         LivePath::up(&trial.link, trial.seed, plan.backend, ledger.as_deref(), true).map_err(|error| set_up(&error))?;
-    let (mut server, ready) = start_server(plan, &files, &path, &token)?;
+    let mut epoch = None;
+    let played = play(plan, &files, &path, &token, &mut epoch);
+    // Whatever became of the ends, the link gives account, and its ledger is closed.
+    let report = path.down().map_err(|error| TrialError::new("link", error));
+    match played {
+        Err(error) => {
+            let link = report.ok().map(|report| report.link);
+            Ok(Verdict::failed(&error, Remains { link, epoch }))
+        }
+        Ok(client) => {
+            let report = report?;
+            Ok(Verdict::Done {
+                link: Box::new(report.link),
+                void: report.void,
+                client_started: client.started,
+                client_ended: client.ended,
+            })
+        }
+    }
+}
 
-    let client_started = monotonic();
-    let mut client = start_client(plan, &files, &path, &token, &ready)?;
-    attend(plan, &path, &mut client, &mut server)?;
-    let client_ended = monotonic();
+/// When the client ran (CLOCK_MONOTONIC).
+struct Span {
+    started: Nanos,
+    ended: Nanos,
+}
 
+/// Both ends, from the server's start to its end; none of them is left afterwards.
+fn play(
+    plan: &TrialPlan,
+    files: &Files<'_>,
+    path: &LivePath,
+    token: &str,
+    epoch: &mut Option<Nanos>,
+) -> Result<Span, TrialError> {
+    let (mut server, ready) = start_server(plan, files, path, token)?;
+    let started = monotonic();
+    let mut client = start_client(plan, files, path, token, &ready)?;
+    attend(plan, path, &mut client, &mut server, epoch)?;
+    let ended = monotonic();
     server.stop(STOP_LIMIT).map_err(|error| TrialError::new("server", error))?;
-    let report = path.down().map_err(|error| TrialError::new("link", error))?;
-    Ok(Verdict::Done { link: Box::new(report.link), void: report.void, client_started, client_ended })
+    Ok(Span { started, ended })
 }
 
 /// The server's first line.
@@ -383,13 +455,20 @@ fn start_client(
 }
 
 /// Waits until the client has ended well, passing the start of its schedule on to the link.
-fn attend(plan: &TrialPlan, path: &LivePath, client: &mut Endpoint, server: &mut Endpoint) -> Result<(), TrialError> {
+fn attend(
+    plan: &TrialPlan,
+    path: &LivePath,
+    client: &mut Endpoint,
+    server: &mut Endpoint,
+    epoch: &mut Option<Nanos>,
+) -> Result<(), TrialError> {
     let fail = |error: io::Error| TrialError::new("client", error);
     let deadline = Instant::now() + plan.trial.time_limit.std();
     loop {
         for line in client.lines().map_err(fail)? {
-            if let Some(epoch) = start_of(&line) {
-                path.set_epoch(epoch);
+            if let Some(start) = start_of(&line) {
+                path.set_epoch(start);
+                *epoch = Some(start);
             }
         }
         // What the server says besides is for people.

@@ -91,6 +91,7 @@ pub(crate) fn record(trial: &Trial, play: &PlayReport) -> TrialRecord {
         server: Some(play.server.clone()),
         epoch_ns: Some(play.epoch_ns),
         clock_error_ns: Some(play.clock_error_ns),
+        evidence: None,
     }
 }
 

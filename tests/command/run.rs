@@ -118,6 +118,16 @@ time-limit = "3s"
         // A busy machine may void a trial, which is another thing than to fail it.
         let hangs = trial["trial"]["axes"]["loss"] == "100%";
         assert_eq!(trial["outcome"] == "failed", hangs, "{trial}");
+        if hangs {
+            // What explains the hang is kept: every packet up to the end, each dropped.
+            let evidence = out.join(trial["evidence"].as_str().expect("its place is named"));
+            assert!(evidence.join("plan.json").exists());
+            let ledger = evidence.join("ledger.parquet");
+            assert!(ledger.metadata().expect("the ledger so far").len() > 0);
+            let (up, dropped) = (&trial["link"]["up"]["packets"], &trial["link"]["up"]["dropped"]["loss"]);
+            assert_eq!(up, dropped, "{trial}");
+            assert!(up.as_u64().expect("a count") > 0, "{trial}");
+        }
     }
     assert!(out.join("report/index.html").exists());
 }

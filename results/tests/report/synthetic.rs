@@ -105,6 +105,7 @@ fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
         server: None,
         epoch_ns: Some(1_000_000_000),
         clock_error_ns: Some(0),
+        evidence: None,
     };
     if matches!(record.outcome, Outcome::Failed { .. }) {
         return record;
