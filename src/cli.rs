@@ -99,6 +99,9 @@ pub(crate) struct HarnessArgs {
     /// Trials at the same time [default: as many as this machine surely keeps apart]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
+    /// Keep every packet of each trial, with its fate, in capture.pcapng beside the trial's records
+    #[arg(long)]
+    pub(crate) capture: bool,
     /// Print machine-readable results alone
     #[arg(long)]
     pub(crate) json: bool,
@@ -193,6 +196,9 @@ pub(crate) struct LinkArgs {
     /// Write what became of every packet to this Parquet file
     #[arg(long, value_name = "FILE")]
     pub(crate) ledger: Option<PathBuf>,
+    /// Write every packet, with a comment that says its fate, to this pcapng file, for Wireshark
+    #[arg(long, value_name = "FILE")]
+    pub(crate) capture: Option<PathBuf>,
     /// Do not print the link's own counts at the end
     #[arg(long, short)]
     pub(crate) quiet: bool,

@@ -16,6 +16,9 @@ use crate::cli::{BackendName, HarnessArgs};
 use crate::failed;
 use crate::progress::Progress;
 
+/// File of the capture in a trial's directory.
+const CAPTURE: &str = "capture.pcapng";
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finish {
@@ -79,7 +82,7 @@ pub(crate) fn carry_out(run: Run, trials: Vec<Trial>, args: &HarnessArgs) -> any
                         break;
                     };
                     progress.begin(&format!("{} {}", trial.part, trial.id));
-                    let record = one(&handle, trial, program, backend(args.backend), stop);
+                    let record = one(&handle, trial, program, args, stop);
                     if to_main.send(record).is_err() {
                         break;
                     }
@@ -116,7 +119,7 @@ fn one(
     run: &RunHandle,
     trial: Trial,
     program: &std::path::Path,
-    backend: Backend,
+    args: &HarnessArgs,
     stop: &AtomicBool,
 ) -> anyhow::Result<Option<TrialRecord>> {
     let started = Instant::now();
@@ -126,8 +129,9 @@ fn one(
         trial,
         program: program.to_owned(),
         scratch: writer.scratch().to_owned(),
-        backend,
+        backend: backend(args.backend),
         keep_ledger: true,
+        capture: args.capture.then(|| writer.dir().join(CAPTURE)),
     };
     let result = trial::supervise(&plan, stop);
     let mut record = TrialRecord {
@@ -168,7 +172,17 @@ fn disk_has_room(dir: &std::path::Path) -> anyhow::Result<()> {
 
 /// Turns what was measured into the trial's files and figures.
 fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -> anyhow::Result<()> {
-    let Evidence { play, link, ledger, set_up, tear_down, void, .. } = evidence;
+    let Evidence { play, link, ledger, capture, set_up, tear_down, void, .. } = evidence;
+    if let Some(complaint) = capture.and_then(|capture| capture.complaint()) {
+        // The trial's figures do not depend on it, so it is told and the trial is kept.
+        eprintln!("{}: {complaint}", record.trial.id);
+    }
+    let captured = writer.dir().join(CAPTURE);
+    if captured.exists() {
+        std::fs::File::open(&captured)
+            .and_then(|file| file.sync_all())
+            .with_context(|| format!("cannot keep {}", captured.display()))?;
+    }
     writer.set_epoch(play.epoch_ns);
     writer.write_messages(play.messages.iter().cloned())?;
     writer.write_series(play.series.iter().copied())?;

@@ -15,26 +15,38 @@ use crate::harness::backend;
 pub(crate) fn link(args: &LinkArgs) -> anyhow::Result<Exit> {
     let link = args.link.spec().resolve().map_err(|error| Mistake(error.to_string()))?;
     let backend = backend(args.backend);
-    if args.ledger.is_some() && backend == Backend::None {
-        return Err(Mistake("a bare cable keeps no ledger; leave out `--backend none` or `--ledger`".into()).into());
+    for (flag, given) in [("--ledger", args.ledger.is_some()), ("--capture", args.capture.is_some())] {
+        if given && backend == Backend::None {
+            let mistake = format!("a bare cable sees no packets; leave out `--backend none` or `{flag}`");
+            return Err(Mistake(mistake).into());
+        }
     }
     let spool = args.ledger.as_deref().map(Spool::beside).transpose()?;
     if !args.quiet {
         eprintln!("link: {link}");
     }
-    let status = shell::run(LinkPlan {
+    let ended = shell::run(LinkPlan {
         link,
         seed: args.seed,
         backend,
         server_command: args.server_command.clone(),
         command: args.command.clone(),
         ledger: spool.as_ref().map(|spool| spool.path.clone()),
+        capture: args.capture.clone(),
         quiet: args.quiet,
     })?;
     if let Some(spool) = spool {
         spool.keep()?;
     }
-    Ok(Exit::Status(u8::try_from(status).unwrap_or(1)))
+    if let Some(capture) = ended.capture {
+        if let Some(complaint) = capture.complaint() {
+            eprintln!("link: {complaint}");
+        }
+        if capture.failure.is_some() && ended.status == 0 {
+            return Ok(Exit::Failed);
+        }
+    }
+    Ok(Exit::Status(u8::try_from(ended.status).unwrap_or(1)))
 }
 
 /// Where the ledger is kept while the link is up; made beforehand, so that a place that cannot be

@@ -420,7 +420,7 @@ impl Writer {
 /// Puts the calling thread behind everything that is measured: nice 19, and no real-time policy,
 /// which it would inherit from a data thread that already has one.
 #[allow(unsafe_code)] // no safe wrapper of these calls is among the dependencies
-fn take_lowest_priority() {
+pub(crate) fn take_lowest_priority() {
     let plain = libc::sched_param { sched_priority: 0 };
     // SAFETY: the parameter outlives the call; 0 is the calling thread.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &plain) };

@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`link`] | the link core: `(packet, now)` in, decision out; no I/O, no clock |
+//! | [`capture`] | the packets themselves, with their fates, as a pcapng file |
 //! | [`ledger`] | what became of every packet, from the data thread to a file |
 //! | [`backend`] | what carries packets between the two namespaces: the embedded emulator |
 //! | [`namespace`], [`device`] | the namespaces and devices it all happens in |
@@ -14,6 +15,7 @@
 //! Start with [`trial::supervise`], or with [`link::Pipe`] for the emulation itself.
 
 pub mod backend;
+pub mod capture;
 pub mod device;
 mod endpoint;
 pub mod host;

@@ -7,10 +7,11 @@ use std::path::Path;
 use samepath_model::link::{Direction, Link};
 use samepath_model::record::{DirectionReport, DropCause, Lateness, LinkReport};
 
-use crate::backend::emulator::{Account, Emulator, EmulatorError, is_shaped};
+use crate::backend::emulator::{Account, Books, Emulator, EmulatorError, is_shaped};
 use crate::backend::packet::PacketPort;
 use crate::backend::tun::TunPort;
 use crate::backend::{Backend, Port};
+use crate::capture::{Capture, CaptureError, CaptureReport};
 use crate::device::{self, CONTROL_DEVICE, LINK_DEVICE};
 use crate::host::HostCounters;
 use crate::ledger::{LedgerError, Spool};
@@ -40,6 +41,24 @@ pub enum PathError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The capture.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+}
+
+/// Where what is kept of the packets goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keep<'a> {
+    /// The spool of the packets' fates, for [`crate::ledger::read`].
+    pub ledger: Option<&'a Path>,
+    /// The capture.
+    pub capture: Option<&'a Path>,
+}
+
+impl Keep<'_> {
+    fn is_nothing(&self) -> bool {
+        self.ledger.is_none() && self.capture.is_none()
+    }
 }
 
 const MAKE_TUN: &str = "make a TUN device";
@@ -73,6 +92,8 @@ pub struct PathReport {
     pub link: LinkReport,
     /// Broken conditions, in words with the figure.
     pub void: Vec<String>,
+    /// What came of the capture, if there was one.
+    pub capture: Option<CaptureReport>,
 }
 
 /// A path that is up. Dropping it takes everything down.
@@ -103,18 +124,12 @@ const PREFIX_V6: u8 = 64;
 
 impl LivePath {
     /// Makes namespaces, devices and emulator. The process must have one thread, and is left in a
-    /// namespace of its own. `ledger` is where the packets' fates are spooled; `control` adds an
+    /// namespace of its own. `keep` says what is kept of the packets, and where; `control` adds an
     /// unimpaired pair of devices beside the link.
     ///
     /// # Errors
     /// Says which step failed, and the remedy. Nothing is left behind.
-    pub fn up(
-        link: &Link,
-        seed: u64,
-        backend: Backend,
-        ledger: Option<&Path>,
-        control: bool,
-    ) -> Result<LivePath, PathError> {
+    pub fn up(link: &Link, seed: u64, backend: Backend, keep: Keep<'_>, control: bool) -> Result<LivePath, PathError> {
         let backend = match backend {
             Backend::Auto if device::open_tun_node().is_ok() => Backend::Tun,
             Backend::Auto => Backend::Packet,
@@ -124,7 +139,7 @@ impl LivePath {
         let settings = apply_settings(&namespaces, link)?;
         // Where nothing is decided and nothing is kept, nothing needs single packets. A trial (which has
         // the control pair) is always exact, so that all of them are alike.
-        let passes_through = backend == Backend::Tun && !is_shaped(link) && ledger.is_none() && !control;
+        let passes_through = backend == Backend::Tun && !is_shaped(link) && keep.is_nothing() && !control;
         let (ports, ipv6) = make_devices(&namespaces, backend, link.mtu, passes_through)?;
         if control {
             make_control(&namespaces)?;
@@ -134,8 +149,11 @@ impl LivePath {
             None => None,
             Some(ports) if passes_through => Some(Emulator::pass_through(ports)?),
             Some(ports) => {
-                let spool = ledger.map(Spool::create).transpose()?;
-                Some(Emulator::start(link, seed, ports, spool)?)
+                let books = Books {
+                    ledger: keep.ledger.map(Spool::create).transpose()?,
+                    capture: keep.capture.map(|file| Capture::create(file, link)).transpose()?,
+                };
+                Some(Emulator::start(link, seed, ports, books)?)
             }
         };
         Ok(LivePath {
@@ -195,7 +213,7 @@ impl LivePath {
             up_ns,
             settings: self.settings,
         };
-        Ok(PathReport { link, void })
+        Ok(PathReport { link, void, capture: account.capture })
     }
 }
 
@@ -211,6 +229,7 @@ impl Account {
             spun: 0,
             wall: 0,
             ledger_lost: 0,
+            capture: None,
         }
     }
 }

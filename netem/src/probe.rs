@@ -17,7 +17,7 @@ use crate::backend::emulator::become_realtime;
 use crate::device::{self, LINK_DEVICE};
 use crate::namespace::{self, Namespace, OnTerminate, contain};
 use crate::netlink::Netlink;
-use crate::path::LivePath;
+use crate::path::{Keep, LivePath};
 use crate::sys::monotonic;
 
 /// How serious a finding is.
@@ -235,7 +235,8 @@ fn tun() -> Finding {
 fn packet_sockets() -> Finding {
     const NAME: &str = "backend-packet";
     let crosses = || -> Result<(), String> {
-        let path = LivePath::up(&Link::transparent(), 0, Backend::Packet, None, false).map_err(|e| e.to_string())?;
+        let path = LivePath::up(&Link::transparent(), 0, Backend::Packet, Keep::default(), false)
+            .map_err(|e| e.to_string())?;
         let bind = |address: std::net::Ipv4Addr| UdpSocket::bind((address, 0));
         let io = |error: io::Error| error.to_string();
         let receiver =

@@ -22,10 +22,11 @@ use samepath_model::record::{DirectionReport, LinkReport};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
+use crate::capture::CaptureReport;
 use crate::device;
 use crate::endpoint::enter_before_exec;
 use crate::namespace::{NamespaceError, OnTerminate, contain};
-use crate::path::{LivePath, PathReport};
+use crate::path::{Keep, LivePath, PathReport};
 use crate::sys::{monotonic, wait_readable};
 
 /// How long the command waits for the server command to listen.
@@ -52,6 +53,8 @@ pub struct LinkPlan {
     pub command: Vec<OsString>,
     /// Where the fate of every packet is spooled, for [`crate::ledger::read`].
     pub ledger: Option<PathBuf>,
+    /// Where every packet is captured, with its fate.
+    pub capture: Option<PathBuf>,
     /// Without the summary at the end.
     pub quiet: bool,
 }
@@ -70,39 +73,48 @@ pub enum LinkError {
     Nonsense(#[from] serde_json::Error),
 }
 
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The command's exit status as a shell would say it: 128 and the signal's number where one ended
+    /// it, 127 where it does not exist, 126 where it cannot be run.
+    pub status: i32,
+    /// What came of the capture, if there was one.
+    pub capture: Option<CaptureReport>,
+}
+
 /// What the contained process hands back.
 #[derive(Debug, Serialize, Deserialize)]
 enum Handed {
-    Status(i32),
+    Ended(Ended),
     Failed(String),
 }
 
-/// Runs the command across the link. Gives back its exit status as a shell would: 128 and the
-/// signal's number where one ended it, 127 where it does not exist, 126 where it cannot be run.
+/// Runs the command across the link.
 ///
 /// The calling process must have one thread. SIGTERM and SIGHUP are passed on to the command.
 ///
 /// # Errors
 /// Where the link cannot be set up, with the remedy.
-pub fn run(plan: LinkPlan) -> Result<i32, LinkError> {
+pub fn run(plan: LinkPlan) -> Result<Ended, LinkError> {
     let bytes = contain(OnTerminate::Forward, || {
         let result = match conduct(&plan) {
-            Ok(status) => Handed::Status(status),
+            Ok(ended) => Handed::Ended(ended),
             Err(error) => Handed::Failed(error),
         };
         serde_json::to_vec(&result).expect("a status always has a text form")
     })?;
     match serde_json::from_slice(&bytes)? {
-        Handed::Status(status) => Ok(status),
+        Handed::Ended(ended) => Ok(ended),
         Handed::Failed(error) => Err(LinkError::Path(error)),
     }
 }
 
 /// What the first process of the PID namespace does.
-fn conduct(plan: &LinkPlan) -> Result<i32, String> {
+fn conduct(plan: &LinkPlan) -> Result<Ended, String> {
     show_own_processes();
-    let path = LivePath::up(&plan.link, plan.seed, plan.backend, plan.ledger.as_deref(), false)
-        .map_err(|error| error.to_string())?;
+    let keep = Keep { ledger: plan.ledger.as_deref(), capture: plan.capture.as_deref() };
+    let path = LivePath::up(&plan.link, plan.seed, plan.backend, keep, false).map_err(|error| error.to_string())?;
     let mut brood = Brood::new().map_err(|error| format!("cannot wait for processes: {error}"))?;
 
     let server = match &plan.server_command {
@@ -125,7 +137,7 @@ fn conduct(plan: &LinkPlan) -> Result<i32, String> {
     if !plan.quiet {
         summarise(&report);
     }
-    Ok(status)
+    Ok(Ended { status, capture: report.capture })
 }
 
 /// Shows the processes of this PID namespace, and no others, in /proc. Where that is not permitted

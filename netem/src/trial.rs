@@ -26,11 +26,12 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::backend::Backend;
 use crate::backend::emulator::is_shaped;
+use crate::capture::CaptureReport;
 use crate::device;
 use crate::endpoint::{Endpoint, last_lines};
 use crate::link::Nanos;
 use crate::namespace::{OnTerminate, contain};
-use crate::path::{LivePath, bounds};
+use crate::path::{Keep, LivePath, bounds};
 use crate::sys::{self, monotonic};
 
 /// How long the server may take until it is ready.
@@ -55,6 +56,8 @@ pub struct TrialPlan {
     pub backend: Backend,
     /// Whether the fate of every packet is kept.
     pub keep_ledger: bool,
+    /// Where every packet is captured, if it is.
+    pub capture: Option<PathBuf>,
 }
 
 /// What came of it.
@@ -66,6 +69,8 @@ pub struct Evidence {
     pub link: LinkReport,
     /// The spool of packets' fates, for [`crate::ledger::read`], where it was kept.
     pub ledger: Option<PathBuf>,
+    /// What came of the capture, where there was one.
+    pub capture: Option<CaptureReport>,
     /// Namespaces, link and server, until the client was started.
     pub set_up: Duration,
     /// From the client's end until everything was gone.
@@ -152,6 +157,7 @@ enum Verdict {
     Done {
         link: Box<LinkReport>,
         void: Vec<String>,
+        capture: Option<CaptureReport>,
         /// When the client was started.
         client_started: Nanos,
         /// When it had ended.
@@ -215,7 +221,7 @@ pub fn supervise(plan: &TrialPlan, cancel: &AtomicBool) -> Result<Evidence, Tria
     })?;
     match serde_json::from_slice(&verdict).map_err(|error| TrialError::new("records", error))? {
         Verdict::Failed { step, error, remains } => Err(TrialError::Step { step, error, remains }),
-        Verdict::Done { link, mut void, client_started, client_ended } => {
+        Verdict::Done { link, mut void, capture, client_started, client_ended } => {
             let report = fs::read(files.report()).map_err(|error| {
                 TrialError::new("records", format!("the client ended well but left no report: {error}"))
             })?;
@@ -230,6 +236,7 @@ pub fn supervise(plan: &TrialPlan, cancel: &AtomicBool) -> Result<Evidence, Tria
                 play,
                 link: *link,
                 ledger,
+                capture,
                 set_up: Duration::from_nanos(client_started.saturating_sub(started)),
                 tear_down: Duration::from_nanos(ended.saturating_sub(client_ended)),
                 void,
@@ -343,8 +350,8 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
     let token = random_token().map_err(|error| set_up(&error))?;
 
     let ledger = plan.keep_ledger.then(|| files.ledger());
-    let path =
-        LivePath::up(&trial.link, trial.seed, plan.backend, ledger.as_deref(), true).map_err(|error| set_up(&error))?;
+    let keep = Keep { ledger: ledger.as_deref(), capture: plan.capture.as_deref() };
+    let path = LivePath::up(&trial.link, trial.seed, plan.backend, keep, true).map_err(|error| set_up(&error))?;
     let mut epoch = None;
     let played = play(plan, &files, &path, &token, &mut epoch);
     // Whatever became of the ends, the link gives account, and its ledger is closed.
@@ -359,6 +366,7 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
             Ok(Verdict::Done {
                 link: Box::new(report.link),
                 void: report.void,
+                capture: report.capture,
                 client_started: client.started,
                 client_ended: client.ended,
             })

@@ -367,6 +367,7 @@ fn plan(scratch: &Scratch, part: &str, link: Link, limit: Duration) -> TrialPlan
         scratch: scratch.path().to_owned(),
         backend: Backend::Auto,
         keep_ledger: true,
+        capture: None,
     }
 }
 

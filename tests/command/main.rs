@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | `bad_input` | wrong flags, units, files, directories: message, remedy, exit status |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
+//! | `capture` | captures of links and trials, as other programs read them |
 //! | `link` | other programs across the link |
 //! | `ends` | server and client between any two addresses |
 
 mod bad_input;
+mod capture;
 mod ends;
 mod link;
 mod run;

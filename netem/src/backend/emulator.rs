@@ -22,6 +22,7 @@ use samepath_model::link::{Conditions, Direction, Link};
 use samepath_model::record::{DirectionReport, Lateness};
 
 use super::{Port, passthrough};
+use crate::capture::{Capture, CaptureReport};
 use crate::ledger::{Entry, LedgerError, Spool};
 use crate::link::{Nanos, Pipe, Released};
 use crate::sys::{monotonic, thread_cpu};
@@ -95,6 +96,8 @@ pub(crate) struct Account {
     pub(crate) wall: Nanos,
     /// Entries the ledger lost because its writer could not keep up.
     pub(crate) ledger_lost: u64,
+    /// What came of the capture, if there was one.
+    pub(crate) capture: Option<CaptureReport>,
 }
 
 impl Emulator {
@@ -102,16 +105,11 @@ impl Emulator {
     ///
     /// # Errors
     /// Where the thread cannot be started.
-    pub(crate) fn start(
-        link: &Link,
-        seed: u64,
-        ports: [Port; 2],
-        spool: Option<Spool>,
-    ) -> Result<Emulator, EmulatorError> {
+    pub(crate) fn start(link: &Link, seed: u64, ports: [Port; 2], books: Books) -> Result<Emulator, EmulatorError> {
         let pipes = Direction::BOTH.map(|direction| Pipe::new(link, direction, seed));
         let pool = Pool::new(usize::from(link.mtu));
         let lateness = Histogram::new_with_bounds(1, MAX_LATENESS, 3).expect("the bounds are sound");
-        Emulator::spawn(move |orders, waked| DataThread { pipes, ports, spool, pool, lateness, orders, waked }.run())
+        Emulator::spawn(move |orders, waked| DataThread { pipes, ports, books, pool, lateness, orders, waked }.run())
     }
 
     /// Starts a thread that carries packets, super-packets among them, between ports that have the
@@ -161,6 +159,27 @@ impl Emulator {
     fn wake(&self) {
         // A full pipe wakes it just as well.
         let _ = nix::unistd::write(&self.wake, &[1]);
+    }
+}
+
+/// What is kept of the packets.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    /// The fate of each.
+    pub(crate) ledger: Option<Spool>,
+    /// Each packet, with its fate.
+    pub(crate) capture: Option<Capture>,
+}
+
+impl Books {
+    #[inline]
+    fn append(&mut self, entry: Entry) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.append(entry);
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.fate(entry);
+        }
     }
 }
 
@@ -223,7 +242,7 @@ struct DataThread {
     pipes: [Pipe<Buffer>; 2],
     /// Client's, server's: the port at which a direction's packets come in has its index.
     ports: [Port; 2],
-    spool: Option<Spool>,
+    books: Books,
     pool: Pool,
     lateness: Histogram<u64>,
     orders: Arc<Orders>,
@@ -297,8 +316,15 @@ impl DataThread {
             };
             buffer.length = length;
             let now = monotonic();
-            let spool = &mut self.spool;
-            let returned = self.pipes[port].offer(buffer, now, |entry| append(spool, entry));
+            let (pipe, books) = (&mut self.pipes[port], &mut self.books);
+            let inside = pipe.in_flight();
+            if let Some(capture) = &mut books.capture {
+                capture.offered(direction, pipe.offered(), buffer.as_ref(), now);
+            }
+            let returned = pipe.offer(buffer, now, |entry| books.append(entry));
+            if let Some(capture) = &mut books.capture {
+                capture.inside(pipe.in_flight() - inside);
+            }
             if let Some(buffer) = returned {
                 self.pool.give(buffer);
             }
@@ -319,7 +345,7 @@ impl DataThread {
                 let given = self.ports[port].give(packet.as_ref()).map_err(|source| failed(port, source))?;
                 self.lateness.saturating_record(leaves.saturating_sub(due));
                 let entry = if given { pipe.left(entry, leaves) } else { pipe.refused(entry) };
-                append(&mut self.spool, entry);
+                self.books.append(entry);
                 self.pool.give(packet);
             }
         }
@@ -329,12 +355,13 @@ impl DataThread {
     /// Empties the pipes, closes the ledger, and gives account.
     fn settle(mut self, realtime: bool, started: Nanos, spun: Nanos) -> Result<Account, EmulatorError> {
         let (cpu, wall) = (thread_cpu(), monotonic() - started);
-        let spool = &mut self.spool;
+        let books = &mut self.books;
         for pipe in &mut self.pipes {
-            pipe.drain().for_each(|(_, entry)| append(spool, entry));
+            pipe.drain().for_each(|(_, entry)| books.append(entry));
         }
-        let ledger_lost = match self.spool.take() {
-            Some(spool) => spool.finish()?.lost,
+        let capture = self.books.capture.take().map(Capture::finish);
+        let ledger_lost = match self.books.ledger.take() {
+            Some(ledger) => ledger.finish()?.lost,
             None => 0,
         };
         let lateness = Lateness {
@@ -352,6 +379,7 @@ impl DataThread {
             spun,
             wall,
             ledger_lost,
+            capture,
         })
     }
 }
@@ -369,13 +397,6 @@ pub(super) fn wait(ports: &[Port; 2], waked: &OwnedFd, time: Option<Nanos>) -> R
         let _ = nix::unistd::read(waked, &mut drained);
     }
     Ok(())
-}
-
-#[inline]
-fn append(spool: &mut Option<Spool>, entry: Entry) {
-    if let Some(spool) = spool {
-        spool.append(entry);
-    }
 }
 
 pub(super) fn failed(port: usize, source: io::Error) -> EmulatorError {

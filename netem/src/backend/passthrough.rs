@@ -55,6 +55,7 @@ pub(super) fn run(mut ports: [Port; 2], orders: &Orders, waked: &OwnedFd) -> Res
         spun: 0,
         wall: monotonic() - started,
         ledger_lost: 0,
+        capture: None,
     })
 }
 

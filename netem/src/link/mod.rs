@@ -275,6 +275,11 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         None
     }
 
+    /// Packets offered so far: the number that the next one will have.
+    pub fn offered(&self) -> u64 {
+        self.counters.packets
+    }
+
     /// When the next packet is due, if one is inside.
     pub fn next_release(&self) -> Option<Nanos> {
         self.line.next_due()

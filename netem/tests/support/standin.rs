@@ -64,8 +64,8 @@ fn link(words: &[String]) {
         }
     }
     let link = spec.resolve().expect("a link that can be");
-    match run(LinkPlan { link, seed: 1, backend, server_command, command, ledger, quiet: false }) {
-        Ok(status) => std::process::exit(status),
+    match run(LinkPlan { link, seed: 1, backend, server_command, command, ledger, capture: None, quiet: false }) {
+        Ok(ended) => std::process::exit(ended.status),
         Err(error) => {
             eprintln!("{error}");
             std::process::exit(1);
