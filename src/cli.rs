@@ -28,6 +28,8 @@ pub(crate) enum Verb {
     Report(ReportArgs),
     /// Did anything change between two runs, by how much, how sure
     Compare(CompareArgs),
+    /// Why a message was late: each part of its delay, and the dropped packet that it waited for
+    Explain(ExplainArgs),
     /// Join the shards of one experiment into one run
     Merge(MergeArgs),
     /// The lab checks itself against theory
@@ -134,6 +136,38 @@ pub(crate) struct CompareArgs {
     /// Print machine-readable results alone
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The run's directory
+    pub(crate) run: PathBuf,
+    /// The trial [default: the one with the longest blocked time]
+    #[arg(long, value_name = "ID")]
+    pub(crate) trial: Option<String>,
+    /// The message, as 3:17 for number 17 of stream 3 [default: the most blocked one of the trial]
+    #[arg(long, value_name = "STREAM:SEQ")]
+    pub(crate) message: Option<MessageName>,
+    /// Print machine-readable results alone
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A message by its stream and its number in it, both from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MessageName {
+    pub(crate) stream: u16,
+    pub(crate) seq: u32,
+}
+
+impl std::str::FromStr for MessageName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "write STREAM:SEQ, both counted from 0, as 3:17".to_owned();
+        let (stream, seq) = text.split_once(':').ok_or_else(wrong)?;
+        Ok(MessageName { stream: stream.parse().map_err(|_| wrong())?, seq: seq.parse().map_err(|_| wrong())? })
+    }
 }
 
 #[derive(Debug, Args)]

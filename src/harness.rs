@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use samepath_model::record::{Outcome, RECORD_SCHEMA, TrialRecord};
+use samepath_model::record::{Outcome, PlayReport, RECORD_SCHEMA, TrialRecord};
 use samepath_model::{Direction, Experiment, Trial};
 use samepath_netem::trial::{self, Backend, Evidence, TrialError, TrialPlan};
+use samepath_results::blocking::{self, AnalyseError, Analysis};
 use samepath_results::{Manifest, Run, RunHandle, TrialWriter, summary};
 
 use crate::cli::{BackendName, HarnessArgs};
@@ -172,7 +173,7 @@ fn disk_has_room(dir: &std::path::Path) -> anyhow::Result<()> {
 
 /// Turns what was measured into the trial's files and figures.
 fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -> anyhow::Result<()> {
-    let Evidence { play, link, ledger, capture, set_up, tear_down, void, .. } = evidence;
+    let Evidence { play, link, ledger, capture, set_up, tear_down, mut void, .. } = evidence;
     if let Some(complaint) = capture.and_then(|capture| capture.complaint()) {
         // The trial's figures do not depend on it, so it is told and the trial is kept.
         eprintln!("{}: {complaint}", record.trial.id);
@@ -190,11 +191,18 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
         writer.write_layout(play.layout.iter().copied())?;
         writer.write_sights(play.sights.iter().copied())?;
     }
-    if let Some(spool) = ledger {
-        writer.write_ledger(samepath_netem::ledger::read(&spool, play.epoch_ns)?)?;
+    if let Some(spool) = &ledger {
+        writer.write_ledger(samepath_netem::ledger::read(spool, play.epoch_ns)?)?;
+    }
+    let mut figures = summary::summarise(&record.trial, &play, Some(&link));
+    if let Some(spool) = &ledger
+        && let Some(analysis) = follow(&record.trial, &play, spool)?
+    {
+        figures.blocking = analysis.figures();
+        void.extend(analysis.faults());
     }
     writer.finish()?;
-    record.summary = Some(summary::summarise(&record.trial, &play, Some(&link)));
+    record.summary = Some(figures);
     if !void.is_empty() {
         record.outcome = Outcome::Void { reasons: void };
     }
@@ -204,6 +212,17 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
     record.clock_error_ns = Some(play.clock_error_ns);
     (record.link, record.client, record.server) = (Some(link), Some(play.client), Some(play.server));
     Ok(())
+}
+
+/// What each message waited for; `None` where the trial's packets are not mapped to its messages.
+fn follow(trial: &Trial, play: &PlayReport, spool: &std::path::Path) -> anyhow::Result<Option<Analysis>> {
+    let ledger = samepath_netem::ledger::read(spool, play.epoch_ns)?;
+    let sights = play.sights.iter().copied().map(Ok);
+    match blocking::analyse(trial, play.messages.clone(), &play.layout, ledger, sights) {
+        Ok(analysis) => Ok(Some(analysis)),
+        Err(AnalyseError::Unmapped(_)) => Ok(None),
+        Err(AnalyseError::Source(error)) => Err(error.into()),
+    }
 }
 
 /// How many trials at a time this machine surely keeps apart: those that together ask for no more

@@ -8,6 +8,7 @@ mod cli;
 mod compare;
 mod doctor;
 mod exit;
+mod explain;
 mod failed;
 mod harness;
 mod link;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Verb::Resume(args) => resume::resume(&args),
         Verb::Report(args) => report::report(&args),
         Verb::Compare(args) => compare::compare(&args),
+        Verb::Explain(args) => explain::explain(&args),
         Verb::Merge(args) => merge::merge(&args),
         Verb::Validate(args) => validate::validate(&args),
         Verb::List(args) => list::list(&args),

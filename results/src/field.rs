@@ -1,5 +1,6 @@
 //! The figures of a trial by name: one list for tables, comparisons and charts.
 
+use samepath_model::blocking::Blocking;
 use samepath_model::record::TrialRecord;
 
 /// A figure that a trial's record holds, with its unit.
@@ -47,6 +48,35 @@ pub enum Field {
     ClientCpu,
     /// CPU seconds of the server per gigabyte (10⁹) of payload.
     ServerCpu,
+    /// Share of the innocent messages (the first copy of every byte arrived) that were blocked for over a
+    /// millisecond, in percent.
+    InnocentBlocked,
+    /// Mean of the blocked time: what a message waited for bytes other than its own.
+    BlockedMean,
+    /// Median of the blocked time.
+    BlockedP50,
+    /// 95th percentile of the blocked time.
+    BlockedP95,
+    /// 99th percentile of the blocked time.
+    BlockedP99,
+    /// Largest blocked time.
+    BlockedMax,
+    /// Time in which a stream held bytes that it could not deliver, mean over the streams.
+    StallMean,
+    /// The same of the stream that stalled longest.
+    StallMax,
+    /// Bytes held back times how long.
+    Buffered,
+    /// Share of the delay of the slowest hundredth of messages that was sender hold, in percent.
+    TailHold,
+    /// The same, on the link: propagation and queue.
+    TailNetwork,
+    /// The same, waiting for its own lost bytes.
+    TailOwnLoss,
+    /// The same, blocked.
+    TailBlocked,
+    /// The same, in the receiving host.
+    TailStack,
 }
 
 /// Which way a figure improves.
@@ -60,7 +90,7 @@ pub enum Better {
 
 impl Field {
     /// Every figure, in the order of the tables.
-    pub const ALL: [Field; 21] = [
+    pub const ALL: [Field; 35] = [
         Field::Messages,
         Field::Delivered,
         Field::ReceivedBytes,
@@ -82,6 +112,20 @@ impl Field {
         Field::Retransmissions,
         Field::ClientCpu,
         Field::ServerCpu,
+        Field::InnocentBlocked,
+        Field::BlockedMean,
+        Field::BlockedP50,
+        Field::BlockedP95,
+        Field::BlockedP99,
+        Field::BlockedMax,
+        Field::StallMean,
+        Field::StallMax,
+        Field::Buffered,
+        Field::TailHold,
+        Field::TailNetwork,
+        Field::TailOwnLoss,
+        Field::TailBlocked,
+        Field::TailStack,
     ];
 
     /// The name in files, its unit included.
@@ -108,6 +152,20 @@ impl Field {
             Field::Retransmissions => "retransmissions",
             Field::ClientCpu => "client_cpu_s_per_gb",
             Field::ServerCpu => "server_cpu_s_per_gb",
+            Field::InnocentBlocked => "innocent_blocked_percent",
+            Field::BlockedMean => "blocked_mean_ms",
+            Field::BlockedP50 => "blocked_p50_ms",
+            Field::BlockedP95 => "blocked_p95_ms",
+            Field::BlockedP99 => "blocked_p99_ms",
+            Field::BlockedMax => "blocked_max_ms",
+            Field::StallMean => "stall_mean_ms",
+            Field::StallMax => "stall_max_ms",
+            Field::Buffered => "buffered_byte_seconds",
+            Field::TailHold => "tail_hold_percent",
+            Field::TailNetwork => "tail_network_percent",
+            Field::TailOwnLoss => "tail_own_loss_percent",
+            Field::TailBlocked => "tail_blocked_percent",
+            Field::TailStack => "tail_stack_percent",
         }
     }
 
@@ -133,6 +191,20 @@ impl Field {
             Field::Retransmissions => "retransmissions",
             Field::ClientCpu => "client CPU",
             Field::ServerCpu => "server CPU",
+            Field::InnocentBlocked => "innocent blocked",
+            Field::BlockedMean => "blocked mean",
+            Field::BlockedP50 => "blocked p50",
+            Field::BlockedP95 => "blocked p95",
+            Field::BlockedP99 => "blocked p99",
+            Field::BlockedMax => "blocked max",
+            Field::StallMean => "stall a stream",
+            Field::StallMax => "longest stall",
+            Field::Buffered => "held back",
+            Field::TailHold => "tail: hold",
+            Field::TailNetwork => "tail: network",
+            Field::TailOwnLoss => "tail: own loss",
+            Field::TailBlocked => "tail: blocked",
+            Field::TailStack => "tail: stack",
         }
     }
 
@@ -141,7 +213,14 @@ impl Field {
         match self {
             Field::Messages | Field::Delivered | Field::PacketsDropped | Field::Retransmissions => "",
             Field::ReceivedBytes | Field::OfferedBytes | Field::WireBytes => "B",
-            Field::DeliveredShare => "%",
+            Field::DeliveredShare
+            | Field::InnocentBlocked
+            | Field::TailHold
+            | Field::TailNetwork
+            | Field::TailOwnLoss
+            | Field::TailBlocked
+            | Field::TailStack => "%",
+            Field::Buffered => "B·s",
             Field::Goodput => "Mbit/s",
             Field::Completion
             | Field::DelayP50
@@ -150,7 +229,14 @@ impl Field {
             | Field::DelayP99
             | Field::DelayMax
             | Field::Handshake
-            | Field::FirstByte => "ms",
+            | Field::FirstByte
+            | Field::BlockedMean
+            | Field::BlockedP50
+            | Field::BlockedP95
+            | Field::BlockedP99
+            | Field::BlockedMax
+            | Field::StallMean
+            | Field::StallMax => "ms",
             Field::HandshakeRtts | Field::FirstByteRtts => "RTT",
             Field::ClientCpu | Field::ServerCpu => "s/GB",
         }
@@ -171,14 +257,28 @@ impl Field {
             | Field::FirstByte
             | Field::FirstByteRtts
             | Field::ClientCpu
-            | Field::ServerCpu => Some(Better::Lower),
+            | Field::ServerCpu
+            | Field::InnocentBlocked
+            | Field::BlockedMean
+            | Field::BlockedP50
+            | Field::BlockedP95
+            | Field::BlockedP99
+            | Field::BlockedMax
+            | Field::StallMean
+            | Field::StallMax
+            | Field::Buffered => Some(Better::Lower),
             Field::Messages
             | Field::Delivered
             | Field::ReceivedBytes
             | Field::OfferedBytes
             | Field::WireBytes
             | Field::PacketsDropped
-            | Field::Retransmissions => None,
+            | Field::Retransmissions
+            | Field::TailHold
+            | Field::TailNetwork
+            | Field::TailOwnLoss
+            | Field::TailBlocked
+            | Field::TailStack => None,
         }
     }
 
@@ -190,6 +290,9 @@ impl Field {
             let rtt = record.trial.link.rtt().as_millis_f64();
             ms.filter(|_| rtt > 0.0).map(|ms| ms / rtt)
         };
+        // A share of nothing is no share.
+        let of_blocking =
+            |figure: fn(&Blocking) -> f64| summary.blocking.as_ref().map(figure).filter(|value| value.is_finite());
         match self {
             Field::Messages => Some(summary.messages as f64),
             Field::Delivered => Some(summary.delivered as f64),
@@ -213,6 +316,22 @@ impl Field {
             Field::Retransmissions => summary.retransmissions.map(|n| n as f64),
             Field::ClientCpu => summary.client_cpu_s_per_gb,
             Field::ServerCpu => summary.server_cpu_s_per_gb,
+            Field::InnocentBlocked => of_blocking(|b| 100.0 * b.innocent_blocked as f64 / b.innocent as f64),
+            Field::BlockedMean => of_blocking(|b| b.blocked_mean_ms),
+            Field::BlockedP50 => of_blocking(|b| b.blocked_ms.p50),
+            Field::BlockedP95 => of_blocking(|b| b.blocked_ms.p95),
+            Field::BlockedP99 => of_blocking(|b| b.blocked_ms.p99),
+            Field::BlockedMax => of_blocking(|b| b.blocked_ms.max),
+            Field::StallMean => of_blocking(|b| b.stall_mean_ms),
+            Field::StallMax => of_blocking(|b| b.stall_max_ms),
+            Field::Buffered => of_blocking(|b| b.buffered_byte_seconds),
+            Field::TailHold => of_blocking(|b| 100.0 * b.of_slowest.hold / b.of_slowest.total()),
+            Field::TailNetwork => {
+                of_blocking(|b| 100.0 * (b.of_slowest.queue + b.of_slowest.propagation) / b.of_slowest.total())
+            }
+            Field::TailOwnLoss => of_blocking(|b| 100.0 * b.of_slowest.own_loss / b.of_slowest.total()),
+            Field::TailBlocked => of_blocking(|b| 100.0 * b.of_slowest.blocked() / b.of_slowest.total()),
+            Field::TailStack => of_blocking(|b| 100.0 * b.of_slowest.stack / b.of_slowest.total()),
         }
     }
 }

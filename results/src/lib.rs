@@ -14,6 +14,7 @@ pub mod chart;
 mod columns;
 pub mod compare;
 pub mod csv;
+pub mod explain;
 pub mod field;
 #[cfg(test)]
 mod fixture;

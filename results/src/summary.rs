@@ -10,6 +10,7 @@ use samepath_model::record::{
 };
 use samepath_model::workload::Workload;
 
+use crate::blocking::{self, AnalyseError};
 use crate::stats::percentiles_ms;
 use crate::store::{Run, StoreError};
 
@@ -54,7 +55,12 @@ pub fn recompute(run: &Run, record: &TrialRecord) -> Result<Summary, StoreError>
         handshake_ms: record.summary.as_ref().and_then(|summary| summary.handshake_ms),
         first_byte_ms: record.summary.as_ref().and_then(|summary| summary.first_byte_ms),
     };
-    Ok(from_records(&record.trial, &run.messages(id)?, &run.series(id)?, reports))
+    let blocking = match blocking::of_trial(run, &record.trial) {
+        Ok(analysis) => analysis.figures(),
+        Err(AnalyseError::Unmapped(_)) => None,
+        Err(AnalyseError::Source(error)) => return Err(error),
+    };
+    Ok(Summary { blocking, ..from_records(&record.trial, &run.messages(id)?, &run.series(id)?, reports) })
 }
 
 /// The figures of a trial, from its records.

@@ -64,6 +64,7 @@ fn head(field: Field) -> String {
     match field {
         Field::DeliveredShare => "delivered\n%".into(),
         Field::Retransmissions => "retrans-\nmissions".into(),
+        Field::InnocentBlocked => "innocent\nblocked %".into(),
         _ => format!("{}\n{}", field.label(), field.unit()),
     }
 }
@@ -80,7 +81,9 @@ fn fields(workload: &Workload) -> &'static [Field] {
             Field::Handshake,
             Field::Retransmissions,
         ],
-        Workload::Messages(_) => &[Field::DelayP50, Field::DelayP95, Field::DelayP99, Field::DeliveredShare],
+        Workload::Messages(_) => {
+            &[Field::DelayP50, Field::DelayP95, Field::DelayP99, Field::InnocentBlocked, Field::DeliveredShare]
+        }
     }
 }
 

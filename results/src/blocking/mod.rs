@@ -26,6 +26,8 @@ pub use packets::{Fate, NEVER, Packet};
 pub use parts::{Account, Fault, Parts};
 pub use story::{Copy, Missing, Story, Waiting};
 
+use crate::store::{Run, StoreError};
+
 use carriage::Carriage;
 use parts::Stall;
 
@@ -106,6 +108,18 @@ pub fn analyse<E>(
         buffered: accounts.buffered,
         streams: trial.workload.streams(),
     })
+}
+
+/// Follows every message of a recorded trial, from the files of its run.
+///
+/// # Errors
+/// As [`analyse`].
+pub fn of_trial(run: &Run, trial: &Trial) -> Result<Analysis, AnalyseError<StoreError>> {
+    let read = AnalyseError::Source;
+    let Some(layout) = run.layout(&trial.id).map_err(read)? else { return Err(Unmapped::Off.into()) };
+    let Some(ledger) = run.ledger(&trial.id).map_err(read)? else { return Err(Unmapped::NoLedger.into()) };
+    let sights = run.sights(&trial.id).map_err(read)?.unwrap_or_default();
+    analyse(trial, run.messages(&trial.id).map_err(read)?, &layout, ledger, sights.into_iter().map(Ok))
 }
 
 impl Analysis {

@@ -1,0 +1,551 @@
+//! Why a message was late, in words and numbers: the text and the document of `samepath explain`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use samepath_model::Direction;
+use samepath_model::experiment::TrialId;
+use samepath_model::record::{DropCause, Instant, Outcome, TrialRecord};
+use samepath_model::workload::StreamId;
+use serde::Serialize;
+
+use crate::blocking::{self, AnalyseError, Analysis, Fate, Missing, NEVER, Packet, Story, Unmapped};
+use crate::store::{Run, StoreError};
+
+/// What is asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Question {
+    /// Of this trial; else of the one with the longest blocked time.
+    pub trial: Option<TrialId>,
+    /// Of this message; else of the most blocked, or of the slowest where none was.
+    pub message: Option<(StreamId, u32)>,
+}
+
+/// A question that has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// There is no such trial.
+    #[error("the run has no record of a trial `{0}`; it has: {1}")]
+    NoTrial(TrialId, String),
+    /// There is no such message.
+    #[error("trial `{trial}` has no message {stream}:{seq}; {has}")]
+    NoMessage {
+        /// The trial.
+        trial: TrialId,
+        /// The stream asked for.
+        stream: StreamId,
+        /// The number asked for.
+        seq: u32,
+        /// What there is instead.
+        has: String,
+    },
+    /// No trial can be explained.
+    #[error(
+        "no trial of this run has its packets mapped to its messages; run the experiment again with `mapping = true` \
+         in its part (it is on by default for messages, and needs an emulated link)"
+    )]
+    NothingMapped,
+    /// The records cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What kind of answer it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It waited for bytes other than its own.
+    Blocked,
+    /// It waited for further copies of its own bytes, and for nothing else.
+    OwnLoss,
+    /// It waited for neither.
+    Undisturbed,
+    /// The application never had it whole.
+    NeverDelivered,
+    /// The trial's packets are not mapped to its messages.
+    Unmapped,
+    /// The records contradict each other.
+    Fault,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The trial.
+    pub trial: TrialId,
+    /// Its part.
+    pub part: String,
+    /// Its axes.
+    pub axes: BTreeMap<String, String>,
+    /// Its arm.
+    pub arm: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Why the trial does not count, where it does not.
+    pub void: Vec<String>,
+    /// Which way the messages go.
+    pub direction: Direction,
+    /// The stream.
+    pub stream: StreamId,
+    /// The number in the stream.
+    pub seq: u32,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What kind of answer it is.
+    pub verdict: Verdict,
+    /// Why there is no more to say, where there is not.
+    pub reason: Option<String>,
+    /// When it was released, in milliseconds of the schedule.
+    pub released_ms: f64,
+    /// When the application had it.
+    pub delivered_ms: Option<f64>,
+    /// The whole delay.
+    pub delay_ms: Option<f64>,
+    /// When the last of its own bytes reached the receiving host.
+    pub arrived_ms: Option<f64>,
+    /// The parts of the delay, by the names of the summary; they add up to it.
+    pub parts_ms: Option<BTreeMap<&'static str, f64>>,
+    /// Blocked in all.
+    pub blocked_ms: Option<f64>,
+    /// Whether the first copy of each of its bytes arrived.
+    pub innocent: Option<bool>,
+    /// The packets that first carried its bytes.
+    pub carried_by: Vec<PacketSaid>,
+    /// Of its own bytes, those that were lost.
+    pub own: Vec<MissingSaid>,
+    /// The bytes that it waited for when all its own had arrived.
+    pub blockers: Vec<MissingSaid>,
+    /// Other messages that waited for the same packet last.
+    pub waiting: Vec<WaitingSaid>,
+}
+
+/// A packet, as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PacketSaid {
+    /// Its number in its direction.
+    pub packet: u64,
+    /// When it came to the link.
+    pub at_ms: f64,
+    /// How long it waited for the bottleneck and was transmitted.
+    pub queued_ms: f64,
+    /// `delivered`, or why it was not: `loss`, `overflow`, `corruption`, …
+    pub fate: &'static str,
+    /// When it left the link for the receiving host.
+    pub left_ms: Option<f64>,
+}
+
+/// Bytes that were missing.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MissingSaid {
+    /// How many.
+    pub bytes: u64,
+    /// Whose: `STREAM:SEQ`; empty for warm-up and what serves the connection.
+    pub of: Vec<String>,
+    /// The packets with them that did not get through.
+    pub lost: Vec<PacketSaid>,
+    /// The packet that brought them.
+    pub brought_by: Option<PacketSaid>,
+    /// When they reached the receiving host.
+    pub arrived_ms: Option<f64>,
+}
+
+/// A message that waited, too.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WaitingSaid {
+    /// `STREAM:SEQ`.
+    pub message: String,
+    /// How long it was blocked.
+    pub blocked_ms: f64,
+}
+
+/// Answers a question about a run.
+///
+/// # Errors
+/// Where there is no such trial or message, no trial is mapped, or records cannot be read.
+pub fn explain(run: &Run, question: &Question) -> Result<Explanation, ExplainError> {
+    let record = match &question.trial {
+        Some(id) => run.trial(id).ok_or_else(|| ExplainError::NoTrial(id.clone(), known(run)))?,
+        None => worst(run).ok_or(ExplainError::NothingMapped)?,
+    };
+    if matches!(record.outcome, Outcome::Failed { .. }) {
+        return Err(ExplainError::NoTrial(record.trial.id.clone(), format!("{} (this one failed)", known(run))));
+    }
+    match blocking::of_trial(run, &record.trial) {
+        Ok(analysis) => {
+            let place = choose(&analysis, record, question)?;
+            Ok(told(record, &analysis, place))
+        }
+        Err(AnalyseError::Unmapped(reason)) => unmapped(run, record, question, reason),
+        Err(AnalyseError::Source(error)) => Err(error.into()),
+    }
+}
+
+/// The trial with the longest blocked time; those that count come first.
+fn worst(run: &Run) -> Option<&TrialRecord> {
+    let blocked = |record: &TrialRecord| {
+        let summary = record.summary.as_ref()?;
+        let delay = summary.delay_ms.map_or(0.0, |delay| delay.max);
+        Some((summary.blocking.as_ref()?.blocked_ms.max, delay))
+    };
+    let mapped = run.trials().iter().filter_map(|record| Some((record, blocked(record)?)));
+    mapped
+        .max_by(|(a, x), (b, y)| {
+            (a.outcome.is_done(), x.0, x.1)
+                .partial_cmp(&(b.outcome.is_done(), y.0, y.1))
+                .unwrap_or(std::cmp::Ordering::Equal)
+        })
+        .map(|(record, _)| record)
+}
+
+/// The trials of a run by name, as far as they fit a message.
+fn known(run: &Run) -> String {
+    const SHOWN: usize = 12;
+    let names: Vec<&str> = run.trials().iter().map(|record| record.trial.id.0.as_str()).collect();
+    match names.len() {
+        0 => "none".into(),
+        n if n > SHOWN => format!("{}, … ({n} in all)", names[..SHOWN].join(", ")),
+        _ => names.join(", "),
+    }
+}
+
+fn choose(analysis: &Analysis, record: &TrialRecord, question: &Question) -> Result<usize, ExplainError> {
+    if let Some((stream, seq)) = question.message {
+        return analysis.find(stream, seq).ok_or_else(|| no_message(record, stream, seq));
+    }
+    let slowest = || {
+        let accounts = analysis.accounts();
+        accounts.max_by_key(|(place, _, account)| (account.parts.total(), std::cmp::Reverse(*place))).map(|(p, ..)| p)
+    };
+    // Where nothing was delivered the first message stands for all.
+    Ok(analysis.most_blocked().or_else(slowest).unwrap_or(0))
+}
+
+fn no_message(record: &TrialRecord, stream: StreamId, seq: u32) -> ExplainError {
+    let streams = record.trial.workload.streams();
+    let has = match record.trial.workload.schedule().filter(|message| message.stream == stream).map(|m| m.seq).max() {
+        Some(last) => format!("stream {stream} has messages 0 to {last}"),
+        None => format!("its streams are 0 to {}", streams.saturating_sub(1)),
+    };
+    ExplainError::NoMessage { trial: record.trial.id.clone(), stream, seq, has }
+}
+
+fn unmapped(
+    run: &Run,
+    record: &TrialRecord,
+    question: &Question,
+    reason: Unmapped,
+) -> Result<Explanation, ExplainError> {
+    let messages = run.messages(&record.trial.id)?;
+    let wanted = |m: &&samepath_model::record::MessageRecord| match question.message {
+        Some((stream, seq)) => m.stream == stream && m.seq == seq,
+        None => true,
+    };
+    let slowest = messages.iter().filter(wanted).max_by_key(|m| m.delivered.map(|at| at - m.released));
+    let Some(message) = slowest else {
+        let (stream, seq) = question.message.unwrap_or_default();
+        return Err(no_message(record, stream, seq));
+    };
+    Ok(Explanation { verdict: Verdict::Unmapped, reason: Some(reason.to_string()), ..blank(record, message) })
+}
+
+fn blank(record: &TrialRecord, message: &samepath_model::record::MessageRecord) -> Explanation {
+    let trial = &record.trial;
+    Explanation {
+        trial: trial.id.clone(),
+        part: trial.part.clone(),
+        axes: trial.axes.clone(),
+        arm: trial.arm.to_string(),
+        seed: trial.seed,
+        void: match &record.outcome {
+            Outcome::Void { reasons } => reasons.clone(),
+            _ => Vec::new(),
+        },
+        direction: trial.workload.direction(),
+        stream: message.stream,
+        seq: message.seq,
+        size: message.size,
+        verdict: Verdict::Undisturbed,
+        reason: None,
+        released_ms: millis(message.released),
+        delivered_ms: message.delivered.map(millis),
+        delay_ms: message.delivered.map(|at| millis(at - message.released)),
+        arrived_ms: None,
+        parts_ms: None,
+        blocked_ms: None,
+        innocent: None,
+        carried_by: Vec::new(),
+        own: Vec::new(),
+        blockers: Vec::new(),
+        waiting: Vec::new(),
+    }
+}
+
+fn told(record: &TrialRecord, analysis: &Analysis, place: usize) -> Explanation {
+    let Some(story) = analysis.story(place) else {
+        unreachable!("the place was found among the analysis' own messages")
+    };
+    let Story { message, account, fault, own, blockers, carried_by, uncarried, waiting } = story;
+    let said = blank(record, message);
+    let verdict = match (account, fault) {
+        (_, Some(_)) => Verdict::Fault,
+        (None, None) => Verdict::NeverDelivered,
+        (Some(account), None) if account.parts.blocked() > 0 => Verdict::Blocked,
+        (Some(account), None) if account.parts.own_loss > 0 => Verdict::OwnLoss,
+        (Some(_), None) => Verdict::Undisturbed,
+    };
+    let reason = match verdict {
+        Verdict::Fault => fault.map(|fault| format!("it {}", fault.words())),
+        Verdict::NeverDelivered if uncarried > 0 => {
+            Some(format!("{uncarried} of its bytes never came to the link: the sender did not send them"))
+        }
+        _ => None,
+    };
+    let names = samepath_model::blocking::DelayParts::NAMES;
+    Explanation {
+        verdict,
+        reason,
+        arrived_ms: account.map(|account| millis(account.arrived)),
+        parts_ms: account.map(|account| names.into_iter().zip(account.parts.values().map(millis)).collect()),
+        blocked_ms: account.map(|account| millis(account.parts.blocked())),
+        innocent: account.map(|account| account.innocent),
+        carried_by: carried_by.iter().map(packet_said).collect(),
+        own: own.iter().map(missing_said).collect(),
+        blockers: blockers.iter().map(missing_said).collect(),
+        waiting: waiting
+            .into_iter()
+            .map(|one| WaitingSaid { message: format!("{}:{}", one.stream, one.seq), blocked_ms: millis(one.blocked) })
+            .collect(),
+        ..said
+    }
+}
+
+fn millis(ns: Instant) -> f64 {
+    ns as f64 / 1e6
+}
+
+fn packet_said(packet: &Packet) -> PacketSaid {
+    PacketSaid {
+        packet: packet.number,
+        at_ms: millis(packet.arrived),
+        queued_ms: packet.queued as f64 / 1e6,
+        fate: packet.fate.name(),
+        left_ms: (packet.left != NEVER).then(|| millis(packet.left)),
+    }
+}
+
+fn missing_said(missing: &Missing) -> MissingSaid {
+    MissingSaid {
+        bytes: missing.end - missing.start,
+        of: missing.of.iter().flatten().map(|(stream, seq)| format!("{stream}:{seq}")).collect(),
+        lost: missing.lost().map(packet_said).collect(),
+        brought_by: missing.brought().map(packet_said),
+        arrived_ms: (missing.at != NEVER).then(|| millis(missing.at)),
+    }
+}
+
+/// Things of one kind that are told one by one; of more, the last and how many there are.
+const TOLD: usize = 6;
+
+impl Explanation {
+    /// The answer in words.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        let axes = crate::cells::label(&self.axes);
+        let conditions = if axes.is_empty() { String::new() } else { format!("{axes}, ") };
+        let _ = writeln!(
+            text,
+            "Message {}:{} of trial {} ({}, {conditions}seed {}): {} bytes {}, released at {} ms.",
+            self.stream,
+            self.seq,
+            self.trial,
+            self.arm,
+            self.seed,
+            self.size,
+            self.direction,
+            ms(self.released_ms)
+        );
+        if !self.void.is_empty() {
+            let _ = writeln!(text, "The trial is void: {}.", self.void.join("; "));
+        }
+        text += &self.headline();
+        text += &self.parts();
+        self.own_loss(&mut text);
+        self.blocked(&mut text);
+        self.others(&mut text);
+        text
+    }
+
+    fn headline(&self) -> String {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        match (self.verdict, self.delay_ms) {
+            (Verdict::Unmapped, Some(delay)) => {
+                format!("It was delivered after {} ms. What it waited for is not known: {reason}.\n", ms(delay))
+            }
+            (Verdict::Unmapped, None) => format!("It was never delivered. Why is not known: {reason}.\n"),
+            (Verdict::Fault, _) => {
+                format!("Its records contradict each other, so its delay is not explained: {reason}.\n")
+            }
+            (Verdict::NeverDelivered, _) => match reason {
+                "" => "The application never had it whole.\n".into(),
+                reason => format!("The application never had it whole: {reason}.\n"),
+            },
+            (_, delay) => {
+                let delay = ms(delay.unwrap_or_default());
+                let blocked = ms(self.blocked_ms.unwrap_or_default());
+                match self.verdict {
+                    Verdict::Blocked => {
+                        format!("It was delivered after {delay} ms, of which it was blocked for {blocked} ms.\n")
+                    }
+                    Verdict::OwnLoss => format!(
+                        "It was delivered after {delay} ms. It was not blocked: it waited for its own bytes alone.\n"
+                    ),
+                    _ => {
+                        format!("It was delivered after {delay} ms. It was not blocked, and nothing of it was lost.\n")
+                    }
+                }
+            }
+        }
+    }
+
+    fn parts(&self) -> String {
+        let Some(parts) = &self.parts_ms else { return String::new() };
+        let part = |name: &str| parts.get(name).copied().unwrap_or_default();
+        let rows = [
+            ("sender hold", part("hold"), "release until its last byte came to the link".to_owned()),
+            (
+                "network",
+                part("queue") + part("propagation"),
+                format!("queue {}, propagation {}", ms(part("queue")), ms(part("propagation"))),
+            ),
+            ("own loss", part("own_loss"), "waiting for further copies of its own bytes".to_owned()),
+            (
+                "blocked",
+                part("cross") + part("intra") + part("record"),
+                format!(
+                    "by other streams {}, by its own stream {}, by the rest of its TLS record {}",
+                    ms(part("cross")),
+                    ms(part("intra")),
+                    ms(part("record"))
+                ),
+            ),
+            ("stack", part("stack"), "all it needed had arrived, until the application had it".to_owned()),
+            ("delay", self.delay_ms.unwrap_or_default(), "the sum".to_owned()),
+        ];
+        let mut text = String::from("\n");
+        for (name, value, note) in rows {
+            let _ = writeln!(text, "  {name:<12} {:>10} ms   {note}", ms(value));
+        }
+        text
+    }
+
+    fn own_loss(&self, text: &mut String) {
+        if self.own.is_empty() {
+            if self.verdict == Verdict::NeverDelivered && !self.carried_by.is_empty() {
+                let _ = writeln!(text, "\nEvery packet that carried its bytes left the link unharmed.");
+            }
+            return;
+        }
+        let _ = writeln!(text, "\nLost of its own bytes:");
+        list(text, &self.own, |missing| self.missing(missing, "of it"));
+    }
+
+    fn blocked(&self, text: &mut String) {
+        if self.blockers.is_empty() {
+            return;
+        }
+        let arrived = self.arrived_ms.map(ms).unwrap_or_default();
+        let _ = writeln!(text, "\nAll its own bytes had arrived at {arrived} ms. What it still waited for:");
+        list(text, &self.blockers, |missing| {
+            let whose = match &missing.of[..] {
+                [] => "of the connection (warm-up or handshake)".to_owned(),
+                [one] => format!("of message {one}"),
+                [first, .., last] if missing.of.len() > TOLD => {
+                    format!("of {} messages, {first} to {last}", missing.of.len())
+                }
+                all => format!("of messages {}", all.join(", ")),
+            };
+            self.missing(missing, &whose)
+        });
+    }
+
+    fn missing(&self, missing: &MissingSaid, whose: &str) -> String {
+        let mut words = format!("{} bytes {whose}: ", missing.bytes);
+        for lost in &missing.lost {
+            let _ =
+                write!(words, "packet {} came to the link at {} ms and {}; ", lost.packet, ms(lost.at_ms), cause(lost));
+        }
+        match &missing.brought_by {
+            Some(packet) => {
+                let left = packet.left_ms.map(ms).unwrap_or_default();
+                let verb = if !missing.lost.is_empty() {
+                    "retransmitted them"
+                } else if self.arrived_ms.is_some_and(|arrived| packet.at_ms > arrived) {
+                    "first sent them only then, coming"
+                } else {
+                    "with them was overtaken: it came"
+                };
+                let _ = write!(
+                    words,
+                    "packet {} {verb} at {} ms and arrived at {left} ms.",
+                    packet.packet,
+                    ms(packet.at_ms)
+                );
+            }
+            None => words += "no packet brought them.",
+        }
+        words
+    }
+
+    fn others(&self, text: &mut String) {
+        let names = |all: &[WaitingSaid]| -> String {
+            all.iter().map(|one| format!("{} ({} ms)", one.message, ms(one.blocked_ms))).collect::<Vec<_>>().join(", ")
+        };
+        let said = match (&self.waiting[..], self.verdict) {
+            ([], Verdict::Blocked) => "No other message waited for the same packet.".to_owned(),
+            ([], _) => return,
+            (all, verdict) => {
+                let what = if verdict == Verdict::Blocked { "for the same packet" } else { "for what it had lost" };
+                let n = all.len();
+                let (verb, s) = if n == 1 { ("waited", "") } else { ("waited", "s") };
+                let shown = names(&all[..n.min(TOLD)]);
+                let more = if n > TOLD { ", …" } else { "" };
+                format!("{n} other message{s} {verb} {what}: {shown}{more}.")
+            }
+        };
+        let _ = writeln!(text, "\n{said}");
+    }
+}
+
+/// The items one by one, the last of them always.
+fn list<T>(text: &mut String, all: &[T], words: impl Fn(&T) -> String) {
+    let shown = if all.len() > TOLD { TOLD - 1 } else { all.len() };
+    for one in &all[..shown] {
+        let _ = writeln!(text, "- {}", words(one));
+    }
+    if let (true, Some(last)) = (shown < all.len(), all.last()) {
+        let _ = writeln!(text, "- … {} more …", all.len() - shown - 1);
+        let _ = writeln!(text, "- last: {}", words(last));
+    }
+}
+
+/// What befell a packet, as the rest of a sentence.
+fn cause(packet: &PacketSaid) -> String {
+    let named = |name: &str| DropCause::ALL.into_iter().find(|cause| cause.name() == name);
+    match named(packet.fate) {
+        Some(DropCause::Loss) => "was dropped by random loss".into(),
+        Some(DropCause::Script) => "was dropped by the script".into(),
+        Some(DropCause::Outage) => "was dropped in an outage".into(),
+        Some(DropCause::Overflow) => "was dropped by a full queue".into(),
+        Some(DropCause::Host) => "was refused by the host".into(),
+        Some(DropCause::LinkDown) => "was still under way when the link went down".into(),
+        None if packet.fate == Fate::Corrupted.name() => "arrived with a flipped bit".into(),
+        None => format!("was dropped ({})", packet.fate),
+    }
+}
+
+/// Milliseconds to the microsecond, as people read them.
+fn ms(value: f64) -> String {
+    let text = format!("{value:.3}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".into() } else { text.to_owned() }
+}
