@@ -236,6 +236,8 @@ impl ClientArgs {
             rtt: Duration::ZERO,
             rate: None,
             time_limit,
+            // Packets are mapped by a link's ledger, which a real path does not have.
+            mapping: false,
         })
     }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use samepath_model::Transport;
+use samepath_model::carriage::SightRecord;
 use samepath_model::record::{End, MessageRecord, PlayReport, SeriesPoint};
 use samepath_model::workload::Workload;
 use samepath_transport::control::{self, Answer, ClientControl, ClockOffset, Request};
@@ -172,11 +173,11 @@ impl Playing {
                     }
                     Transport::Quic => {
                         let to = (ip, ports.quic).into();
-                        let (endpoint, connection, settings) = quic::connect(to, &plan, fingerprint, secret).await?;
+                        let (endpoint, connection, below) = quic::connect(to, &plan, fingerprint, secret).await?;
                         up();
                         quic::show(&connection, secret).await?;
                         kept = Some(endpoint);
-                        Lane::Quic(connection, settings)
+                        Lane::Quic(connection, below)
                     }
                     Transport::Udp => {
                         let to = (ip, ports.udp).into();
@@ -311,6 +312,14 @@ fn merge(
         })
         .collect();
 
+    let (mut ours, mut theirs) = (ours, theirs);
+    let sender_layout = std::mem::take(if sends { &mut ours.layout } else { &mut theirs.layout });
+    let mut sights = std::mem::take(&mut ours.sights);
+    // What an end saw has its own clock's time so far.
+    sights.iter_mut().for_each(|sight| sight.at = at_client(sight.at.cast_unsigned()));
+    sights
+        .extend(theirs.sights.drain(..).map(|sight| SightRecord { at: at_server(sight.at.cast_unsigned()), ..sight }));
+
     let first_byte = received.first_byte.map(|t| if sends { offset.to_client(t) } else { t });
     // A bulk transfer by datagrams for a time has no last message: it is complete if all arrived.
     let is_whole = |m: &MessageRecord| m.delivered.is_some() || (m.size > 0 && m.received == m.size);
@@ -324,8 +333,8 @@ fn merge(
             complete: messages.iter().all(is_whole),
             messages,
             series,
-            layout: Vec::new(),
-            sights: Vec::new(),
+            layout: sender_layout,
+            sights,
             client: ours.end,
             server: theirs.end,
         },

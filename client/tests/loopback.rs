@@ -77,6 +77,7 @@ fn plan(arm: Arm, workload: Workload) -> Plan {
         rtt: Duration::ZERO,
         rate: None,
         time_limit: Duration::from_secs(60),
+        mapping: false,
     }
 }
 

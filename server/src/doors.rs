@@ -12,7 +12,6 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsStream;
 
 use crate::serve::HANDSHAKE_LIMIT;
 
@@ -117,11 +116,11 @@ impl Registry {
             }
             Some(config) => {
                 // The tickets are off, so nothing follows the handshake that Nagle could hold up.
-                let mut stream = tls::accept(config, stream).await?;
+                let mut stream = tls::accept_data(config, stream).await?;
                 let preface = Preface::read(&mut stream).await?;
                 let (plan, lanes) = self.claim(preface, Transport::Tls)?;
-                tcp::tune(&SockRef::from(stream.get_ref().0), &plan).map_err(io::Error::other)?;
-                let _ = lanes.send(Lane::Tls(preface.lane, Box::new(TlsStream::Server(stream)))).await;
+                tcp::tune(&SockRef::from(stream.get_ref().0.inner()), &plan).map_err(io::Error::other)?;
+                let _ = lanes.send(Lane::Tls(preface.lane, Box::new(stream))).await;
             }
         }
         Ok(())
@@ -129,15 +128,15 @@ impl Registry {
 
     /// Takes QUIC connections; the endpoint lets in only those that a session expects.
     pub(crate) async fn quic_door(self: Arc<Self>, server: Arc<quic::Server>, strangers: Arc<Semaphore>) {
-        while let Some((secret, connecting, limit)) = server.accept().await {
+        while let Some((secret, connecting, below, limit)) = server.accept().await {
             let Ok(stranger) = strangers.clone().try_acquire_owned() else { continue };
-            let (registry, settings) = (self.clone(), server.settings.clone());
+            let registry = self.clone();
             tokio::spawn(async move {
                 let _stranger = stranger;
                 // A handshake over a lossy path may take as long as its session, but no longer.
                 let Ok(Ok(connection)) = timeout(limit, quic::accept(connecting, secret)).await else { return };
                 if let Ok((_, lanes)) = registry.claim(Preface { secret, lane: 0 }, Transport::Quic) {
-                    let _ = lanes.send(Lane::Quic(connection, settings)).await;
+                    let _ = lanes.send(Lane::Quic(connection, below)).await;
                 }
             });
         }

@@ -6,17 +6,21 @@
 
 use std::sync::{Arc, Mutex};
 
-use samepath_model::record::{EndReport, Lateness, Metric, SERIES_BIN_NANOS, Setting};
+use samepath_model::carriage::{LayoutRecord, SightRecord};
+use samepath_model::record::{End, EndReport, Lateness, Metric, SERIES_BIN_NANOS, Setting};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::lane::Lane;
+use crate::carriage::Place;
+use crate::lane::{Below, Lane, Preface};
 use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::probe::{PathSample, Probe, Usage};
+use crate::quic::Observer;
 use crate::receive::{Received, Sink};
 use crate::send::{SendLog, Sent};
+use crate::tls::Tap;
 use crate::{TransportError, clock, receive, send};
 
 /// How far a half has come.
@@ -42,6 +46,10 @@ pub struct HalfReport {
     pub received: Option<Received>,
     /// Time series.
     pub series: Vec<(u64, Metric, f64)>,
+    /// Where the messages lie that it sent, where that was to be noted.
+    pub layout: Vec<LayoutRecord>,
+    /// What it saw in its packets, likewise.
+    pub sights: Vec<SightRecord>,
     /// The rest.
     pub end: EndReport,
 }
@@ -58,6 +66,11 @@ pub(crate) struct Shared {
     pub(crate) sink: Mutex<Option<Sink>>,
     /// Held by the bulk writer whose turn it is, where several share a connection.
     pub(crate) turn: tokio::sync::Mutex<()>,
+    /// Which end it is.
+    end: End,
+    observers: Mutex<Vec<Arc<Observer>>>,
+    /// Records of TLS, by the client's port.
+    taps: Mutex<Vec<(u16, Tap)>>,
     probes: Mutex<Vec<Probe>>,
     settings: Mutex<Vec<Setting>>,
     samples: Mutex<Vec<(u64, Metric, f64)>>,
@@ -95,22 +108,48 @@ impl Shared {
                 (Some(Probe::Tcp(crate::tcp::watch(stream)?)), crate::tcp::settings(&stream.into(), &self.plan))
             }
             Lane::Tls(_, stream) => {
-                let tcp = stream.get_ref().0;
+                let tcp = stream.get_ref().0.inner();
                 let mut settings = crate::tcp::settings(&tcp.into(), &self.plan);
                 settings.extend(crate::tls::settings(stream));
                 (Some(Probe::Tcp(crate::tcp::watch(tcp)?)), settings)
             }
-            Lane::Quic(connection, socket) => {
-                (Some(Probe::Quic(connection.clone())), crate::quic::settings(connection, &self.plan, socket))
+            Lane::Quic(connection, below) => {
+                (Some(Probe::Quic(connection.clone())), crate::quic::settings(connection, &self.plan, &below.settings))
             }
             Lane::Udp(datagrams) => (None, datagrams.settings().to_vec()),
         };
         self.probes.lock().expect("no panic while held").extend(probe);
+        match lane {
+            Lane::Quic(_, Below { observer: Some(observer), .. }) => {
+                self.observers.lock().expect("no panic while held").push(observer.clone());
+            }
+            Lane::Tls(_, stream) => {
+                let tap = stream.get_ref().0.tap();
+                if self.plan.mapping {
+                    let port = lane.client_port(self.end)?;
+                    self.taps.lock().expect("no panic while held").push((port, tap));
+                } else {
+                    tap.stop();
+                }
+            }
+            _ => {}
+        }
         let mut known = self.settings.lock().expect("no panic while held");
         if known.is_empty() {
             *known = settings;
         }
         Ok(())
+    }
+
+    /// Where the sender's bytes on this lane lie, if that is to be noted.
+    pub(crate) fn place(&self, lane: &Lane) -> std::io::Result<Option<Place>> {
+        if !self.plan.mapping {
+            return Ok(None);
+        }
+        let has_preface = self.end == End::Client && matches!(lane, Lane::Tcp(..) | Lane::Tls(..));
+        let before = if has_preface { Preface::LEN as u64 } else { 0 };
+        let direction = self.plan.workload.direction();
+        Ok(Some(Place::new(direction, lane.client_port(self.end)?, 0, before)))
     }
 
     /// Notes one more setting that is in force; of many alike, the first speaks for all.
@@ -153,6 +192,9 @@ impl Half {
             sent: Mutex::new(if sends { SendLog::new(&plan) } else { SendLog::default() }),
             sink: Mutex::new((!sends).then(|| Sink::new(&plan))),
             turn: tokio::sync::Mutex::default(),
+            end: plan.end(sends),
+            observers: Mutex::default(),
+            taps: Mutex::default(),
             plan,
             phase: phase_sender,
             epoch,
@@ -245,12 +287,25 @@ impl Half {
                 report.received = Some(sink.into_report());
             }
             None => {
-                let log = std::mem::take(&mut *shared.sent.lock().expect("no panic while held"));
+                let mut log = std::mem::take(&mut *shared.sent.lock().expect("no panic while held"));
                 report.end.retransmissions = path.retransmissions;
                 report.end.bytes_sent = log.bytes();
                 report.end.datagrams_sent = is_udp.then(|| log.datagrams());
+                let taps = std::mem::take(&mut *shared.taps.lock().expect("no panic while held"));
+                (report.layout, report.sights) = (log.layout(taps), log.take_sights());
                 report.sent = Some(log.into_report());
             }
+        }
+        let mut unread = 0;
+        for observer in shared.observers.lock().expect("no panic while held").drain(..) {
+            let (sights, missed) = observer.take();
+            report.sights.extend(sights);
+            unread += missed;
+        }
+        if unread > 0 {
+            // It shows in the trial's record; the packets have no bytes in the analysis.
+            let name = "mapping.packets-not-read".to_owned();
+            report.end.settings.push(Setting { name, asked: Some("0".into()), effective: unread.to_string() });
         }
         report
     }

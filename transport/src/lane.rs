@@ -3,15 +3,18 @@
 //! Invariant: `tcp`, `tls` and `quic/shared` run the very same code above this module.
 
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use samepath_model::record::Setting;
+use samepath_model::record::{End, Setting};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsStream;
 
 use crate::TransportError;
+use crate::carriage::Place;
 use crate::control::Secret;
+use crate::quic::Observer;
+use crate::tls::DataStream;
 use crate::udp::Datagrams;
 
 /// A data connection that belongs to a session.
@@ -20,12 +23,42 @@ pub enum Lane {
     /// One TCP connection, and its number among those of the session.
     Tcp(u16, TcpStream),
     /// One TLS connection, and its number.
-    Tls(u16, Box<TlsStream<TcpStream>>),
-    /// One QUIC connection, on which streams are opened as the mapping says, and the effective
-    /// settings of the socket below it, which it does not know itself.
-    Quic(quinn::Connection, Vec<Setting>),
+    Tls(u16, Box<DataStream>),
+    /// One QUIC connection, on which streams are opened as the mapping says, and what it does not know
+    /// itself.
+    Quic(quinn::Connection, Below),
     /// A UDP socket connected to the peer.
     Udp(Datagrams),
+}
+
+/// What lies below a QUIC connection.
+#[derive(Debug)]
+pub struct Below {
+    /// Effective settings of the socket.
+    pub settings: Vec<Setting>,
+    /// The port from which the client connects.
+    pub client_port: u16,
+    /// Who notes its packets, where they are mapped to messages.
+    pub observer: Option<Arc<Observer>>,
+}
+
+impl Lane {
+    /// The port from which the client connects.
+    ///
+    /// # Errors
+    /// When the socket is gone.
+    pub fn client_port(&self, end: End) -> io::Result<u16> {
+        let of_tcp = |stream: &TcpStream| match end {
+            End::Client => stream.local_addr(),
+            End::Server => stream.peer_addr(),
+        };
+        match self {
+            Lane::Tcp(_, stream) => of_tcp(stream).map(|address| address.port()),
+            Lane::Tls(_, stream) => of_tcp(stream.get_ref().0.inner()).map(|address| address.port()),
+            Lane::Quic(_, below) => Ok(below.client_port),
+            Lane::Udp(datagrams) => datagrams.client_port(end),
+        }
+    }
 }
 
 /// The first bytes of a data connection: whose it is.
@@ -84,10 +117,18 @@ impl Preface {
 
 /// An ordered byte stream, to be written.
 #[derive(Debug)]
-pub(crate) enum ByteWriter {
+pub(crate) struct ByteWriter {
+    to: To,
+    /// Where its next byte lies, where that is noted.
+    pub(crate) place: Option<Place>,
+}
+
+/// What carries it.
+#[derive(Debug)]
+pub(crate) enum To {
     Tcp(TcpStream),
     /// With the most plaintext in a record.
-    Tls(Box<TlsStream<TcpStream>>, usize),
+    Tls(Box<DataStream>, usize),
     Quic(quinn::SendStream, quinn::Connection),
 }
 
@@ -95,25 +136,29 @@ pub(crate) enum ByteWriter {
 const VECTORS: usize = 16;
 
 impl ByteWriter {
+    pub(crate) const fn new(to: To, place: Option<Place>) -> Self {
+        ByteWriter { to, place }
+    }
+
     /// Hands all of `chunks` to the transport, in order, without copying where it can.
     pub(crate) async fn write_all(&mut self, chunks: &mut [Bytes]) -> Result<(), TransportError> {
-        match self {
-            ByteWriter::Tcp(stream) => write_vectored(stream, chunks, usize::MAX).await?,
-            ByteWriter::Tls(stream, record) => {
+        match &mut self.to {
+            To::Tcp(stream) => write_vectored(stream, chunks, usize::MAX).await?,
+            To::Tls(stream, record) => {
                 // What rustls is given in one call begins a record of its own. Its own setting of the
                 // size is the server's, for all sessions; a session's is known after the handshake.
                 write_vectored(stream, chunks, *record).await?;
                 // rustls buffers what the socket did not take at once.
                 stream.flush().await?;
             }
-            ByteWriter::Quic(stream, _) => stream.write_all_chunks(chunks).await.map_err(io::Error::from)?,
+            To::Quic(stream, _) => stream.write_all_chunks(chunks).await.map_err(io::Error::from)?,
         }
         Ok(())
     }
 
     /// Whether other writers of the session draw on the same room in the transport.
     pub(crate) const fn shares_window(&self) -> bool {
-        matches!(self, ByteWriter::Quic(..))
+        matches!(self.to, To::Quic(..))
     }
 
     /// Keeps what waits in the transport to what keeps it busy: twice the congestion window, as
@@ -129,7 +174,7 @@ impl ByteWriter {
     pub(crate) fn bound_backlog(&self, most: u64, is_known: bool) -> u64 {
         const LEAST: u64 = 512 << 10;
         const LEAST_UNKNOWN: u64 = 1 << 20;
-        if let ByteWriter::Quic(_, connection) = self {
+        if let To::Quic(_, connection) = &self.to {
             let path = connection.stats().path;
             let mut window = path.cwnd.saturating_mul(2).max(LEAST);
             if !is_known {
@@ -146,7 +191,7 @@ impl ByteWriter {
 
     /// Says that nothing more comes, where the transport can say so without ending the connection.
     pub(crate) fn finish(&mut self) {
-        if let ByteWriter::Quic(stream, _) = self {
+        if let To::Quic(stream, _) = &mut self.to {
             // It fails only where the stream is closed already.
             let _ = stream.finish();
         }
@@ -189,7 +234,7 @@ async fn write_vectored<S: AsyncWrite + Unpin>(
 #[derive(Debug)]
 pub(crate) enum ByteReader {
     Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<DataStream>),
     Quic(quinn::RecvStream),
 }
 

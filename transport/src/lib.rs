@@ -11,12 +11,14 @@
 //! | [`lane`] | what a half is given: a connection, whatever its transport |
 //! | [`tcp`], [`tls`], [`quic`], [`udp`] | one transport each, both ends |
 //! | [`frame`], [`payload`] | what is written on every one of them, and how it is verified |
+//! | `carriage` | where the messages lie in what is sent, for the mapping of packets to messages |
 //! | [`identity`] | certificates, fingerprints, the TLS settings |
 //! | [`probe`] | what a connection says of itself, and what the process used |
 //! | [`clock`] | the one clock, and a timer that is exact |
 //!
 //! Invariant: no module here decides what a workload is or what a figure means; that is `model`.
 
+mod carriage;
 pub mod clock;
 pub mod control;
 pub mod error;

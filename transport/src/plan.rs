@@ -3,7 +3,7 @@
 use samepath_model::arm::{Arm, Mapping, Transport};
 use samepath_model::experiment::Trial;
 use samepath_model::link::Direction;
-use samepath_model::record::End;
+use samepath_model::record::{End, Metric};
 use samepath_model::tuning::Tuning;
 use samepath_model::units::{BitRate, Duration};
 use samepath_model::workload::{StreamId, Workload};
@@ -43,6 +43,8 @@ pub struct Plan {
     pub rate: Option<BitRate>,
     /// Longest time the whole may take.
     pub time_limit: Duration,
+    /// Whether both ends note which packets carry which messages.
+    pub mapping: bool,
 }
 
 /// A plan that cannot be played, with the remedy.
@@ -71,6 +73,7 @@ impl Plan {
             rtt: trial.link.rtt(),
             rate: trial.link.direction(trial.workload.direction()).rate,
             time_limit: trial.time_limit,
+            mapping: trial.mapping,
         }
     }
 
@@ -115,6 +118,11 @@ impl Plan {
     /// Whether this end sends the payload.
     pub fn sends(&self, end: End) -> bool {
         matches!((self.workload.direction(), end), (Direction::Up, End::Client) | (Direction::Down, End::Server))
+    }
+
+    /// Which end has the sender's half (`sends`) or the receiver's.
+    pub fn end(&self, sends: bool) -> End {
+        if self.sends(End::Client) == sends { End::Client } else { End::Server }
     }
 
     /// Connections of the transport that carry the payload.
@@ -224,8 +232,24 @@ impl Plan {
     /// Bytes of memory that one end needs to keep the books of this playing.
     pub fn memory(&self) -> u64 {
         let seconds = self.time_limit.as_nanos() / 1_000_000_000 + 1;
-        // A slot of each message, and a hundred samples of five series a second.
-        self.message_count() as u64 * 48 + seconds * 100 * 5 * 32 + u64::from(self.connections()) * (512 << 10)
+        // A slot of each message, and a hundred samples of each series a second.
+        let series = seconds * 100 * Metric::ALL.len() as u64 * 32;
+        let mapped = if self.mapping { self.memory_of_mapping() } else { 0 };
+        self.message_count() as u64 * 48 + series + u64::from(self.connections()) * (512 << 10) + mapped
+    }
+
+    /// The part of it that the mapping of packets takes: a place for each message and each TLS record,
+    /// and a line for each packet that QUIC sends or receives.
+    fn memory_of_mapping(&self) -> u64 {
+        const LINE: u64 = 80;
+        let rate = self.rate.unwrap_or(BitRate::new(1_000_000_000));
+        let bytes = match (self.workload.total_bytes(), &self.workload) {
+            (Some(bytes), _) => bytes.bytes(),
+            (None, workload) => rate.bytes_in(workload.nominal_duration().unwrap_or(self.time_limit)).bytes(),
+        };
+        // A third of the packets may be retransmitted, and every second one is acknowledged.
+        let packets = 2 * (bytes.saturating_add(self.warmup()) / 1200).saturating_add(self.message_count() as u64);
+        packets.saturating_mul(LINE)
     }
 }
 
@@ -248,6 +272,7 @@ mod tests {
             rtt: Duration::from_millis(60),
             rate: Some(BitRate::new(20_000_000)),
             time_limit: Duration::from_secs(10),
+            mapping: false,
         }
     }
 

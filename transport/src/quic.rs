@@ -6,6 +6,9 @@
 //! lets nothing at all out of its socket (no version negotiation, no stateless reset) to addresses
 //! that were never accepted.
 
+mod frames;
+mod observe;
+
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,14 +21,18 @@ use quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, ConnectionId, Endpoint, EndpointConfig, Runtime, TokioRuntime, UdpPoller, VarInt};
-use samepath_model::record::Setting;
+use samepath_model::record::{End, Setting};
 use samepath_model::tuning::Controller;
 use samepath_model::{Mapping, Workload};
 use sha2::{Digest, Sha256};
 
+pub use frames::{Frame, Frames, Malformed};
+use observe::Observed;
+pub use observe::Observer;
+
 use crate::control::Secret;
 use crate::identity::{self, Fingerprint, Identity, Pin};
-use crate::lane::Preface;
+use crate::lane::{Below, Preface};
 use crate::{Plan, TransportError, udp};
 
 /// Bytes of a full TCP segment at an MTU of 1500, the unit of the initial window.
@@ -127,8 +134,14 @@ fn first_id(secret: &Secret) -> ConnectionId {
     ConnectionId::new(&Sha256::digest([b"quic ", &secret[..]].concat())[..20])
 }
 
+/// Who notes a connection's packets at this end, if they are to be mapped to messages.
+fn observer(plan: &Plan, end: End, client_port: u16, ipv6: bool) -> Option<Arc<Observer>> {
+    let room = plan.datagram(ipv6) - crate::frame::HEADER_LEN;
+    plan.mapping.then(|| Observer::new(end, client_port, room as u64))
+}
+
 /// Connects and shows the preface. Returns the endpoint too, which must outlive the connection,
-/// and the effective settings of its socket.
+/// and what lies below it.
 ///
 /// # Errors
 /// When the handshake fails.
@@ -137,22 +150,28 @@ pub async fn connect(
     plan: &Plan,
     fingerprint: Fingerprint,
     secret: Secret,
-) -> Result<(Endpoint, quinn::Connection, Vec<Setting>), TransportError> {
+) -> Result<(Endpoint, quinn::Connection, Below), TransportError> {
     let failed = |detail: String| TransportError::Connection { transport: "QUIC", address, detail };
     let (tls, _) = identity::client_config(Pin::Exactly(fingerprint), identity::ALPN_DATA)?;
     let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
-    let mut config = quinn::ClientConfig::new(Arc::new(tls));
-    config.transport_config(Arc::new(transport_config(plan, address.is_ipv6())));
-    config.initial_dst_cid_provider(Arc::new(move || first_id(&secret)));
 
     let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = udp::bind((any, 0).into(), false)?;
     let settings = udp::settings(&socket);
     let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
+    let client_port = endpoint.local_addr()?.port();
+    let observer = observer(plan, End::Client, client_port, address.is_ipv6());
+    let tls = Arc::new(tls);
+    let mut config = quinn::ClientConfig::new(match &observer {
+        Some(observer) => Arc::new(Observed { config: tls, observer: observer.clone() }),
+        None => tls,
+    });
+    config.transport_config(Arc::new(transport_config(plan, address.is_ipv6())));
+    config.initial_dst_cid_provider(Arc::new(move || first_id(&secret)));
     let connecting =
         endpoint.connect_with(config, address, identity::SERVER_NAME).map_err(|error| failed(error.to_string()))?;
     let connection = connecting.await.map_err(|error| failed(error.to_string()))?;
-    Ok((endpoint, connection, settings))
+    Ok((endpoint, connection, Below { settings, client_port, observer }))
 }
 
 /// Shows whose connection it is, on its first stream.
@@ -173,7 +192,7 @@ pub struct Server {
     crypto: Arc<QuicServerConfig>,
     expected: Mutex<HashMap<ConnectionId, (Secret, Plan)>>,
     /// Effective settings of the socket.
-    pub settings: Vec<Setting>,
+    settings: Vec<Setting>,
 }
 
 impl std::fmt::Debug for Server {
@@ -227,7 +246,7 @@ impl Server {
 
     /// The next handshake of an expected client, and how long its session lasts at most; `None`
     /// once the endpoint is closed.
-    pub async fn accept(&self) -> Option<(Secret, quinn::Connecting, Duration)> {
+    pub async fn accept(&self) -> Option<(Secret, quinn::Connecting, Below, Duration)> {
         loop {
             let incoming = self.endpoint.accept().await?;
             let id = incoming.orig_dst_cid();
@@ -238,12 +257,17 @@ impl Server {
             };
             let address = incoming.remote_address();
             self.socket.proven.lock().expect("no panic while held").insert(address, secret);
-            let mut config = quinn::ServerConfig::with_crypto(self.crypto.clone());
             let ipv6 = matches!(address.ip().to_canonical(), IpAddr::V6(_));
+            let observer = observer(&plan, End::Server, address.port(), ipv6);
+            let mut config = quinn::ServerConfig::with_crypto(match &observer {
+                Some(observer) => Arc::new(Observed { config: self.crypto.clone(), observer: observer.clone() }),
+                None => self.crypto.clone(),
+            });
             config.transport_config(Arc::new(transport_config(&plan, ipv6))).migration(false);
             // It fails only where the packet itself was malformed.
             if let Ok(connecting) = incoming.accept_with(Arc::new(config)) {
-                return Some((secret, connecting, plan.time_limit.std()));
+                let below = Below { settings: self.settings.clone(), client_port: address.port(), observer };
+                return Some((secret, connecting, below, plan.time_limit.std()));
             }
         }
     }

@@ -476,6 +476,7 @@ mod tests {
             rtt: Duration::ZERO,
             rate: None,
             time_limit: Duration::from_secs(10),
+            mapping: false,
         })
     }
 

@@ -3,12 +3,13 @@
 //! Open loop: a message goes to its lane's queue at its release time, whether or not the lane can
 //! take it; the delay counts from the release.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use samepath_model::Order;
 use samepath_model::arm::Mapping;
+use samepath_model::carriage::{LayoutRecord, SightRecord};
 use samepath_model::record::Setting;
 use samepath_model::units::ByteCount;
 use samepath_model::workload::{Message, StreamId, Workload, share};
@@ -16,11 +17,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
 
+use crate::carriage::{self, Place};
 use crate::frame::{HEADER_LEN, Header, Kind, MAX_PAYLOAD};
 use crate::half::{AbortOnDrop, Phase, Shared};
-use crate::lane::{ByteWriter, Lane};
+use crate::lane::{ByteWriter, Lane, To};
 use crate::payload::WARMUP_SEQ;
 use crate::plan::Plan;
+use crate::tls::Tap;
 use crate::udp::Datagrams;
 use crate::{TransportError, clock};
 
@@ -85,12 +88,15 @@ pub(crate) struct SendLog {
     sent: Sent,
     bytes: u64,
     datagrams: u64,
+    /// Where the messages lie; under TLS in the plaintext.
+    layout: Vec<LayoutRecord>,
+    sights: Vec<SightRecord>,
 }
 
 impl SendLog {
     pub(crate) fn new(plan: &Plan) -> SendLog {
         let n = plan.message_count();
-        SendLog { sent: Sent { at: vec![0; n], bytes: vec![0; n] }, bytes: 0, datagrams: 0 }
+        SendLog { sent: Sent { at: vec![0; n], bytes: vec![0; n] }, ..SendLog::default() }
     }
 
     fn wrote(&mut self, index: usize, bytes: u64) {
@@ -110,6 +116,25 @@ impl SendLog {
         self.datagrams
     }
 
+    /// Where the messages lie in what was written to the sockets; `taps` are those of TLS.
+    pub(crate) fn layout(&mut self, taps: Vec<(u16, Tap)>) -> Vec<LayoutRecord> {
+        let layout = std::mem::take(&mut self.layout);
+        if taps.is_empty() {
+            return layout;
+        }
+        let mut by_port: HashMap<u16, Vec<LayoutRecord>> = HashMap::new();
+        for run in layout {
+            by_port.entry(run.port).or_default().push(run);
+        }
+        let of = |port: u16| by_port.get(&port).map_or(&[][..], Vec::as_slice);
+        taps.iter().flat_map(|(port, tap)| carriage::seal(of(*port), &tap.take())).collect()
+    }
+
+    /// What the sender of datagrams saw in them.
+    pub(crate) fn take_sights(&mut self) -> Vec<SightRecord> {
+        std::mem::take(&mut self.sights)
+    }
+
     pub(crate) fn into_report(self) -> Sent {
         self.sent
     }
@@ -120,9 +145,15 @@ impl Shared {
         self.sent.lock().expect("no panic while held")
     }
 
-    /// The frame of these bytes, in as few chunks as is cheap.
-    fn frame(&self, kind: Kind, stream: StreamId, seq: u32, offset: u64, len: usize, to: &mut Vec<Bytes>) {
-        let header = Header { kind, stream, len: len as u32, seq, offset }.encode();
+    /// The frame of these bytes, in as few chunks as is cheap, noted as the writer's next.
+    fn frame(&self, header: Header, writer: &mut ByteWriter, to: &mut Vec<Bytes>) {
+        let Header { kind, stream, seq, offset, .. } = header;
+        let len = header.len as usize;
+        if let Some(place) = &mut writer.place {
+            let message = (kind != Kind::Warmup).then_some(seq);
+            place.enter((HEADER_LEN + len) as u64, stream, message, &mut self.log().layout);
+        }
+        let header = header.encode();
         if len == 0 {
             to.push(Bytes::copy_from_slice(&header));
         } else if len <= COPY_BELOW {
@@ -191,8 +222,11 @@ async fn start(
         });
     }
     let mut queue_of = |writer: u16| queues.get_mut(usize::from(writer)).and_then(Option::take);
+    let place = shared.place(&lane)?;
     match lane {
-        Lane::Tcp(n, stream) => write(shared, ByteWriter::Tcp(stream), n, queue_of(n), tasks),
+        Lane::Tcp(n, stream) => {
+            write(shared, ByteWriter::new(To::Tcp(stream), place), n, queue_of(n), tasks);
+        }
         Lane::Tls(n, stream) => {
             let record = plan.tls_record();
             shared.note(Setting {
@@ -200,11 +234,12 @@ async fn start(
                 asked: plan.tuning.tls_record_size.map(|size| size.bytes().to_string()),
                 effective: record.unwrap_or(1 << 14).to_string(),
             });
-            write(shared, ByteWriter::Tls(stream, record.unwrap_or(usize::MAX)), n, queue_of(n), tasks);
+            let to = To::Tls(stream, record.unwrap_or(usize::MAX));
+            write(shared, ByteWriter::new(to, place), n, queue_of(n), tasks);
         }
         Lane::Quic(connection, _) => match (plan.arm.mapping, queue_of(0)) {
             (Mapping::PerMessage, Some(queue)) => {
-                tasks.spawn(write_each_on_its_own(shared.clone(), connection, queue));
+                tasks.spawn(write_each_on_its_own(shared.clone(), connection, place, queue));
             }
             (mapping, mut first) => {
                 // A bulk transfer has one message a stream.
@@ -213,7 +248,7 @@ async fn start(
                 for n in 0..writers {
                     let stream = connection.open_uni().await.map_err(std::io::Error::from)?;
                     stream.set_priority(priority(order, n.into())).map_err(std::io::Error::from)?;
-                    let writer = ByteWriter::Quic(stream, connection.clone());
+                    let writer = quic_writer(stream, &connection, place.as_ref());
                     let queue = if n == 0 { first.take() } else { queue_of(n) };
                     match (order, &plan.workload) {
                         (Order::Sequential, Workload::Bulk(_)) => in_order.push((writer, plan.streams_of(n))),
@@ -238,12 +273,18 @@ async fn start(
             });
             let guard = AbortOnDrop(answering.abort_handle());
             match queue_of(0) {
-                Some(queue) => tasks.spawn(send_messages(shared.clone(), datagrams, queue, guard)),
-                None => tasks.spawn(send_bulk(shared.clone(), datagrams, guard)),
+                Some(queue) => tasks.spawn(send_messages(shared.clone(), datagrams, place, queue, guard)),
+                None => tasks.spawn(send_bulk(shared.clone(), datagrams, place, guard)),
             };
         }
     }
     Ok(())
+}
+
+/// A QUIC stream, from its start; `place` is that of its connection.
+fn quic_writer(stream: quinn::SendStream, connection: &quinn::Connection, place: Option<&Place>) -> ByteWriter {
+    let place = place.map(|place| place.stream(quinn::VarInt::from(stream.id()).into_inner()));
+    ByteWriter::new(To::Quic(stream, connection.clone()), place)
 }
 
 fn write(shared: &Arc<Shared>, writer: ByteWriter, n: u16, queue: Option<Queue>, tasks: &mut Tasks) {
@@ -281,7 +322,8 @@ async fn write_warmup(
         let mut offset = 0;
         while offset < total {
             let len = (total - offset).min(MESSAGE_CHUNK);
-            shared.frame(Kind::Warmup, stream, WARMUP_SEQ, offset, len as usize, &mut chunks);
+            let header = Header { kind: Kind::Warmup, stream, len: len as u32, seq: WARMUP_SEQ, offset };
+            shared.frame(header, writer, &mut chunks);
             writer.write_all(&mut chunks).await?;
             chunks.clear();
             offset += len;
@@ -326,7 +368,9 @@ async fn write_messages(
         let size = message.size.map_or(0, ByteCount::bytes);
         let offset = offsets[place];
         let len = (size - offset).min(MESSAGE_CHUNK);
-        shared.frame(Kind::Data, message.stream, message.seq, offset, len as usize, &mut chunks);
+        let (stream, seq) = (message.stream, message.seq);
+        let header = Header { kind: Kind::Data, stream, len: len as u32, seq, offset };
+        shared.frame(header, &mut writer, &mut chunks);
         writer.write_all(&mut chunks).await?;
         chunks.clear();
         let at = clock::now();
@@ -353,11 +397,12 @@ async fn write_messages(
 async fn write_each_on_its_own(
     shared: Arc<Shared>,
     connection: quinn::Connection,
+    place: Option<Place>,
     mut queue: Queue,
 ) -> Result<(), TransportError> {
     if shared.plan.warmup() > 0 {
         let stream = connection.open_uni().await.map_err(std::io::Error::from)?;
-        let mut writer = ByteWriter::Quic(stream, connection.clone());
+        let mut writer = quic_writer(stream, &connection, place.as_ref());
         write_warmup(&shared, &mut writer, 0..shared.plan.workload.streams()).await?;
         writer.finish();
     }
@@ -377,7 +422,7 @@ async fn write_each_on_its_own(
                     let turn = priority(shared.plan.tuning.order, released);
                     stream.set_priority(turn).map_err(std::io::Error::from)?;
                     released += 1;
-                    let mut writer = ByteWriter::Quic(stream, connection.clone());
+                    let mut writer = quic_writer(stream, &connection, place.as_ref());
                     let shared = shared.clone();
                     tasks.spawn(async move {
                         let mut chunks = Vec::new();
@@ -386,7 +431,9 @@ async fn write_each_on_its_own(
                         let mut offset = 0;
                         while offset < size {
                             let len = (size - offset).min(MESSAGE_CHUNK);
-                            shared.frame(Kind::Data, message.stream, message.seq, offset, len as usize, &mut chunks);
+                            let (stream, seq) = (message.stream, message.seq);
+        let header = Header { kind: Kind::Data, stream, len: len as u32, seq, offset };
+        shared.frame(header, &mut writer, &mut chunks);
                             writer.write_all(&mut chunks).await?;
                             chunks.clear();
                             offset += len;
@@ -466,12 +513,14 @@ async fn write_bulk(
         while written.len() < frames {
             let Some((stream, size, offset)) = turns.pop_front() else { break };
             if over {
-                shared.frame(Kind::End, stream, 0, offset, 0, &mut chunks);
+                let header = Header { kind: Kind::End, stream, len: 0, seq: 0, offset };
+                shared.frame(header, &mut writer, &mut chunks);
                 written.push((stream, 0, true));
                 continue;
             }
             let len = size.map_or(most, |size| (size - offset).min(most));
-            shared.frame(Kind::Data, stream, 0, offset, len as usize, &mut chunks);
+            let header = Header { kind: Kind::Data, stream, len: len as u32, seq: 0, offset };
+            shared.frame(header, &mut writer, &mut chunks);
             let last = size == Some(offset + len);
             written.push((stream, len, last));
             if !last {
@@ -502,6 +551,7 @@ async fn write_bulk(
 async fn send_messages(
     shared: Arc<Shared>,
     lane: Datagrams,
+    place: Option<Place>,
     mut queue: Queue,
     _answering: AbortOnDrop,
 ) -> Result<(), TransportError> {
@@ -512,6 +562,10 @@ async fn send_messages(
     while let Some(message) = queue.recv().await {
         let total = message.size.map_or(0, ByteCount::bytes);
         let index = shared.plan.index(message.stream, message.seq).expect("it is of the schedule");
+        if let Some(place) = &place {
+            let whole = place.datagram_message(message.stream, message.seq, total, room);
+            shared.log().layout.push(whole);
+        }
         let mut offset = 0;
         while offset < total {
             buffer.clear();
@@ -521,6 +575,11 @@ async fn send_messages(
                 let header =
                     Header { kind: Kind::Data, stream: message.stream, len: len as u32, seq: message.seq, offset };
                 buffer.extend_from_slice(&header.encode());
+                if let Some(place) = &place {
+                    let mut log = shared.log();
+                    let number = log.datagrams + count as u64;
+                    log.sights.push(place.datagram(&header, room, number, clock::now()));
+                }
                 shared.payload.append(message.stream, message.seq, offset, len, &mut buffer);
                 offset += len as u64;
                 count += 1;
@@ -539,7 +598,12 @@ async fn send_messages(
 const PACE_NANOS: u64 = 50_000;
 
 /// One large message a stream in datagrams, paced, in the order that is set.
-async fn send_bulk(shared: Arc<Shared>, lane: Datagrams, _answering: AbortOnDrop) -> Result<(), TransportError> {
+async fn send_bulk(
+    shared: Arc<Shared>,
+    lane: Datagrams,
+    place: Option<Place>,
+    _answering: AbortOnDrop,
+) -> Result<(), TransportError> {
     let deadline = Deadline::new(&shared);
     let size = shared.plan.datagram(lane.is_ipv6());
     let room = (size - HEADER_LEN) as u64;
@@ -567,7 +631,7 @@ async fn send_bulk(shared: Arc<Shared>, lane: Datagrams, _answering: AbortOnDrop
                 usize::try_from(allowed.saturating_sub(offered) / size as u64 + 1).unwrap_or(1).min(batch)
             }
         };
-        fill(&shared, &mut turns, due, room, &mut buffer);
+        fill(&shared, &mut turns, due, room, place.as_ref(), &mut buffer);
         lane.send(&buffer, size).await?;
         offered += buffer.len() as u64;
         batches += 1;
@@ -581,6 +645,12 @@ async fn send_bulk(shared: Arc<Shared>, lane: Datagrams, _answering: AbortOnDrop
     for (stream, _, _) in turns {
         log.finished(usize::from(stream), at);
     }
+    if let Some(place) = &place {
+        for stream in 0..shared.plan.workload.streams() {
+            let whole = place.datagram_message(stream, 0, log.sent.bytes[usize::from(stream)], room);
+            log.layout.push(whole);
+        }
+    }
     Ok(())
 }
 
@@ -590,6 +660,7 @@ fn fill(
     turns: &mut VecDeque<(StreamId, Option<u64>, u64)>,
     due: usize,
     room: u64,
+    place: Option<&Place>,
     buffer: &mut Vec<u8>,
 ) {
     buffer.clear();
@@ -602,6 +673,10 @@ fn fill(
         let header = Header { kind: Kind::Timed, stream, len: len as u32, seq: (at / 1000) as u32, offset };
         buffer.extend_from_slice(&header.encode());
         shared.payload.append(stream, 0, offset, len as usize, buffer);
+        if let Some(place) = place {
+            let sight = place.datagram(&header, room, log.datagrams, at);
+            log.sights.push(sight);
+        }
         log.datagrams += 1;
         log.wrote(usize::from(stream), len);
         if total == Some(offset + len) {

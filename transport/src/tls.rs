@@ -1,13 +1,18 @@
 //! TLS 1.3 over TCP, both ends.
 
+pub(crate) mod records;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use samepath_model::record::Setting;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+pub use records::{Tap, Tapped};
 
 use crate::identity::{self, Fingerprint, Pin};
 use crate::{Plan, TransportError, tcp};
@@ -16,10 +21,10 @@ use crate::{Plan, TransportError, tcp};
 ///
 /// # Errors
 /// When the peer does not speak TLS 1.3, or its certificate is not accepted.
-pub async fn handshake(
+pub async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     config: ClientConfig,
-    tcp: TcpStream,
-) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    tcp: S,
+) -> std::io::Result<tokio_rustls::client::TlsStream<S>> {
     let name = ServerName::try_from(identity::SERVER_NAME).expect("it is a valid name");
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }
@@ -28,34 +33,45 @@ pub async fn handshake(
 ///
 /// # Errors
 /// When the peer does not speak TLS 1.3.
-pub async fn accept(
+pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     config: Arc<ServerConfig>,
-    tcp: TcpStream,
-) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    tcp: S,
+) -> std::io::Result<tokio_rustls::server::TlsStream<S>> {
     TlsAcceptor::from(config).accept(tcp).await
+}
+
+/// A TLS data connection, whose records are noted as they are written.
+pub type DataStream = TlsStream<Tapped<TcpStream>>;
+
+/// The server's side of a data connection's handshake.
+///
+/// # Errors
+/// When the peer does not speak TLS 1.3.
+pub async fn accept_data(config: Arc<ServerConfig>, tcp: TcpStream) -> std::io::Result<DataStream> {
+    let stream = accept(config, Tapped::new(tcp)).await?;
+    // Both sides of the handshake flush it before they are done, and no tickets follow.
+    stream.get_ref().0.tap().handshake_done();
+    Ok(TlsStream::Server(stream))
 }
 
 /// Connects a data connection: TCP, then TLS with the pinned certificate.
 ///
 /// # Errors
 /// When either handshake fails.
-pub async fn connect(
-    address: SocketAddr,
-    plan: &Plan,
-    fingerprint: Fingerprint,
-) -> Result<TlsStream<TcpStream>, TransportError> {
+pub async fn connect(address: SocketAddr, plan: &Plan, fingerprint: Fingerprint) -> Result<DataStream, TransportError> {
     let (config, _) = identity::client_config(Pin::Exactly(fingerprint), identity::ALPN_DATA)?;
     let tcp = tcp::connect(address, plan).await?;
-    let stream = handshake(config, tcp).await.map_err(|error| TransportError::Connection {
+    let stream = handshake(config, Tapped::new(tcp)).await.map_err(|error| TransportError::Connection {
         transport: "TLS",
         address,
         detail: error.to_string(),
     })?;
+    stream.get_ref().0.tap().handshake_done();
     Ok(TlsStream::Client(stream))
 }
 
 /// What was agreed in the handshake.
-pub fn settings(stream: &TlsStream<TcpStream>) -> Vec<Setting> {
+pub fn settings(stream: &DataStream) -> Vec<Setting> {
     let (_, tls) = stream.get_ref();
     let read = |name: &str, effective: Option<String>| {
         effective.map(|effective| Setting { name: name.to_owned(), asked: None, effective })

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
-use samepath_model::record::Setting;
+use samepath_model::record::{End, Setting};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -140,6 +140,17 @@ impl Datagrams {
     /// Whether the peer's address is IPv6 (IPv4 in IPv6's clothes is not).
     pub fn is_ipv6(&self) -> bool {
         matches!(self.inner.peer.ip().to_canonical(), IpAddr::V6(_))
+    }
+
+    /// The port from which the client sends.
+    ///
+    /// # Errors
+    /// When the socket is gone.
+    pub fn client_port(&self, end: End) -> io::Result<u16> {
+        match end {
+            End::Client => self.inner.io.local_addr().map(|address| address.port()),
+            End::Server => Ok(self.inner.peer.port()),
+        }
     }
 
     /// Effective settings of the socket.

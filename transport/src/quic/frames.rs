@@ -1,0 +1,249 @@
+//! The frames of a QUIC packet's plaintext (RFC 9000, section 19), as far as the mapping of packets to
+//! messages needs them: which stream bytes and which datagram a packet carries.
+//!
+//! Sans-io. Everything else is stepped over, frame by frame, since a packet's frames can only be
+//! found one after the other.
+
+/// A frame that carries bytes of an application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// Bytes of a stream (section 19.8).
+    Stream {
+        /// The stream's ID, its two type bits included.
+        id: u64,
+        /// Where in the stream they start.
+        offset: u64,
+        /// The bytes; none in a frame that only ends the stream.
+        data: &'a [u8],
+    },
+    /// A datagram (RFC 9221, section 4).
+    Datagram(&'a [u8]),
+}
+
+/// Bytes that are no frames of QUIC version 1 or of the extensions that quinn speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("at byte {at} of a packet's plaintext: {problem}; this is a bug of samepath, please report it")]
+pub struct Malformed {
+    /// Where the frame starts that cannot be read.
+    at: usize,
+    problem: &'static str,
+}
+
+/// The frames of a packet's plaintext that carry an application's bytes, in order.
+#[derive(Debug, Clone)]
+pub struct Frames<'a> {
+    plaintext: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Frames<'a> {
+    /// Those of this plaintext.
+    pub const fn of(plaintext: &'a [u8]) -> Self {
+        Frames { plaintext, at: 0 }
+    }
+
+    /// Reads the frame that starts here; `None` is one that carries no application bytes.
+    fn frame(&mut self) -> Option<Option<Frame<'a>>> {
+        let kind = self.varint()?;
+        match kind {
+            // PADDING, PING; HANDSHAKE_DONE; IMMEDIATE_ACK (draft-ietf-quic-ack-frequency).
+            0x00 | 0x01 | 0x1e | 0x1f => {}
+            // ACK: largest, delay, count of ranges, the first range, then a gap and a range each;
+            // with three counters of ECN marks in the second form.
+            0x02 | 0x03 => {
+                self.varints(2)?;
+                let ranges = self.varint()?;
+                self.varint()?;
+                for _ in 0..ranges {
+                    self.varints(2)?;
+                }
+                if kind == 0x03 {
+                    self.varints(3)?;
+                }
+            }
+            // RESET_STREAM: stream, error, final size.
+            0x04 => self.varints(3)?,
+            // STOP_SENDING, MAX_STREAM_DATA, STREAM_DATA_BLOCKED: stream and a number.
+            0x05 | 0x11 | 0x15 => self.varints(2)?,
+            // CRYPTO: offset, length, data.
+            0x06 => {
+                self.varint()?;
+                self.counted()?;
+            }
+            // NEW_TOKEN: length, token.
+            0x07 => {
+                self.counted()?;
+            }
+            // STREAM: its bits say whether offset and length are there, and whether it is the last.
+            0x08..=0x0f => {
+                let id = self.varint()?;
+                let offset = if kind & 0x04 != 0 { self.varint()? } else { 0 };
+                let data = if kind & 0x02 != 0 { self.counted()? } else { self.rest() };
+                return Some(Some(Frame::Stream { id, offset, data }));
+            }
+            // MAX_DATA, MAX_STREAMS, DATA_BLOCKED, STREAMS_BLOCKED, RETIRE_CONNECTION_ID: a number.
+            0x10 | 0x12..=0x14 | 0x16 | 0x17 | 0x19 => self.varints(1)?,
+            // NEW_CONNECTION_ID: sequence number, what to retire, the ID, a reset token.
+            0x18 => {
+                self.varints(2)?;
+                let length = self.take(1)?[0];
+                self.take(usize::from(length) + 16)?;
+            }
+            // PATH_CHALLENGE, PATH_RESPONSE.
+            0x1a | 0x1b => {
+                self.take(8)?;
+            }
+            // CONNECTION_CLOSE: error, the frame that caused it (in the transport's form), reason.
+            0x1c | 0x1d => {
+                self.varints(if kind == 0x1c { 2 } else { 1 })?;
+                self.counted()?;
+            }
+            // DATAGRAM, without and with a length.
+            0x30 => return Some(Some(Frame::Datagram(self.rest()))),
+            0x31 => return Some(Some(Frame::Datagram(self.counted()?))),
+            // ACK_FREQUENCY (draft-ietf-quic-ack-frequency): four numbers.
+            0xaf => self.varints(4)?,
+            _ => return None,
+        }
+        Some(None)
+    }
+
+    /// A number of one to eight bytes (RFC 9000, section 16).
+    fn varint(&mut self) -> Option<u64> {
+        let first = *self.plaintext.get(self.at)?;
+        let bytes = self.take(1 << (first >> 6))?;
+        Some(bytes[1..].iter().fold(u64::from(first & 0x3f), |value, byte| value << 8 | u64::from(*byte)))
+    }
+
+    fn varints(&mut self, count: usize) -> Option<()> {
+        (0..count).try_for_each(|_| self.varint().map(drop))
+    }
+
+    /// Bytes behind their length.
+    fn counted(&mut self) -> Option<&'a [u8]> {
+        let length = self.varint()?;
+        self.take(usize::try_from(length).ok()?)
+    }
+
+    fn rest(&mut self) -> &'a [u8] {
+        let rest = &self.plaintext[self.at..];
+        self.at = self.plaintext.len();
+        rest
+    }
+
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let bytes = self.plaintext.get(self.at..self.at.checked_add(count)?)?;
+        self.at += count;
+        Some(bytes)
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Result<Frame<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.at < self.plaintext.len() {
+            let at = self.at;
+            match self.frame() {
+                Some(None) => {}
+                Some(Some(frame)) => return Some(Ok(frame)),
+                None => {
+                    // What follows a frame that cannot be read is not to be found.
+                    self.at = self.plaintext.len();
+                    let problem = "a frame of an unknown type, or cut short";
+                    return Some(Err(Malformed { at, problem }));
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A frame of every type but those of interest, as RFC 9000 writes it.
+    const OTHERS: &[&[u8]] = &[
+        &[0x00],
+        &[0x01],
+        &[0x02, 0x40, 0x64, 0x05, 0x00, 0x03],
+        &[0x02, 0x20, 0x00, 0x02, 0x01, 0x00, 0x02, 0x03, 0x04],
+        &[0x03, 0x20, 0x00, 0x01, 0x01, 0x00, 0x02, 0x05, 0x06, 0x80, 0x00, 0x00, 0x07],
+        &[0x04, 0x03, 0x00, 0x44, 0x00],
+        &[0x05, 0x03, 0x07],
+        &[0x06, 0x00, 0x03, 0xaa, 0xbb, 0xcc],
+        &[0x07, 0x02, 0xaa, 0xbb],
+        &[0x10, 0xc0, 0x00, 0x00, 0x00, 0x10, 0x00, 0x00, 0x00],
+        &[0x11, 0x03, 0x41, 0x00],
+        &[0x12, 0x10],
+        &[0x13, 0x10],
+        &[0x14, 0x10],
+        &[0x15, 0x03, 0x10],
+        &[0x16, 0x10],
+        &[0x17, 0x10],
+        &[0x18, 0x01, 0x00, 0x04, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+        &[0x19, 0x00],
+        &[0x1a, 1, 2, 3, 4, 5, 6, 7, 8],
+        &[0x1b, 1, 2, 3, 4, 5, 6, 7, 8],
+        &[0x1c, 0x0a, 0x06, 0x02, b'n', b'o'],
+        &[0x1d, 0x00, 0x00],
+        &[0x1e],
+        &[0x1f],
+        &[0x40, 0xaf, 0x01, 0x02, 0x44, 0x00, 0x03],
+    ];
+
+    #[test]
+    fn the_numbers_of_the_rfc_are_read() {
+        // RFC 9000, appendix A.1.
+        for (bytes, value) in [
+            (&[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c][..], 151_288_809_941_952_652),
+            (&[0x9d, 0x7f, 0x3e, 0x7d], 494_878_333),
+            (&[0x7b, 0xbd], 15_293),
+            (&[0x25], 37),
+            (&[0x40, 0x25], 37),
+        ] {
+            assert_eq!(Frames::of(bytes).varint(), Some(value));
+        }
+    }
+
+    #[test]
+    fn streams_and_datagrams_are_found_among_all_other_frames() {
+        let stream: &[u8] = &[0x0e, 0x07, 0x44, 0x00, 0x03, b'a', b'b', b'c'];
+        let datagram: &[u8] = &[0x31, 0x02, b'x', b'y'];
+        for before in OTHERS {
+            for after in OTHERS {
+                let packet = [before, stream, datagram, *after, &[0x09, 0x43, 0xe8, b'z']].concat();
+                let found: Vec<_> = Frames::of(&packet).collect::<Result<_, _>>().unwrap();
+                let expected = [
+                    Frame::Stream { id: 7, offset: 1024, data: b"abc" },
+                    Frame::Datagram(b"xy"),
+                    Frame::Stream { id: 1000, offset: 0, data: b"z" },
+                ];
+                assert_eq!(found, expected, "{before:x?} {after:x?}");
+            }
+        }
+        assert_eq!(Frames::of(&[0x30, 9, 9]).next(), Some(Ok(Frame::Datagram(&[9, 9]))));
+    }
+
+    #[test]
+    fn what_is_cut_short_or_unknown_is_an_error_and_the_end() {
+        for broken in OTHERS.iter().filter(|frame| frame.len() > 1).map(|frame| &frame[..frame.len() - 1]) {
+            let found: Vec<_> = Frames::of(broken).collect();
+            assert!(matches!(found[..], [Err(Malformed { at: 0, .. })]), "{broken:x?}: {found:?}");
+        }
+        let found: Vec<_> = Frames::of(&[0x01, 0x21, 0x08, 0x00]).collect();
+        assert!(matches!(found[..], [Err(Malformed { at: 1, .. })]), "{found:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            for frame in Frames::of(&bytes).flatten() {
+                let (Frame::Stream { data, .. } | Frame::Datagram(data)) = frame;
+                prop_assert!(data.len() <= bytes.len());
+            }
+        }
+    }
+}
