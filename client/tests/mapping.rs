@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use samepath_client::{Target, play};
 use samepath_model::arm::{Arm, Mapping, Transport};
-use samepath_model::carriage::{LayoutRecord, SightRecord, datagram_domain};
+use samepath_model::carriage::{LayoutRecord, Mark, SightRecord, datagram_domain};
 use samepath_model::link::Direction;
 use samepath_model::record::{End, PlayReport};
 use samepath_model::tuning::Tuning;
@@ -130,7 +130,7 @@ async fn every_byte_of_every_message_has_its_place() {
         }
         let whose = |run: &&LayoutRecord| run.seq.is_none();
         let warmup: u64 = report.layout.iter().filter(whose).map(|run| run.end - run.start).sum();
-        assert_eq!(warmup >= plan.warmup(), true, "{what}");
+        assert!(warmup >= plan.warmup(), "{what}");
         // A connection, a QUIC stream, or a message is a domain.
         let expected = match (plan.arm.transport, plan.arm.mapping) {
             (Transport::Udp, _) => plan.message_count(),
@@ -142,13 +142,12 @@ async fn every_byte_of_every_message_has_its_place() {
     }
 }
 
-/// What is comparable of a sight.
-fn seen(
-    sights: &[SightRecord],
-    end: End,
-    direction: Direction,
-) -> HashMap<[u8; 16], (u64, Vec<(Option<u64>, u64, u64)>)> {
-    let mut seen: HashMap<_, (u64, Vec<_>)> = HashMap::new();
+/// A packet's number, and the runs of bytes that it holds.
+type Packet = (u64, Vec<(Option<u64>, u64, u64)>);
+
+/// What is comparable of the sights.
+fn seen(sights: &[SightRecord], end: End, direction: Direction) -> HashMap<Mark, Packet> {
+    let mut seen: HashMap<Mark, Packet> = HashMap::new();
     for sight in sights.iter().filter(|s| s.end == end && s.direction == direction) {
         let packet = seen.entry(sight.mark).or_insert((sight.number, Vec::new()));
         assert_eq!(packet.0, sight.number, "a tag names one packet");
