@@ -1,4 +1,5 @@
-//! Just enough rtnetlink (RFC 3549, `linux/rtnetlink.h`) to make devices and give them addresses.
+//! Just enough rtnetlink (RFC 3549, `linux/rtnetlink.h`) to make devices, give them addresses and
+//! routes, and put queueing disciplines on them ([`qdisc`]).
 //!
 //! Synchronous, one request and its acknowledgement at a time, in the network namespace of the
 //! thread that opened the socket. The asynchronous crates for it need a runtime, and with it
@@ -7,6 +8,8 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+pub(crate) mod qdisc;
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 
@@ -104,47 +107,111 @@ impl Netlink {
         self.request(libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &message)
     }
 
-    /// Asks for a queueing discipline `kind`, with default options, at the root of a device. An
-    /// error of ENOENT says that the kernel has none of that name.
-    pub(crate) fn add_root_qdisc(&mut self, index: u32, kind: &str, options: &[u8]) -> io::Result<()> {
+    /// Adds a route to one address that is reached over the device directly.
+    pub(crate) fn add_host_route(&mut self, index: u32, address: IpAddr) -> io::Result<()> {
+        let (family, scope, octets) = match address {
+            IpAddr::V4(v4) => (libc::AF_INET, libc::RT_SCOPE_LINK, v4.octets().to_vec()),
+            IpAddr::V6(v6) => (libc::AF_INET6, libc::RT_SCOPE_UNIVERSE, v6.octets().to_vec()),
+        };
         let mut message = Message::default();
-        // struct tcmsg: family and padding, ifindex, handle, parent, info.
-        message.0.extend_from_slice(&[0; 4]);
-        message.0.extend_from_slice(&index.to_ne_bytes());
+        // struct rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type, flags.
+        let bits = (octets.len() * 8) as u8;
+        let (table, protocol) = (libc::RT_TABLE_MAIN, libc::RTPROT_STATIC);
+        message.0.extend_from_slice(&[family as u8, bits, 0, 0, table, protocol, scope, libc::RTN_UNICAST]);
         message.0.extend_from_slice(&0u32.to_ne_bytes());
-        message.0.extend_from_slice(&u32::MAX.to_ne_bytes()); // TC_H_ROOT
-        message.0.extend_from_slice(&0u32.to_ne_bytes());
-        message.text(libc::TCA_KIND, kind);
-        message.attribute(libc::TCA_OPTIONS, options);
-        self.request(libc::RTM_NEWQDISC, libc::NLM_F_CREATE | libc::NLM_F_REPLACE, &message)
+        message.attribute(libc::RTA_DST, &octets);
+        message.attribute(libc::RTA_OIF, &index.to_ne_bytes());
+        self.request(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &message)
     }
 
+    /// Sends a request and waits for its acknowledgement.
     fn request(&mut self, kind: u16, flags: libc::c_int, message: &Message) -> io::Result<()> {
+        self.send(kind, flags | libc::NLM_F_ACK, message)?;
+        let mut answer = [0u8; 4096];
+        loop {
+            let n = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+            if let Some(outcome) = answers(&answer[..n])
+                .filter(|answer| answer.sequence == self.sequence)
+                .find_map(|answer| answer.acknowledgement())
+            {
+                return outcome;
+            }
+        }
+    }
+
+    /// Asks for a list, and gives the body of each of its messages to `each`.
+    fn dump(&mut self, kind: u16, message: &Message, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        self.send(kind, libc::NLM_F_DUMP, message)?;
+        let mut answer = vec![0u8; 1 << 16];
+        loop {
+            let n = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+            for answer in answers(&answer[..n]).filter(|answer| answer.sequence == self.sequence) {
+                if answer.kind == libc::NLMSG_DONE as u16 {
+                    return Ok(());
+                }
+                match answer.acknowledgement() {
+                    Some(outcome) => return outcome,
+                    None => each(answer.body),
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, kind: u16, flags: libc::c_int, message: &Message) -> io::Result<()> {
         self.sequence += 1;
         let length = HEADER + message.0.len();
         let mut bytes = Vec::with_capacity(length);
         bytes.extend_from_slice(&(length as u32).to_ne_bytes());
         bytes.extend_from_slice(&kind.to_ne_bytes());
-        bytes.extend_from_slice(&((flags | libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16).to_ne_bytes());
+        bytes.extend_from_slice(&((flags | libc::NLM_F_REQUEST) as u16).to_ne_bytes());
         bytes.extend_from_slice(&self.sequence.to_ne_bytes());
         bytes.extend_from_slice(&0u32.to_ne_bytes());
         bytes.extend_from_slice(&message.0);
         send(self.socket.as_raw_fd(), &bytes, MsgFlags::empty())?;
-
-        let mut answer = [0u8; 4096];
-        loop {
-            let n = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-            let word = |at: usize| answer.get(at..at + 4).map(|b| u32::from_ne_bytes(b.try_into().expect("4 bytes")));
-            let kind = u16::from_ne_bytes([answer[4], answer[5]]);
-            if n < HEADER + 4 || kind != libc::NLMSG_ERROR as u16 || word(8) != Some(self.sequence) {
-                continue; // not the acknowledgement of this request
-            }
-            return match word(HEADER).map(|w| w as i32) {
-                Some(0) | None => Ok(()),
-                Some(negative) => Err(io::Error::from_raw_os_error(-negative)),
-            };
-        }
+        Ok(())
     }
+}
+
+/// One message from the kernel.
+struct Answer<'a> {
+    kind: u16,
+    sequence: u32,
+    body: &'a [u8],
+}
+
+impl Answer<'_> {
+    /// What it says of the request, if that is what it is for.
+    fn acknowledgement(&self) -> Option<io::Result<()>> {
+        if self.kind != libc::NLMSG_ERROR as u16 {
+            return None;
+        }
+        let code = self.body.first_chunk().map(|code| i32::from_ne_bytes(*code))?;
+        Some(if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-code)) })
+    }
+}
+
+/// The messages of one datagram.
+fn answers(mut bytes: &[u8]) -> impl Iterator<Item = Answer<'_>> {
+    std::iter::from_fn(move || {
+        let header: &[u8; HEADER] = bytes.first_chunk()?;
+        let word = |at: usize| u32::from_ne_bytes(std::array::from_fn(|i| header[at + i]));
+        let length = word(0) as usize;
+        let body = bytes.get(HEADER..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Answer { kind: u16::from_ne_bytes([header[4], header[5]]), sequence: word(8), body })
+    })
+}
+
+/// The attributes of a message's body behind its fixed header: kind without flags, value.
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    const FLAGS: u16 = (libc::NLA_F_NESTED | libc::NLA_F_NET_BYTEORDER) as u16;
+    std::iter::from_fn(move || {
+        let head: &[u8; 4] = bytes.first_chunk()?;
+        let (length, kind) = (u16::from_ne_bytes([head[0], head[1]]), u16::from_ne_bytes([head[2], head[3]]));
+        let value = bytes.get(4..usize::from(length))?;
+        bytes = bytes.get(usize::from(length).next_multiple_of(4)..).unwrap_or_default();
+        Some((kind & !FLAGS, value))
+    })
 }
 
 /// The body of a request: a fixed header, then attributes, each padded to four bytes.

@@ -8,6 +8,7 @@ use samepath_model::link::{Direction, Link};
 use samepath_model::record::{DirectionReport, DropCause, Lateness, LinkReport};
 
 use crate::backend::emulator::{Account, Books, Emulator, EmulatorError, is_shaped};
+use crate::backend::kernel::{KernelError, Router, RouterAccount};
 use crate::backend::packet::PacketPort;
 use crate::backend::tun::TunPort;
 use crate::backend::{Backend, Port};
@@ -38,6 +39,9 @@ pub enum PathError {
     /// The emulator.
     #[error(transparent)]
     Emulator(#[from] EmulatorError),
+    /// The router with the kernel's netem.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -104,6 +108,7 @@ pub struct LivePath {
     /// Whether the ends have IPv6 addresses.
     pub ipv6: bool,
     emulator: Option<Emulator>,
+    router: Option<Router>,
     backend: &'static str,
     settings: Vec<samepath_model::record::Setting>,
     shaped: bool,
@@ -140,30 +145,36 @@ impl LivePath {
         // Where nothing is decided and nothing is kept, nothing needs single packets. A trial (which has
         // the control pair) is always exact, so that all of them are alike.
         let passes_through = backend == Backend::Tun && !is_shaped(link) && keep.is_nothing() && !control;
+        let books = || -> Result<Books, PathError> {
+            Ok(Books {
+                ledger: keep.ledger.map(Spool::create).transpose()?,
+                capture: keep.capture.map(|file| Capture::create(file, link)).transpose()?,
+            })
+        };
+        let router = match backend {
+            Backend::Netem => Some(Router::make(&namespaces, [CLIENT_MAC, SERVER_MAC], link, seed, books()?)?),
+            _ => None,
+        };
         let (ports, ipv6) = make_devices(&namespaces, backend, link.mtu, passes_through)?;
         if control {
             make_control(&namespaces)?;
         }
-        let before = counters(&namespaces)?;
+        let before = counters(&namespaces, router.as_ref())?;
         let emulator = match ports {
             None => None,
             Some(ports) if passes_through => Some(Emulator::pass_through(ports)?),
-            Some(ports) => {
-                let books = Books {
-                    ledger: keep.ledger.map(Spool::create).transpose()?,
-                    capture: keep.capture.map(|file| Capture::create(file, link)).transpose()?,
-                };
-                Some(Emulator::start(link, seed, ports, books)?)
-            }
+            Some(ports) => Some(Emulator::start(link, seed, ports, books()?)?),
         };
         Ok(LivePath {
             namespaces,
             ipv6,
             emulator,
+            router,
             backend: match backend {
                 Backend::Tun if passes_through => "embedded-tun, super-packets",
                 Backend::Tun => "embedded-tun",
                 Backend::Packet => "embedded-packet",
+                Backend::Netem => "netem",
                 Backend::None | Backend::Auto => "none",
             },
             settings,
@@ -183,7 +194,7 @@ impl LivePath {
 
     /// Whether everything still runs; if not, [`LivePath::down`] says why.
     pub fn is_running(&self) -> bool {
-        self.emulator.as_ref().is_none_or(Emulator::is_running)
+        self.emulator.as_ref().is_none_or(Emulator::is_running) && self.router.as_ref().is_none_or(Router::is_running)
     }
 
     /// Takes the emulator down and gives account. The devices and namespaces go when their last
@@ -193,9 +204,14 @@ impl LivePath {
     /// Where the emulator failed, now or before.
     pub fn down(self) -> Result<PathReport, PathError> {
         let up_ns = monotonic() - self.up_since;
-        let host = counters(&self.namespaces)?.since(&self.before);
-        let account = self.emulator.map(Emulator::stop).transpose()?;
+        let host = counters(&self.namespaces, self.router.as_ref())?.since(&self.before);
+        let mut account = self.emulator.map(Emulator::stop).transpose()?;
         let mut void = host_verdict(&host, account.as_ref());
+        if let Some(router) = self.router {
+            let told = router.stop(&self.namespaces)?;
+            void.extend(told.doubts.iter().cloned());
+            account = Some(Account::of_router(told));
+        }
         if let Some(account) = &account {
             void.extend(emulator_verdict(account, self.shaped, self.mtu));
         }
@@ -218,6 +234,12 @@ impl LivePath {
 }
 
 impl Account {
+    /// Of a link that the kernel carries: nothing of ours moved the packets, so nothing waited or spun.
+    fn of_router(told: RouterAccount) -> Account {
+        let RouterAccount { directions, lateness, cpu, ledger_lost, capture, doubts: _ } = told;
+        Account { directions, lateness, cpu, spun: cpu, ledger_lost, capture, ..Account::of_nothing() }
+    }
+
     /// Of a link without an emulator.
     fn of_nothing() -> Account {
         Account {
@@ -292,6 +314,7 @@ fn make_devices(
             };
             Some([make(ends[0], "client0")?, make(ends[1], "server0")?])
         }
+        Backend::Netem => None, // the router has made them
         Backend::None | Backend::Auto => {
             make_veth((&namespaces.client, LINK_DEVICE), (&namespaces.server, LINK_DEVICE), CLIENT_MAC, mtu)?;
             None
@@ -323,7 +346,12 @@ fn make_control(namespaces: &Namespaces) -> Result<(), PathError> {
 }
 
 /// A veth pair with its offloads off at both ends.
-fn make_veth(one: (&Namespace, &str), other: (&Namespace, &str), address: [u8; 6], mtu: u16) -> Result<(), PathError> {
+pub(crate) fn make_veth(
+    one: (&Namespace, &str),
+    other: (&Namespace, &str),
+    address: [u8; 6],
+    mtu: u16,
+) -> Result<(), PathError> {
     use std::os::fd::AsFd;
     let device = |what| move |source| PathError::Device { what, source };
     let end = |(namespace, name)| VethEnd { name, namespace: Namespace::as_fd(namespace), address };
@@ -336,11 +364,12 @@ fn make_veth(one: (&Namespace, &str), other: (&Namespace, &str), address: [u8; 6
     Ok(())
 }
 
-fn counters(namespaces: &Namespaces) -> Result<HostCounters, NamespaceError> {
+fn counters(namespaces: &Namespaces, router: Option<&Router>) -> Result<HostCounters, NamespaceError> {
     let mut all = HostCounters::default();
-    for (name, namespace) in
-        [("client", &namespaces.client), ("server", &namespaces.server), ("emulator", &namespaces.middle)]
-    {
+    let middle = if router.is_some() { "router" } else { "emulator" };
+    let ours = [("client", &namespaces.client), ("server", &namespaces.server), (middle, &namespaces.middle)];
+    let far = router.and_then(|router| router.far.as_ref()).map(|far| ("router's far half", far));
+    for (name, namespace) in ours.into_iter().chain(far) {
         all.add(name, namespace.run(HostCounters::read)?);
     }
     Ok(all)

@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::backend::emulator::become_realtime;
+use crate::backend::kernel;
 use crate::device::{self, LINK_DEVICE};
 use crate::namespace::{self, Namespace, OnTerminate, contain};
-use crate::netlink::Netlink;
 use crate::path::{Keep, LivePath};
 use crate::sys::monotonic;
 
@@ -259,16 +259,10 @@ fn packet_sockets() -> Finding {
 /// Whether the kernel has the queueing discipline netem.
 fn netem() -> Finding {
     const NAME: &str = "kernel-netem";
-    /// `struct tc_netem_qopt` of `linux/pkt_sched.h`: latency, limit, loss, gap, duplicate, jitter.
-    const OPTIONS: [u32; 6] = [0, 1000, 0, 0, 0, 0];
-    let options: Vec<u8> = OPTIONS.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    // The loopback, which every network namespace has; this one is ours.
-    match Netlink::open().and_then(|mut netlink| netlink.add_root_qdisc(1, "netem", &options)) {
-        Ok(()) => Finding::ok(NAME, "the kernel has sch_netem"),
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-            Finding::ok(NAME, "the kernel has no sch_netem; it is not needed, the emulator is our own")
-        }
-        Err(error) => Finding::ok(NAME, format!("unknown ({error}); it is not needed, the emulator is our own")),
+    // On the loopback, which every network namespace has; this one is ours.
+    match kernel::probe() {
+        Ok(()) => Finding::ok(NAME, "the kernel has sch_netem, with a seed: `--backend netem` can be asked for"),
+        Err(error) => Finding::ok(NAME, format!("not needed, the emulator is our own; {error}")),
     }
 }
 

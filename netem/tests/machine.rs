@@ -81,7 +81,7 @@ fn try_cases() -> Vec<(&'static str, As)> {
     let mut cases = Vec::new();
     for &user in users {
         let scratch = Scratch::new();
-        for backend in ["tun", "packet", "none"] {
+        for backend in ["tun", "packet", "netem", "none"] {
             let tried =
                 scratch.command(user).args(["link", backend, "--", "true"]).output().expect("it can be started");
             if tried.status.success() {
@@ -160,7 +160,7 @@ fn the_ledger_agrees_with_what_the_endpoints_saw() {
         let spool = scratch.path().join("spool");
         let output = scratch
             .command(user)
-            .args(["link", backend, "--loss", "10%", "--server", &sink])
+            .args(["link", backend, "--loss", "10%", "--key", "index", "--server", &sink])
             .args(["--ledger", spool.to_str().expect("plain"), "--", "timeout", "30", "sh", "-c", &script])
             .output()
             .expect("it can be started");

@@ -173,7 +173,7 @@ pub(crate) struct Books {
 
 impl Books {
     #[inline]
-    fn append(&mut self, entry: Entry) {
+    pub(super) fn append(&mut self, entry: Entry) {
         if let Some(ledger) = &mut self.ledger {
             ledger.append(entry);
         }

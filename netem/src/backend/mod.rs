@@ -2,9 +2,10 @@
 //!
 //! The embedded backend moves whole IP packets through the link core in user space. It takes them
 //! from a TUN device at each end, or, where there is no `/dev/net/tun`, from packet sockets behind a
-//! veth pair at each end. `None` joins the two ends by a bare veth pair and emulates nothing.
+//! veth pair at each end. [`kernel`] is the kernel's own netem on a router between them. `None` joins the two ends by a bare veth pair and emulates nothing.
 
 pub mod emulator;
+pub mod kernel;
 pub mod packet;
 mod passthrough;
 pub mod tun;
@@ -28,13 +29,15 @@ pub enum Backend {
     Tun,
     /// The emulator between packet sockets on veth pairs.
     Packet,
+    /// The kernel's own netem, on a router between the ends.
+    Netem,
     /// A bare veth pair, unshaped, offloads off, no ledger: for comparison.
     None,
 }
 
 /// A backend that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no backend `{0}`; choose from: auto, tun, packet, none")]
+#[error("there is no backend `{0}`; choose from: auto, tun, packet, netem, none")]
 pub struct BackendError(String);
 
 impl std::str::FromStr for Backend {
@@ -45,6 +48,7 @@ impl std::str::FromStr for Backend {
             "auto" | "embedded" => Ok(Backend::Auto),
             "tun" => Ok(Backend::Tun),
             "packet" => Ok(Backend::Packet),
+            "netem" => Ok(Backend::Netem),
             "none" => Ok(Backend::None),
             _ => Err(BackendError(text.to_owned())),
         }
@@ -64,6 +68,7 @@ impl Backend {
             Backend::Auto => "auto",
             Backend::Tun => "tun",
             Backend::Packet => "packet",
+            Backend::Netem => "netem",
             Backend::None => "none",
         }
     }

@@ -54,18 +54,9 @@ impl PacketPort {
     /// Where the kernel refuses.
     #[allow(unsafe_code)] // socket options and mmap of a kind that nix does not type
     pub fn open(name: &str, destination: [u8; 6], mtu: u16) -> io::Result<PacketPort> {
-        let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        // Protocol 0: nothing is received before the socket is bound to its device.
-        // SAFETY: socket() takes three integers.
-        let fd = check(unsafe { libc::socket(libc::AF_PACKET, kind, 0) })?;
-        // SAFETY: the kernel has just given us this descriptor, and nobody else holds it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        set_option(&fd, libc::SOL_PACKET, libc::PACKET_VERSION, &libc::tpacket_versions::TPACKET_V2)?;
-        // Without this, the socket would hear what it sends itself (Linux 4.20).
-        set_option(&fd, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1i32)?;
+        let (fd, ring) = open_with_ring(mtu, true)?;
         let _ = set_option(&fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &SEND_BUFFER)
             .or_else(|_| set_option(&fd, libc::SOL_SOCKET, libc::SO_SNDBUF, &SEND_BUFFER));
-        let ring = Ring::map(&fd, mtu)?;
         let index = if_nametoindex(name)? as i32;
         let address = |protocol: i32| {
             let mut address = libc::sockaddr_ll {
@@ -80,9 +71,7 @@ impl PacketPort {
             address.sll_addr[..6].copy_from_slice(&destination);
             address
         };
-        let all = address(libc::ETH_P_ALL);
-        // SAFETY: the address is a whole sockaddr_ll, and its size is given.
-        check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const all).cast(), size_of::<libc::sockaddr_ll>() as u32) })?;
+        bind(&fd, &address(libc::ETH_P_ALL))?;
         Ok(PacketPort { fd, ring, next: 0, v4: address(libc::ETH_P_IP), v6: address(libc::ETH_P_IPV6) })
     }
 
@@ -124,22 +113,112 @@ impl PacketPort {
     }
 
     /// Packets dropped because the ring was full.
-    #[allow(unsafe_code)] // a socket option of a kind that nix does not type
     pub(super) fn drops(&self) -> u64 {
-        let mut statistics = TpacketStats::default();
-        let mut length = size_of::<TpacketStats>() as libc::socklen_t;
-        // SAFETY: the structure is valid for writes of the length given.
-        let result = unsafe {
-            libc::getsockopt(
-                self.fd.as_raw_fd(),
-                libc::SOL_PACKET,
-                libc::PACKET_STATISTICS,
-                (&raw mut statistics).cast(),
-                &raw mut length,
-            )
-        };
-        if result == 0 { u64::from(statistics.drops) } else { 0 }
+        ring_drops(&self.fd)
     }
+}
+
+/// Hears every packet that comes in at a device and every one that goes out, after the device's
+/// queueing discipline, and touches none.
+#[derive(Debug)]
+pub(super) struct Tap {
+    fd: OwnedFd,
+    ring: Ring,
+    next: usize,
+}
+
+/// What the kernel says of a packet that a tap heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Heard {
+    /// When, on the kernel's CLOCK_REALTIME, in nanoseconds.
+    pub(super) realtime: u64,
+    /// Whether it went out.
+    pub(super) outgoing: bool,
+}
+
+impl Tap {
+    /// Opens a tap on the device `name` of the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub(super) fn open(name: &str, mtu: u16) -> io::Result<Tap> {
+        let (fd, ring) = open_with_ring(mtu, false)?;
+        let address = libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET as u16,
+            sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
+            sll_ifindex: if_nametoindex(name)? as i32,
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 0,
+            sll_addr: [0; 8],
+        };
+        bind(&fd, &address)?;
+        Ok(Tap { fd, ring, next: 0 })
+    }
+
+    /// Hands the next packet to `each`, if one was heard; tells whether.
+    pub(super) fn take(&mut self, each: impl FnOnce(Heard, &[u8])) -> bool {
+        let header = self.ring.header(self.next);
+        let Some(packet) = self.ring.filled(self.next) else { return false };
+        each(heard(header), packet);
+        self.ring.give_back(self.next);
+        self.next = (self.next + 1) % self.ring.frames;
+        true
+    }
+
+    /// Packets it missed because the ring was full.
+    pub(super) fn drops(&self) -> u64 {
+        ring_drops(&self.fd)
+    }
+}
+
+impl AsFd for Tap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// A packet socket that strips the Ethernet header, not yet bound, and its ring.
+#[allow(unsafe_code)] // a socket of a kind that nix does not type
+fn open_with_ring(mtu: u16, ignore_outgoing: bool) -> io::Result<(OwnedFd, Ring)> {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // Protocol 0: nothing is received before the socket is bound to its device.
+    // SAFETY: socket() takes three integers.
+    let fd = check(unsafe { libc::socket(libc::AF_PACKET, kind, 0) })?;
+    // SAFETY: the kernel has just given us this descriptor, and nobody else holds it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    set_option(&fd, libc::SOL_PACKET, libc::PACKET_VERSION, &libc::tpacket_versions::TPACKET_V2)?;
+    if ignore_outgoing {
+        // Without this, the socket would hear what it sends itself (Linux 4.20).
+        set_option(&fd, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1i32)?;
+    }
+    let ring = Ring::map(&fd, mtu)?;
+    Ok((fd, ring))
+}
+
+#[allow(unsafe_code)] // an address of a kind that nix does not take here
+fn bind(fd: &OwnedFd, address: &libc::sockaddr_ll) -> io::Result<()> {
+    let length = size_of::<libc::sockaddr_ll>() as u32;
+    // SAFETY: the address is a whole sockaddr_ll, and its size is given.
+    check(unsafe { libc::bind(fd.as_raw_fd(), (address as *const libc::sockaddr_ll).cast(), length) }).map(|_| ())
+}
+
+/// Packets dropped because the ring was full, since it was last asked.
+#[allow(unsafe_code)] // a socket option of a kind that nix does not type
+fn ring_drops(fd: &OwnedFd) -> u64 {
+    let mut statistics = TpacketStats::default();
+    let mut length = size_of::<TpacketStats>() as libc::socklen_t;
+    // SAFETY: the structure is valid for writes of the length given.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            (&raw mut statistics).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 { u64::from(statistics.drops) } else { 0 }
 }
 
 impl AsFd for PacketPort {
@@ -250,6 +329,23 @@ fn frame_content<'a>(header: NonNull<libc::tpacket2_hdr>, frame: usize) -> Optio
         let (at, length) = (usize::from(head.tp_net), head.tp_snaplen as usize);
         let length = length.min(frame.saturating_sub(at));
         Some(std::slice::from_raw_parts(header.as_ptr().cast::<u8>().add(at), length))
+    }
+}
+
+/// What the kernel wrote before the packet in a frame that it has filled.
+#[allow(unsafe_code)] // pointers into the ring
+fn heard(header: NonNull<libc::tpacket2_hdr>) -> Heard {
+    // SAFETY: the frame is filled, so the kernel does not touch it; a sockaddr_ll follows the header
+    // at the next multiple of TPACKET_ALIGNMENT, within the frame (packet(7)).
+    unsafe {
+        let head = header.as_ref();
+        let at = size_of::<libc::tpacket2_hdr>().next_multiple_of(libc::TPACKET_ALIGNMENT);
+        let address: libc::sockaddr_ll =
+            header.as_ptr().cast::<u8>().add(at).cast::<libc::sockaddr_ll>().read_unaligned();
+        Heard {
+            realtime: u64::from(head.tp_sec) * 1_000_000_000 + u64::from(head.tp_nsec),
+            outgoing: address.sll_pkttype == libc::PACKET_OUTGOING as u8,
+        }
     }
 }
 

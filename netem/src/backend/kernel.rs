@@ -1,0 +1,292 @@
+//! The kernel's own netem as a backend: a router between the ends, with `sch_netem` on its egress.
+//!
+//! ```text
+//! client ── link0 ═ client0 ── near ── core ═ core ── far ── server0 ═ link0 ── server
+//!                   ▲ down: second hop  ▲ up: first hop      ▲ up: second hop
+//!                                         ▲ down: first hop (far's core)
+//! ```
+//!
+//! Client and server each have a veth pair to the router, with every offload off, so that the
+//! router's queueing disciplines see packets of at most the MTU. Where a direction has a rate the
+//! router is two namespaces with a pair between them, since the bottleneck's buffer and the delay
+//! line are separate things ([`plan`]); else it is one. It forwards by IP: the TTL is lowered at each
+//! hop. Everything is made by netlink, without root too.
+//!
+//! What became of each packet is read from taps on the router's two outer devices ([`witness`]).
+//! Start with [`Router::make`].
+
+mod plan;
+mod witness;
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+
+use nix::net::if_::if_nametoindex;
+use samepath_model::link::{Direction, Link};
+use samepath_model::record::{DirectionReport, Lateness};
+
+pub use plan::{Inexpressible, check};
+
+use super::emulator::Books;
+use super::packet::Tap;
+use crate::capture::CaptureReport;
+use crate::device::{self, LINK_DEVICE};
+use crate::ledger::LedgerError;
+use crate::link::Nanos;
+use crate::namespace::{Namespace, NamespaceError, Namespaces};
+use crate::netlink::Netlink;
+use crate::netlink::qdisc::{Netem, Qdisc, ROOT};
+use crate::path::{PathError, make_veth};
+use witness::{Promise, Witness};
+
+/// A router that could not be set up, or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// Conditions that netem has no word for.
+    #[error(transparent)]
+    Inexpressible(#[from] Inexpressible),
+    /// The kernel has no such queueing discipline.
+    #[error("the kernel has no queueing discipline `{kind}`: {}", missing_remedy(.kind))]
+    Missing {
+        /// Its name.
+        kind: &'static str,
+    },
+    /// The kernel's netem has no seed.
+    #[error(
+        "this kernel's netem takes no seed, so its losses could not be repeated: it takes kernel 6.6 or later, or the \
+         embedded backend (`--backend auto`)"
+    )]
+    Seedless,
+    /// The kernel refused one.
+    #[error("the kernel refused the queueing discipline `{kind}`: {source}")]
+    Refused {
+        /// Its name.
+        kind: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Another step.
+    #[error("cannot {what}: {source}")]
+    Step {
+        /// What was tried.
+        what: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The namespaces.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The thread that reads the taps panicked.
+    #[error("the thread that watches the router panicked; this is a fault of the program")]
+    Panicked,
+}
+
+/// What to do where the kernel lacks a queueing discipline.
+pub(crate) fn missing_remedy(kind: &str) -> String {
+    format!(
+        "run `sudo modprobe sch_{kind}` (on some distributions it comes with the package of the kernel's extra \
+         modules), or use the embedded backend (`--backend auto`), which needs none"
+    )
+}
+
+/// Bytes that the kernel counts at a device beyond the IP packet: the Ethernet header.
+const LINK_HEADER: u32 = 14;
+/// Ethernet address of the pair between the router's halves; see the path's own addresses.
+const CORE_MAC: [u8; 6] = [2, 0, 0, 0, 2, 0];
+/// The router's devices.
+const CLIENT_SIDE: &str = "client0";
+const SERVER_SIDE: &str = "server0";
+const CORE: &str = "core";
+
+/// The router while it is up. Dropping it leaves the devices to their namespaces.
+#[derive(Debug)]
+pub(crate) struct Router {
+    /// Its second half, where it has two.
+    pub(crate) far: Option<Namespace>,
+    witness: Witness,
+}
+
+/// What the router says of its work.
+#[derive(Debug)]
+pub(crate) struct RouterAccount {
+    /// Both directions.
+    pub(crate) directions: [DirectionReport; 2],
+    /// How late packets left, where the kernel draws nothing that decides it.
+    pub(crate) lateness: Lateness,
+    /// CPU time of the thread that watches.
+    pub(crate) cpu: Nanos,
+    /// Lines that the ledger lost.
+    pub(crate) ledger_lost: u64,
+    /// What came of the capture, if there was one.
+    pub(crate) capture: Option<CaptureReport>,
+    /// What stands against the account, in words with the figure.
+    pub(crate) doubts: Vec<String>,
+}
+
+impl Router {
+    /// Makes the router in the middle namespace, in which the calling thread is and stays, with a pair
+    /// to each end. The ends' devices still want their addresses.
+    ///
+    /// # Errors
+    /// Says which step failed, and the remedy.
+    pub(crate) fn make(
+        namespaces: &Namespaces,
+        macs: [[u8; 6]; 2],
+        link: &Link,
+        seed: u64,
+        books: Books,
+    ) -> Result<Router, PathError> {
+        probe()?;
+        let plan = |direction| plan::hops(link, direction, seed).map_err(KernelError::from);
+        let [up, down] = [plan(Direction::Up)?, plan(Direction::Down)?];
+        let near = &namespaces.middle;
+        let far = if up.first.is_empty() && down.first.is_empty() {
+            None
+        } else {
+            let far = Namespace::make();
+            near.enter()?; // making one has left this one
+            Some(far?)
+        };
+        let outer = far.as_ref().unwrap_or(near);
+
+        make_veth((&namespaces.client, LINK_DEVICE), (near, CLIENT_SIDE), macs[0], link.mtu)?;
+        make_veth((&namespaces.server, LINK_DEVICE), (outer, SERVER_SIDE), macs[1], link.mtu)?;
+        if let Some(far) = &far {
+            make_veth((near, CORE), (far, CORE), CORE_MAC, link.mtu)?;
+        }
+        let client = [IpAddr::V4(device::CLIENT_V4), IpAddr::V6(device::CLIENT_V6)];
+        let server = [IpAddr::V4(device::SERVER_V4), IpAddr::V6(device::SERVER_V6)];
+        let near_exit = if far.is_some() { CORE } else { SERVER_SIDE };
+        near.run(|| forward(link.mtu, [(CLIENT_SIDE, client), (near_exit, server)]))??;
+        if let Some(far) = &far {
+            far.run(|| forward(link.mtu, [(CORE, client), (SERVER_SIDE, server)]))??;
+            near.run(|| put(CORE, &up.first))??;
+            far.run(|| put(CORE, &down.first))??;
+        }
+        outer.run(|| put(SERVER_SIDE, &up.second))??;
+        near.run(|| put(CLIENT_SIDE, &down.second))??;
+
+        let step = |what| move |source| KernelError::Step { what, source };
+        let tap = |namespace: &Namespace, name: &str| -> Result<Tap, PathError> {
+            Ok(namespace.run(|| Tap::open(name, link.mtu))?.map_err(step("open a packet socket on the router"))?)
+        };
+        let taps = [tap(near, CLIENT_SIDE)?, tap(outer, SERVER_SIDE)?];
+        let promises = Direction::BOTH.map(|direction| Promise::of(link, direction));
+        let witness =
+            Witness::start(taps, promises, books).map_err(step("start the thread that watches the router"))?;
+        Ok(Router { far, witness })
+    }
+
+    /// Whether the witness still watches.
+    pub(crate) fn is_running(&self) -> bool {
+        self.witness.is_running()
+    }
+
+    /// Ends the watch and gives account.
+    ///
+    /// # Errors
+    /// Where the ledger could not be written, or the watch failed.
+    pub(crate) fn stop(self, namespaces: &Namespaces) -> Result<RouterAccount, PathError> {
+        let Router { far, witness } = self;
+        let mut account = witness.stop()?;
+        let drops = queue_drops(far.as_ref(), namespaces)?;
+        for direction in Direction::BOTH {
+            account.doubts.extend(disagreement(
+                direction,
+                drops[direction.index()],
+                &account.directions[direction.index()],
+            ));
+        }
+        Ok(account)
+    }
+}
+
+/// Packets that the queueing disciplines of each direction dropped.
+fn queue_drops(far: Option<&Namespace>, namespaces: &Namespaces) -> Result<[u64; 2], PathError> {
+    let near = &namespaces.middle;
+    let outer = far.unwrap_or(near);
+    let drops = |namespace: &Namespace, name: &str| -> Result<u64, PathError> {
+        let counted = namespace.run(|| root_drops(name))?;
+        Ok(counted.map_err(|source| KernelError::Step { what: "read the queueing disciplines' counters", source })?)
+    };
+    let (mut up, mut down) = (drops(outer, SERVER_SIDE)?, drops(near, CLIENT_SIDE)?);
+    if let Some(far) = far {
+        up += drops(near, CORE)?;
+        down += drops(far, CORE)?;
+    }
+    Ok([up, down])
+}
+
+/// Makes the calling thread's namespace a router with two devices: the addresses that each leads to.
+fn forward(mtu: u16, devices: [(&str, [IpAddr; 2]); 2]) -> Result<(), KernelError> {
+    let step = |what| move |source| KernelError::Step { what, source };
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1")
+        .map_err(step("let the router forward packets (/proc/sys/net/ipv4/ip_forward)"))?;
+    // Where this fails there is no IPv6, and the ends will find that out.
+    let _ = fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+    for (name, addresses) in devices {
+        device::configure(name, mtu, &[]).map_err(step("set the router's device up"))?;
+        let index = if_nametoindex(name).map_err(|errno| step("find the router's device")(errno.into()))?;
+        let mut netlink = Netlink::open().map_err(step("open a netlink socket"))?;
+        for address in addresses {
+            match netlink.add_host_route(index, address) {
+                Err(_) if address.is_ipv6() => {}
+                other => other.map_err(step("add a route to the router"))?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts queueing disciplines on a device, each the child of the one before.
+fn put(name: &str, chain: &[Qdisc]) -> Result<(), KernelError> {
+    let index = if_nametoindex(name)
+        .map_err(|errno| KernelError::Step { what: "find the router's device", source: errno.into() })?;
+    let mut netlink = Netlink::open().map_err(|source| KernelError::Step { what: "open a netlink socket", source })?;
+    let mut parent = ROOT;
+    for (number, qdisc) in (1u32..).zip(chain) {
+        let handle = number << 16;
+        netlink.add_qdisc(index, parent, handle, qdisc, LINK_HEADER).map_err(|source| match source.raw_os_error() {
+            Some(libc::ENOENT) => KernelError::Missing { kind: qdisc.kind() },
+            _ => KernelError::Refused { kind: qdisc.kind(), source },
+        })?;
+        parent = handle | 1;
+    }
+    Ok(())
+}
+
+/// What the root of a device dropped; it counts what its children dropped, too.
+fn root_drops(name: &str) -> io::Result<u64> {
+    const FIRST: u32 = 1 << 16;
+    let states = Netlink::open()?.qdisc_states(if_nametoindex(name)?)?;
+    Ok(states.iter().find(|state| state.handle == FIRST).map_or(0, |state| u64::from(state.drops)))
+}
+
+/// Where the kernel's counters and the taps tell different stories. Copies and flipped bits are left
+/// out: a copy that is dropped was never seen, and a damaged header may be dropped on the way.
+fn disagreement(direction: Direction, counted: u64, report: &DirectionReport) -> Option<String> {
+    let seen: u64 = report.dropped.iter().filter(|(cause, _)| *cause != "link-down").map(|(_, n)| n).sum();
+    let comparable = report.duplicated == 0 && report.corrupted == 0;
+    (comparable && counted != seen).then(|| {
+        format!("the router's queues dropped {counted} packets ({direction}), and {seen} were seen not to leave it")
+    })
+}
+
+/// Whether the kernel has netem, and netem a seed: tried on the loopback of the calling thread's
+/// network namespace, which must be one of our own.
+///
+/// # Errors
+/// [`KernelError::Missing`] where it has none, [`KernelError::Seedless`] where it is too old.
+pub(crate) fn probe() -> Result<(), KernelError> {
+    const SEED: u64 = 0x5eed;
+    const LOOPBACK: &str = "lo";
+    put(LOOPBACK, &[Qdisc::Netem(Box::new(Netem { seed: Some(SEED), ..Netem::default() }))])?;
+    // A kernel that does not know an attribute of netem's takes no notice of it.
+    let read = || Netlink::open()?.qdisc_states(if_nametoindex(LOOPBACK)?);
+    let states = read().map_err(|source| KernelError::Step { what: "read netem's options", source })?;
+    if states.iter().any(|state| state.seed == Some(SEED)) { Ok(()) } else { Err(KernelError::Seedless) }
+}

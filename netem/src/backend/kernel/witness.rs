@@ -1,0 +1,492 @@
+//! What became of each packet, as far as it can be seen from outside of the kernel's netem.
+//!
+//! Taps on the router's two outer devices hear every packet as it arrives from an end, and as it
+//! leaves for the other, after the last queueing discipline. A thread matches the two by content:
+//! everything in the packet but what a router changes. What this can know, and what not:
+//!
+//! - A packet that left has its true times. Which of several packets of the same content left is not
+//!   known: the one that came first is taken.
+//! - A second departure of the same content is the link's own copy; a copy that was dropped is not seen.
+//! - A packet with one flipped bit is known by the half that is whole.
+//! - A packet that did not leave is lost, or found the buffer full: told apart by the backlog that
+//!   the packets which did leave must have made. Time in the queue comes from the same reckoning.
+//! - How late a packet left is known where neither jitter nor reordering decides it.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hasher};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use hdrhistogram::Histogram;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::time::{ClockId, clock_gettime};
+use samepath_model::link::{Direction, Link, Loss, QueueCapacity};
+use samepath_model::record::{DirectionReport, DropCause, Lateness};
+
+use super::{KernelError, RouterAccount};
+use crate::backend::emulator::Books;
+use crate::backend::packet::Tap;
+use crate::capture::Capture;
+use crate::ledger::Entry;
+use crate::link::Nanos;
+use crate::link::packet::{self, PacketInfo};
+use crate::sys::{monotonic, thread_cpu};
+
+/// How long the thread rests while packets are about: short against the time the taps' rings hold.
+const REST_MILLIS: u16 = 1;
+/// What is heard later than this before now is not decided yet: a packet is stamped a moment before
+/// it can be read.
+const SETTLING: Nanos = 2_000_000;
+/// A packet that has not left this long after it should have is taken for dropped.
+const PATIENCE: Nanos = 1_000_000_000;
+/// Lateness beyond this is counted as this.
+const MAX_LATENESS: u64 = 10_000_000_000;
+
+/// What the link promised of one direction, for reckoning.
+#[derive(Debug, Clone)]
+pub(super) struct Promise {
+    direction: Direction,
+    /// Bits per second.
+    rate: Option<u64>,
+    capacity: Option<QueueCapacity>,
+    delay: Nanos,
+    /// How much longer than `delay` the delay line may hold a packet.
+    spread: Nanos,
+    /// Whether each packet's due time follows from the arrivals alone.
+    exact: bool,
+    loses: bool,
+    corrupts: bool,
+    mtu: u16,
+}
+
+impl Promise {
+    /// Of `direction` of this link.
+    pub(super) fn of(link: &Link, direction: Direction) -> Promise {
+        let conditions = link.direction(direction);
+        Promise {
+            direction,
+            rate: conditions.rate.map(|rate| rate.bits_per_second().max(1)),
+            capacity: link.queue_capacity(direction),
+            delay: conditions.delay.as_nanos(),
+            spread: conditions.jitter.as_nanos(),
+            exact: conditions.jitter.as_nanos() == 0 && conditions.reorder.is_zero(),
+            loses: conditions.loss != Loss::None,
+            corrupts: !conditions.corrupt.is_zero(),
+            mtu: link.mtu,
+        }
+    }
+
+    /// Nanoseconds that `bytes` take to transmit.
+    fn transmission(&self, bytes: u64) -> Nanos {
+        self.rate.map_or(0, |rate| {
+            u64::try_from(u128::from(bytes) * 8_000_000_000 / u128::from(rate)).unwrap_or(u64::MAX / 4)
+        })
+    }
+
+    /// The longest time after its arrival at which a packet may still leave.
+    fn horizon(&self) -> Nanos {
+        let buffer = match self.capacity {
+            None => 0,
+            Some(QueueCapacity::Bytes(bytes)) => self.transmission(bytes.bytes()),
+            Some(QueueCapacity::Packets(n)) => self.transmission(u64::from(n) * u64::from(self.mtu)),
+        };
+        // A distribution with a tail reaches further than the jitter itself.
+        self.delay + 8 * self.spread + buffer + PATIENCE
+    }
+}
+
+/// The thread that watches.
+#[derive(Debug)]
+pub(super) struct Witness {
+    thread: JoinHandle<Result<RouterAccount, KernelError>>,
+    stop: Arc<AtomicBool>,
+    /// Written to, it wakes the thread.
+    wake: OwnedFd,
+}
+
+impl Witness {
+    /// Starts to watch the taps of client's and server's side.
+    ///
+    /// # Errors
+    /// Where the thread cannot be started.
+    pub(super) fn start(taps: [Tap; 2], promises: [Promise; 2], books: Books) -> io::Result<Witness> {
+        let (waked, wake) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let of_thread = stop.clone();
+        let watch = Watch { taps, waiting: VecDeque::new(), stories: promises.map(Story::new), books, missed: 0 };
+        let thread = std::thread::Builder::new().name("witness".into()).spawn(move || watch.run(&of_thread, &waked))?;
+        Ok(Witness { thread, stop, wake })
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
+    /// Ends the watch; what has not left by now is not waited for.
+    ///
+    /// # Errors
+    /// Where the ledger could not be written.
+    pub(super) fn stop(self) -> Result<RouterAccount, KernelError> {
+        self.stop.store(true, Ordering::Release);
+        // A full pipe wakes it just as well.
+        let _ = nix::unistd::write(&self.wake, &[1]);
+        self.thread.join().map_err(|_| KernelError::Panicked)?
+    }
+}
+
+/// A packet that a tap heard.
+#[derive(Debug)]
+struct Event {
+    at: Nanos,
+    direction: Direction,
+    leaves: bool,
+    print: Print,
+    info: PacketInfo,
+    /// The packet, where it is captured and arrives.
+    bytes: Box<[u8]>,
+}
+
+/// What a packet is known by: everything but what a router may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Print {
+    halves: [u64; 2],
+}
+
+impl Print {
+    fn of(packet: &[u8]) -> Print {
+        // TOS (its ECN bits), TTL and checksum of IPv4; traffic class and hop limit of IPv6.
+        let mut head = [0u8; 40];
+        let length = packet.len().min(head.len());
+        head[..length].copy_from_slice(&packet[..length]);
+        match head[0] >> 4 {
+            4 => [1, 8, 10, 11].into_iter().for_each(|at| head[at] = 0),
+            6 => {
+                head[0] &= 0xf0;
+                head[1] &= 0x0f;
+                head[7] = 0;
+            }
+            _ => {}
+        }
+        let middle = (packet.len() / 2).max(length);
+        let hash = |parts: [&[u8]; 2]| {
+            let mut hasher = DefaultHasher::new();
+            parts.into_iter().for_each(|part| hasher.write(part));
+            hasher.finish()
+        };
+        Print { halves: [hash([&head[..length], &packet[length..middle]]), hash([&packet[middle..], &[]])] }
+    }
+
+    fn shares_a_half(&self, other: &Print) -> bool {
+        self.halves[0] == other.halves[0] || self.halves[1] == other.halves[1]
+    }
+}
+
+/// All that the thread owns.
+struct Watch {
+    taps: [Tap; 2],
+    /// What was heard too late to be decided.
+    waiting: VecDeque<Event>,
+    stories: [Story; 2],
+    books: Books,
+    missed: u64,
+}
+
+impl Watch {
+    fn run(mut self, stop: &AtomicBool, waked: &OwnedFd) -> Result<RouterAccount, KernelError> {
+        loop {
+            let stopping = stop.load(Ordering::Acquire);
+            let now = monotonic();
+            let heard = self.listen();
+            self.decide(if stopping { Nanos::MAX } else { now.saturating_sub(SETTLING) });
+            if stopping {
+                return self.settle(now);
+            }
+            for story in &mut self.stories {
+                story.finish_before(now.saturating_sub(SETTLING), now, &mut self.books);
+            }
+            self.wait(waked, heard || !self.waiting.is_empty());
+        }
+    }
+
+    /// Sleeps: for a moment while packets are about, else until one comes.
+    fn wait(&self, waked: &OwnedFd, about: bool) {
+        let fds = [waked.as_fd(), self.taps[0].as_fd(), self.taps[1].as_fd()];
+        let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        // Within the rest only an order to stop wakes it, or every packet would.
+        let (fds, time) = if about {
+            (&mut fds[..1], PollTimeout::from(REST_MILLIS))
+        } else {
+            // Packets whose time is over are still to be told of.
+            (&mut fds[..], PollTimeout::from(1000u16))
+        };
+        let _ = poll(fds, time);
+    }
+
+    /// Takes what the taps have heard; tells whether it was anything.
+    fn listen(&mut self) -> bool {
+        // The taps stamp by the wall clock. Its distance is read anew each time, since it may be set.
+        let realtime = clock_gettime(ClockId::CLOCK_REALTIME).expect("the clocks of a thread can always be read");
+        let realtime = realtime.tv_sec() as u64 * 1_000_000_000 + realtime.tv_nsec() as u64;
+        let offset = realtime.wrapping_sub(monotonic());
+        let captures = self.books.capture.is_some();
+        let before = self.waiting.len();
+        for (tap, of_end) in self.taps.iter_mut().zip([Direction::Up, Direction::Down]) {
+            loop {
+                let took = tap.take(|heard, packet| {
+                    self.waiting.push_back(Event {
+                        at: heard.realtime.wrapping_sub(offset),
+                        direction: if heard.outgoing { of_end.opposite() } else { of_end },
+                        leaves: heard.outgoing,
+                        print: Print::of(packet),
+                        info: packet::parse(packet),
+                        bytes: if captures && !heard.outgoing { packet.into() } else { Box::default() },
+                    });
+                });
+                if !took {
+                    break;
+                }
+            }
+            self.missed += tap.drops();
+        }
+        self.waiting.len() > before
+    }
+
+    /// Tells the stories what was heard up to `until`, in order of time.
+    fn decide(&mut self, until: Nanos) {
+        self.waiting.make_contiguous().sort_by_key(|event| (event.at, event.leaves));
+        while self.waiting.front().is_some_and(|event| event.at <= until) {
+            let event = self.waiting.pop_front().expect("there is a first");
+            let story = &mut self.stories[event.direction.index()];
+            if event.leaves { story.left(&event) } else { story.arrived(event) }
+        }
+    }
+
+    fn settle(mut self, now: Nanos) -> Result<RouterAccount, KernelError> {
+        for story in &mut self.stories {
+            story.finish_before(Nanos::MAX, now, &mut self.books);
+        }
+        let capture = self.books.capture.take().map(Capture::finish);
+        let ledger_lost = match self.books.ledger.take() {
+            Some(ledger) => ledger.finish()?.lost,
+            None => 0,
+        };
+        let mut doubts = Vec::new();
+        if self.missed > 0 {
+            doubts.push(format!("the taps at the router missed {} packets, and the ledger with them", self.missed));
+        }
+        let strangers: u64 = self.stories.iter().map(|story| story.strangers).sum();
+        if strangers > 0 && self.missed == 0 {
+            doubts.push(format!("{strangers} packets left the router that were not seen to arrive"));
+        }
+        let mut all = Histogram::new_with_bounds(1, MAX_LATENESS, 3).expect("the bounds are sound");
+        for story in &self.stories {
+            all.add(&story.lateness).expect("the histograms have the same bounds");
+        }
+        let lateness = Lateness {
+            count: all.len(),
+            p50_ns: all.value_at_quantile(0.5),
+            p99_ns: all.value_at_quantile(0.99),
+            max_ns: all.max(),
+        };
+        let directions = self.stories.map(|story| story.report);
+        Ok(RouterAccount { directions, lateness, cpu: thread_cpu(), ledger_lost, capture, doubts })
+    }
+}
+
+/// One direction: the packets whose fate is open, and the counts of the others.
+#[derive(Debug)]
+struct Story {
+    promise: Promise,
+    /// In order of arrival; the first has number `first`.
+    open: VecDeque<Open>,
+    first: u64,
+    /// The numbers of open packets of the same content.
+    alike: HashMap<[u64; 2], VecDeque<u64>>,
+    reckoning: Reckoning,
+    report: DirectionReport,
+    lateness: Histogram<u64>,
+    /// Departures that match no arrival.
+    strangers: u64,
+}
+
+/// A packet whose fate is open.
+#[derive(Debug)]
+struct Open {
+    entry: Entry,
+    print: Print,
+    left: Option<Nanos>,
+    copies: Vec<Nanos>,
+    /// The packet, where it is captured.
+    bytes: Box<[u8]>,
+}
+
+impl Story {
+    fn new(promise: Promise) -> Story {
+        Story {
+            reckoning: Reckoning::default(),
+            open: VecDeque::new(),
+            first: 0,
+            alike: HashMap::new(),
+            report: DirectionReport::default(),
+            lateness: Histogram::new_with_bounds(1, MAX_LATENESS, 3).expect("the bounds are sound"),
+            strangers: 0,
+            promise,
+        }
+    }
+
+    fn arrived(&mut self, event: Event) {
+        let number = self.report.packets;
+        self.report.packets += 1;
+        self.report.bytes += u64::from(event.info.size);
+        self.report.largest_packet = self.report.largest_packet.max(event.info.size);
+        self.alike.entry(event.print.halves).or_default().push_back(number);
+        let entry = Entry::new(self.promise.direction, number, event.at, &event.info);
+        self.open.push_back(Open { entry, print: event.print, left: None, copies: Vec::new(), bytes: event.bytes });
+    }
+
+    fn left(&mut self, event: &Event) {
+        self.report.delivered_packets += 1;
+        self.report.delivered_bytes += u64::from(event.info.size);
+        let first = self.first;
+        if let Some(numbers) = self.alike.get(&event.print.halves) {
+            let open = &mut self.open;
+            let of = |number: &u64| (number - first) as usize;
+            if let Some(number) = numbers.iter().find(|&number| open[of(number)].left.is_none()) {
+                open[of(number)].left = Some(event.at);
+            } else if let Some(number) = numbers.front() {
+                open[of(number)].copies.push(event.at);
+                self.report.duplicated += 1;
+            }
+            return;
+        }
+        let damaged = self.promise.corrupts.then(|| {
+            let size = event.info.size;
+            let like = |open: &&mut Open| open.entry.size() == size && open.print.shares_a_half(&event.print);
+            self.open.iter_mut().find(|open| open.left.is_none() && like(open))
+        });
+        match damaged.flatten() {
+            Some(open) => {
+                open.left = Some(event.at);
+                open.entry.set_corrupted();
+                self.report.corrupted += 1;
+            }
+            None => self.strangers += 1,
+        }
+    }
+
+    /// Closes the story of every packet that has left, or should have by `until`; those before which
+    /// an open one stands wait for it, since the reckoning goes in order of arrival.
+    fn finish_before(&mut self, until: Nanos, now: Nanos, books: &mut Books) {
+        let horizon = self.promise.horizon();
+        while let Some(open) = self.open.front() {
+            if until != Nanos::MAX && open.entry.arrived() + horizon > until {
+                break;
+            }
+            let open = self.open.pop_front().expect("there is a first");
+            if let Some(numbers) = self.alike.get_mut(&open.print.halves) {
+                numbers.pop_front();
+                if numbers.is_empty() {
+                    self.alike.remove(&open.print.halves);
+                }
+            }
+            self.first += 1;
+            self.finish(open, now, books);
+        }
+    }
+
+    fn finish(&mut self, open: Open, now: Nanos, books: &mut Books) {
+        let Open { mut entry, left, copies, bytes, .. } = open;
+        let (arrived, size) = (entry.arrived(), entry.size());
+        if let Some(capture) = &mut books.capture {
+            capture.offered(entry.direction(), entry.number(), &bytes, arrived);
+            capture.inside(1 + copies.len() as u64);
+        }
+        match left {
+            Some(left) => {
+                let departure = self.reckoning.admit(&self.promise, arrived, size);
+                entry.set_queued(departure - arrived);
+                if self.promise.exact {
+                    self.lateness.saturating_record(left.saturating_sub(departure + self.promise.delay));
+                }
+                books.append(entry.finish_left(left));
+            }
+            None => {
+                let departure = self.reckoning.peek(&self.promise, arrived, size);
+                entry.set_queued(departure - arrived);
+                let cause = if departure + self.promise.delay + self.promise.spread > now {
+                    DropCause::LinkDown
+                } else if self.reckoning.is_full(&self.promise, arrived, size) {
+                    DropCause::Overflow
+                } else if self.promise.loses {
+                    DropCause::Loss
+                } else if self.promise.rate.is_some() {
+                    DropCause::Overflow
+                } else {
+                    DropCause::Host
+                };
+                *self.report.dropped.entry(cause.name().to_owned()).or_default() += 1;
+                books.append(entry.finish_dropped(cause));
+            }
+        }
+        for left in copies {
+            self.reckoning.admit(&self.promise, arrived, size);
+            books.append(entry.as_duplicate().finish_left(left));
+        }
+        self.report.max_backlog_bytes = self.reckoning.max_backlog;
+    }
+}
+
+/// The bottleneck's buffer as it must have been, from the packets that passed it.
+#[derive(Debug, Default)]
+struct Reckoning {
+    free_at: Nanos,
+    /// End of transmission and size of what has not been transmitted.
+    backlog: VecDeque<(Nanos, u32)>,
+    backlog_bytes: u64,
+    max_backlog: u64,
+}
+
+impl Reckoning {
+    fn advance(&mut self, now: Nanos) {
+        while let Some(&(departure, size)) = self.backlog.front()
+            && departure <= now
+        {
+            self.backlog.pop_front();
+            self.backlog_bytes -= u64::from(size);
+        }
+    }
+
+    /// When its transmission ends; nothing changes.
+    fn peek(&self, promise: &Promise, now: Nanos, size: u32) -> Nanos {
+        self.free_at.max(now) + promise.transmission(u64::from(size))
+    }
+
+    /// Takes a packet that passed, and says when its transmission ended.
+    fn admit(&mut self, promise: &Promise, now: Nanos, size: u32) -> Nanos {
+        if promise.rate.is_none() {
+            return now;
+        }
+        self.advance(now);
+        self.free_at = self.peek(promise, now, size);
+        self.backlog.push_back((self.free_at, size));
+        self.backlog_bytes += u64::from(size);
+        self.max_backlog = self.max_backlog.max(self.backlog_bytes);
+        self.free_at
+    }
+
+    /// Whether one more would not have found room: to within a packet of the largest size, since the
+    /// kernel's instants are not ours.
+    fn is_full(&mut self, promise: &Promise, now: Nanos, size: u32) -> bool {
+        self.advance(now);
+        match promise.capacity {
+            None => false,
+            Some(QueueCapacity::Packets(limit)) => self.backlog.len() + 1 >= limit as usize,
+            Some(QueueCapacity::Bytes(limit)) => {
+                self.backlog_bytes + u64::from(size) + u64::from(promise.mtu) > limit.bytes()
+            }
+        }
+    }
+}
