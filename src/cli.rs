@@ -49,6 +49,9 @@ pub(crate) enum Verb {
         /// The shell to complete for
         shell: clap_complete::Shell,
     },
+    /// Whether the kernel's netem can be used here, tried in a process of its own
+    #[command(name = "__netem", hide = true)]
+    Netem,
     /// One trial, in a process of its own
     #[command(name = "__trial", hide = true)]
     Trial {
@@ -251,6 +254,8 @@ pub(crate) enum BackendName {
     Tun,
     /// The embedded emulator, on packet sockets
     Packet,
+    /// The kernel's own netem, on a router between the ends; needs sch_netem (see `samepath doctor`)
+    Netem,
     /// No emulation: a bare virtual cable between the ends
     None,
 }

@@ -2,18 +2,21 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use samepath_model::record::{Outcome, PlayReport, RECORD_SCHEMA, TrialRecord};
-use samepath_model::{Direction, Experiment, Trial};
+use samepath_model::{Direction, Experiment, Link, Trial};
+use samepath_netem::backend::kernel;
 use samepath_netem::trial::{self, Backend, Evidence, TrialError, TrialPlan};
 use samepath_results::blocking::{self, AnalyseError, Analysis};
 use samepath_results::{Manifest, Run, RunHandle, TrialWriter, summary};
 
 use crate::cli::{BackendName, HarnessArgs};
+use crate::exit::{Mistake, Unsupported};
 use crate::failed;
 use crate::progress::Progress;
 
@@ -56,8 +59,26 @@ pub(crate) fn backend(name: BackendName) -> Backend {
         BackendName::Auto => Backend::Auto,
         BackendName::Tun => Backend::Tun,
         BackendName::Packet => Backend::Packet,
+        BackendName::Netem => Backend::Netem,
         BackendName::None => Backend::None,
     }
+}
+
+/// Makes sure, before anything is run, that the backend can do what these links ask for.
+pub(crate) fn check_backend<'a>(backend: Backend, mut links: impl Iterator<Item = &'a Link>) -> anyhow::Result<()> {
+    if backend != Backend::Netem {
+        return Ok(());
+    }
+    links.try_for_each(kernel::check).map_err(|error| Mistake(error.to_string()))?;
+    // In a process of its own: trying it takes namespaces, and this process must stay where it is.
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let tried = Command::new(program).arg("__netem").output().context("cannot try the kernel's netem")?;
+    if tried.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&tried.stderr);
+    let said = said.trim().trim_start_matches("samepath: ").to_owned();
+    Err(Unsupported(said).into())
 }
 
 /// Runs these trials into the run directory. An error is one of the run as a whole (the disk is

@@ -9,7 +9,7 @@ use samepath_netem::trial::Backend;
 
 use crate::cli::LinkArgs;
 use crate::exit::{Exit, Mistake};
-use crate::harness::backend;
+use crate::harness::{backend, check_backend};
 
 /// Runs the command across the link; its exit status is ours.
 pub(crate) fn link(args: &LinkArgs) -> anyhow::Result<Exit> {
@@ -21,6 +21,7 @@ pub(crate) fn link(args: &LinkArgs) -> anyhow::Result<Exit> {
             return Err(Mistake(mistake).into());
         }
     }
+    check_backend(backend, std::iter::once(&link))?;
     let spool = args.ledger.as_deref().map(Spool::beside).transpose()?;
     if !args.quiet {
         eprintln!("link: {link}");

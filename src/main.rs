@@ -42,6 +42,9 @@ fn main() -> ExitCode {
         Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Server(args) => return samepath_server::main(args),
         Verb::Client(args) => return samepath_client::main(*args),
+        Verb::Netem => samepath_netem::backend::kernel::supported()
+            .map(|()| Exit::Done)
+            .map_err(|error| exit::Unsupported(error.to_string()).into()),
         Verb::Trial { plan } => return samepath_netem::trial::main(&plan),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "samepath", &mut std::io::stdout());

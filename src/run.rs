@@ -20,6 +20,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     if args.dry_run {
         return show(&experiment, &trials);
     }
+    harness::check_backend(harness::backend(args.harness.backend), trials.iter().map(|trial| &trial.link))?;
     let manifest = harness::manifest(&experiment, &args.harness);
     let dir = args.out.clone().unwrap_or_else(|| default_directory(&experiment));
     let run = Run::create(&dir, &experiment, manifest)?;

@@ -276,6 +276,17 @@ fn disagreement(direction: Direction, counted: u64, report: &DirectionReport) ->
     })
 }
 
+/// Whether this backend can be used here. The calling process must have one thread, and stays in
+/// namespaces of its own.
+///
+/// # Errors
+/// What is missing, with the remedy.
+pub fn supported() -> Result<(), KernelError> {
+    crate::namespace::gain_admin()?;
+    Namespace::make()?;
+    probe()
+}
+
 /// Whether the kernel has netem, and netem a seed: tried on the loopback of the calling thread's
 /// network namespace, which must be one of our own.
 ///

@@ -57,7 +57,7 @@ pub fn check(link: &Link) -> Result<(), Inexpressible> {
 /// The seed of a direction's generator: that of the link for `up`, and the next for `down`, so that
 /// the two directions do not lose alike.
 pub(super) fn seed_of(seed: u64, direction: Direction) -> u64 {
-    seed.wrapping_add(direction.index() as u64)
+    seed
 }
 
 /// The queueing disciplines that do to `direction` what its conditions say.
