@@ -344,7 +344,7 @@ fn heard(header: NonNull<libc::tpacket2_hdr>) -> Heard {
             header.as_ptr().cast::<u8>().add(at).cast::<libc::sockaddr_ll>().read_unaligned();
         Heard {
             realtime: u64::from(head.tp_sec) * 1_000_000_000 + u64::from(head.tp_nsec),
-            outgoing: address.sll_pkttype == libc::PACKET_OUTGOING as u8,
+            outgoing: address.sll_pkttype == libc::PACKET_OUTGOING,
         }
     }
 }
