@@ -54,12 +54,6 @@ pub fn check(link: &Link) -> Result<(), Inexpressible> {
     Ok(())
 }
 
-/// The seed of a direction's generator: that of the link for `up`, and the next for `down`, so that
-/// the two directions do not lose alike.
-pub(super) fn seed_of(seed: u64, direction: Direction) -> u64 {
-    seed
-}
-
 /// The queueing disciplines that do to `direction` what its conditions say.
 ///
 /// # Errors
@@ -67,7 +61,8 @@ pub(super) fn seed_of(seed: u64, direction: Direction) -> u64 {
 pub(super) fn hops(link: &Link, direction: Direction, seed: u64) -> Result<Hops, Inexpressible> {
     let conditions = link.direction(direction);
     refuse(link, direction)?;
-    let seed = Some(seed_of(seed, direction));
+    // Each direction's generator starts from the seed itself, as one `tc` command at each end would.
+    let seed = Some(seed);
     let early = Netem {
         limit: UNLIMITED,
         loss: match conditions.loss {
