@@ -97,6 +97,14 @@ pub fn transport_config(plan: &Plan, ipv6: bool) -> quinn::TransportConfig {
     config
 }
 
+/// The settings of both ends' sockets.
+fn endpoint_config() -> EndpointConfig {
+    let mut config = EndpointConfig::default();
+    // The fixed bit stays set (no greasing, RFC 9287): by it the ledger knows QUIC from other datagrams.
+    config.grease_quic_bit(false);
+    config
+}
+
 /// The most that waits in the sender. It must not limit where the receiver's window is the subject.
 pub(crate) fn send_window(plan: &Plan) -> u64 {
     const LEAST: u64 = 6 << 20;
@@ -158,7 +166,7 @@ pub async fn connect(
     let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = udp::bind((any, 0).into(), false)?;
     let settings = udp::settings(&socket);
-    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
+    let endpoint = Endpoint::new(endpoint_config(), None, socket, Arc::new(TokioRuntime))?;
     let client_port = endpoint.local_addr()?.port();
     let observer = observer(plan, End::Client, client_port, address.is_ipv6());
     let tls = Arc::new(tls);
@@ -217,7 +225,7 @@ impl Server {
             proven: Mutex::new(HashMap::new()),
         });
         let endpoint = Endpoint::new_with_abstract_socket(
-            EndpointConfig::default(),
+            endpoint_config(),
             Some(quinn::ServerConfig::with_crypto(crypto.clone())),
             socket.clone(),
             Arc::new(TokioRuntime),
