@@ -37,7 +37,7 @@ pub(crate) enum Verb {
     /// Experiments, arms, workloads and link profiles
     List(ListArgs),
     /// Run any program at the client end of an emulated link
-    Link(Box<LinkArgs>),
+    Link(Box<LinkCommand>),
     /// What this machine can and cannot do, and the remedy for each lack
     Doctor(DoctorArgs),
     /// Answer clients, on this machine or for another
@@ -213,9 +213,64 @@ pub(crate) struct DoctorArgs {
     pub(crate) json: bool,
 }
 
+/// A link to run, or a word to those that run.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct LinkCommand {
+    #[command(subcommand)]
+    pub(crate) verb: Option<LinkVerb>,
+    #[command(flatten)]
+    pub(crate) run: LinkArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LinkVerb {
+    /// Links that are running
+    List(LinkListArgs),
+    /// How a running link stands: its conditions and counters
+    Status(LinkStatusArgs),
+    /// Change the conditions of a running link; what is not named stays as it is
+    Set(Box<LinkSetArgs>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LinkListArgs {
+    /// Print machine-readable results alone
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LinkStatusArgs {
+    /// Its name, or its process [default: the one this runs in, or the only one]
+    pub(crate) name: Option<String>,
+    /// Print machine-readable results alone
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Packets inside the link stay. Times, as those of an outage, count from the start of the link's \
+command.\n\nExample:\n  samepath link set --loss 5% --down-rate 2Mbit"
+)]
+pub(crate) struct LinkSetArgs {
+    /// Its name, or its process [default: the one this runs in, or the only one]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) link: LinkFlags,
+    /// Start from a link without conditions, and not from those it has
+    #[arg(long)]
+    pub(crate) clear: bool,
+    /// Print machine-readable results alone
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "The command finds the addresses of both ends in SAMEPATH_SERVER and SAMEPATH_CLIENT \
-(IPv6: SAMEPATH_SERVER6, SAMEPATH_CLIENT6). Its exit status is that of samepath link.\n\n\
+(IPv6: SAMEPATH_SERVER6, SAMEPATH_CLIENT6). Its exit status is that of samepath link. While it runs, \
+`samepath link status` (or SIGUSR1) tells the counters, and `samepath link set` changes the conditions.\n\n\
 Example:\n  samepath link --rtt 50ms --loss 1% --rate 20Mbit --server-command 'iperf3 -s -1' -- \\\n    \
 sh -c 'iperf3 -c $SAMEPATH_SERVER'")]
 pub(crate) struct LinkArgs {
@@ -236,6 +291,9 @@ pub(crate) struct LinkArgs {
     /// Write every packet, with a comment that says its fate, to this pcapng file, for Wireshark
     #[arg(long, value_name = "FILE")]
     pub(crate) capture: Option<PathBuf>,
+    /// What it is called in `samepath link set` and the like [default: the number of its process]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// Do not print the link's own counts at the end
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -460,7 +518,7 @@ mod tests {
         ])
         .unwrap();
         let Verb::Link(link) = cli.verb else { panic!("not link") };
-        let resolved = link.link.spec().resolve().unwrap();
+        let resolved = link.run.link.spec().resolve().unwrap();
         assert_eq!(resolved.up.rate, Some(BitRate::new(5_000_000)));
         assert_eq!(resolved.down.rate, None);
         assert_eq!(resolved.up.drops, [ScriptedDrop::Data(3)]);

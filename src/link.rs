@@ -1,19 +1,40 @@
 //! `samepath link`: any program at the client end of an emulated link.
 
+mod remote;
+
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use samepath_netem::ledger;
 use samepath_netem::shell::{self, LinkPlan};
 use samepath_netem::trial::Backend;
+use samepath_netem::{control, ledger};
 
-use crate::cli::LinkArgs;
+use crate::cli::{LinkArgs, LinkCommand, LinkVerb};
 use crate::exit::{Exit, Mistake};
 use crate::harness::{backend, check_backend};
 
+/// A link of our own, or words with those that run.
+pub(crate) fn link(verb: &LinkCommand) -> anyhow::Result<Exit> {
+    match &verb.verb {
+        None => run(&verb.run),
+        Some(LinkVerb::List(args)) => remote::list(args),
+        Some(LinkVerb::Status(args)) => remote::status(args),
+        Some(LinkVerb::Set(args)) => remote::set(args),
+    }
+}
+
 /// Runs the command across the link; its exit status is ours.
-pub(crate) fn link(args: &LinkArgs) -> anyhow::Result<Exit> {
-    let link = args.link.spec().resolve().map_err(|error| Mistake(error.to_string()))?;
+fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
+    if args.command.is_empty() && !std::io::stdin().is_terminal() {
+        let mistake = "there is nothing to run: give a command after `--`; a shell needs a terminal, and stdin is none";
+        return Err(Mistake(mistake.into()).into());
+    }
+    if let Some(name) = &args.name {
+        control::check_name(name).map_err(|error| Mistake(error.to_string()))?;
+    }
+    let spec = args.link.spec();
+    let link = spec.resolve().map_err(|error| Mistake(error.to_string()))?;
     let backend = backend(args.backend);
     for (flag, given) in [("--ledger", args.ledger.is_some()), ("--capture", args.capture.is_some())] {
         if given && backend == Backend::None {
@@ -25,8 +46,14 @@ pub(crate) fn link(args: &LinkArgs) -> anyhow::Result<Exit> {
     let spool = args.ledger.as_deref().map(Spool::beside).transpose()?;
     if !args.quiet {
         eprintln!("link: {link}");
+        if args.command.is_empty() {
+            eprintln!("link: this shell is at its client end, and `exit` takes it down; from another terminal:");
+            eprintln!("link: samepath link status, samepath link set CONDITIONS");
+        }
     }
     let ended = shell::run(LinkPlan {
+        spec,
+        name: args.name.clone(),
         link,
         seed: args.seed,
         backend,

@@ -503,6 +503,25 @@ pub struct LinkSpec {
 const MIN_MTU: u16 = 1248;
 
 impl LinkSpec {
+    /// These conditions with a later word over them: what `change` says of both directions, or of one,
+    /// holds from then on, and the rest stays. Where it names a profile, nothing of these stays but
+    /// what belongs to the link as a whole.
+    #[must_use]
+    pub fn amended(&self, change: &LinkSpec) -> LinkSpec {
+        if change.profile.is_some() {
+            return LinkSpec { mtu: self.mtu, loss_key: self.loss_key, ..change.clone() };
+        }
+        let (before, said) = (self.both(), change.both());
+        LinkSpec {
+            profile: self.profile.clone(),
+            mtu: self.mtu,
+            loss_key: self.loss_key,
+            up: change.up.over(&said).over(&self.up).over(&before),
+            down: change.down.over(&said).over(&self.down).over(&before),
+            ..LinkSpec::default()
+        }
+    }
+
     /// What was said of both directions at once.
     fn both(&self) -> ConditionsSpec {
         ConditionsSpec {

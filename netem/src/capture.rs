@@ -206,6 +206,11 @@ impl Capture {
         let _ = self.events.push(Event::Note(text.into()));
     }
 
+    /// Packets missing so far because the writer could not keep up.
+    pub fn missing(&self) -> u64 {
+        self.missing
+    }
+
     /// Waits until everything is in the file.
     pub fn finish(mut self) -> CaptureReport {
         self.stop().unwrap_or_else(|| CaptureReport {

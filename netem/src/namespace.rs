@@ -170,7 +170,7 @@ pub(crate) fn contain(on_terminate: OnTerminate, inside: impl FnOnce() -> Vec<u8
     }
     unshare(CloneFlags::CLONE_NEWPID).map_err(|errno| NamespaceError::Refused { kind: "PID", source: errno.into() })?;
     let mut signals = SigSet::empty();
-    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGUSR1] {
         signals.add(signal);
     }
     let before = signals.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK).map_err(step("block signals"))?;
@@ -235,7 +235,7 @@ fn attend(
         }
         while let Ok(Some(info)) = signal_fd.read_signal() {
             match (Signal::try_from(info.ssi_signo as i32), on_terminate) {
-                (Ok(signal @ (Signal::SIGTERM | Signal::SIGHUP)), OnTerminate::Forward) => {
+                (Ok(signal @ (Signal::SIGTERM | Signal::SIGHUP | Signal::SIGUSR1)), OnTerminate::Forward) => {
                     let _ = kill(child, signal);
                 }
                 (Ok(Signal::SIGTERM | Signal::SIGHUP), OnTerminate::Kill) => {

@@ -1,5 +1,6 @@
 //! The path as it stands: namespaces, devices and the emulator between them, from up to down.
 
+use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -13,6 +14,7 @@ use crate::backend::packet::PacketPort;
 use crate::backend::tun::TunPort;
 use crate::backend::{Backend, Port};
 use crate::capture::{Capture, CaptureError, CaptureReport};
+use crate::control::Snapshot;
 use crate::device::{self, CONTROL_DEVICE, LINK_DEVICE};
 use crate::host::HostCounters;
 use crate::ledger::{LedgerError, Spool};
@@ -57,11 +59,14 @@ pub struct Keep<'a> {
     pub ledger: Option<&'a Path>,
     /// The capture.
     pub capture: Option<&'a Path>,
+    /// Whether conditions may be given to it later, so that it decides packet by packet from the start.
+    pub adjustable: bool,
 }
 
 impl Keep<'_> {
+    /// Whether nothing needs single packets.
     fn is_nothing(&self) -> bool {
-        self.ledger.is_none() && self.capture.is_none()
+        self.ledger.is_none() && self.capture.is_none() && !self.adjustable
     }
 }
 
@@ -111,7 +116,8 @@ pub struct LivePath {
     router: Option<Router>,
     backend: &'static str,
     settings: Vec<samepath_model::record::Setting>,
-    shaped: bool,
+    /// Whether it had conditions at any time.
+    shaped: Cell<bool>,
     mtu: u16,
     before: HostCounters,
     up_since: Nanos,
@@ -178,7 +184,7 @@ impl LivePath {
                 Backend::None | Backend::Auto => "none",
             },
             settings,
-            shaped: is_shaped(link),
+            shaped: Cell::new(is_shaped(link)),
             mtu: link.mtu,
             before,
             up_since: monotonic(),
@@ -190,6 +196,38 @@ impl LivePath {
         if let Some(emulator) = &self.emulator {
             emulator.set_epoch(epoch);
         }
+    }
+
+    /// Puts these conditions in force, both directions at one instant (CLOCK_MONOTONIC), which is given
+    /// back. The link's largest packet and what its losses are keyed by stay.
+    ///
+    /// # Errors
+    /// Why they cannot be, in words.
+    pub fn change(&self, link: &Link) -> Result<Nanos, String> {
+        let Some(emulator) = &self.emulator else {
+            let why = format!("its packets are carried by `{}`, which cannot be adjusted", self.backend);
+            return Err(format!("{why}; start it with `--backend auto`"));
+        };
+        // First the room that the endpoints may need: a buffer that is too large harms nobody.
+        apply_settings(&self.namespaces, link).map_err(|error| error.to_string())?;
+        let since = emulator.change(link)?;
+        self.shaped.set(self.shaped.get() || is_shaped(link));
+        Ok(since)
+    }
+
+    /// How it stands; `None` where there is no emulator, or it does not answer.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        self.emulator.as_ref().and_then(Emulator::snapshot)
+    }
+
+    /// The backend's name, as in the record.
+    pub fn backend(&self) -> &'static str {
+        self.backend
+    }
+
+    /// Since when it is up (CLOCK_MONOTONIC).
+    pub fn up_since(&self) -> Nanos {
+        self.up_since
     }
 
     /// Whether everything still runs; if not, [`LivePath::down`] says why.
@@ -213,7 +251,7 @@ impl LivePath {
             account = Some(Account::of_router(told));
         }
         if let Some(account) = &account {
-            void.extend(emulator_verdict(account, self.shaped, self.mtu));
+            void.extend(emulator_verdict(account, self.shaped.get(), self.mtu));
         }
         let account = account.unwrap_or_else(Account::of_nothing);
         let [up, down] = account.directions;

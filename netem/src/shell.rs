@@ -3,9 +3,12 @@
 //! The command runs in the client's namespace with our terminal, a server command of the user's in
 //! the server's. When the command ends, everything that either of them started ends.
 
+mod prompt;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
@@ -17,14 +20,16 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
-use samepath_model::Link;
-use samepath_model::record::{DirectionReport, LinkReport};
+use samepath_model::record::{DirectionReport, Lateness, LinkReport};
+use samepath_model::{Link, LinkSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::capture::CaptureReport;
+use crate::control::{self, LinkStatus, Listener, Reply, Request, Runtime, Snapshot};
 use crate::device;
 use crate::endpoint::enter_before_exec;
+use crate::link::Nanos;
 use crate::namespace::{NamespaceError, OnTerminate, contain};
 use crate::path::{Keep, LivePath, PathReport};
 use crate::sys::{monotonic, wait_readable};
@@ -41,6 +46,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(1);
 /// What is to be run across which link.
 #[derive(Debug, Clone)]
 pub struct LinkPlan {
+    /// The link, as it was asked for: later words are understood over it.
+    pub spec: LinkSpec,
     /// The link.
     pub link: Link,
     /// Decides its weather.
@@ -55,6 +62,8 @@ pub struct LinkPlan {
     pub ledger: Option<PathBuf>,
     /// Where every packet is captured, with its fate.
     pub capture: Option<PathBuf>,
+    /// What it is called, to those who would talk with it; its process's number, where nothing.
+    pub name: Option<String>,
     /// Without the summary at the end.
     pub quiet: bool,
 }
@@ -81,6 +90,8 @@ pub struct Ended {
     pub status: i32,
     /// What came of the capture, if there was one.
     pub capture: Option<CaptureReport>,
+    /// The link's later conditions in words, each with the instant from which on (CLOCK_MONOTONIC).
+    pub changes: Vec<(Nanos, String)>,
 }
 
 /// What the contained process hands back.
@@ -97,8 +108,9 @@ enum Handed {
 /// # Errors
 /// Where the link cannot be set up, with the remedy.
 pub fn run(plan: LinkPlan) -> Result<Ended, LinkError> {
+    let pid = std::process::id();
     let bytes = contain(OnTerminate::Forward, || {
-        let result = match conduct(&plan) {
+        let result = match conduct(&plan, pid) {
             Ok(ended) => Handed::Ended(ended),
             Err(error) => Handed::Failed(error),
         };
@@ -111,16 +123,21 @@ pub fn run(plan: LinkPlan) -> Result<Ended, LinkError> {
 }
 
 /// What the first process of the PID namespace does.
-fn conduct(plan: &LinkPlan) -> Result<Ended, String> {
+fn conduct(plan: &LinkPlan, pid: u32) -> Result<Ended, String> {
+    let call = Call::of(plan, pid)?;
     show_own_processes();
-    let keep = Keep { ledger: plan.ledger.as_deref(), capture: plan.capture.as_deref() };
+    // Whoever names a link, or sits in a shell on it, means to adjust it.
+    let adjustable = plan.name.is_some() || plan.command.is_empty();
+    let keep = Keep { ledger: plan.ledger.as_deref(), capture: plan.capture.as_deref(), adjustable };
     let path = LivePath::up(&plan.link, plan.seed, plan.backend, keep, false).map_err(|error| error.to_string())?;
+    let mut life = Life::new(plan, &path, &call);
     let mut brood = Brood::new().map_err(|error| format!("cannot wait for processes: {error}"))?;
 
     let server = match &plan.server_command {
         None => None,
         Some(text) => {
-            let server = start_server(text, plan, &path).map_err(|e| format!("cannot run the server command: {e}"))?;
+            let server =
+                start_server(text, plan, &path, &call).map_err(|e| format!("cannot run the server command: {e}"))?;
             wait_until_listening(&path, &mut brood, server).map_err(|error| error.to_string())?;
             Some(server)
         }
@@ -129,15 +146,19 @@ fn conduct(plan: &LinkPlan) -> Result<Ended, String> {
         Some(signal) => 128 + signal as i32,
         None => {
             path.set_epoch(monotonic());
-            run_command(plan, &path, &mut brood)?
+            run_command(plan, &path, &mut brood, &mut life)?
         }
     };
+    let changes = std::mem::take(&mut life.changes);
+    drop(life);
+    // Nobody is to wait for an answer that will not come.
+    drop(call);
     brood.end(server).map_err(|error| format!("cannot end what is left: {error}"))?;
     let report = path.down().map_err(|error| error.to_string())?;
     if !plan.quiet {
         summarise(&report);
     }
-    Ok(Ended { status, capture: report.capture })
+    Ok(Ended { status, capture: report.capture, changes })
 }
 
 /// Shows the processes of this PID namespace, and no others, in /proc. Where that is not permitted
@@ -153,11 +174,17 @@ fn show_own_processes() {
 }
 
 /// The addresses, and what the link is, for scripts and prompts.
-fn tell_addresses(command: &mut Command, plan: &LinkPlan, path: &LivePath) {
+fn tell_addresses(command: &mut Command, plan: &LinkPlan, path: &LivePath, call: &Call) {
     command
         .env("SAMEPATH_CLIENT", device::CLIENT_V4.to_string())
         .env("SAMEPATH_SERVER", device::SERVER_V4.to_string())
         .env("SAMEPATH_LINK", plan.link.to_string());
+    if let Some((runtime, _)) = &call.listening {
+        command
+            .env(control::RUNTIME_VARIABLE, runtime.dir())
+            .env(control::NAME_VARIABLE, &call.name)
+            .env(prompt::CONDITIONS_VARIABLE, runtime.conditions_file(&call.name));
+    }
     if path.ipv6 {
         command
             .env("SAMEPATH_CLIENT6", device::CLIENT_V6.to_string())
@@ -165,12 +192,12 @@ fn tell_addresses(command: &mut Command, plan: &LinkPlan, path: &LivePath) {
     }
 }
 
-fn start_server(text: &str, plan: &LinkPlan, path: &LivePath) -> io::Result<Pid> {
+fn start_server(text: &str, plan: &LinkPlan, path: &LivePath, call: &Call) -> io::Result<Pid> {
     let mut command = Command::new("/bin/sh");
     // The terminal's input is the command's alone, and so are its signals.
     // Standard output is the command's alone: what the server says goes where people read.
     command.arg("-c").arg(text).stdin(Stdio::null()).stdout(std::io::stderr()).process_group(0);
-    tell_addresses(&mut command, plan, path);
+    tell_addresses(&mut command, plan, path, call);
     enter_before_exec(&mut command, &path.namespaces.server);
     Ok(Pid::from_raw(command.spawn()?.id() as i32))
 }
@@ -183,7 +210,7 @@ fn wait_until_listening(path: &LivePath, brood: &mut Brood, server: Pid) -> io::
         if path.namespaces.server.run(anything_listens).map_err(io::Error::other)? {
             return Ok(());
         }
-        brood.wait(Instant::now() + LISTEN_LATENCY)?;
+        brood.wait(Instant::now() + LISTEN_LATENCY, None)?;
         if brood.status_of(server).is_some() {
             return Ok(());
         }
@@ -199,15 +226,133 @@ fn anything_listens() -> bool {
     listens("tcp") || listens("tcp6") || ["udp", "udp6"].iter().any(|file| rows(file).lines().count() > 1)
 }
 
+/// By which name a link can be talked with, and its ear.
+struct Call {
+    name: String,
+    pid: u32,
+    listening: Option<(Runtime, Listener)>,
+}
+
+impl Call {
+    /// A link without an ear is as good as any other to its command: unless a name was asked for,
+    /// that there is none is only said.
+    fn of(plan: &LinkPlan, pid: u32) -> Result<Call, String> {
+        let name = plan.name.clone().unwrap_or_else(|| control::name_of_process(pid));
+        let listening = Runtime::find().and_then(|runtime| {
+            let listener = runtime.listen(&name)?;
+            Ok((runtime, listener))
+        });
+        let listening = match listening {
+            Ok(listening) => Some(listening),
+            Err(error) if plan.name.is_some() => return Err(error.to_string()),
+            Err(error) => {
+                if !plan.quiet {
+                    eprintln!("link: it can be neither watched nor adjusted: {error}");
+                }
+                None
+            }
+        };
+        let call = Call { name, pid, listening };
+        call.tell(&plan.link);
+        Ok(call)
+    }
+
+    /// Leaves the conditions where prompts look for them.
+    fn tell(&self, link: &Link) {
+        if let Some((runtime, _)) = &self.listening {
+            // A prompt without them is no reason to end the link.
+            let _ = fs::write(runtime.conditions_file(&self.name), format!("{link}\n"));
+        }
+    }
+}
+
+/// The link as it is while its command runs.
+struct Life<'a> {
+    plan: &'a LinkPlan,
+    path: &'a LivePath,
+    call: &'a Call,
+    spec: LinkSpec,
+    link: Link,
+    changes: Vec<(Nanos, String)>,
+}
+
+impl<'a> Life<'a> {
+    fn new(plan: &'a LinkPlan, path: &'a LivePath, call: &'a Call) -> Life<'a> {
+        Life { plan, path, call, spec: plan.spec.clone(), link: plan.link.clone(), changes: Vec::new() }
+    }
+
+    fn answer(&mut self, request: Request) -> Reply {
+        let done = match request {
+            Request::Status => Ok(()),
+            Request::Set { change, clear } => self.change(&change, clear),
+        };
+        match done {
+            Ok(()) => Reply::Status(Box::new(self.status())),
+            Err(reason) => Reply::Refused(reason),
+        }
+    }
+
+    /// Puts new conditions in force.
+    fn change(&mut self, change: &LinkSpec, clear: bool) -> Result<(), String> {
+        let base = if clear {
+            LinkSpec { mtu: self.spec.mtu, loss_key: self.spec.loss_key, ..LinkSpec::default() }
+        } else {
+            self.spec.clone()
+        };
+        let spec = base.amended(change);
+        let link = spec.resolve().map_err(|error| error.to_string())?;
+        // Of a profile, what cannot be had while the link runs is left as it is.
+        let link = Link { mtu: self.link.mtu, loss_key: self.link.loss_key, ..link };
+        let since = self.path.change(&link)?;
+        if !self.plan.quiet {
+            eprintln!("link: from now on: {link}");
+        }
+        self.changes.push((since, link.to_string()));
+        self.call.tell(&link);
+        (self.spec, self.link) = (spec, link);
+        Ok(())
+    }
+
+    fn status(&self) -> LinkStatus {
+        let command: Vec<_> = self.plan.command.iter().map(|word| word.to_string_lossy()).collect();
+        LinkStatus {
+            name: self.call.name.clone(),
+            pid: self.call.pid,
+            command: if command.is_empty() { "(a shell)".into() } else { command.join(" ") },
+            link: self.link.to_string(),
+            conditions: self.link.clone(),
+            seed: self.plan.seed,
+            backend: self.path.backend().to_owned(),
+            up_ns: monotonic() - self.path.up_since(),
+            changes: self.changes.len() as u32,
+            counters: self.path.snapshot().map(Box::new),
+        }
+    }
+
+    fn print_status(&self) {
+        for line in self.status().to_string().lines() {
+            eprintln!("link: {line}");
+        }
+    }
+}
+
 /// Runs the command to its end.
-fn run_command(plan: &LinkPlan, path: &LivePath, brood: &mut Brood) -> Result<i32, String> {
-    let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
-    let (program, arguments) = plan.command.split_first().unwrap_or((&shell, &[]));
-    let mut command = Command::new(program);
-    command.args(arguments);
-    tell_addresses(&mut command, plan, path);
+fn run_command(plan: &LinkPlan, path: &LivePath, brood: &mut Brood, life: &mut Life<'_>) -> Result<i32, String> {
+    let shell = match plan.command.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            prompt::Shell::from(command)
+        }
+        None => prompt::shell(&life.call.name),
+    };
+    let prompt::Shell { mut command, startup } = shell;
+    let program = command.get_program().to_owned();
+    tell_addresses(&mut command, plan, path, life.call);
     enter_before_exec(&mut command, &path.namespaces.client);
-    let child = match command.spawn() {
+    let spawned = command.spawn();
+    drop(startup);
+    let child = match spawned {
         Ok(child) => Pid::from_raw(child.id() as i32),
         Err(error) => {
             let program = program.to_string_lossy();
@@ -224,7 +369,14 @@ fn run_command(plan: &LinkPlan, path: &LivePath, brood: &mut Brood) -> Result<i3
         }
     };
     loop {
-        brood.wait(Instant::now() + Duration::from_secs(3600)).map_err(|error| error.to_string())?;
+        let listener = life.call.listening.as_ref().map(|(_, listener)| listener);
+        brood.wait(Instant::now() + Duration::from_secs(3600), listener).map_err(|error| error.to_string())?;
+        if let Some(listener) = listener {
+            listener.serve(|request| life.answer(request));
+        }
+        if std::mem::take(&mut brood.asked_for_status) {
+            life.print_status();
+        }
         if let Some(signal) = brood.asked_to_end.take() {
             let _ = kill(child, signal);
         }
@@ -245,6 +397,8 @@ struct Brood {
     ended: Vec<(Pid, ExitStatus)>,
     /// SIGTERM or SIGHUP came.
     asked_to_end: Option<Signal>,
+    /// SIGUSR1 came.
+    asked_for_status: bool,
 }
 
 impl Brood {
@@ -252,17 +406,21 @@ impl Brood {
     fn new() -> nix::Result<Brood> {
         let signals = SigSet::thread_get_mask()?;
         let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Brood { signals, ended: Vec::new(), asked_to_end: None })
+        Ok(Brood { signals, ended: Vec::new(), asked_to_end: None, asked_for_status: false })
     }
 
-    /// Waits for signals, at most until `deadline`, and collects whoever has ended.
-    fn wait(&mut self, deadline: Instant) -> io::Result<()> {
-        use std::os::fd::AsFd;
-        wait_readable(&[self.signals.as_fd()], deadline)?;
+    /// Waits for signals, or somebody who would talk with the link, at most until `deadline`, and
+    /// collects whoever has ended.
+    fn wait(&mut self, deadline: Instant, listener: Option<&Listener>) -> io::Result<()> {
+        let fds: Vec<BorrowedFd<'_>> =
+            std::iter::once(self.signals.as_fd()).chain(listener.map(Listener::as_fd)).collect();
+        wait_readable(&fds, deadline)?;
         while let Some(info) = self.signals.read_signal()? {
             // SIGINT and SIGQUIT come from the terminal, and the command has got them too.
-            if let Ok(signal @ (Signal::SIGTERM | Signal::SIGHUP)) = Signal::try_from(info.ssi_signo as i32) {
-                self.asked_to_end = Some(signal);
+            match Signal::try_from(info.ssi_signo as i32) {
+                Ok(signal @ (Signal::SIGTERM | Signal::SIGHUP)) => self.asked_to_end = Some(signal),
+                Ok(Signal::SIGUSR1) => self.asked_for_status = true,
+                _ => {}
             }
         }
         self.collect();
@@ -295,7 +453,7 @@ impl Brood {
         if let Some(server) = server {
             let deadline = Instant::now() + LAST_WORDS;
             while self.status_of(server).is_none() && Instant::now() < deadline && self.collect() {
-                self.wait(deadline)?;
+                self.wait(deadline, None)?;
             }
         }
         for (signal, patience) in [(Signal::SIGTERM, STOP_LIMIT), (Signal::SIGKILL, STOP_LIMIT)] {
@@ -306,10 +464,47 @@ impl Brood {
             let _ = kill(Pid::from_raw(-1), signal);
             let deadline = Instant::now() + patience;
             while self.collect() && Instant::now() < deadline {
-                self.wait(deadline)?;
+                self.wait(deadline, None)?;
             }
         }
         Ok(())
+    }
+}
+
+/// For people, in some lines.
+impl std::fmt::Display for LinkStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let seconds = self.up_ns as f64 / 1e9;
+        writeln!(f, "{}: {}", self.name, self.link)?;
+        writeln!(f, "up for {seconds:.1} s, process {}, carried by {}: {}", self.pid, self.backend, self.command)?;
+        let Some(Snapshot { up, down, inside, lateness, ledger_lost, capture_missing }) = self.counters.as_deref()
+        else {
+            return write!(f, "no emulation that counts while it runs");
+        };
+        for (direction, counts, inside) in [("up", up, inside[0]), ("down", down, inside[1])] {
+            writeln!(f, "{direction:<4} {}, {inside} inside", Counts(counts))?;
+        }
+        for (what, missing) in [("ledger", ledger_lost), ("capture", capture_missing)] {
+            if *missing > 0 {
+                writeln!(f, "the {what} lacks {missing} packets, because its writer cannot keep up")?;
+            }
+        }
+        write!(f, "{}", Late(lateness))
+    }
+}
+
+/// How late packets left, in one line.
+struct Late<'a>(&'a Lateness);
+
+impl std::fmt::Display for Late<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Lateness { count, p50_ns, p99_ns, max_ns } = *self.0;
+        if count == 0 {
+            return write!(f, "no packet has left yet");
+        }
+        let millis = |nanos: u64| nanos as f64 / 1e6;
+        let (p50, p99, max) = (millis(p50_ns), millis(p99_ns), millis(max_ns));
+        write!(f, "packets left late by {p50:.3} ms (median), {p99:.3} ms (p99), {max:.3} ms (most)")
     }
 }
 
@@ -324,12 +519,7 @@ fn summarise(report: &PathReport) {
             eprintln!("link: {direction:<4} {}", Counts(counts));
         }
         if lateness.count > 0 {
-            eprintln!(
-                "link: packets left late by {:.3} ms (median), {:.3} ms (p99), {:.3} ms (most)",
-                lateness.p50_ns as f64 / 1e6,
-                lateness.p99_ns as f64 / 1e6,
-                lateness.max_ns as f64 / 1e6
-            );
+            eprintln!("link: {}", Late(lateness));
         }
     }
     for reason in &report.void {

@@ -350,7 +350,7 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
     let token = random_token().map_err(|error| set_up(&error))?;
 
     let ledger = plan.keep_ledger.then(|| files.ledger());
-    let keep = Keep { ledger: ledger.as_deref(), capture: plan.capture.as_deref() };
+    let keep = Keep { ledger: ledger.as_deref(), capture: plan.capture.as_deref(), adjustable: false };
     let path = LivePath::up(&trial.link, trial.seed, plan.backend, keep, true).map_err(|error| set_up(&error))?;
     let mut epoch = None;
     let played = play(plan, &files, &path, &token, &mut epoch);

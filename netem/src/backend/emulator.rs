@@ -21,8 +21,10 @@ use nix::sys::time::TimeSpec;
 use samepath_model::link::{Conditions, Direction, Link};
 use samepath_model::record::{DirectionReport, Lateness};
 
+use super::mail::{Letter, Mailbox};
 use super::{Port, passthrough};
 use crate::capture::{Capture, CaptureReport};
+use crate::control::Snapshot;
 use crate::ledger::{Entry, LedgerError, Spool};
 use crate::link::{Nanos, Pipe, Released};
 use crate::sys::{monotonic, thread_cpu};
@@ -40,6 +42,9 @@ const PRIORITY: libc::c_int = 10;
 const POOL: usize = 1024;
 /// Lateness beyond this is counted as this.
 const MAX_LATENESS: u64 = 10_000_000_000;
+
+/// How long a data thread that is busy may take to answer.
+const ANSWER_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A data thread that failed.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +74,8 @@ pub(super) struct Orders {
     /// Start of the schedule; 0 while it is not known.
     epoch: AtomicU64,
     pub(super) stop: AtomicBool,
+    /// From whoever watches or adjusts the link.
+    pub(super) mail: Mailbox,
 }
 
 /// A running emulator.
@@ -138,6 +145,28 @@ impl Emulator {
     /// Tells the link when the schedule starts.
     pub(crate) fn set_epoch(&self, epoch: Nanos) {
         self.orders.epoch.store(epoch.max(1), Ordering::Release);
+        self.wake();
+    }
+
+    /// Puts these conditions in force, both directions at one instant, which is given back.
+    ///
+    /// # Errors
+    /// Why they cannot be, in words.
+    pub(crate) fn change(&self, link: &Link) -> Result<Nanos, &'static str> {
+        let (answer, answered) = std::sync::mpsc::channel();
+        self.post(Letter::Change { link: Box::new(link.clone()), answer });
+        answered.recv_timeout(ANSWER_LIMIT).unwrap_or(Err("its data thread does not answer"))
+    }
+
+    /// How it stands; `None` where the data thread does not answer.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        let (answer, answered) = std::sync::mpsc::channel();
+        self.post(Letter::Snapshot { answer });
+        answered.recv_timeout(ANSWER_LIMIT).ok()
+    }
+
+    fn post(&self, letter: Letter) {
+        self.orders.mail.leave(letter);
         self.wake();
     }
 
@@ -274,6 +303,9 @@ impl DataThread {
                 return Ok(spun);
             }
 
+            for letter in self.orders.mail.take() {
+                self.answer(letter);
+            }
             let mut busy = false;
             for direction in Direction::BOTH {
                 busy |= self.take_batch(direction)?;
@@ -299,6 +331,31 @@ impl DataThread {
                     wait(&self.ports, &self.waked, Some(due - now - if may_spin { SPIN } else { 0 }))?;
                 }
                 None => wait(&self.ports, &self.waked, None)?,
+            }
+        }
+    }
+
+    /// Does what a letter asks for. Nobody may be left to hear the answer.
+    fn answer(&mut self, letter: Letter) {
+        match letter {
+            Letter::Change { link, answer } => {
+                let now = monotonic();
+                self.pipes.iter_mut().for_each(|pipe| pipe.set_conditions(&link, now));
+                if let Some(capture) = &mut self.books.capture {
+                    capture.note(&format!("the link from here on: {link}"));
+                }
+                let _ = answer.send(Ok(now));
+            }
+            Letter::Snapshot { answer } => {
+                let [up, down] = self.pipes.each_ref().map(Pipe::report);
+                let _ = answer.send(Snapshot {
+                    up,
+                    down,
+                    inside: self.pipes.each_ref().map(Pipe::in_flight),
+                    lateness: lateness_of(&self.lateness),
+                    ledger_lost: self.books.ledger.as_ref().map_or(0, Spool::lost),
+                    capture_missing: self.books.capture.as_ref().map_or(0, Capture::missing),
+                });
             }
         }
     }
@@ -364,12 +421,7 @@ impl DataThread {
             Some(ledger) => ledger.finish()?.lost,
             None => 0,
         };
-        let lateness = Lateness {
-            count: self.lateness.len(),
-            p50_ns: self.lateness.value_at_quantile(0.5),
-            p99_ns: self.lateness.value_at_quantile(0.99),
-            max_ns: self.lateness.max(),
-        };
+        let lateness = lateness_of(&self.lateness);
         Ok(Account {
             directions: self.pipes.each_ref().map(Pipe::report),
             lateness,
@@ -381,6 +433,15 @@ impl DataThread {
             ledger_lost,
             capture,
         })
+    }
+}
+
+fn lateness_of(histogram: &Histogram<u64>) -> Lateness {
+    Lateness {
+        count: histogram.len(),
+        p50_ns: histogram.value_at_quantile(0.5),
+        p99_ns: histogram.value_at_quantile(0.99),
+        max_ns: histogram.max(),
     }
 }
 

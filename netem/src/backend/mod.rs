@@ -6,6 +6,7 @@
 
 pub mod emulator;
 pub mod kernel;
+pub(crate) mod mail;
 pub mod packet;
 mod passthrough;
 pub mod tun;

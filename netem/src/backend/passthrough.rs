@@ -13,6 +13,8 @@ use samepath_model::record::{DirectionReport, DropCause, Lateness};
 
 use super::Port;
 use super::emulator::{Account, EmulatorError, Orders, become_realtime, failed, wait};
+use super::mail::Letter;
+use crate::control::Snapshot;
 use crate::sys::{monotonic, thread_cpu};
 
 /// Bytes of `struct virtio_net_hdr`.
@@ -29,6 +31,9 @@ pub(super) fn run(mut ports: [Port; 2], orders: &Orders, waked: &OwnedFd) -> Res
     let mut directions = [DirectionReport::default(), DirectionReport::default()];
     let mut buffer = vec![0; ROOM];
     while !orders.stop.load(Ordering::Acquire) {
+        for letter in orders.mail.take() {
+            answer(letter, &directions);
+        }
         let mut busy = false;
         for direction in Direction::BOTH {
             let (from, to) = (direction.index(), direction.opposite().index());
@@ -57,6 +62,20 @@ pub(super) fn run(mut ports: [Port; 2], orders: &Orders, waked: &OwnedFd) -> Res
         ledger_lost: 0,
         capture: None,
     })
+}
+
+/// Does what a letter asks for. Nobody may be left to hear the answer.
+fn answer(letter: Letter, directions: &[DirectionReport; 2]) {
+    match letter {
+        Letter::Change { answer, .. } => {
+            let _ = answer.send(Err("it passes super-packets on whole, since it was started without conditions; \
+                                     start it with a --name or a condition, and it can be given any"));
+        }
+        Letter::Snapshot { answer } => {
+            let [up, down] = directions;
+            let _ = answer.send(Snapshot { up: up.clone(), down: down.clone(), ..Snapshot::default() });
+        }
+    }
 }
 
 fn count(report: &mut DirectionReport, segments: &Segments, given: bool) {

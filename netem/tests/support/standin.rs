@@ -64,7 +64,18 @@ fn link(words: &[String]) {
         }
     }
     let link = spec.resolve().expect("a link that can be");
-    match run(LinkPlan { link, seed: 1, backend, server_command, command, ledger, capture: None, quiet: false }) {
+    match run(LinkPlan {
+        spec,
+        link,
+        name: None,
+        seed: 1,
+        backend,
+        server_command,
+        command,
+        ledger,
+        capture: None,
+        quiet: false,
+    }) {
         Ok(ended) => std::process::exit(ended.status),
         Err(error) => {
             eprintln!("{error}");

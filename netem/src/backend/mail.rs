@@ -1,0 +1,46 @@
+//! Letters to the data thread while it runs: questions, and new conditions.
+//!
+//! The thread looks at one flag a turn; only when there is a letter does it take a lock.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+
+use samepath_model::Link;
+
+use crate::control::Snapshot;
+use crate::link::Nanos;
+
+/// What is wanted of the data thread. Each is answered once; a thread that has ended answers none.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    /// From now on these conditions hold. The answer is the instant of the change, or why not.
+    Change { link: Box<Link>, answer: Sender<Result<Nanos, &'static str>> },
+    /// How things stand.
+    Snapshot { answer: Sender<Snapshot> },
+}
+
+/// Where letters wait.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    full: AtomicBool,
+    letters: Mutex<Vec<Letter>>,
+}
+
+impl Mailbox {
+    /// Leaves a letter; wake the thread afterwards.
+    pub(super) fn leave(&self, letter: Letter) {
+        self.letters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(letter);
+        self.full.store(true, Ordering::Release);
+    }
+
+    /// The letters that have come since the last call.
+    #[inline]
+    pub(super) fn take(&self) -> Vec<Letter> {
+        if !self.full.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        self.full.store(false, Ordering::Release);
+        std::mem::take(&mut *self.letters.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
