@@ -109,7 +109,7 @@ def link(args):
 def exact_link(args):
     with tempfile.TemporaryDirectory() as directory:
         bare = link_rate(args, "--backend", "none")
-        return bare, link_rate(args, "--ledger", os.path.join(directory, "ledger.parquet"))
+        return bare, link_rate(args, "--mode", "exact", "--ledger", os.path.join(directory, "ledger.parquet"))
 
 
 def main():

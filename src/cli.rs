@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use samepath_model::link::{ConditionsSpec, Loss, LossKey, Outage, QueueLimit, ScriptedDrop};
-use samepath_model::{Arm, BitRate, Direction, Duration, LinkSpec, Probability};
+use samepath_model::{Arm, BitRate, Direction, Duration, LinkSpec, Mode, Probability};
 
 /// Sends the same workload down the same path over TCP, TLS, UDP and QUIC, and shows, with proof,
 /// what each transport did to it.
@@ -84,6 +84,9 @@ pub(crate) struct RunArgs {
     pub(crate) link: LinkFlags,
     #[command(flatten)]
     pub(crate) harness: HarnessArgs,
+    /// Whether the link may hand neighbouring packets over as one, in place of the experiment's own: auto, exact, fast
+    #[arg(long, value_name = "MODE")]
+    pub(crate) mode: Option<Mode>,
     /// Only every N-th trial, from the K-th (from 1); read from the batch system where it sets it
     #[arg(long, value_name = "K/N")]
     pub(crate) shard: Option<Shard>,
@@ -282,6 +285,9 @@ pub(crate) struct LinkArgs {
     /// What carries the link's packets
     #[arg(long, value_enum, default_value_t)]
     pub(crate) backend: BackendName,
+    /// Whether neighbouring packets may be handed over as one: auto (where no condition shows by it), exact, fast
+    #[arg(long, value_name = "MODE", default_value_t)]
+    pub(crate) mode: Mode,
     /// Run this by the shell at the server end, and end it with the command. What it prints goes to stderr
     #[arg(long, value_name = "CMD")]
     pub(crate) server_command: Option<String>,

@@ -56,6 +56,7 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
         name: args.name.clone(),
         link,
         seed: args.seed,
+        mode: args.mode,
         backend,
         server_command: args.server_command.clone(),
         command: args.command.clone(),

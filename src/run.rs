@@ -72,6 +72,9 @@ fn resolve(args: &RunArgs) -> anyhow::Result<Experiment> {
             part.arms.clone_from(&args.arms);
         }
     }
+    if let Some(mode) = args.mode {
+        experiment.parts.iter_mut().for_each(|part| part.mode = mode);
+    }
     if let Some(repeat) = args.repeat {
         (experiment.repeat, experiment.seeds) = (Some(repeat), Vec::new());
     }

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arm::Arm;
 use crate::link::{Link, LinkSpec};
+use crate::mode::Mode;
 use crate::tuning::Tuning;
 use crate::units::Duration;
 use crate::workload::Workload;
@@ -75,6 +76,9 @@ pub struct Part {
     /// What is set on the transports.
     #[serde(default)]
     pub tuning: Tuning,
+    /// Whether the link may hand neighbouring packets over as one; by itself it never does for `messages`.
+    #[serde(default, skip_serializing_if = "Mode::is_auto")]
+    pub mode: Mode,
     /// Name of a condition, a workload parameter or a tuning, and the values it takes in turn.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub axes: BTreeMap<String, Vec<toml::Value>>,
@@ -118,6 +122,9 @@ pub struct Trial {
     pub link: Link,
     /// What is set on the transports.
     pub tuning: Tuning,
+    /// See [`Part::mode`].
+    #[serde(default, skip_serializing_if = "Mode::is_auto")]
+    pub mode: Mode,
     /// Longest time it may take in all.
     pub time_limit: Duration,
     /// Whether packets are mapped to messages (see [`crate::carriage`]).
@@ -345,6 +352,7 @@ impl Part {
                         workload: varied.workload.clone(),
                         link: link.clone(),
                         tuning: varied.tuning.clone(),
+                        mode: self.mode,
                         time_limit: self.time_limit.unwrap_or_else(|| time_limit(&varied.workload, &link)),
                         mapping: self.mapping.unwrap_or(matches!(varied.workload, Workload::Messages(_))),
                     });

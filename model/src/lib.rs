@@ -13,6 +13,7 @@
 //! | [`experiment`] | a question and the matrix of trials that answers it |
 //! | [`carriage`] | which packets carried which bytes of which messages |
 //! | [`blocking`] | what head-of-line blocking did to a trial's messages, as figures |
+//! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`record`] | what measuring hands to showing, and nothing else does |
 
 pub mod arm;
@@ -20,6 +21,7 @@ pub mod blocking;
 pub mod carriage;
 pub mod experiment;
 pub mod link;
+pub mod mode;
 pub mod profile;
 pub mod record;
 pub mod tuning;
@@ -29,6 +31,7 @@ pub mod workload;
 pub use arm::{Arm, Mapping, Transport};
 pub use experiment::{Experiment, Trial, TrialId};
 pub use link::{Conditions, Direction, Link, LinkSpec};
+pub use mode::Mode;
 pub use tuning::{Controller, Order, Tuning};
 pub use units::{BitRate, ByteCount, Duration, Probability};
 pub use workload::Workload;

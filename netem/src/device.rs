@@ -59,23 +59,19 @@ const SUPER_TCP: libc::c_ulong = 0x01 | 0x02 | 0x04;
 /// See [`SUPER_TCP`].
 const SUPER_UDP: libc::c_ulong = 0x20 | 0x40;
 
-/// Makes the TUN device `name`; reads and writes of the descriptor are whole IP packets. With
-/// `super_packets` those that the host would segment come whole, and each has the header of
-/// virtio-net before it.
+/// Makes the TUN device `name`; reads and writes of the descriptor are IP packets, each with the header of
+/// virtio-net before it. Those that a network card would segment come whole.
 ///
 /// # Errors
 /// Where the kernel refuses.
 #[allow(unsafe_code)] // ioctl
-pub(crate) fn make_tun(name: &str, super_packets: bool) -> io::Result<OwnedFd> {
+pub(crate) fn make_tun(name: &str) -> io::Result<OwnedFd> {
     let node = open_tun_node()?;
-    let header = if super_packets { libc::IFF_VNET_HDR } else { 0 };
-    let flags = (libc::IFF_TUN | libc::IFF_NO_PI | header) as _;
+    let flags = (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as _;
     let mut request = TunRequest { name: device_name(name), flags, rest: [0; 22] };
     // SAFETY: TUNSETIFF takes a pointer to a `struct ifreq`, of whose size and layout TunRequest is.
     unsafe { sys::ioctl(node.as_fd(), libc::TUNSETIFF as _, &mut request)? };
-    if super_packets {
-        set_offloads(&node, SUPER_TCP | SUPER_UDP).or_else(|_| set_offloads(&node, SUPER_TCP))?;
-    }
+    set_offloads(&node, SUPER_TCP | SUPER_UDP).or_else(|_| set_offloads(&node, SUPER_TCP))?;
     Ok(node.into())
 }
 

@@ -5,7 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use samepath_model::link::{Direction, Link};
+use samepath_model::Mode;
+use samepath_model::link::{Conditions, Direction, Link};
 use samepath_model::record::{DirectionReport, DropCause, Lateness, LinkReport};
 
 use crate::backend::emulator::{Account, Books, Emulator, EmulatorError, is_shaped};
@@ -38,6 +39,12 @@ pub enum PathError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Super-packets are asked of a backend that has none.
+    #[error(
+        "fast mode needs TUN devices, and `{0}` has none; choose `--mode exact`, or `--backend tun` with access to \
+         /dev/net/tun"
+    )]
+    NotFast(Backend),
     /// The emulator.
     #[error(transparent)]
     Emulator(#[from] EmulatorError),
@@ -140,17 +147,32 @@ impl LivePath {
     ///
     /// # Errors
     /// Says which step failed, and the remedy. Nothing is left behind.
-    pub fn up(link: &Link, seed: u64, backend: Backend, keep: Keep<'_>, control: bool) -> Result<LivePath, PathError> {
+    pub fn up(
+        link: &Link,
+        seed: u64,
+        backend: Backend,
+        mode: Mode,
+        keep: Keep<'_>,
+        control: bool,
+    ) -> Result<LivePath, PathError> {
         let backend = match backend {
             Backend::Auto if device::open_tun_node().is_ok() => Backend::Tun,
             Backend::Auto => Backend::Packet,
             chosen => chosen,
         };
+        let fast = match mode {
+            Mode::Fast if backend != Backend::Tun => return Err(PathError::NotFast(backend)),
+            Mode::Fast => true,
+            Mode::Exact => false,
+            // A capture is of single packets too, and who may adjust a link may set any condition.
+            Mode::Auto if keep.capture.is_some() || keep.adjustable => false,
+            Mode::Auto => backend == Backend::Tun && !needs_single_packets(link),
+        };
         let namespaces = Namespaces::make()?;
         let settings = apply_settings(&namespaces, link)?;
-        // Where nothing is decided and nothing is kept, nothing needs single packets. A trial (which has
-        // the control pair) is always exact, so that all of them are alike.
-        let passes_through = backend == Backend::Tun && !is_shaped(link) && keep.is_nothing() && !control;
+        // Where nothing is decided and nothing is kept there is nothing to cut and join either; but a trial
+        // (which has the control pair) is always measured.
+        let passes_through = fast && !is_shaped(link) && keep.is_nothing() && !control;
         let books = || -> Result<Books, PathError> {
             Ok(Books {
                 ledger: keep.ledger.map(Spool::create).transpose()?,
@@ -161,7 +183,7 @@ impl LivePath {
             Backend::Netem => Some(Router::make(&namespaces, [CLIENT_MAC, SERVER_MAC], link, seed, books()?)?),
             _ => None,
         };
-        let (ports, ipv6) = make_devices(&namespaces, backend, link.mtu, passes_through)?;
+        let (ports, ipv6) = make_devices(&namespaces, backend, link.mtu)?;
         if control {
             make_control(&namespaces)?;
         }
@@ -169,7 +191,7 @@ impl LivePath {
         let emulator = match ports {
             None => None,
             Some(ports) if passes_through => Some(Emulator::pass_through(ports)?),
-            Some(ports) => Some(Emulator::start(link, seed, ports, books()?)?),
+            Some(ports) => Some(Emulator::start(link, seed, ports, books()?, fast)?),
         };
         Ok(LivePath {
             namespaces,
@@ -178,6 +200,7 @@ impl LivePath {
             router,
             backend: match backend {
                 Backend::Tun if passes_through => "embedded-tun, super-packets",
+                Backend::Tun if fast => "embedded-tun, fast",
                 Backend::Tun => "embedded-tun",
                 Backend::Packet => "embedded-packet",
                 Backend::Netem => "netem",
@@ -294,6 +317,18 @@ impl Account {
     }
 }
 
+/// Whether some condition shows only where packets reach the receiving host one at a time: all of them, but
+/// those that drop packets, and a delay that is the same for all.
+fn needs_single_packets(link: &Link) -> bool {
+    Direction::BOTH.iter().any(|&direction| {
+        let conditions = link.direction(direction).clone();
+        let plain = Conditions::transparent();
+        let others =
+            Conditions { delay: plain.delay, loss: plain.loss, drops: Vec::new(), outages: Vec::new(), ..conditions };
+        others != plain
+    })
+}
+
 /// Four bandwidth-delay products and four buffers, of the direction that has more of them, in bytes.
 fn buffer_for(link: &Link) -> u64 {
     Direction::BOTH
@@ -326,19 +361,13 @@ fn apply_settings(namespaces: &Namespaces, link: &Link) -> Result<Vec<samepath_m
 
 /// Makes the link's devices. Gives back the emulator's ports, if the backend has one, and whether
 /// there is IPv6.
-fn make_devices(
-    namespaces: &Namespaces,
-    backend: Backend,
-    mtu: u16,
-    super_packets: bool,
-) -> Result<(Option<[Port; 2]>, bool), PathError> {
+fn make_devices(namespaces: &Namespaces, backend: Backend, mtu: u16) -> Result<(Option<[Port; 2]>, bool), PathError> {
     let device = |what| move |source| PathError::Device { what, source };
     let ends = [(&namespaces.client, CLIENT_MAC), (&namespaces.server, SERVER_MAC)];
     let ports = match backend {
         Backend::Tun => {
             let make = |namespace: &Namespace| -> Result<Port, PathError> {
-                let make = if super_packets { TunPort::make_for_super_packets } else { TunPort::make };
-                let port = namespace.run(|| make(LINK_DEVICE))?;
+                let port = namespace.run(|| TunPort::make(LINK_DEVICE))?;
                 Ok(Port::Tun(port.map_err(device(MAKE_TUN))?))
             };
             Some([make(&namespaces.client)?, make(&namespaces.server)?])

@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use nix::poll::ppoll;
 use nix::sys::prctl::set_timerslack;
 use nix::sys::time::TimeSpec;
-use samepath_model::Link;
+use samepath_model::{Link, Mode};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
@@ -221,7 +221,7 @@ fn namespaces() -> Finding {
 
 fn tun() -> Finding {
     const NAME: &str = "backend-tun";
-    match device::make_tun(LINK_DEVICE, false) {
+    match device::make_tun(LINK_DEVICE) {
         Ok(_) => Finding::ok(NAME, "TUN devices can be made"),
         Err(error) => Finding::bad(
             NAME,
@@ -235,7 +235,7 @@ fn tun() -> Finding {
 fn packet_sockets() -> Finding {
     const NAME: &str = "backend-packet";
     let crosses = || -> Result<(), String> {
-        let path = LivePath::up(&Link::transparent(), 0, Backend::Packet, Keep::default(), false)
+        let path = LivePath::up(&Link::transparent(), 0, Backend::Packet, Mode::Auto, Keep::default(), false)
             .map_err(|e| e.to_string())?;
         let bind = |address: std::net::Ipv4Addr| UdpSocket::bind((address, 0));
         let io = |error: io::Error| error.to_string();

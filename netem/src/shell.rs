@@ -21,7 +21,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use samepath_model::record::{DirectionReport, Lateness, LinkReport};
-use samepath_model::{Link, LinkSpec};
+use samepath_model::{Link, LinkSpec, Mode};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
@@ -54,6 +54,8 @@ pub struct LinkPlan {
     pub seed: u64,
     /// What carries its packets.
     pub backend: Backend,
+    /// Whether the link may hand neighbouring packets over as one.
+    pub mode: Mode,
     /// Run by `sh -c` at the server's end.
     pub server_command: Option<String>,
     /// The command and its arguments; empty: an interactive shell.
@@ -129,7 +131,8 @@ fn conduct(plan: &LinkPlan, pid: u32) -> Result<Ended, String> {
     // Whoever names a link, or sits in a shell on it, means to adjust it.
     let adjustable = plan.name.is_some() || plan.command.is_empty();
     let keep = Keep { ledger: plan.ledger.as_deref(), capture: plan.capture.as_deref(), adjustable };
-    let path = LivePath::up(&plan.link, plan.seed, plan.backend, keep, false).map_err(|error| error.to_string())?;
+    let path =
+        LivePath::up(&plan.link, plan.seed, plan.backend, plan.mode, keep, false).map_err(|error| error.to_string())?;
     let mut life = Life::new(plan, &path, &call);
     let mut brood = Brood::new().map_err(|error| format!("cannot wait for processes: {error}"))?;
 

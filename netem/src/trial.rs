@@ -20,8 +20,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use samepath_model::Trial;
 use samepath_model::record::{EndReport, LinkReport, PlayReport};
+use samepath_model::{Mode, Trial, Workload};
 use serde::{Deserialize, Serialize};
 
 pub use crate::backend::Backend;
@@ -351,7 +351,8 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
 
     let ledger = plan.keep_ledger.then(|| files.ledger());
     let keep = Keep { ledger: ledger.as_deref(), capture: plan.capture.as_deref(), adjustable: false };
-    let path = LivePath::up(&trial.link, trial.seed, plan.backend, keep, true).map_err(|error| set_up(&error))?;
+    let path = LivePath::up(&trial.link, trial.seed, plan.backend, mode_of(trial), keep, true)
+        .map_err(|error| set_up(&error))?;
     let mut epoch = None;
     let played = play(plan, &files, &path, &token, &mut epoch);
     // Whatever became of the ends, the link gives account, and its ledger is closed.
@@ -371,6 +372,15 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
                 client_ended: client.ended,
             })
         }
+    }
+}
+
+/// How the link hands packets over. What one lost packet holds up is seen packet by packet, unless
+/// the experiment says otherwise.
+fn mode_of(trial: &Trial) -> Mode {
+    match (trial.mode, &trial.workload) {
+        (Mode::Auto, Workload::Messages(_)) => Mode::Exact,
+        (mode, _) => mode,
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use samepath_model::link::{Direction, Link, LinkSpec};
 use samepath_model::record::DropCause;
 use samepath_model::workload::Messages;
-use samepath_model::{Arm, Transport, Trial, TrialId, Tuning, Workload};
+use samepath_model::{Arm, Mode, Transport, Trial, TrialId, Tuning, Workload};
 use samepath_netem::probe::{Finding, Status};
 use samepath_netem::trial::{Backend, Evidence, TrialError, TrialPlan, supervise};
 use samepath_netem::{ledger, monotonic};
@@ -260,6 +260,47 @@ fn one_seed_drops_the_same_packets_by_index() {
     assert_eq!(first, second);
 }
 
+#[test]
+fn fast_and_exact_mode_drop_the_same_packets() {
+    const BURSTS: usize = 30;
+    let Some(&(backend, user)) = cases().iter().find(|(backend, _)| *backend == "tun") else {
+        println!("skipped: fast mode needs TUN devices");
+        return;
+    };
+    let dropped = |mode: &str, key: &str, loss: &str| {
+        let scratch = Scratch::new();
+        let (program, seen, spool) = (scratch.program(), scratch.path().join("seen"), scratch.path().join("spool"));
+        let sink = format!("exec {} sink {} 1400", program.display(), seen.display());
+        let script = format!("{} burst $SAMEPATH_SERVER {BURSTS}", program.display());
+        let output = scratch
+            .command(user)
+            .args(["link", backend, "--mode", mode, "--loss", loss, "--key", key, "--rtt", "2ms", "--server", &sink])
+            .args(["--ledger", spool.to_str().expect("plain"), "--", "sh", "-c", &script])
+            .output()
+            .expect("it can be started");
+        assert!(output.status.success(), "{}", told(&output));
+        let carried = String::from_utf8_lossy(&output.stderr).contains("embedded-tun, fast");
+        assert_eq!(carried, mode == "fast", "{}", told(&output));
+        let records: Vec<_> = ledger::read(&spool, 0)
+            .expect("a ledger")
+            .map(|record| record.expect("a whole line"))
+            .filter(|record| record.direction == Direction::Up && record.payload == 200)
+            .collect();
+        assert_eq!(records.len(), 20 * BURSTS, "each datagram has its line");
+        assert!(records.iter().all(|record| record.size == 228));
+        // What the ledger says to have left, the program at the other end got.
+        let left = records.iter().filter(|record| record.left.is_some()).count();
+        assert_eq!(fs::read_to_string(&seen).expect("what was seen").lines().count(), left, "{mode}");
+        let lost = records.iter().filter(|record| record.dropped == Some(DropCause::Loss));
+        lost.map(|record| record.number).collect::<BTreeSet<_>>()
+    };
+    for loss in ["10%", "burst 10% 3"] {
+        let (exact, fast) = (dropped("exact", "index", loss), dropped("fast", "index", loss));
+        assert!(!exact.is_empty(), "10 % of 600 packets");
+        assert_eq!(exact, fast, "{loss}");
+    }
+}
+
 /// The processes whose command line holds `marker`.
 fn marked(marker: &str) -> Vec<u32> {
     let processes = fs::read_dir("/proc").expect("/proc is there");
@@ -358,6 +399,7 @@ fn plan(scratch: &Scratch, part: &str, link: Link, limit: Duration) -> TrialPlan
         workload: Workload::Messages(Messages { count: Some(1), ..Messages::default() }),
         link,
         tuning: Tuning::default(),
+        mode: Mode::Auto,
         time_limit: limit.into(),
         mapping: false,
     };

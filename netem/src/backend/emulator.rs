@@ -4,6 +4,12 @@
 //! the other side at the instant computed for it. It never waits for the ledger, allocates nothing
 //! a packet, and computes no time from another packet's lateness.
 //!
+//! A TUN device hands over super-packets. They are cut into the packets that the wire would see, and the
+//! link core decides on each of those: it knows no others, and all of one super-packet came at one
+//! instant, which is how a burst at line rate looks. In exact mode each leaves as a packet of its own; in
+//! fast mode neighbours that leave together are joined again, which spares the receiving host most of
+//! its work.
+//!
 //! It has real-time scheduling where the host permits it, so that no busy neighbour and no receiver
 //! that it has just woken takes its place, and then spins shortly before each release: a wake-up
 //! from sleep costs some ten microseconds.
@@ -15,13 +21,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use hdrhistogram::Histogram;
-use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_timerslack;
 use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use samepath_model::link::{Conditions, Direction, Link};
 use samepath_model::record::{DirectionReport, Lateness};
 
+use super::buffer::{Buffer, Pool};
 use super::mail::{Letter, Mailbox};
+use super::segment::{self, HEADER, LARGEST, Run, Split, VirtioHeader};
 use super::{Port, passthrough};
 use crate::capture::{Capture, CaptureReport};
 use crate::control::Snapshot;
@@ -38,8 +47,6 @@ const SPIN: Nanos = 30_000;
 const SPIN_SHARE: Nanos = 5;
 /// Real-time priority: above everything ordinary, below the kernel's own threads.
 const PRIORITY: libc::c_int = 10;
-/// Buffers made beforehand.
-const POOL: usize = 1024;
 /// Lateness beyond this is counted as this.
 const MAX_LATENESS: u64 = 10_000_000_000;
 
@@ -108,15 +115,27 @@ pub(crate) struct Account {
 }
 
 impl Emulator {
-    /// Starts the data thread between the ports of client and server.
+    /// Starts the data thread between the ports of client and server. In fast mode it joins neighbours
+    /// that leave together, which ports of packet sockets cannot take.
     ///
     /// # Errors
     /// Where the thread cannot be started.
-    pub(crate) fn start(link: &Link, seed: u64, ports: [Port; 2], books: Books) -> Result<Emulator, EmulatorError> {
+    pub(crate) fn start(
+        link: &Link,
+        seed: u64,
+        ports: [Port; 2],
+        books: Books,
+        fast: bool,
+    ) -> Result<Emulator, EmulatorError> {
         let pipes = Direction::BOTH.map(|direction| Pipe::new(link, direction, seed));
         let pool = Pool::new(usize::from(link.mtu));
         let lateness = Histogram::new_with_bounds(1, MAX_LATENESS, 3).expect("the bounds are sound");
-        Emulator::spawn(move |orders, waked| DataThread { pipes, ports, books, pool, lateness, orders, waked }.run())
+        Emulator::spawn(move |orders, waked| {
+            let sleeper = Sleeper::new(waked)?;
+            let together = Vec::with_capacity(segment::MOST);
+            let (run, large) = (Run::new(), vec![0; HEADER + LARGEST]);
+            DataThread { pipes, ports, books, pool, lateness, orders, sleeper, fast, run, together, large }.run()
+        })
     }
 
     /// Starts a thread that carries packets, super-packets among them, between ports that have the
@@ -125,7 +144,7 @@ impl Emulator {
     /// # Errors
     /// Where the thread cannot be started.
     pub(crate) fn pass_through(ports: [Port; 2]) -> Result<Emulator, EmulatorError> {
-        Emulator::spawn(move |orders, waked| passthrough::run(ports, &orders, &waked))
+        Emulator::spawn(move |orders, waked| passthrough::run(ports, &orders, waked))
     }
 
     fn spawn(
@@ -218,54 +237,6 @@ pub(crate) fn is_shaped(link: &Link) -> bool {
     !(transparent(&link.up) && transparent(&link.down))
 }
 
-/// A packet's buffer, of the size of the largest packet.
-#[derive(Debug, Clone)]
-struct Buffer {
-    bytes: Box<[u8]>,
-    length: usize,
-}
-
-impl AsRef<[u8]> for Buffer {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-}
-
-impl AsMut<[u8]> for Buffer {
-    fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[..self.length]
-    }
-}
-
-/// Buffers that are not in use.
-#[derive(Debug)]
-struct Pool {
-    free: Vec<Buffer>,
-    size: usize,
-}
-
-impl Pool {
-    fn new(mtu: usize) -> Pool {
-        // Room to notice a packet larger than the MTU, which would void the trial.
-        let size = mtu + 64;
-        Pool { free: (0..POOL).map(|_| Pool::make(size)).collect(), size }
-    }
-
-    fn make(size: usize) -> Buffer {
-        Buffer { bytes: vec![0; size].into_boxed_slice(), length: 0 }
-    }
-
-    #[inline]
-    fn take(&mut self) -> Buffer {
-        self.free.pop().unwrap_or_else(|| Pool::make(self.size))
-    }
-
-    #[inline]
-    fn give(&mut self, buffer: Buffer) {
-        self.free.push(buffer);
-    }
-}
-
 /// All that the data thread owns.
 struct DataThread {
     pipes: [Pipe<Buffer>; 2],
@@ -275,7 +246,14 @@ struct DataThread {
     pool: Pool,
     lateness: Histogram<u64>,
     orders: Arc<Orders>,
-    waked: OwnedFd,
+    sleeper: Sleeper,
+    /// Whether neighbours that leave together are joined.
+    fast: bool,
+    run: Run,
+    /// The packets of the run; one at most in exact mode.
+    together: Vec<Released<Buffer>>,
+    /// What a TUN device hands over.
+    large: Vec<u8>,
 }
 
 impl DataThread {
@@ -285,6 +263,8 @@ impl DataThread {
         let realtime = become_realtime();
         let started = monotonic();
         let spun = self.carry(realtime, started)?;
+        // What is left is paperwork.
+        become_ordinary();
         self.settle(realtime, started, spun)
     }
 
@@ -328,9 +308,9 @@ impl DataThread {
                         spinning_since = Some(now);
                         continue;
                     }
-                    wait(&self.ports, &self.waked, Some(due - now - if may_spin { SPIN } else { 0 }))?;
+                    self.sleeper.sleep(&self.ports, Some(if may_spin { due - SPIN } else { due }))?;
                 }
-                None => wait(&self.ports, &self.waked, None)?,
+                None => self.sleeper.sleep(&self.ports, None)?,
             }
         }
     }
@@ -364,47 +344,146 @@ impl DataThread {
     #[inline]
     fn take_batch(&mut self, direction: Direction) -> Result<bool, EmulatorError> {
         let port = direction.index();
-        for taken in 0..BATCH {
-            let mut buffer = self.pool.take();
-            let length = self.ports[port].take(&mut buffer.bytes).map_err(|source| failed(port, source))?;
-            let Some(length) = length else {
-                self.pool.give(buffer);
-                return Ok(taken > 0);
+        let mut taken = 0;
+        while taken < BATCH {
+            let before = taken;
+            let now = match self.ports[port] {
+                Port::Tun(_) => self.take_large(port, &mut taken)?,
+                Port::Packet(_) => self.take_one(port, &mut taken)?,
             };
-            buffer.length = length;
-            let now = monotonic();
-            let (pipe, books) = (&mut self.pipes[port], &mut self.books);
-            let inside = pipe.in_flight();
-            if let Some(capture) = &mut books.capture {
-                capture.offered(direction, pipe.offered(), buffer.as_ref(), now);
-            }
-            let returned = pipe.offer(buffer, now, |entry| books.append(entry));
-            if let Some(capture) = &mut books.capture {
-                capture.inside(pipe.in_flight() - inside);
-            }
-            if let Some(buffer) = returned {
-                self.pool.give(buffer);
+            if taken == before {
+                break;
             }
             self.release_due(now)?;
         }
-        Ok(true)
+        Ok(taken > 0)
+    }
+
+    /// Takes one packet of the wire.
+    #[inline]
+    fn take_one(&mut self, port: usize, taken: &mut usize) -> Result<Nanos, EmulatorError> {
+        let mut buffer = self.pool.take();
+        let length = self.ports[port].take(&mut buffer.bytes).map_err(|source| failed(port, source))?;
+        let now = monotonic();
+        match length {
+            None => self.pool.give(buffer),
+            Some(length) => {
+                (buffer.length, buffer.sum) = (length, None);
+                self.offer(port, buffer, now);
+                *taken += 1;
+            }
+        }
+        Ok(now)
+    }
+
+    /// Takes what a TUN device hands over, a super-packet maybe, and cuts it.
+    #[inline]
+    fn take_large(&mut self, port: usize, taken: &mut usize) -> Result<Nanos, EmulatorError> {
+        let length = self.ports[port].take(&mut self.large).map_err(|source| failed(port, source))?;
+        let now = monotonic();
+        let Some(length) = length else { return Ok(now) };
+        let large = std::mem::take(&mut self.large);
+        if let Some((header, packet)) = large[..length].split_first_chunk::<HEADER>() {
+            let header = VirtioHeader::read(header);
+            match Split::of(&header, packet) {
+                None => {
+                    let mut buffer = self.pool.take();
+                    // One that is too long to be a packet of the wire is cut short, and its length tells.
+                    buffer.length = packet.len().min(buffer.bytes.len());
+                    buffer.bytes[..buffer.length].copy_from_slice(&packet[..buffer.length]);
+                    buffer.sum = header.sum(buffer.as_ref());
+                    self.offer(port, buffer, now);
+                    *taken += 1;
+                }
+                Some(mut split) => loop {
+                    let mut buffer = self.pool.take();
+                    if !split.next_into(&mut buffer) {
+                        self.pool.give(buffer);
+                        break;
+                    }
+                    self.offer(port, buffer, now);
+                    *taken += 1;
+                },
+            }
+        }
+        self.large = large;
+        Ok(now)
+    }
+
+    /// Asks the link core what becomes of a packet.
+    #[inline]
+    fn offer(&mut self, port: usize, mut buffer: Buffer, now: Nanos) {
+        let (pipe, books) = (&mut self.pipes[port], &mut self.books);
+        let inside = pipe.in_flight();
+        if let Some(capture) = &mut books.capture {
+            // Whoever reads it wants to see whole packets.
+            segment::make_sum(&mut buffer);
+            capture.offered(Direction::BOTH[port], pipe.offered(), buffer.as_ref(), now);
+        }
+        let returned = pipe.offer(buffer, now, |entry| books.append(entry));
+        if let Some(capture) = &mut books.capture {
+            capture.inside(pipe.in_flight() - inside);
+        }
+        if let Some(buffer) = returned {
+            self.pool.give(buffer);
+        }
     }
 
     /// Gives every packet that is due to the host it is for.
     #[inline]
     fn release_due(&mut self, now: Nanos) -> Result<(), EmulatorError> {
         for direction in Direction::BOTH {
-            let pipe = &mut self.pipes[direction.index()];
-            let port = direction.opposite().index();
-            while let Some(Released { packet, due, entry }) = pipe.release(now) {
-                // Read anew for each: giving the one before to its host took microseconds.
-                let leaves = monotonic();
-                let given = self.ports[port].give(packet.as_ref()).map_err(|source| failed(port, source))?;
-                self.lateness.saturating_record(leaves.saturating_sub(due));
-                let entry = if given { pipe.left(entry, leaves) } else { pipe.refused(entry) };
-                self.books.append(entry);
-                self.pool.give(packet);
+            while let Some(mut released) = self.pipes[direction.index()].release(now) {
+                if released.entry.is_corrupted() {
+                    segment::spoil_sum(&mut released.packet);
+                }
+                if self.fast {
+                    if !self.leaves_with_run(&released) {
+                        self.give_together(direction)?;
+                    }
+                    self.run.add(&released.packet, self.together.is_empty());
+                }
+                self.together.push(released);
+                if !self.fast {
+                    self.give_together(direction)?;
+                }
             }
+            self.give_together(direction)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a packet leaves in one with those before it. Behind a bottleneck each leaves at a time of
+    /// its own, unless two come out to the same.
+    #[inline]
+    fn leaves_with_run(&self, next: &Released<Buffer>) -> bool {
+        let Some(first) = self.together.first() else { return false };
+        (next.due == first.due || next.entry.queued() == 0) && segment::may_follow(&self.run, &next.packet)
+    }
+
+    /// Gives the packets of the run to the host they are for, as one.
+    #[inline]
+    fn give_together(&mut self, direction: Direction) -> Result<(), EmulatorError> {
+        let Some(last) = self.together.last() else { return Ok(()) };
+        let port = direction.opposite().index();
+        let flags = if self.together.len() > 1 { segment::flags_of(&self.run, &last.packet) } else { 0 };
+        // Read anew for each: giving the one before to its host took microseconds.
+        let leaves = monotonic();
+        let given = match self.together.as_mut_slice() {
+            [only] => self.ports[port].give(only.packet.as_ref(), only.packet.sum),
+            all => {
+                let (header, headers) = segment::join(&self.run, &mut all[0].packet, flags);
+                let payloads = all[1..].iter().map(|released| &released.packet.as_ref()[headers..]);
+                self.ports[port].give_joined(header, all[0].packet.as_ref(), payloads)
+            }
+        }
+        .map_err(|source| failed(port, source))?;
+        let pipe = &mut self.pipes[direction.index()];
+        for Released { packet, due, entry } in self.together.drain(..) {
+            self.lateness.saturating_record(leaves.saturating_sub(due));
+            let entry = if given { pipe.left(entry, leaves) } else { pipe.refused(entry) };
+            self.books.append(entry);
+            self.pool.give(packet);
         }
         Ok(())
     }
@@ -445,19 +524,48 @@ fn lateness_of(histogram: &Histogram<u64>) -> Lateness {
     }
 }
 
-/// Sleeps until a packet comes, an order comes, or the time is over.
-pub(super) fn wait(ports: &[Port; 2], waked: &OwnedFd, time: Option<Nanos>) -> Result<(), EmulatorError> {
-    let mut fds = [&ports[0].as_fd(), &ports[1].as_fd(), &waked.as_fd()].map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
-    let timeout = time.map(|nanos| TimeSpec::new((nanos / 1_000_000_000) as _, (nanos % 1_000_000_000) as _));
-    match ppoll(&mut fds, timeout, None) {
-        Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-        Err(errno) => return Err(EmulatorError::Thread(errno.into())),
+/// The data thread's way to sleep: until a packet comes, an order comes, or an instant is there.
+#[derive(Debug)]
+pub(super) struct Sleeper {
+    waked: OwnedFd,
+    /// Set to the instant itself: what happens between reading the clock and falling asleep costs nothing.
+    timer: TimerFd,
+}
+
+impl Sleeper {
+    pub(super) fn new(waked: OwnedFd) -> Result<Sleeper, EmulatorError> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let timer =
+            TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(|errno| EmulatorError::Thread(errno.into()))?;
+        Ok(Sleeper { waked, timer })
     }
-    if fds[2].any().unwrap_or(false) {
-        let mut drained = [0u8; 64];
-        let _ = nix::unistd::read(waked, &mut drained);
+
+    /// Sleeps; with `None`, until something comes.
+    pub(super) fn sleep(&self, ports: &[Port; 2], until: Option<Nanos>) -> Result<(), EmulatorError> {
+        let thread = |errno: nix::errno::Errno| EmulatorError::Thread(errno.into());
+        if let Some(until) = until {
+            let instant = TimeSpec::new((until / 1_000_000_000) as _, (until % 1_000_000_000) as _);
+            self.timer.set(Expiration::OneShot(instant), TimerSetTimeFlags::TFD_TIMER_ABSTIME).map_err(thread)?;
+        }
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut fds = [
+            readable(ports[0].as_fd()),
+            readable(ports[1].as_fd()),
+            readable(self.waked.as_fd()),
+            readable(self.timer.as_fd()),
+        ];
+        // Setting the timer anew makes an expiry before forgotten: it need not be read.
+        let watched = if until.is_some() { fds.len() } else { 3 };
+        match poll(&mut fds[..watched], PollTimeout::NONE) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(thread(errno)),
+        }
+        if fds[2].any().unwrap_or(false) {
+            let mut drained = [0u8; 64];
+            let _ = nix::unistd::read(&self.waked, &mut drained);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 pub(super) fn failed(port: usize, source: io::Error) -> EmulatorError {
@@ -472,4 +580,12 @@ pub(crate) fn become_realtime() -> bool {
     parameters.sched_priority = PRIORITY;
     // SAFETY: the parameters are valid for reads; 0 is the calling thread.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameters) == 0 }
+}
+
+/// Gives real-time scheduling back.
+#[allow(unsafe_code)] // not wrapped by nix
+pub(crate) fn become_ordinary() {
+    let plain = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the parameters are valid for reads; 0 is the calling thread. Nobody is refused less than they have.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const plain) };
 }

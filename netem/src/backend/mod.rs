@@ -4,11 +4,13 @@
 //! from a TUN device at each end, or, where there is no `/dev/net/tun`, from packet sockets behind a
 //! veth pair at each end. [`kernel`] is the kernel's own netem on a router between them. `None` joins the two ends by a bare veth pair and emulates nothing.
 
+mod buffer;
 pub mod emulator;
 pub mod kernel;
 pub(crate) mod mail;
 pub mod packet;
 mod passthrough;
+mod segment;
 pub mod tun;
 
 use std::io;
@@ -17,6 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use serde::{Deserialize, Serialize};
 
 use packet::PacketPort;
+use segment::{Sum, VirtioHeader};
 use tun::TunPort;
 
 /// What carries the link's packets.
@@ -85,7 +88,8 @@ pub(crate) enum Port {
 }
 
 impl Port {
-    /// Takes one packet from this end's host, without waiting; `None` where there is none.
+    /// Takes one packet from this end's host, without waiting; `None` where there is none. A TUN device's
+    /// may be a super-packet, and has the header of virtio-net before it.
     #[inline]
     pub(crate) fn take(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
         match self {
@@ -94,11 +98,34 @@ impl Port {
         }
     }
 
-    /// Gives one packet to this end's host, without waiting; `false` where the host refused it.
+    /// Gives one packet of the wire to this end's host, without waiting; `false` where the host refused it.
     #[inline]
-    pub(crate) fn give(&mut self, packet: &[u8]) -> io::Result<bool> {
+    pub(crate) fn give(&mut self, packet: &[u8], sum: Option<Sum>) -> io::Result<bool> {
         match self {
-            Port::Tun(port) => port.give(packet),
+            Port::Tun(port) => port.give(packet, sum),
+            Port::Packet(port) => port.give(packet),
+        }
+    }
+
+    /// Gives neighbours as one packet: [`TunPort::give_joined`]. Packet sockets never join.
+    #[inline]
+    pub(crate) fn give_joined<'a>(
+        &mut self,
+        header: VirtioHeader,
+        first: &'a [u8],
+        others: impl Iterator<Item = &'a [u8]>,
+    ) -> io::Result<bool> {
+        match self {
+            Port::Tun(port) => port.give_joined(header, first, others),
+            Port::Packet(_) => Err(io::Error::other("packet sockets take no super-packets")),
+        }
+    }
+
+    /// Gives what [`Port::take`] of the same kind of port took.
+    #[inline]
+    pub(crate) fn give_whole(&mut self, packet: &[u8]) -> io::Result<bool> {
+        match self {
+            Port::Tun(port) => port.give_whole(packet),
             Port::Packet(port) => port.give(packet),
         }
     }

@@ -1,13 +1,14 @@
-//! A TUN device: reads and writes are whole IP packets of at most the MTU, since none of the
-//! device's offloads is switched on and the kernel segments before it hands over. Only a device made
-//! for passing through hands over super-packets.
+//! A TUN device: what a read gives and a write takes is an IP packet, a super-packet of up to 64 KiB
+//! maybe, with the header of virtio-net before it.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::sys::uio::writev;
 use nix::unistd::{read, write};
 
+use super::segment::{MOST, Sum, VirtioHeader};
 use super::unless_blocked;
 use crate::device;
 
@@ -23,15 +24,7 @@ impl TunPort {
     /// # Errors
     /// Where `/dev/net/tun` cannot be opened, or the kernel refuses.
     pub fn make(name: &str) -> io::Result<TunPort> {
-        Ok(TunPort { fd: device::make_tun(name, false)? })
-    }
-
-    /// The same, with super-packets, and the header of virtio-net before every packet.
-    ///
-    /// # Errors
-    /// Where `/dev/net/tun` cannot be opened, or the kernel refuses.
-    pub fn make_for_super_packets(name: &str) -> io::Result<TunPort> {
-        Ok(TunPort { fd: device::make_tun(name, true)? })
+        Ok(TunPort { fd: device::make_tun(name)? })
     }
 
     #[inline]
@@ -39,14 +32,47 @@ impl TunPort {
         unless_blocked(read(&self.fd, into))
     }
 
+    /// Gives one packet of the wire, whose checksum may still be to be made: it has crossed no wire where
+    /// it could have been damaged.
     #[inline]
-    pub(super) fn give(&mut self, packet: &[u8]) -> io::Result<bool> {
-        match write(&self.fd, packet) {
-            Ok(_) => Ok(true),
-            // A flipped bit may leave something that the device does not take for an IP packet.
-            Err(Errno::EAGAIN | Errno::EINTR | Errno::EINVAL | Errno::ENOMEM | Errno::ENOBUFS) => Ok(false),
-            Err(errno) => Err(errno.into()),
+    pub(super) fn give(&mut self, packet: &[u8], sum: Option<Sum>) -> io::Result<bool> {
+        let header = VirtioHeader::of_one(sum).bytes();
+        given(writev(&self.fd, &[IoSlice::new(&header), IoSlice::new(packet)]))
+    }
+
+    /// Gives packets as one: the first with its headers, of the others what lies behind theirs.
+    #[inline]
+    pub(super) fn give_joined<'a>(
+        &mut self,
+        header: VirtioHeader,
+        first: &'a [u8],
+        others: impl Iterator<Item = &'a [u8]>,
+    ) -> io::Result<bool> {
+        let header = header.bytes();
+        let mut slices = [IoSlice::new(&[]); MOST + 1];
+        (slices[0], slices[1]) = (IoSlice::new(&header), IoSlice::new(first));
+        let mut used = 2;
+        for other in others {
+            slices[used] = IoSlice::new(other);
+            used += 1;
         }
+        given(writev(&self.fd, &slices[..used]))
+    }
+
+    /// Gives what another TUN device gave, header and all.
+    #[inline]
+    pub(super) fn give_whole(&mut self, packet: &[u8]) -> io::Result<bool> {
+        given(write(&self.fd, packet))
+    }
+}
+
+/// Whether the host took a packet.
+fn given(result: nix::Result<usize>) -> io::Result<bool> {
+    match result {
+        Ok(_) => Ok(true),
+        // A flipped bit may leave something that the device does not take for an IP packet.
+        Err(Errno::EAGAIN | Errno::EINTR | Errno::EINVAL | Errno::ENOMEM | Errno::ENOBUFS) => Ok(false),
+        Err(errno) => Err(errno.into()),
     }
 }
 

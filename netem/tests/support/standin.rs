@@ -1,13 +1,14 @@
 //! A stand-in for the command and its two ends, so that the harness can be tested without them.
 //!
 //! ```text
-//! standin link BACKEND [--rtt T] [--rate R] [--loss L] [--key K] [--server CMD] [--ledger FILE] -- CMD...
+//! standin link BACKEND [--rtt T] [--rate R] [--loss L] [--key K] [--server CMD] [--ledger FILE] [--mode M] -- CMD...
 //! standin __trial PLAN         the harness's own verb
 //! standin server | client …    the ends of a trial: one greeting over TCP, by the harness's contract
 //! standin doctor                what the machine can do, as JSON
 //! standin echo                 a TCP echo at the server's end, IPv4 and IPv6, until it is ended
 //! standin greet ADDRESS…       a greeting to the echo at each address
 //! standin sink FILE N          writes the sizes of the datagrams it gets, until one of N bytes comes
+//! standin burst ADDRESS COUNT  sends COUNT times twenty datagrams of 200 bytes at once, then some of N bytes
 //! standin spray ADDRESS COUNT  sends COUNT datagrams of as many different sizes, then some of N bytes
 //! ```
 
@@ -17,9 +18,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use samepath_model::Trial;
 use samepath_model::link::LinkSpec;
 use samepath_model::record::{EndReport, PlayReport};
+use samepath_model::{Mode, Trial};
 use samepath_netem::shell::{LinkPlan, run};
 use samepath_netem::{monotonic, probe, trial};
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         "echo" => echo(),
         "greet" => rest.iter().for_each(|address| greet(address.parse().expect("an address"))),
         "sink" => sink(Path::new(&rest[0]), rest[1].parse().expect("a size")),
+        "burst" => burst(rest[0].parse().expect("an address"), rest[1].parse().expect("a number")),
         "spray" => spray(rest[0].parse().expect("an address"), rest[1].parse().expect("a number")),
         other => panic!("no verb `{other}`"),
     }
@@ -50,7 +52,7 @@ fn link(words: &[String]) {
     let (words, command) = (&words[..at], words[at + 1..].iter().map(Into::into).collect());
     let backend = words[0].parse().expect("a backend");
     let mut spec = LinkSpec::default();
-    let (mut server_command, mut ledger) = (None, None);
+    let (mut server_command, mut ledger, mut mode) = (None, None, Mode::Auto);
     for pair in words[1..].chunks(2) {
         let value = &pair[1];
         match pair[0].as_str() {
@@ -59,6 +61,7 @@ fn link(words: &[String]) {
             "--loss" => spec.loss = Some(value.parse().expect("a loss rule")),
             "--key" => spec.loss_key = Some(serde_json::from_str(&format!("\"{value}\"")).expect("time or index")),
             "--server" => server_command = Some(value.clone()),
+            "--mode" => mode = value.parse().expect("a mode"),
             "--ledger" => ledger = Some(PathBuf::from(value)),
             other => panic!("no option `{other}`"),
         }
@@ -70,6 +73,7 @@ fn link(words: &[String]) {
         name: None,
         seed: 1,
         backend,
+        mode,
         server_command,
         command,
         ledger,
@@ -200,9 +204,28 @@ fn sink(file: &Path, last: usize) {
     std::fs::write(file, sizes).expect("the file can be written");
 }
 
-fn spray(address: IpAddr, count: usize) {
+/// Each burst is one super-packet to the device that can take one.
+fn burst(address: IpAddr, count: usize) {
+    const SIZE: usize = 200;
+    let socket = connected(address);
+    nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::UdpGsoSegment, &(SIZE as i32))
+        .expect("the kernel segments datagrams");
+    for _ in 0..count {
+        socket.send(&[7; 20 * SIZE]).expect("it is sent");
+        // Paced, so that no receive buffer overflows on a busy machine.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    say_the_end(&connected(address));
+}
+
+fn connected(address: IpAddr) -> UdpSocket {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a port");
     socket.connect((address, SINK_PORT)).expect("a route");
+    socket
+}
+
+fn spray(address: IpAddr, count: usize) {
+    let socket = connected(address);
     for n in 0..count {
         socket.send(&vec![0; 100 + n]).expect("it is sent");
         // Paced, so that no receive buffer overflows on a busy machine.
@@ -210,7 +233,11 @@ fn spray(address: IpAddr, count: usize) {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
-    // The end is said often enough for one of them to survive the loss.
+    say_the_end(&socket);
+}
+
+/// Often enough for one of them to survive the loss.
+fn say_the_end(socket: &UdpSocket) {
     for _ in 0..100 {
         std::thread::sleep(Duration::from_millis(1));
         let _ = socket.send(&[0; LAST]);
