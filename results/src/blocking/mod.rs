@@ -24,7 +24,7 @@ use samepath_model::workload::StreamId;
 
 pub use packets::{Fate, NEVER, Packet};
 pub use parts::{Account, Fault, Parts};
-pub use story::{Copy, Missing, Story, Waiting};
+pub use story::{Copy, Loss, Missing, Story, Waiting};
 
 use crate::store::{Run, StoreError};
 

@@ -78,7 +78,39 @@ pub struct Waiting {
     pub blocked: i64,
 }
 
+/// A packet that did not get through, and what became of the bytes in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loss {
+    /// The packet.
+    pub packet: Packet,
+    /// The next packet that carried bytes of it; `None` where none was sent, or needed.
+    pub again: Option<Packet>,
+}
+
 impl Analysis {
+    /// Every packet that carried bytes of the messages' domains and did not get through, in the order
+    /// in which they came to the link.
+    pub fn losses(&self) -> Vec<Loss> {
+        /// Runs looked at before the one that was lost: what overlaps it is a retransmission cut anew.
+        const BEFORE: usize = 64;
+        let (runs, packets) = (&self.carriage.runs, &self.carriage.packets);
+        let mut losses: std::collections::BTreeMap<u32, Option<u32>> = Default::default();
+        for (i, run) in runs.iter().enumerate() {
+            if packets[run.packet as usize].fate == Fate::Delivered {
+                continue;
+            }
+            let overlaps = runs[i.saturating_sub(BEFORE)..i]
+                .iter()
+                .filter(|other| other.domain == run.domain && other.end > run.start);
+            let after = runs[i + 1..].iter().take_while(|other| other.domain == run.domain && other.start < run.end);
+            let next = overlaps.chain(after).map(|other| other.packet).filter(|packet| *packet > run.packet).min();
+            let again = losses.entry(run.packet).or_default();
+            *again = [*again, next].into_iter().flatten().min();
+        }
+        let packet = |place: u32| packets[place as usize];
+        losses.into_iter().map(|(lost, again)| Loss { packet: packet(lost), again: again.map(packet) }).collect()
+    }
+
     /// The story of the message at this place of the schedule.
     pub fn story(&self, place: usize) -> Option<Story<'_>> {
         let message = self.messages.get(place)?;

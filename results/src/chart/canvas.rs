@@ -159,6 +159,37 @@ impl Canvas<'_> {
         self.backend.draw_rect((x0, y0), (x1, y1), &ink(colour, opacity).filled(), true).expect(NO_FAIL);
     }
 
+    /// A rectangle hatched by slanting lines, so many CSS pixels apart; they lean to the other side
+    /// where `back`.
+    pub(crate) fn hatch(&mut self, area: Rect, colour: RGBColor, apart: f64, back: bool) {
+        let (top, bottom) = (area.y, area.bottom());
+        // The lines of neighbouring areas continue each other.
+        let mut k = ((area.x - area.h) / apart).floor() * apart;
+        while k < area.right() {
+            // From the bottom at k to the top at k + height, cut at the sides.
+            let (x0, x1) = (k.max(area.x), (k + area.h).min(area.right()));
+            if x1 > x0 {
+                let at = |x: f64| {
+                    let risen = x - k;
+                    (x, if back { top + risen } else { bottom - risen })
+                };
+                self.line(&[at(x0), at(x1)], Stroke::solid(colour, 1.0));
+            }
+            k += apart;
+        }
+    }
+
+    /// An arrow with its head at the end.
+    pub(crate) fn arrow(&mut self, from: (f64, f64), to: (f64, f64), stroke: Stroke<'_>) {
+        self.line(&[from, to], stroke);
+        let length = (to.0 - from.0).hypot(to.1 - from.1);
+        if length > 0.0 {
+            let (dx, dy) = ((to.0 - from.0) / length, (to.1 - from.1) / length);
+            let back = |side: f64| (to.0 - 6.0 * dx - side * 3.0 * dy, to.1 - 6.0 * dy + side * 3.0 * dx);
+            self.polygon(&[to, back(1.0), back(-1.0)], stroke.colour, false);
+        }
+    }
+
     /// The outline of a rectangle.
     pub(crate) fn outline(&mut self, area: Rect, stroke: Stroke<'_>) {
         let (l, t, r, b) = (area.x, area.y, area.right(), area.bottom());

@@ -21,13 +21,21 @@ pub(crate) enum Key {
     Mark { mark: Mark, colour: RGBColor, label: String },
     /// A filled area.
     Fill { colour: RGBColor, opacity: f64, label: String },
+    /// A hatched area.
+    Hatch { colour: RGBColor, back: bool, label: String },
+    /// An arrow.
+    Arrow { colour: RGBColor, label: String },
 }
 
 impl Key {
     fn label(&self) -> String {
         match self {
             Key::Arm(arm) => arm.to_string(),
-            Key::Line { label, .. } | Key::Mark { label, .. } | Key::Fill { label, .. } => label.clone(),
+            Key::Line { label, .. }
+            | Key::Mark { label, .. }
+            | Key::Fill { label, .. }
+            | Key::Hatch { label, .. }
+            | Key::Arrow { label, .. } => label.clone(),
         }
     }
 }
@@ -132,6 +140,15 @@ fn draw_key(canvas: &mut Canvas<'_>, key: &Key, x: f64, y: f64, width: f64) {
         Key::Mark { mark, colour, .. } => canvas.mark(x + KEY_SIGN / 2.0, y, 4.0, *mark, *colour),
         Key::Fill { colour, opacity, .. } => {
             canvas.fill(Rect { x: x + 4.0, y: y - 4.0, w: KEY_SIGN - 8.0, h: 8.0 }, *colour, *opacity);
+        }
+        Key::Hatch { colour, back, .. } => {
+            let area = Rect { x: x + 4.0, y: y - 4.0, w: KEY_SIGN - 8.0, h: 8.0 };
+            canvas.fill(area, *colour, 0.15);
+            canvas.hatch(area, *colour, 4.0, *back);
+            canvas.outline(area, Stroke::solid(*colour, 0.5));
+        }
+        Key::Arrow { colour, .. } => {
+            canvas.arrow((x + 4.0, y), (x + KEY_SIGN - 4.0, y), Stroke::solid(*colour, 1.0));
         }
     }
     let label = fit(&key.label(), LABEL, false, width - KEY_SIGN - 4.0);

@@ -21,25 +21,7 @@ const SQUARE_ROOT_LAW: &[f64] = &[2.0, 3.0];
 pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
     let axis_name = main_axis(part);
     let value_of = |cell: &Cell<'_>| axis_name.as_ref().and_then(|n| cell.axes.get(n)).cloned().unwrap_or_default();
-    let mut values: Vec<String> = Vec::new();
-    let mut panels: Vec<(String, Vec<&Cell<'_>>)> = Vec::new();
-    for &cell in &part.cells {
-        let value = value_of(cell);
-        if !values.contains(&value) {
-            values.push(value);
-        }
-        let others: BTreeMap<String, String> = cell
-            .axes
-            .iter()
-            .filter(|(name, _)| Some(*name) != axis_name.as_ref())
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
-        let label = crate::cells::label(&others);
-        match panels.iter_mut().find(|(l, _)| *l == label) {
-            Some((_, cells)) => cells.push(cell),
-            None => panels.push((label, vec![cell])),
-        }
-    }
+    let (values, panels) = panels_of(part, axis_name.as_deref());
     let estimates: Vec<f64> =
         part.cells.iter().filter_map(|cell| cell.estimate(Field::Goodput)).flat_map(|e| [e.min, e.max]).collect();
     if estimates.is_empty() {
@@ -173,8 +155,35 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
     Ok(Drawing { chart: Chart::GoodputOverAxis, part: part.name.to_owned(), stem, title, caption, svg, table })
 }
 
+/// The values along x in order, and a panel for each set of the other axes, with its cells.
+pub(super) fn panels_of<'a>(
+    part: &PartView<'a>,
+    axis: Option<&str>,
+) -> (Vec<String>, Vec<(String, Vec<&'a Cell<'a>>)>) {
+    let mut values: Vec<String> = Vec::new();
+    let mut panels: Vec<(String, Vec<&Cell<'_>>)> = Vec::new();
+    for &cell in &part.cells {
+        let value = axis.and_then(|name| cell.axes.get(name)).cloned().unwrap_or_default();
+        if !values.contains(&value) {
+            values.push(value);
+        }
+        let others: BTreeMap<String, String> = cell
+            .axes
+            .iter()
+            .filter(|(name, _)| Some(name.as_str()) != axis)
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        let label = crate::cells::label(&others);
+        match panels.iter_mut().find(|(l, _)| *l == label) {
+            Some((_, cells)) => cells.push(cell),
+            None => panels.push((label, vec![cell])),
+        }
+    }
+    (values, panels)
+}
+
 /// The axis along x: loss where it is varied, else the one with the most values.
-fn main_axis(part: &PartView<'_>) -> Option<String> {
+pub(super) fn main_axis(part: &PartView<'_>) -> Option<String> {
     let mut values: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
     for cell in &part.cells {
         for (name, value) in &cell.axes {
@@ -188,7 +197,7 @@ fn main_axis(part: &PartView<'_>) -> Option<String> {
 }
 
 /// The interval where there are seeds enough, else the range.
-fn span(estimate: &Estimate) -> (f64, f64) {
+pub(super) fn span(estimate: &Estimate) -> (f64, f64) {
     estimate.interval.map_or((estimate.min, estimate.max), |i| (i.low, i.high))
 }
 

@@ -8,8 +8,11 @@
 //! form of the charts that show one figure a trial.
 
 mod axis;
+mod blocked;
+mod blocked_over_axis;
 mod canvas;
 mod cost;
+mod decomposition;
 mod delay_percentiles;
 mod delay_tail;
 mod figure;
@@ -39,6 +42,10 @@ pub enum Chart {
     DelayPercentiles,
     /// The messages of one trial an arm on one time axis, with the drops.
     Stalls,
+    /// The parts of the delay, stacked, an arm a bar.
+    Decomposition,
+    /// Blocked time against the axis that the part varies.
+    BlockedOverAxis,
     /// Goodput against the axis that the part varies.
     GoodputOverAxis,
     /// Goodput in bins of time.
@@ -51,10 +58,12 @@ pub enum Chart {
 
 impl Chart {
     /// Every chart, in the order of the page.
-    pub const ALL: [Chart; 7] = [
+    pub const ALL: [Chart; 9] = [
         Chart::DelayTail,
         Chart::DelayPercentiles,
         Chart::Stalls,
+        Chart::Decomposition,
+        Chart::BlockedOverAxis,
         Chart::GoodputOverAxis,
         Chart::GoodputOverTime,
         Chart::Start,
@@ -67,6 +76,8 @@ impl Chart {
             Chart::DelayTail => "delay-tail",
             Chart::DelayPercentiles => "delay-percentiles",
             Chart::Stalls => "stalls",
+            Chart::Decomposition => "decomposition",
+            Chart::BlockedOverAxis => "blocked",
             Chart::GoodputOverAxis => "goodput",
             Chart::GoodputOverTime => "goodput-over-time",
             Chart::Start => "start",
@@ -76,13 +87,25 @@ impl Chart {
 
     /// Whether it answers the part's question, or supports the charts that do.
     pub const fn is_main(self) -> bool {
-        matches!(self, Chart::DelayTail | Chart::Stalls | Chart::GoodputOverAxis | Chart::GoodputOverTime)
+        matches!(
+            self,
+            Chart::DelayTail
+                | Chart::Stalls
+                | Chart::Decomposition
+                | Chart::BlockedOverAxis
+                | Chart::GoodputOverAxis
+                | Chart::GoodputOverTime
+        )
     }
 
     /// Whether it is meant for such a workload.
     const fn suits(self, workload: &Workload) -> bool {
         match self {
-            Chart::DelayTail | Chart::DelayPercentiles | Chart::Stalls => matches!(workload, Workload::Messages(_)),
+            Chart::DelayTail
+            | Chart::DelayPercentiles
+            | Chart::Stalls
+            | Chart::Decomposition
+            | Chart::BlockedOverAxis => matches!(workload, Workload::Messages(_)),
             Chart::GoodputOverAxis | Chart::GoodputOverTime => matches!(workload, Workload::Bulk(_)),
             Chart::Start | Chart::Cost => true,
         }
@@ -172,6 +195,8 @@ fn draw(chart: Chart, run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent>
         Chart::DelayTail => delay_tail::draw(run, part),
         Chart::DelayPercentiles => delay_percentiles::draw(part),
         Chart::Stalls => stalls::draw(run, part),
+        Chart::Decomposition => decomposition::draw(part),
+        Chart::BlockedOverAxis => blocked_over_axis::draw(part),
         Chart::GoodputOverAxis => goodput_over_axis::draw(part),
         Chart::GoodputOverTime => goodput_over_time::draw(run, part),
         Chart::Start => start::draw(part),

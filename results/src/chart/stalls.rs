@@ -1,8 +1,10 @@
 //! The stall timeline: the messages of one trial an arm, on one time axis, with the packets that the
 //! link dropped.
 //!
-//! It shows that messages were late and when packets were dropped. It must not say which drop
-//! delayed which message: nothing in these records joins them.
+//! Where every trial shown has its packets mapped to its messages, [`super::blocked`] draws it, and
+//! says what was blocked. Else this module does: it shows that messages were late and when packets
+//! were dropped, and must not say which drop delayed which message, for nothing in those records
+//! joins them.
 
 use samepath_model::record::{MessageRecord, TrialRecord};
 use samepath_model::{Arm, Workload};
@@ -17,12 +19,12 @@ use crate::store::{Run, StoreError};
 /// Longest window shown, in nanoseconds.
 const WINDOW: i64 = 1_500_000_000;
 /// The window's start lies on a multiple of this.
-const STEP: i64 = 50_000_000;
+pub(super) const STEP: i64 = 50_000_000;
 /// A message counts as late beyond one base delay by more than this: serialisation and the
 /// endpoints' own work take their share.
 const LATE: i64 = 5_000_000;
 /// More lanes than this cannot be told apart.
-const MAX_LANES: u16 = 16;
+pub(super) const MAX_LANES: u16 = 16;
 
 /// One arm's trial.
 struct Lane<'a> {
@@ -47,6 +49,9 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     }
     // The chart's order: tcp above quic.
     lanes.sort_by_key(|lane| Arm::all().position(|arm| arm == lane.record.trial.arm));
+    if let Some(drawing) = super::blocked::draw(run, part, &group, seed)? {
+        return Ok(drawing);
+    }
     let plan = &group.cells[0].plan;
     let base = plan.link.direction(plan.workload.direction()).delay.as_nanos() as i64;
     let Workload::Messages(workload) = &plan.workload else {
@@ -124,7 +129,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
 }
 
 /// The conditions with the least loss above 0 and the first seed that counts for every arm there.
-fn choose<'a>(part: &PartView<'a>) -> Option<(Group<'a>, u64)> {
+pub(super) fn choose<'a>(part: &PartView<'a>) -> Option<(Group<'a>, u64)> {
     let loss = |group: &Group<'_>| {
         let plan = &group.cells[0].plan;
         let conditions = plan.link.direction(plan.workload.direction());

@@ -265,6 +265,8 @@ fn chart_words(chart: Chart) -> &'static str {
         Chart::DelayTail => "The tail of the delays is not drawn",
         Chart::DelayPercentiles => "The percentiles of the delays are not drawn",
         Chart::Stalls => "The stall timeline is not drawn",
+        Chart::Decomposition => "The parts of the delay are not drawn",
+        Chart::BlockedOverAxis => "Blocked time by conditions is not drawn",
         Chart::GoodputOverAxis => "Goodput by conditions is not drawn",
         Chart::GoodputOverTime => "Goodput over time is not drawn",
         Chart::Start => "Handshake and first byte are not drawn",

@@ -67,7 +67,8 @@ fn every_chart_names_its_arms_units_seeds_and_conditions() {
             assert!(picture.texts.iter().any(|t| t.words == arm), "{}: {arm}", drawing.stem);
         }
         let unit = match drawing.chart {
-            Chart::DelayTail | Chart::DelayPercentiles | Chart::Stalls => "(ms",
+            Chart::DelayTail | Chart::DelayPercentiles | Chart::Stalls | Chart::Decomposition => "(ms",
+            Chart::BlockedOverAxis => "blocked time, mean (ms)",
             Chart::GoodputOverAxis | Chart::GoodputOverTime => "(Mbit/s",
             Chart::Start => "(RTT)",
             Chart::Cost => "(s per GB of payload)",

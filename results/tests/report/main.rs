@@ -1,6 +1,7 @@
 //! Charts and page, drawn from made-up records: whole, legible, self-contained, and honest where
 //! there is nothing to show.
 
+mod carried;
 mod chart;
 mod page;
 mod svg;

@@ -12,9 +12,11 @@ use samepath_model::record::{
     PlayReport, RECORD_SCHEMA, SERIES_BIN_NANOS, SeriesPoint, Setting, TrialRecord,
 };
 use samepath_model::{Direction, Experiment, Mapping, Transport, Trial, Workload};
-use samepath_results::{Manifest, Run, summary};
+use samepath_results::{Manifest, Run, blocking, summary};
 
-const MS: i64 = 1_000_000;
+use crate::carried;
+
+pub(crate) const MS: i64 = 1_000_000;
 
 /// The experiment that the lab itself asks, in small.
 pub(crate) const HEAD_OF_LINE: &str = r#"
@@ -40,7 +42,7 @@ axes = { loss = ["0%", "1%", "3%"] }
 "#;
 
 /// A uniform number in [0, 1) that depends on nothing but its arguments (SplitMix64's finaliser).
-fn uniform(seed: u64, stream: u64, index: u64) -> f64 {
+pub(crate) fn uniform(seed: u64, stream: u64, index: u64) -> f64 {
     let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream.wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ index;
     for factor in [0xbf58_476d_1ce4_e5b9u64, 0x94d0_49bb_1331_11eb] {
         z = (z ^ (z >> 30)).wrapping_mul(factor);
@@ -111,12 +113,22 @@ fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
         return record;
     }
     let (mut report, ledger) = match &trial.workload {
+        Workload::Messages(_) if trial.mapping => carried::messages(trial, empty_report(trial)),
         Workload::Messages(_) => messages(trial),
         Workload::Bulk(_) => bulk(trial),
     };
     ends(trial, &mut report);
     let link = link_report(&ledger);
-    record.summary = Some(summary::summarise(trial, &report, Some(&link)));
+    let mut figures = summary::summarise(trial, &report, Some(&link));
+    if trial.mapping {
+        let ledger = ledger.iter().cloned().map(Ok::<_, Infallible>);
+        let sights = report.sights.iter().copied().map(Ok);
+        let analysis = blocking::analyse(trial, report.messages.clone(), &report.layout, ledger, sights);
+        let analysis = analysis.expect("made-up carriage is whole");
+        assert_eq!(analysis.faults(), Vec::<String>::new(), "{}", trial.id);
+        figures.blocking = analysis.figures();
+    }
+    record.summary = Some(figures);
     record.link = Some(link);
     record.client = Some(report.client.clone());
     record.server = Some(report.server.clone());
@@ -124,6 +136,10 @@ fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
     writer.set_epoch(report.epoch_ns);
     writer.write_messages(report.messages.clone()).expect("messages");
     writer.write_series(report.series.clone()).expect("series");
+    if trial.mapping {
+        writer.write_layout(report.layout.iter().copied()).expect("layout");
+        writer.write_sights(report.sights.iter().copied()).expect("sights");
+    }
     writer.write_ledger(ledger.into_iter().map(Ok::<_, Infallible>)).expect("ledger");
     writer.finish().expect("the trial is in its place");
     record
