@@ -42,7 +42,11 @@ fn findings(part: &PartView<'_>) -> Vec<Finding> {
         };
         let Some(said) = said else { continue };
         let compared = compared_pair(&group).and_then(|(a, b)| comparison(a, b, field));
-        let words = [Some(said), compared].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let blocking = match part.cells[0].plan.workload {
+            Workload::Messages(_) => blocking(&group),
+            Workload::Bulk(_) => None,
+        };
+        let words = [Some(said), compared, blocking].into_iter().flatten().collect::<Vec<_>>().join(" ");
         findings.push(Finding { conditions: group.label.clone(), words });
     }
     findings.extend(start(part));
@@ -80,6 +84,34 @@ fn delays(group: &Group<'_>) -> Option<String> {
         .collect();
     let lost = if lost.is_empty() { String::new() } else { format!(" {}.", lost.join("; ")) };
     Some(format!("95th percentile of the delivered messages' delay in ms: {said}.{lost}"))
+}
+
+/// What of the delays was blocking, where packets were mapped to messages: measured, not inferred.
+fn blocking(group: &Group<'_>) -> Option<String> {
+    let said = each(group, Field::InnocentBlocked)?;
+    let tails: Vec<String> =
+        group.cells.iter().filter_map(|cell| Some(format!("{} {}", cell.arm, tail(cell)?))).collect();
+    Some(format!(
+        "Measured packet by packet: of the messages that lost nothing themselves, blocked for over 1 ms in %: {said}. \
+         Largest part, beside the network, of the delay of the slowest hundredth: {}.",
+        tails.join(", ")
+    ))
+}
+
+/// Parts below this share of the delay, in percent, do not make the slowest messages slow.
+const SLIGHT: f64 = 5.0;
+
+/// What makes the slowest messages of a cell slow: the largest part beside the network, with its share.
+fn tail(cell: &Cell<'_>) -> Option<String> {
+    let parts = [
+        (Field::TailHold, "sender hold"),
+        (Field::TailOwnLoss, "own loss"),
+        (Field::TailBlocked, "blocked"),
+        (Field::TailStack, "stack"),
+    ];
+    let shares = parts.into_iter().filter_map(|(field, name)| Some((cell.spread(field)?.median, name)));
+    let (share, name) = shares.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some(if share < SLIGHT { "none of weight".into() } else { format!("{name} ({} %)", number(share)) })
 }
 
 fn sum(cell: &Cell<'_>, field: Field) -> Option<f64> {

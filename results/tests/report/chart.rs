@@ -49,6 +49,8 @@ fn each_part_gets_the_charts_that_suit_it() {
         "messages-delay-tail",
         "messages-delay-percentiles",
         "messages-stalls",
+        "messages-decomposition",
+        "messages-blocked",
         "messages-start",
         "messages-cost",
         "bulk-goodput",
@@ -149,9 +151,67 @@ link = { rtt = "60ms", rate = "20Mbit" }
     assert!(!goodput.svg.contains("Mathis"));
 }
 
+/// The same without the mapping of packets to messages, as runs of before had none.
+const UNMAPPED: &str = r#"
+schema = 1
+name = "unmapped"
+repeat = 2
+
+[[part]]
+name = "messages"
+arms = ["tcp", "tls", "quic", "quic/shared", "udp"]
+workload = { kind = "messages", streams = 8, size = "1000B", spacing = "40ms", count = 100 }
+link = { rtt = "60ms", rate = "20Mbit", loss = "1%" }
+mapping = false
+"#;
+
+#[test]
+fn where_packets_are_mapped_the_timeline_shows_what_was_blocked() {
+    let drawn = drawings(whole());
+    let stalls = drawn.iter().find(|d| d.chart == Chart::Stalls).expect("stalls");
+    assert!(!stalls.svg.contains("late, not blocked") && stalls.svg.contains("blocked by bytes before its own"));
+    let row = |arm: &str| stalls.table.rows.iter().find(|row| row[0] == arm).expect("a row");
+    let count = |arm: &str, column: usize| row(arm)[column].parse::<u32>().expect("a count");
+    // A drop blocks messages of all streams of tcp, and of quic's its own alone.
+    assert_eq!(count("tcp", 4), 8);
+    assert!((1..8).contains(&count("quic", 4)), "{:?}", row("quic"));
+    assert_eq!((count("udp", 3), count("udp", 8)), (0, count("udp", 9)));
+    assert!(count("tcp", 8) > 0 && count("tcp", 9) == 0, "each drop has its retransmission: {:?}", row("tcp"));
+}
+
+#[test]
+fn the_parts_of_the_delay_add_up_in_the_table() {
+    let drawn = drawings(whole());
+    let parts = drawn.iter().find(|d| d.chart == Chart::Decomposition).expect("decomposition");
+    for row in &parts.table.rows {
+        let value = |column: usize| row[column].parse::<f64>().expect("a number");
+        let sum: f64 = (5..13).map(value).sum();
+        // Each is written with three digits.
+        assert!((sum - value(4)).abs() <= 0.01 * value(4), "{row:?}");
+        if matches!(row[1].as_str(), "quic" | "udp") {
+            assert_eq!(row[10], "0", "other streams never block {row:?}");
+        }
+    }
+}
+
+#[test]
+fn without_the_mapping_the_charts_say_that_it_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = synthetic::run(&dir.path().join("run"), UNMAPPED, synthetic::all_done);
+    let shown = draw_all(&run, &cells(&run)).expect("the records can be read");
+    for chart in [Chart::Decomposition, Chart::BlockedOverAxis] {
+        let left_out = shown.iter().any(
+            |one| matches!(one, Shown::LeftOut { chart: of, reason, .. } if *of == chart && reason.contains("not mapped")),
+        );
+        assert!(left_out, "{chart:?}");
+    }
+}
+
 #[test]
 fn the_timeline_does_not_claim_to_know_what_blocked() {
-    let drawn = drawings(whole());
+    let dir = tempfile::tempdir().unwrap();
+    let run = synthetic::run(&dir.path().join("run"), UNMAPPED, synthetic::all_done);
+    let drawn = drawings(&run);
     let stalls = drawn.iter().find(|d| d.chart == Chart::Stalls).expect("stalls");
     assert!(stalls.svg.contains("a bar says late, not blocked"));
     assert_eq!(stalls.table.rows.len(), 5);
