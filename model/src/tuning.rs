@@ -113,7 +113,8 @@ const LEAST_TLS_RECORD: u64 = 64;
 pub struct Tuning {
     /// The congestion controller of TCP and QUIC.
     pub controller: Controller,
-    /// Receive window: QUIC's stream and connection windows, and, if set, `SO_RCVBUF` for TCP.
+    /// Receive window: QUIC's stream and connection windows, and, if set, TCP's advertised
+    /// window.
     /// Absent: large enough never to limit (QUIC), and the kernel's autotuning (TCP).
     pub receive_window: Option<ByteCount>,
     /// Initial congestion window in segments of 1448 bytes (RFC 6928: 10). TCP's is the kernel's

@@ -31,10 +31,34 @@ pub(crate) const CHECKS: &[Check] = &[
         score: score::round_trips,
     },
     Check {
+        id: "T2",
+        title: "the first packets of a connection are lost: when its sender tries again",
+        experiment: include_str!("../../experiments/validate/t2.toml"),
+        score: score::first_packets_lost,
+    },
+    Check {
         id: "T4a",
         title: "one lost packet: how late are it and its followers, with and without a common order",
         experiment: include_str!("../../experiments/validate/t4a.toml"),
         score: score::one_lost_packet,
+    },
+    Check {
+        id: "T6",
+        title: "a receive window limits goodput to one window in a round trip",
+        experiment: include_str!("../../experiments/validate/t6.toml"),
+        score: score::window_limits,
+    },
+    Check {
+        id: "T8",
+        title: "Reno at periodic loss: goodput as theory (Mathis) has it",
+        experiment: include_str!("../../experiments/validate/t8.toml"),
+        score: score::periodic_loss,
+    },
+    Check {
+        id: "T11",
+        title: "equal objects one after the other end on average in (N + 1)/2N of the time",
+        experiment: include_str!("../../experiments/validate/t11.toml"),
+        score: score::objects_in_sequence,
     },
     Check {
         id: "P1",
@@ -47,6 +71,12 @@ pub(crate) const CHECKS: &[Check] = &[
         title: "bursts of loss, and 30 % loss each way: everything arrives, byte for byte",
         experiment: include_str!("../../experiments/validate/p2.toml"),
         score: score::everything_arrives,
+    },
+    Check {
+        id: "P5",
+        title: "the same controller, nothing lost: the same time, the handshake taken out",
+        experiment: include_str!("../../experiments/validate/p5.toml"),
+        score: score::same_controller_same_time,
     },
 ];
 

@@ -160,6 +160,17 @@ impl Shared {
         }
     }
 
+    /// Says again how large the receive windows may be, which the kernel forgets.
+    fn limit_windows(&self) {
+        let Some(window) = self.plan.tuning.receive_window else { return };
+        for probe in self.probes.lock().expect("no panic while held").iter() {
+            if let Probe::Tcp(socket) = probe {
+                // It was accepted as the connection began.
+                let _ = crate::tcp::clamp_window(socket, window);
+            }
+        }
+    }
+
     /// Samples the connections.
     fn sample(&self) {
         let at = clock::now();
@@ -334,6 +345,7 @@ async fn tick(shared: Arc<Shared>, samples: bool) -> std::io::Result<()> {
         timer.until(next).await?;
         let late = clock::now().saturating_sub(next);
         shared.lateness.lock().expect("no panic while held").push(late);
+        shared.limit_windows();
         if samples {
             shared.sample();
         }

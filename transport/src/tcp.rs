@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use samepath_model::record::Setting;
+use samepath_model::units::ByteCount;
 use samepath_model::workload::Workload;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -75,13 +76,53 @@ pub fn tune(socket: &SockRef<'_>, plan: &Plan) -> Result<(), TransportError> {
         let lowat = u32::try_from(lowat.bytes()).unwrap_or(u32::MAX);
         socket.set_tcp_notsent_lowat(lowat).map_err(host("TCP_NOTSENT_LOWAT".into()))?;
     }
-    // Setting it ends the kernel's autotuning, so only where the window is the subject. The kernel
-    // doubles what it is given, for its bookkeeping.
+    // How much of a buffer the kernel advertises depends on how well the packets fill its memory, so the
+    // buffer is made ample, which also ends its autotuning, and the window is bounded by itself.
     if let Some(window) = tuning.receive_window {
-        let half = usize::try_from(window.bytes() / 2).unwrap_or(usize::MAX).max(1);
-        socket.set_recv_buffer_size(half).map_err(host("SO_RCVBUF".into()))?;
+        let ample = usize::try_from(window.bytes().saturating_mul(2)).unwrap_or(usize::MAX);
+        socket.set_recv_buffer_size(ample).map_err(host("SO_RCVBUF".into()))?;
+        clamp_window(&**socket, window).map_err(host("TCP_WINDOW_CLAMP".into()))?;
     }
     Ok(())
+}
+
+/// Bounds the window that is advertised to the peer. The kernel forgets it whenever a larger segment
+/// comes than any before (`tcp_measure_rcv_mss` in net/ipv4/tcp_input.c), so it has to be said again.
+///
+/// # Errors
+/// When the descriptor is no TCP socket.
+#[allow(unsafe_code, reason = "neither std, socket2 nor nix wraps TCP_WINDOW_CLAMP")]
+pub(crate) fn clamp_window<S: AsRawFd>(socket: &S, window: ByteCount) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(window.bytes()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: `bytes` outlives the call and is as large as the length says; the kernel only reads it.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_WINDOW_CLAMP,
+            (&raw const bytes).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The bound that is in force.
+#[allow(unsafe_code, reason = "neither std, socket2 nor nix wraps TCP_WINDOW_CLAMP")]
+fn window_clamp(socket: &SockRef<'_>) -> io::Result<libc::c_int> {
+    let mut bytes: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: `bytes` is as large as `len` says, and the kernel writes no more than that.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_WINDOW_CLAMP,
+            (&raw mut bytes).cast(),
+            &raw mut len,
+        )
+    };
+    if status == 0 { Ok(bytes) } else { Err(io::Error::last_os_error()) }
 }
 
 /// What is in force on a socket, beside what was asked.
@@ -104,10 +145,11 @@ pub fn settings(socket: &SockRef<'_>, plan: &Plan) -> Vec<Setting> {
             socket.tcp_notsent_lowat().map(|n| if n == 0 { "unlimited".into() } else { n.to_string() }),
         ),
         read(
-            "tcp.receive-buffer",
+            "tcp.window-clamp",
             tuning.receive_window.map(|window| window.bytes().to_string()),
-            socket.recv_buffer_size().map(|n| n.to_string()),
+            window_clamp(socket).map(|n| n.to_string()),
         ),
+        read("tcp.receive-buffer", None, socket.recv_buffer_size().map(|n| n.to_string())),
         read("tcp.send-buffer", None, socket.send_buffer_size().map(|n| n.to_string())),
         read("tcp.mss", None, socket.tcp_mss().map(|n| n.to_string())),
     ]

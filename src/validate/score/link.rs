@@ -1,0 +1,111 @@
+//! Scores of the emulated link itself: what is asked of it, and that nothing but what it drops is lost.
+
+use samepath_model::record::{DropCause, PacketRecord, TrialRecord};
+use samepath_model::{Arm, Direction};
+use samepath_results::Run;
+
+use super::{Finding, done, flow, near, quantile};
+
+/// E1. The delay of a packet in the link beyond its time in the queue is the delay asked for; a
+/// backlogged link delivers at its rate; losses lie inside the 99 % interval of the binomial
+/// distribution; Gilbert–Elliott loses p/(p+r) in bursts of 1/r. All read from the ledger, and the
+/// ledger's deliveries compared with what the receiving application counted.
+pub(crate) fn link_keeps_its_promise(run: &Run) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for record in done(run) {
+        let direction = record.trial.workload.direction();
+        let packets: Vec<PacketRecord> = flow(run, record, direction)?;
+        let link = record.trial.link.direction(direction);
+        match record.trial.part.as_str() {
+            "delay" => {
+                let mut extra: Vec<f64> = packets
+                    .iter()
+                    .filter_map(|p| Some((p.left? - p.arrived) as f64 / 1e6 - p.queued as f64 / 1e6))
+                    .collect();
+                extra.sort_by(f64::total_cmp);
+                let wanted = link.delay.as_millis_f64();
+                for (name, at) in [("median", 0.5), ("99th percentile", 0.99)] {
+                    let found = quantile(&extra, at);
+                    findings.push(near(format!("one-way delay, {name}"), wanted, 0.3, found, "ms"));
+                }
+            }
+            "rate" => {
+                // From the first to the last departure while backlogged, less the first packet, whose
+                // transmission began before.
+                let left: Vec<(i64, u64)> = packets.iter().filter_map(|p| Some((p.left?, u64::from(p.size)))).collect();
+                let bytes: u64 = left.iter().skip(1).map(|(_, size)| size).sum();
+                let nanos = left.last().map_or(0, |l| l.0) - left.first().map_or(0, |f| f.0);
+                let found = bytes as f64 * 8e3 / nanos as f64;
+                let wanted = link.rate.map_or(f64::NAN, |r| r.bits_per_second() as f64 / 1e6);
+                findings.push(near("rate of a backlogged link".into(), wanted, wanted * 0.005, found, "Mbit/s"));
+            }
+            "loss" => {
+                let (n, p) = (packets.len() as f64, link.loss.rate());
+                let lost = lost(&packets).iter().filter(|lost| **lost).count() as f64;
+                // Normal approximation of the binomial, exact enough at n·p = 1000: z = 2.576 for 99 %.
+                let half = 2.576 * (n * p * (1.0 - p)).sqrt() + 0.5;
+                findings.push(near(format!("packets lost of {n}"), n * p, half, lost, "packets"));
+            }
+            "bursts" => {
+                let pattern = lost(&packets);
+                let (n, count) = (pattern.len() as f64, pattern.iter().filter(|lost| **lost).count() as f64);
+                let bursts = pattern.windows(2).filter(|w| !w[0] && w[1]).count() as f64;
+                let samepath_model::link::Loss::GilbertElliott(model) = link.loss else { continue };
+                // Losses come in geometric bursts of mean 1/r: the count's variance is that of the
+                // binomial, times (2 − r)/r for the bursts' length and spread.
+                let (p, r) = (model.stationary_loss(), model.r.fraction());
+                let half = 2.576 * (n * p * (1.0 - p) * (2.0 - r) / r).sqrt() / n * 100.0;
+                findings.push(near("Gilbert–Elliott loss".into(), p * 100.0, half, count / n * 100.0, "%"));
+                let burst_half = 2.576 * (1.0 - r).sqrt() / r / bursts.sqrt();
+                findings.push(near("mean burst".into(), 1.0 / r, burst_half, count / bursts, "packets"));
+            }
+            _ => {}
+        }
+        let delivered = packets.iter().filter(|p| p.left.is_some() && p.payload > 0).count() as u64;
+        let receiver = match direction {
+            Direction::Up => &record.server,
+            Direction::Down => &record.client,
+        };
+        let read = receiver.as_ref().and_then(|end| end.datagrams_received);
+        findings.push(Finding {
+            what: format!("{}: datagrams in the ledger and read", record.trial.part),
+            expected: format!("{delivered}"),
+            found: read.map_or("none".into(), |n| n.to_string()),
+            // The ledger also has the datagrams by which the session is opened and answered.
+            pass: read.is_some_and(|n| n <= delivered && delivered - n <= 16),
+        });
+    }
+    Ok(findings)
+}
+
+/// P2. Every trial is complete (its payload is verified as it is read; that a link was late, which
+/// makes a trial void, is no excuse here), and the fifty connections at
+/// 30 % loss together took less than 300 s.
+pub(crate) fn everything_arrives(run: &Run) -> anyhow::Result<Vec<Finding>> {
+    let records = run.trials();
+    let mut findings = Vec::new();
+    let mut groups: Vec<(String, Arm)> = records.iter().map(|r| (r.trial.part.clone(), r.trial.arm)).collect();
+    groups.sort();
+    groups.dedup();
+    for (part, arm) in groups {
+        let of_group: Vec<&TrialRecord> =
+            records.iter().filter(|r| r.trial.part == part && r.trial.arm == arm).collect();
+        let whole = of_group.iter().filter(|r| r.summary.as_ref().is_some_and(|s| s.delivered == s.messages)).count();
+        findings.push(near(format!("{part}: {arm}: delivered"), of_group.len() as f64, 0.0, whole as f64, "files"));
+        if part == "handshake-loss" {
+            let seconds: f64 = of_group.iter().filter_map(|r| r.summary.as_ref()?.completion_ms).sum::<f64>() / 1000.0;
+            findings.push(Finding {
+                what: format!("{part}: {arm}: time, one after the other"),
+                expected: "below 300 s".into(),
+                found: format!("{seconds:.1} s"),
+                pass: seconds < 300.0,
+            });
+        }
+    }
+    Ok(findings)
+}
+
+/// Which packets the loss rule took.
+fn lost(packets: &[PacketRecord]) -> Vec<bool> {
+    packets.iter().map(|packet| packet.dropped == Some(DropCause::Loss)).collect()
+}
