@@ -67,7 +67,7 @@ fn keep_ledger(spool: &Path, dir: &Path, epoch: Option<u64>, id: &str) -> anyhow
         None => first()?.unwrap_or(0),
     };
     let (records, left_out) = ledger::read_so_far(spool, epoch, PACKETS)?;
-    store::write_ledger(&dir.join("ledger.parquet"), id, epoch, records)?;
+    store::write_ledger(&dir.join("ledger.parquet"), id, epoch, &[], records)?;
     if left_out > 0 {
         let told = format!("{left_out} packets before those in ledger.parquet were not kept\n");
         fs::write(dir.join("ledger.txt"), told)?;

@@ -32,9 +32,13 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
     }
     if let Some(name) = &args.name {
         control::check_name(name).map_err(|error| Mistake(error.to_string()))?;
+        if control::Runtime::find()?.names()?.contains(name) {
+            return Err(Mistake(control::ControlError::Taken(name.clone()).to_string()).into());
+        }
     }
     let spec = args.link.spec();
     let link = spec.resolve().map_err(|error| Mistake(error.to_string()))?;
+    let conditions = link.to_string();
     let backend = backend(args.backend);
     for (flag, given) in [("--ledger", args.ledger.is_some()), ("--capture", args.capture.is_some())] {
         if given && backend == Backend::None {
@@ -65,7 +69,7 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
         quiet: args.quiet,
     })?;
     if let Some(spool) = spool {
-        spool.keep()?;
+        spool.keep(&conditions, &ended.changes)?;
     }
     if let Some(capture) = ended.capture {
         if let Some(complaint) = capture.complaint() {
@@ -97,12 +101,18 @@ impl Spool {
         Ok(Spool { path: dir.path().join("ledger.spool"), _dir: dir, target: target.to_owned() })
     }
 
-    /// Writes the Parquet file. Times count from the first packet.
-    fn keep(self) -> anyhow::Result<()> {
+    /// Writes the Parquet file. Times count from the first packet. Its metadata has the conditions that
+    /// the link began with, and, as JSON, every later change: the instant, and the conditions from then on.
+    fn keep(self, link: &str, changes: &[(u64, String)]) -> anyhow::Result<()> {
         let first =
             ledger::read(&self.path, 0)?.map(|packet| packet.map(|packet| packet.arrived)).next().transpose()?;
         let epoch = first.map_or(0, i64::unsigned_abs);
-        samepath_results::store::write_ledger(&self.target, "link", epoch, ledger::read(&self.path, epoch)?)
+        let changes: Vec<_> = changes
+            .iter()
+            .map(|(at, link)| serde_json::json!({ "at": at.wrapping_sub(epoch).cast_signed(), "link": link }))
+            .collect();
+        let notes = [("samepath.link", link.to_owned()), ("samepath.changes", serde_json::to_string(&changes)?)];
+        samepath_results::store::write_ledger(&self.target, "link", epoch, &notes, ledger::read(&self.path, epoch)?)
             .with_context(|| format!("cannot write the ledger {}", self.target.display()))
     }
 }

@@ -92,6 +92,11 @@ impl<R: Row> RowWriter<R> {
         Ok(RowWriter { file, rows: Vec::new() })
     }
 
+    /// Adds a word to the file's metadata.
+    pub(crate) fn note(&mut self, key: &str, value: String) {
+        self.file.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+    }
+
     pub(crate) fn push(&mut self, row: R) -> Result<(), ColumnError> {
         self.rows.push(row);
         if self.rows.len() == ROW_GROUP { self.flush() } else { Ok(()) }

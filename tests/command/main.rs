@@ -6,11 +6,13 @@
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `capture` | captures of links and trials, as other programs read them |
 //! | `link` | other programs across the link |
+//! | `link_control` | running links, watched and adjusted from another terminal |
 //! | `ends` | server and client between any two addresses |
 
 mod bad_input;
 mod capture;
 mod ends;
 mod link;
+mod link_control;
 mod run;
 mod support;

@@ -134,11 +134,12 @@ impl TrialWriter {
         name: &str,
         rows: impl IntoIterator<Item = Result<R, E>>,
     ) -> Result<(), StoreError> {
-        write_rows(&self.partial.join(name), &self.id.0, self.epoch_ns, rows)
+        write_rows(&self.partial.join(name), &self.id.0, self.epoch_ns, &[], rows)
     }
 }
 
 /// Writes a ledger to a file of its own, outside any run: beside its place, synced, then moved there.
+/// `notes` are further keys of its metadata, with their values.
 ///
 /// # Errors
 /// Where the source breaks off, or the file cannot be written; nothing is left then.
@@ -146,15 +147,23 @@ pub fn write_ledger<E: Display>(
     path: &Path,
     name: &str,
     epoch_ns: u64,
+    notes: &[(&str, String)],
     ledger: impl IntoIterator<Item = Result<PacketRecord, E>>,
 ) -> Result<(), StoreError> {
     let beside = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let file = tempfile::NamedTempFile::new_in(beside).map_err(StoreError::io("write in", beside))?;
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // As any file that a program makes; the process's umask takes its share.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let file = builder.tempfile_in(beside).map_err(StoreError::io("write in", beside))?;
     let partial = file.into_temp_path();
-    write_rows(&partial, name, Some(epoch_ns), ledger)?;
+    write_rows(&partial, name, Some(epoch_ns), notes, ledger)?;
     partial.persist(path).map_err(|error| StoreError::io("move to its place", path)(error.error))?;
     sync_directory(beside)
 }
@@ -163,11 +172,13 @@ fn write_rows<R: Row, E: Display>(
     path: &Path,
     id: &str,
     epoch_ns: Option<u64>,
+    notes: &[(&str, String)],
     rows: impl IntoIterator<Item = Result<R, E>>,
 ) -> Result<(), StoreError> {
     let wrong = StoreError::columns("write", path);
     let file = File::create(path).map_err(StoreError::io("create", path))?;
     let mut writer = RowWriter::new(file, id, epoch_ns).map_err(&wrong)?;
+    notes.iter().for_each(|(key, value)| writer.note(key, value.clone()));
     for row in rows {
         let row = row.map_err(|error| StoreError::Source { id: id.to_owned(), problem: error.to_string() })?;
         writer.push(row).map_err(&wrong)?;

@@ -1,0 +1,367 @@
+//! Running links, from another terminal: watched, adjusted, several at once, killed.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+
+use crate::support::{can_emulate, eventually, expect_status, has, samepath, stderr, stdout};
+
+/// A directory for the sockets of one test's links, and the command with it.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Place {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = samepath();
+        command.env("SAMEPATH_RUNTIME_DIR", self.0.path().join("run")).env_remove("SAMEPATH_LINK_NAME");
+        command
+    }
+
+    fn link(&self, args: &[&str]) -> Output {
+        self.command().arg("link").args(args).output().unwrap()
+    }
+
+    /// What is left of links' sockets.
+    fn left(&self) -> usize {
+        std::fs::read_dir(self.0.path().join("run")).map_or(0, Iterator::count)
+    }
+
+    /// A link whose command carries out, line by line, what it is told.
+    fn start(&self, args: &[&str]) -> Running {
+        let mut child = self
+            .command()
+            .arg("link")
+            .args(args)
+            .args(["--", "sh", "-c", "echo ready; while read line; do eval \"$line\"; echo end-of-answer; done"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let words = child.stdin.take();
+        let mut answers = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        answers.read_line(&mut line).unwrap();
+        if line != "ready\n" {
+            let mut said = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            panic!("the link did not come up: {said}");
+        }
+        Running { child, words, answers }
+    }
+}
+
+/// A link that runs. Dropped, it is killed.
+struct Running {
+    child: Child,
+    words: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// Runs a line at the client's end; gives back what it printed.
+    fn run(&mut self, line: &str) -> String {
+        writeln!(self.words.as_mut().unwrap(), "{line}").unwrap();
+        let mut all = String::new();
+        loop {
+            let mut line = String::new();
+            assert!(self.answers.read_line(&mut line).unwrap() > 0, "the link ended: {all}");
+            if line == "end-of-answer\n" {
+                return all;
+            }
+            all.push_str(&line);
+        }
+    }
+
+    /// The smallest round trip of some pings, in milliseconds.
+    fn ping(&mut self) -> f64 {
+        let said = self.run("ping -n -i 0.01 -c 10 $SAMEPATH_SERVER");
+        let times = said.lines().filter_map(|line| line.split("time=").nth(1)?.split(' ').next()?.parse().ok());
+        times.min_by(f64::total_cmp).unwrap_or_else(|| panic!("no answer: {said}"))
+    }
+
+    fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// Lets it end; gives back its exit status and what it said to people.
+    fn end(mut self) -> (Option<i32>, String) {
+        drop(self.words.take());
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn conditions_change_while_it_runs() {
+    if !can_emulate("link set") || !has("ping", "link set") {
+        return;
+    }
+    let place = Place::new();
+    let mut link = place.start(&["--rtt", "20ms", "--up-loss", "0%"]);
+    assert!((20.0..60.0).contains(&link.ping()));
+    let output = place.link(&["set", "--down-delay", "50ms"]);
+    expect_status(&output, 0);
+    assert!(stdout(&output).starts_with(&format!("{}: RTT 60ms", link.pid())), "{}", stdout(&output));
+    assert!(link.ping() >= 60.0);
+
+    // What is not named stays; what belongs to one direction goes there alone.
+    expect_status(&place.link(&["set", &link.pid(), "--up-loss", "100%"]), 0);
+    let answered = link.run("ping -n -i 0.01 -W 1 -c 5 $SAMEPATH_SERVER; true");
+    assert!(answered.contains("100% packet loss"), "{answered}");
+    let status = place.link(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["changes"], 2);
+    assert_eq!(status["conditions"]["down"]["delay"], "50ms");
+    assert_eq!(status["conditions"]["up"]["loss"], "100%");
+    assert_eq!(status["counters"]["up"]["dropped"]["loss"], 5, "{status}");
+    assert!(status["counters"]["down"]["delivered_packets"].as_u64().unwrap() >= 20);
+
+    // From a link without conditions on.
+    let output = place.link(&["set", "--clear", "--rtt", "2ms"]);
+    assert_eq!(stdout(&output), format!("{}: RTT 2ms\n", link.pid()));
+    assert!(link.ping() >= 2.0);
+    let (status, said) = link.end();
+    assert_eq!(status, Some(0));
+    assert_eq!(said.matches("from now on: ").count(), 3, "{said}");
+    assert_eq!(place.left(), 0);
+}
+
+#[test]
+fn a_link_is_adjusted_from_inside_too() {
+    if !can_emulate("link set from inside") || !has("ping", "link set from inside") {
+        return;
+    }
+    let place = Place::new();
+    let mut link = place.start(&["--name", "outer"]);
+    let mut other = place.start(&["--name", "other"]);
+    let said = link.run(&format!("{} link set --rtt 30ms", env!("CARGO_BIN_EXE_samepath")));
+    assert_eq!(said, "outer: RTT 30ms\n");
+    assert!(link.ping() >= 30.0);
+    assert!(other.ping() < 30.0);
+}
+
+#[test]
+fn several_links_are_told_apart() {
+    if !can_emulate("several links") {
+        return;
+    }
+    let place = Place::new();
+    let (one, two) = (place.start(&["--name", "one", "--rtt", "10ms"]), place.start(&["--rtt", "20ms"]));
+    let list = stdout(&place.link(&["list"]));
+    assert!(list.contains("one: RTT 10ms: sh -c") && list.contains(&format!("{}: RTT 20ms", two.pid())), "{list}");
+    let output = place.link(&["set", "--loss", "1%"]);
+    expect_status(&output, 2);
+    assert!(stderr(&output).contains("name one: ") && stderr(&output).contains(&two.pid()), "{}", stderr(&output));
+    // By name, by process where it has a name, by process where it has none.
+    for (word, expected) in [("one", "one: RTT 10ms, loss 1%\n"), (&one.pid(), "one: RTT 10ms, loss 2%\n")] {
+        let loss = if word == "one" { "1%" } else { "2%" };
+        assert_eq!(stdout(&place.link(&["set", word, "--loss", loss])), expected);
+    }
+    assert_eq!(stdout(&place.link(&["set", &two.pid(), "--rtt", "4ms"])), format!("{}: RTT 4ms\n", two.pid()));
+    let taken = place.link(&["--name", "one", "--", "true"]);
+    expect_status(&taken, 2);
+    assert!(stderr(&taken).contains("`one` is running already"), "{}", stderr(&taken));
+    let all: serde_json::Value = serde_json::from_slice(&place.link(&["list", "--json"]).stdout).unwrap();
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    one.end();
+    two.end();
+    assert_eq!(place.left(), 0);
+    assert_eq!(stdout(&place.link(&["list", "--json"])), "[]\n");
+}
+
+#[test]
+fn a_killed_link_leaves_nothing_that_matters() {
+    if !can_emulate("killed link") {
+        return;
+    }
+    let place = Place::new();
+    let mut link = place.start(&["--name", "doomed"]);
+    link.child.kill().unwrap();
+    link.child.wait().unwrap();
+    // The kernel ends the rest; until it has, the socket may still be somebody's.
+    eventually("the killed link is gone", || {
+        expect_status(&place.link(&["list"]), 0);
+        place.left() == 0
+    });
+    let output = place.link(&["set", "doomed", "--loss", "1%"]);
+    expect_status(&output, 2);
+    assert!(stderr(&output).contains("no link named `doomed`"), "{}", stderr(&output));
+    let again = place.start(&["--name", "doomed"]);
+    assert_eq!(again.end().0, Some(0));
+}
+
+#[test]
+fn wrong_words_are_refused_with_the_remedy() {
+    if !can_emulate("wrong words") {
+        return;
+    }
+    let place = Place::new();
+    let refused = |args: &[&str], words: &str| {
+        let output = place.link(args);
+        expect_status(&output, 2);
+        assert!(stderr(&output).contains(words), "{args:?}: {}", stderr(&output));
+    };
+    refused(&["set", "--loss", "1%"], "no link is running");
+    refused(&["status", "x"], "no link named `x` is running");
+    let mut link = place.start(&["--rtt", "10ms"]);
+    refused(&["set"], "nothing is to be changed");
+    refused(&["set", "--loss", "110%"], "110%");
+    refused(&["set", "--rate", "10M"], "10M");
+    refused(&["set", "--jitter", "20ms"], "jitter");
+    refused(&["set", "--mtu", "1400"], "--mtu cannot be changed");
+    refused(&["set", "--seed", "3"], "--seed");
+    refused(&["set", "nobody", "--loss", "1%"], "there are: ");
+    refused(&["--name", "4711", "--", "true"], "cannot be a link's name");
+    refused(&["--rtt", "10ms"], "stdin is none");
+    assert_eq!(link.run("echo still here"), "still here\n");
+    // A bare cable has no conditions.
+    let cable = place.start(&["--name", "cable", "--backend", "none"]);
+    refused(&["set", "cable", "--loss", "1%"], "cannot be adjusted");
+    assert!(stdout(&place.link(&["status", "cable"])).contains("no emulation"));
+    drop(cable);
+}
+
+#[test]
+fn sigusr1_prints_the_counters_and_ends_nothing() {
+    if !can_emulate("SIGUSR1") {
+        return;
+    }
+    let place = Place::new();
+    let mut link = place.start(&["--rtt", "10ms"]);
+    let pid = nix::unistd::Pid::from_raw(link.child.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGUSR1).unwrap();
+    let mut said = BufReader::new(link.child.stderr.take().unwrap());
+    let mut lines = String::new();
+    while !lines.contains("link: down ") {
+        assert!(said.read_line(&mut lines).unwrap() > 0, "{lines}");
+    }
+    assert!(lines.contains(&format!("link: {}: RTT 10ms", link.pid())), "{lines}");
+    assert_eq!(link.run("echo still here"), "still here\n");
+}
+
+#[test]
+fn what_changed_is_in_capture_and_ledger() {
+    if !can_emulate("changes kept") || !has("ping", "changes kept") {
+        return;
+    }
+    let place = Place::new();
+    let (capture, ledger) = (place.0.path().join("c.pcapng"), place.0.path().join("l.parquet"));
+    let mut link =
+        place.start(&["--capture", capture.to_str().unwrap(), "--ledger", ledger.to_str().unwrap(), "--rtt", "2ms"]);
+    link.ping();
+    expect_status(&place.link(&["set", "--rtt", "4ms"]), 0);
+    link.ping();
+    assert_eq!(link.end().0, Some(0));
+    let holds = |file: &Path, text: &str| {
+        std::fs::read(file).unwrap().windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    assert!(holds(&capture, "the link from here on: RTT 4ms"));
+    assert!(holds(&ledger, "RTT 4ms"), "in the metadata");
+}
+
+#[test]
+fn other_users_are_kept_out() {
+    if !can_emulate("other users") || !has("setpriv", "other users") {
+        return;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: other users: only root can become one");
+        return;
+    }
+    let place = Place::new();
+    let program = public_copy(&place);
+    let _link = place.start(&["--name", "mine"]);
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&program)
+        .args(["link", "status", "mine"])
+        .env("SAMEPATH_RUNTIME_DIR", place.0.path().join("run"))
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains("belongs to another user"), "{}", stderr(&output));
+}
+
+#[test]
+fn without_root_it_is_the_same() {
+    if !can_emulate("link set without root") || !has("setpriv", "link set without root") {
+        return;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: without root: the other tests are that already");
+        return;
+    }
+    let place = Place::new();
+    let program = public_copy(&place);
+    let script = format!(
+        "{0} link set --rtt 40ms && {0} link status && ping -n -c 1 $SAMEPATH_SERVER",
+        program.to_str().unwrap()
+    );
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&program)
+        .args(["link", "--name", "plain", "--", "sh", "-c", &script])
+        .env("SAMEPATH_RUNTIME_DIR", place.0.path().join("run"))
+        .env_remove("SAMEPATH_LINK_NAME")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    if stderr(&output).contains("cannot make a user namespace") {
+        eprintln!("skipped: link set without root: {}", stderr(&output));
+        return;
+    }
+    let said = stdout(&output);
+    assert!(said.starts_with("plain: RTT 40ms\nplain: RTT 40ms\n"), "{said}\n{}", stderr(&output));
+    if has("ping", "ping without root") {
+        expect_status(&output, 0);
+    }
+}
+
+/// The program where any user may run it, in a directory where any user may write.
+fn public_copy(place: &Place) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(place.0.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let program = place.0.path().join("samepath");
+    std::fs::copy(env!("CARGO_BIN_EXE_samepath"), &program).unwrap();
+    program
+}
+
+#[test]
+fn a_shell_on_a_terminal_shows_the_conditions() {
+    if !can_emulate("interactive shell") || !has("script", "interactive shell") || !has("bash", "interactive shell") {
+        return;
+    }
+    let place = Place::new();
+    let program = env!("CARGO_BIN_EXE_samepath");
+    // `script` gives it a terminal; what is typed comes through a pipe.
+    let mut terminal = Command::new("script")
+        .args(["-qec", &format!("{program} link --rtt 7ms --name seen"), "/dev/null"])
+        .env("SAMEPATH_RUNTIME_DIR", place.0.path().join("run"))
+        .env_remove("SAMEPATH_LINK_NAME")
+        .env("SHELL", "/bin/bash")
+        .env("HOME", place.0.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let typed = format!("sleep 100 &\njobs\nkill %1\n{program} link set --rtt 9ms\nexit 5\n");
+    terminal.stdin.as_mut().unwrap().write_all(typed.as_bytes()).unwrap();
+    let output = terminal.wait_with_output().unwrap();
+    let shown = stdout(&output);
+    assert_eq!(output.status.code(), Some(5), "{shown}");
+    for words in ["link: RTT 7ms", "[link RTT 7ms] ", "[1]+  Running", "seen: RTT 9ms", "[link RTT 9ms] "] {
+        assert!(shown.contains(words), "no {words:?} in {shown}");
+    }
+}
