@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::arm::Arm;
 use crate::link::{Link, LinkSpec};
 use crate::mode::Mode;
+use crate::tolerance::Tolerance;
 use crate::tuning::Tuning;
 use crate::units::Duration;
 use crate::workload::Workload;
@@ -55,6 +56,9 @@ pub struct Experiment {
     /// The seeds: each gives every arm the same payload and the same weather.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seeds: Vec<u64>,
+    /// Outside these bounds a trial is void.
+    #[serde(default)]
+    pub tolerance: Tolerance,
     /// What is measured.
     #[serde(rename = "part")]
     pub parts: Vec<Part>,
@@ -125,6 +129,9 @@ pub struct Trial {
     /// See [`Part::mode`].
     #[serde(default, skip_serializing_if = "Mode::is_auto")]
     pub mode: Mode,
+    /// Outside these bounds it is void.
+    #[serde(default)]
+    pub tolerance: Tolerance,
     /// Longest time it may take in all.
     pub time_limit: Duration,
     /// Whether packets are mapped to messages (see [`crate::carriage`]).
@@ -245,7 +252,7 @@ impl Experiment {
         }
         let mut trials = Vec::new();
         for part in &self.parts {
-            part.trials(&seeds, &mut trials)
+            part.trials(&seeds, &self.tolerance, &mut trials)
                 .map_err(|problem| ExperimentError::Part { part: part.name.clone(), problem })?;
             if trials.len() > MAX_TRIALS {
                 return whole(format!("the matrix has more than {MAX_TRIALS} trials; narrow the axes or split it"));
@@ -325,7 +332,7 @@ impl Part {
         }
     }
 
-    fn trials(&self, seeds: &[u64], trials: &mut Vec<Trial>) -> Result<(), String> {
+    fn trials(&self, seeds: &[u64], tolerance: &Tolerance, trials: &mut Vec<Trial>) -> Result<(), String> {
         if !is_name(&self.name) {
             return Err("its name may have letters, digits and hyphens, at most 64".into());
         }
@@ -353,6 +360,7 @@ impl Part {
                         link: link.clone(),
                         tuning: varied.tuning.clone(),
                         mode: self.mode,
+                        tolerance: *tolerance,
                         time_limit: self.time_limit.unwrap_or_else(|| time_limit(&varied.workload, &link)),
                         mapping: self.mapping.unwrap_or(matches!(varied.workload, Workload::Messages(_))),
                     });

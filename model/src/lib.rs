@@ -14,6 +14,7 @@
 //! | [`carriage`] | which packets carried which bytes of which messages |
 //! | [`blocking`] | what head-of-line blocking did to a trial's messages, as figures |
 //! | [`mode`] | whether a link hands packets on one at a time |
+//! | [`tolerance`] | the bounds of a valid trial |
 //! | [`record`] | what measuring hands to showing, and nothing else does |
 
 pub mod arm;
@@ -24,6 +25,7 @@ pub mod link;
 pub mod mode;
 pub mod profile;
 pub mod record;
+pub mod tolerance;
 pub mod tuning;
 pub mod units;
 pub mod workload;
@@ -32,6 +34,7 @@ pub use arm::{Arm, Mapping, Transport};
 pub use experiment::{Experiment, Trial, TrialId};
 pub use link::{Conditions, Direction, Link, LinkSpec};
 pub use mode::Mode;
+pub use tolerance::Tolerance;
 pub use tuning::{Controller, Order, Tuning};
 pub use units::{BitRate, ByteCount, Duration, Probability};
 pub use workload::Workload;

@@ -242,6 +242,44 @@ pub struct LinkReport {
     pub up_ns: u64,
     /// Kernel settings of the endpoints' namespaces (sysctls), asked and effective.
     pub settings: Vec<Setting>,
+    /// Share of the machine's CPU time that its hypervisor gave to others while the link was up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steal: Option<f64>,
+    /// What the probes met before the trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Calibration>,
+    /// What the probes met after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Calibration>,
+}
+
+/// What probe packets met on the link, apart from the trial's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Client to server.
+    pub up: Probes,
+    /// Server to client.
+    pub down: Probes,
+}
+
+/// What the probes of one direction met. They are exempt from the link's losses, and from every condition
+/// but delay, rate and buffer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probes {
+    /// Probes sent.
+    pub sent: u64,
+    /// Probes that did not arrive.
+    pub lost: u64,
+    /// Delay asked of the link, and the transmission of a probe at the rate asked.
+    pub delay_asked_ns: u64,
+    /// Median of the delays, from the sender's call to the receiving kernel's stamp.
+    pub delay_p50_ns: Option<u64>,
+    /// Their 99th percentile.
+    pub delay_p99_ns: Option<u64>,
+    /// Bits a second asked of the link; `None` where there is no rate, or no train fits its buffer.
+    pub rate_asked: Option<u64>,
+    /// Bits a second that a train of packets met.
+    pub rate: Option<u64>,
 }
 
 /// What was asked of the host, and what it granted.

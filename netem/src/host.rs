@@ -43,6 +43,35 @@ impl HostCounters {
     }
 }
 
+/// What the machine's CPUs have done since it started, in ticks, all together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuTimes {
+    total: u64,
+    stolen: u64,
+}
+
+impl CpuTimes {
+    /// `None` where it cannot be read.
+    pub fn read() -> Option<CpuTimes> {
+        CpuTimes::parse(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// The line `cpu` of /proc/stat (proc(5)): user, nice, system, idle, iowait, irq, softirq, steal; what
+    /// guests used is in user and nice already.
+    fn parse(stat: &str) -> Option<CpuTimes> {
+        let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+        let ticks: Vec<u64> = line.split_whitespace().take(8).map_while(|number| number.parse().ok()).collect();
+        Some(CpuTimes { total: ticks.iter().sum(), stolen: *ticks.get(7)? })
+    }
+
+    /// Share of the time since `before` that a hypervisor gave to other machines; `None` where no time has
+    /// passed.
+    pub fn stolen_since(&self, before: &CpuTimes) -> Option<f64> {
+        let total = self.total.checked_sub(before.total).filter(|&total| total > 0)?;
+        Some(self.stolen.saturating_sub(before.stolen) as f64 / total as f64)
+    }
+}
+
 /// The columns `drop` of /proc/net/dev, of the devices that carry the link's packets: the loopback
 /// and the control device carry none of them.
 fn device_drops(dev: &str) -> BTreeMap<String, u64> {
@@ -84,6 +113,17 @@ fn udp6_rcvbuf_errors(snmp6: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stolen_time_is_a_share_of_all_time() {
+        let at = |stat| CpuTimes::parse(stat).expect("a line of all CPUs");
+        let before = at("cpu  10 0 10 70 5 1 1 3 9 0\ncpu0 1 2 3\n");
+        assert_eq!(before, CpuTimes { total: 100, stolen: 3 });
+        let after = at("cpu  50 0 10 120 5 1 1 13 9 0\n");
+        assert_eq!(after.stolen_since(&before), Some(0.1));
+        assert_eq!(before.stolen_since(&before), None);
+        assert_eq!(CpuTimes::parse("intr 1 2"), None);
+    }
 
     #[test]
     fn reads_the_kernels_tables() {

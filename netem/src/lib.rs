@@ -9,6 +9,7 @@
 //! | [`namespace`], [`device`] | the namespaces and devices it all happens in |
 //! | [`path`] | the path as it stands: all of the above, up and down |
 //! | [`trial`] | the harness: one trial from set-up to evidence |
+//! | [`calibrate`] | probes, before a trial and after it |
 //! | [`control`] | words with a running link from another terminal |
 //! | [`shell`] | any program at the client end of a link |
 //! | [`host`] | what the host says of itself; [`probe`] what it can and cannot do |
@@ -16,6 +17,7 @@
 //! Start with [`trial::supervise`], or with [`link::Pipe`] for the emulation itself.
 
 pub mod backend;
+pub mod calibrate;
 pub mod capture;
 pub mod control;
 pub mod device;

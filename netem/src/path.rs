@@ -5,9 +5,9 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use samepath_model::Mode;
 use samepath_model::link::{Conditions, Direction, Link};
 use samepath_model::record::{DirectionReport, DropCause, Lateness, LinkReport};
+use samepath_model::{Mode, Tolerance};
 
 use crate::backend::emulator::{Account, Books, Emulator, EmulatorError, is_shaped};
 use crate::backend::kernel::{KernelError, Router, RouterAccount};
@@ -17,7 +17,7 @@ use crate::backend::{Backend, Port};
 use crate::capture::{Capture, CaptureError, CaptureReport};
 use crate::control::Snapshot;
 use crate::device::{self, CONTROL_DEVICE, LINK_DEVICE};
-use crate::host::HostCounters;
+use crate::host::{CpuTimes, HostCounters};
 use crate::ledger::{LedgerError, Spool};
 use crate::link::Nanos;
 use crate::namespace::{Namespace, NamespaceError, Namespaces};
@@ -91,16 +91,6 @@ fn hint(what: &str, source: &io::Error) -> &'static str {
     }
 }
 
-/// The void rules' bounds; a trial outside them broke its conditions.
-pub mod bounds {
-    /// Nanoseconds by which one packet in a hundred may leave late, where the link has conditions.
-    pub const LATENESS_P99: u64 = 1_000_000;
-    /// Share of its time that the data thread or an endpoint may be on the CPU.
-    pub const CPU_SHARE: f64 = 0.8;
-    /// Nanoseconds by which one in a hundred of an endpoint's ticks may be served late.
-    pub const WAKE_LATENESS_P99: u64 = 2_000_000;
-}
-
 /// What the path says of its work, in the record's terms and its own.
 #[derive(Debug)]
 pub struct PathReport {
@@ -127,6 +117,7 @@ pub struct LivePath {
     shaped: Cell<bool>,
     mtu: u16,
     before: HostCounters,
+    cpu_before: Option<CpuTimes>,
     up_since: Nanos,
 }
 
@@ -210,6 +201,7 @@ impl LivePath {
             shaped: Cell::new(is_shaped(link)),
             mtu: link.mtu,
             before,
+            cpu_before: CpuTimes::read(),
             up_since: monotonic(),
         })
     }
@@ -243,6 +235,18 @@ impl LivePath {
         self.emulator.as_ref().and_then(Emulator::snapshot)
     }
 
+    /// Makes way for probes, which meet these conditions and are in no book; tells whether it could.
+    pub(crate) fn set_aside(&self, link: &Link) -> bool {
+        self.emulator.as_ref().is_some_and(|emulator| emulator.probe(Some(link)))
+    }
+
+    /// Carries the trial's packets again, as if there had been no probes.
+    pub(crate) fn resume(&self) {
+        if let Some(emulator) = &self.emulator {
+            emulator.probe(None);
+        }
+    }
+
     /// The backend's name, as in the record.
     pub fn backend(&self) -> &'static str {
         self.backend
@@ -263,18 +267,22 @@ impl LivePath {
     ///
     /// # Errors
     /// Where the emulator failed, now or before.
-    pub fn down(self) -> Result<PathReport, PathError> {
+    pub fn down(self, tolerance: &Tolerance) -> Result<PathReport, PathError> {
         let up_ns = monotonic() - self.up_since;
         let host = counters(&self.namespaces, self.router.as_ref())?.since(&self.before);
         let mut account = self.emulator.map(Emulator::stop).transpose()?;
+        let steal = CpuTimes::read().zip(self.cpu_before).and_then(|(now, before)| now.stolen_since(&before));
         let mut void = host_verdict(&host, account.as_ref());
+        if self.shaped.get() {
+            void.extend(steal.and_then(|steal| steal_verdict(steal, tolerance)));
+        }
         if let Some(router) = self.router {
             let told = router.stop(&self.namespaces)?;
             void.extend(told.doubts.iter().cloned());
             account = Some(Account::of_router(told));
         }
         if let Some(account) = &account {
-            void.extend(emulator_verdict(account, self.shaped.get(), self.mtu));
+            void.extend(emulator_verdict(account, self.shaped.get(), self.mtu, tolerance));
         }
         let account = account.unwrap_or_else(Account::of_nothing);
         let [up, down] = account.directions;
@@ -289,6 +297,9 @@ impl LivePath {
             cpu_ns: account.cpu,
             up_ns,
             settings: self.settings,
+            steal,
+            before: None,
+            after: None,
         };
         Ok(PathReport { link, void, capture: account.capture })
     }
@@ -462,14 +473,21 @@ fn host_verdict(host: &HostCounters, account: Option<&Account>) -> Vec<String> {
     void
 }
 
+/// What the hypervisor took, if it was too much.
+fn steal_verdict(steal: f64, tolerance: &Tolerance) -> Option<String> {
+    (steal > tolerance.steal.fraction()).then(|| {
+        format!("the hypervisor gave {:.1} % of the CPU time to others (bound {})", steal * 100.0, tolerance.steal)
+    })
+}
+
 /// What the emulator's account says against the trial.
-fn emulator_verdict(account: &Account, shaped: bool, mtu: u16) -> Vec<String> {
+fn emulator_verdict(account: &Account, shaped: bool, mtu: u16, tolerance: &Tolerance) -> Vec<String> {
     let mut void = Vec::new();
-    if shaped && account.lateness.p99_ns > bounds::LATENESS_P99 {
+    if shaped && account.lateness.p99_ns > tolerance.lateness.as_nanos() {
         void.push(format!(
             "the link was late: 1 % of packets by more than {:.3} ms (bound {:.3} ms)",
             account.lateness.p99_ns as f64 / 1e6,
-            bounds::LATENESS_P99 as f64 / 1e6
+            tolerance.lateness.as_nanos() as f64 / 1e6
         ));
     }
     if account.ledger_lost > 0 {
@@ -484,11 +502,11 @@ fn emulator_verdict(account: &Account, shaped: bool, mtu: u16) -> Vec<String> {
         void.push(format!("a packet of {largest} bytes crossed the link, more than its MTU of {mtu}"));
     }
     let share = account.cpu.saturating_sub(account.spun) as f64 / account.wall.max(1) as f64;
-    if shaped && share > bounds::CPU_SHARE {
+    if shaped && share > tolerance.link_cpu.fraction() {
         void.push(format!(
             "the link's data thread was on the CPU for {:.0} % of the time (bound {:.0} %)",
             share * 100.0,
-            bounds::CPU_SHARE * 100.0
+            tolerance.link_cpu.fraction() * 100.0
         ));
     }
     void
@@ -504,13 +522,14 @@ mod tests {
 
     #[test]
     fn a_link_that_kept_its_promise_is_not_void() {
-        assert_eq!(emulator_verdict(&account(), true, 1500), Vec::<String>::new());
+        assert_eq!(emulator_verdict(&account(), true, 1500, &Tolerance::default()), Vec::<String>::new());
         assert_eq!(host_verdict(&HostCounters::default(), Some(&account())), Vec::<String>::new());
     }
 
     #[test]
     fn each_broken_condition_is_named_with_its_figure() {
-        let verdict = |account: Account, shaped| emulator_verdict(&account, shaped, 1500).join("; ");
+        let verdict =
+            |account: Account, shaped| emulator_verdict(&account, shaped, 1500, &Tolerance::default()).join("; ");
         let late = || Account { lateness: Lateness { p99_ns: 1_500_000, ..Lateness::default() }, ..account() };
         assert!(verdict(late(), true).contains("1.500 ms"));
         assert_eq!(verdict(late(), false), "", "nothing was promised");

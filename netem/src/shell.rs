@@ -21,7 +21,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use samepath_model::record::{DirectionReport, Lateness, LinkReport};
-use samepath_model::{Link, LinkSpec, Mode};
+use samepath_model::{Link, LinkSpec, Mode, Tolerance};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
@@ -157,7 +157,7 @@ fn conduct(plan: &LinkPlan, pid: u32) -> Result<Ended, String> {
     // Nobody is to wait for an answer that will not come.
     drop(call);
     brood.end(server).map_err(|error| format!("cannot end what is left: {error}"))?;
-    let report = path.down().map_err(|error| error.to_string())?;
+    let report = path.down(&Tolerance::default()).map_err(|error| error.to_string())?;
     if !plan.quiet {
         summarise(&report);
     }

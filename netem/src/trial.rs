@@ -21,17 +21,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use samepath_model::record::{EndReport, LinkReport, PlayReport};
-use samepath_model::{Mode, Trial, Workload};
+use samepath_model::{Mode, Tolerance, Trial, Workload};
 use serde::{Deserialize, Serialize};
 
 pub use crate::backend::Backend;
 use crate::backend::emulator::is_shaped;
+use crate::calibrate::{self, calibrate};
 use crate::capture::CaptureReport;
 use crate::device;
 use crate::endpoint::{Endpoint, last_lines};
 use crate::link::Nanos;
 use crate::namespace::{OnTerminate, contain};
-use crate::path::{Keep, LivePath, bounds};
+use crate::path::{Keep, LivePath};
 use crate::sys::{self, monotonic};
 
 /// How long the server may take until it is ready.
@@ -228,8 +229,8 @@ pub fn supervise(plan: &TrialPlan, cancel: &AtomicBool) -> Result<Evidence, Tria
             let play: PlayReport = postcard::from_bytes(&report)
                 .map_err(|error| TrialError::new("records", format!("the client's report cannot be read: {error}")))?;
             if is_shaped(&plan.trial.link) {
-                void.extend(endpoint_verdict("client", &play.client));
-                void.extend(endpoint_verdict("server", &play.server));
+                void.extend(endpoint_verdict("client", &play.client, &plan.trial.tolerance));
+                void.extend(endpoint_verdict("server", &play.server, &plan.trial.tolerance));
             }
             let ledger = Some(files.ledger()).filter(|file| plan.keep_ledger && file.exists());
             Ok(Evidence {
@@ -293,21 +294,22 @@ fn die_before_exec(command: &mut Command) {
 }
 
 /// What an endpoint's own account says against the trial.
-fn endpoint_verdict(name: &str, end: &EndReport) -> Option<String> {
+fn endpoint_verdict(name: &str, end: &EndReport, tolerance: &Tolerance) -> Option<String> {
     let share = (end.cpu_user_ns + end.cpu_system_ns) as f64 / end.wall_ns.max(1) as f64;
-    if end.wall_ns > 0 && share > bounds::CPU_SHARE {
+    if end.wall_ns > 0 && share > tolerance.endpoint_cpu.fraction() {
         return Some(format!(
             "the {name} was on the CPU for {:.0} % of the time (bound {:.0} %)",
             share * 100.0,
-            bounds::CPU_SHARE * 100.0
+            tolerance.endpoint_cpu.fraction() * 100.0
         ));
     }
     // Of fewer than a hundred ticks the 99th percentile is the latest one alone, which proves nothing.
-    let late = end.wake_lateness.filter(|late| late.count >= 100 && late.p99_ns > bounds::WAKE_LATENESS_P99)?;
+    let late =
+        end.wake_lateness.filter(|late| late.count >= 100 && late.p99_ns > tolerance.wake_lateness.as_nanos())?;
     Some(format!(
         "the {name} was kept from running: 1 % of its ticks were late by more than {:.3} ms (bound {:.3} ms)",
         late.p99_ns as f64 / 1e6,
-        bounds::WAKE_LATENESS_P99 as f64 / 1e6
+        tolerance.wake_lateness.as_nanos() as f64 / 1e6
     ))
 }
 
@@ -353,20 +355,29 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
     let keep = Keep { ledger: ledger.as_deref(), capture: plan.capture.as_deref(), adjustable: false };
     let path = LivePath::up(&trial.link, trial.seed, plan.backend, mode_of(trial), keep, true)
         .map_err(|error| set_up(&error))?;
+    let before = calibrate(&path, &trial.link).map_err(|error| set_up(&error))?;
     let mut epoch = None;
     let played = play(plan, &files, &path, &token, &mut epoch);
     // Whatever became of the ends, the link gives account, and its ledger is closed.
-    let report = path.down().map_err(|error| TrialError::new("link", error));
+    let after = match &played {
+        Ok(_) => calibrate(&path, &trial.link).map_err(|error| TrialError::new("link", error))?,
+        Err(_) => None,
+    };
+    let report = path.down(&trial.tolerance).map_err(|error| TrialError::new("link", error));
     match played {
         Err(error) => {
-            let link = report.ok().map(|report| report.link);
+            let link = report.ok().map(|report| LinkReport { before, ..report.link });
             Ok(Verdict::failed(&error, Remains { link, epoch }))
         }
         Ok(client) => {
             let report = report?;
+            let mut void = report.void;
+            for (probes, when) in [(&before, "before"), (&after, "after")] {
+                void.extend(probes.iter().flat_map(|probes| calibrate::verdict(probes, when, &trial.tolerance)));
+            }
             Ok(Verdict::Done {
-                link: Box::new(report.link),
-                void: report.void,
+                link: Box::new(LinkReport { before, after, ..report.link }),
+                void,
                 capture: report.capture,
                 client_started: client.started,
                 client_ended: client.ended,
@@ -577,11 +588,11 @@ mod tests {
     #[test]
     fn an_endpoint_above_its_share_of_cpu_voids_the_trial() {
         let end = |cpu| EndReport { cpu_user_ns: cpu, cpu_system_ns: 0, wall_ns: 1_000, ..EndReport::default() };
-        assert_eq!(endpoint_verdict("client", &end(800)), None);
-        let reason = endpoint_verdict("client", &end(900)).expect("90 % is above the bound");
+        assert_eq!(endpoint_verdict("client", &end(800), &Tolerance::default()), None);
+        let reason = endpoint_verdict("client", &end(900), &Tolerance::default()).expect("90 % is above the bound");
         assert!(reason.contains("client") && reason.contains("90 %"), "{reason}");
         assert_eq!(
-            endpoint_verdict("client", &EndReport::default()),
+            endpoint_verdict("client", &EndReport::default(), &Tolerance::default()),
             None,
             "an end that reports nothing proves nothing"
         );
@@ -593,8 +604,9 @@ mod tests {
             wake_lateness: Some(samepath_model::record::Lateness { count: 300, p99_ns, ..Default::default() }),
             ..EndReport::default()
         };
-        assert_eq!(endpoint_verdict("server", &end(1_900_000)), None);
-        let reason = endpoint_verdict("server", &end(2_500_000)).expect("2.5 ms is above the bound");
+        assert_eq!(endpoint_verdict("server", &end(1_900_000), &Tolerance::default()), None);
+        let reason =
+            endpoint_verdict("server", &end(2_500_000), &Tolerance::default()).expect("2.5 ms is above the bound");
         assert!(reason.contains("server") && reason.contains("2.500 ms"), "{reason}");
     }
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use samepath_model::link::{Direction, Link, LinkSpec};
 use samepath_model::record::DropCause;
 use samepath_model::workload::Messages;
-use samepath_model::{Arm, Mode, Transport, Trial, TrialId, Tuning, Workload};
+use samepath_model::{Arm, Mode, Tolerance, Transport, Trial, TrialId, Tuning, Workload};
 use samepath_netem::probe::{Finding, Status};
 use samepath_netem::trial::{Backend, Evidence, TrialError, TrialPlan, supervise};
 use samepath_netem::{ledger, monotonic};
@@ -400,6 +400,7 @@ fn plan(scratch: &Scratch, part: &str, link: Link, limit: Duration) -> TrialPlan
         link,
         tuning: Tuning::default(),
         mode: Mode::Auto,
+        tolerance: Tolerance::default(),
         time_limit: limit.into(),
         mapping: false,
     };
@@ -447,6 +448,48 @@ fn a_trial_brings_evidence() {
     let sack = evidence.link.settings.iter().find(|s| s.name == "net.ipv4.tcp_sack").expect("it is recorded");
     assert_eq!((sack.asked.as_deref(), sack.effective.as_str()), (Some("1"), "1"));
     assert!(evidence.link.settings.iter().any(|s| s.name == "net.ipv4.tcp_congestion_control" && s.asked.is_none()));
+}
+
+#[test]
+fn probes_measure_the_link_and_leave_no_trace() {
+    if !trials_run_here() {
+        return;
+    }
+    let spec = LinkSpec {
+        rtt: Some("20ms".parse().expect("a time")),
+        rate: Some("20Mbit".parse().expect("a rate")),
+        // The very first packet, which a probe would be if it counted.
+        down: samepath_model::link::ConditionsSpec {
+            drop: vec!["packet 1".parse().expect("a rule")],
+            ..Default::default()
+        },
+        ..LinkSpec::default()
+    };
+    let scratch = Scratch::new();
+    let plan = plan(&scratch, "good", spec.resolve().expect("a link"), PATIENCE);
+    let evidence = supervise(&plan, &AtomicBool::new(false)).expect("a good trial");
+    for (when, calibration) in [("before", &evidence.link.before), ("after", &evidence.link.after)] {
+        let calibration = calibration.as_ref().expect("an emulated link is calibrated");
+        println!("{when}: {calibration:?}");
+        for probes in [&calibration.up, &calibration.down] {
+            assert!(probes.sent > 20 && probes.lost == 0, "nothing is lost outside the rules: {probes:?}");
+            // 32 bytes at 20 Mbit/s are 12.8 µs. Nothing comes earlier than it was promised; how much later is
+            // for the verdict.
+            assert_eq!(probes.delay_asked_ns, 10_012_800);
+            assert!(probes.delay_p50_ns.expect("a delay") >= 10_000_000, "{probes:?}");
+            assert_eq!(probes.rate_asked, Some(20_000_000));
+            assert!(probes.rate.is_some());
+        }
+    }
+    let records: Vec<_> = ledger::read(&evidence.ledger.expect("it was kept"), 0)
+        .expect("a ledger")
+        .map(|record| record.expect("a whole line"))
+        .collect();
+    let offered = evidence.link.up.packets + evidence.link.down.packets;
+    assert_eq!(records.len() as u64, offered, "a line for each packet, and none for a probe");
+    assert!(records.iter().all(|record| record.protocol == 6), "the stand-in speaks TCP alone");
+    let first = records.iter().find(|r| r.direction == Direction::Down && r.number == 0).expect("a packet came back");
+    assert_eq!((first.dropped, first.tcp_flags), (Some(DropCause::Script), 0x12), "the SYN+ACK");
 }
 
 #[test]

@@ -173,6 +173,9 @@ pub(crate) fn link() -> LinkReport {
         cpu_ns: 1,
         up_ns: 2,
         settings: Vec::new(),
+        steal: None,
+        before: None,
+        after: None,
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::SystemTime;
 
+use samepath_model::Tolerance;
 use samepath_model::experiment::Experiment;
 use samepath_model::record::RECORD_SCHEMA;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub struct Manifest {
     pub backend: Option<String>,
     /// The machine.
     pub host: Host,
+    /// The bounds of a valid trial.
+    #[serde(default)]
+    pub tolerance: Tolerance,
     /// Whatever else the program has to say of its conditions, by name.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
@@ -104,6 +108,7 @@ impl Manifest {
             seeds: experiment.seeds(),
             backend: backend.map(str::to_owned),
             host: Host::capture(),
+            tolerance: experiment.tolerance,
             settings: BTreeMap::new(),
             checksums: BTreeMap::new(),
         }

@@ -134,7 +134,8 @@ impl Emulator {
             let sleeper = Sleeper::new(waked)?;
             let together = Vec::with_capacity(segment::MOST);
             let (run, large) = (Run::new(), vec![0; HEADER + LARGEST]);
-            DataThread { pipes, ports, books, pool, lateness, orders, sleeper, fast, run, together, large }.run()
+            let aside = None;
+            DataThread { pipes, aside, ports, books, pool, lateness, orders, sleeper, fast, run, together, large }.run()
         })
     }
 
@@ -182,6 +183,14 @@ impl Emulator {
         let (answer, answered) = std::sync::mpsc::channel();
         self.post(Letter::Snapshot { answer });
         answered.recv_timeout(ANSWER_LIMIT).ok()
+    }
+
+    /// Makes way for probes under these conditions, or with `None` for the trial again; tells whether the data
+    /// thread did.
+    pub(crate) fn probe(&self, link: Option<&Link>) -> bool {
+        let (answer, answered) = std::sync::mpsc::channel();
+        self.post(Letter::Probe { link: link.cloned().map(Box::new), answer });
+        answered.recv_timeout(ANSWER_LIMIT).is_ok()
     }
 
     fn post(&self, letter: Letter) {
@@ -240,6 +249,8 @@ pub(crate) fn is_shaped(link: &Link) -> bool {
 /// All that the data thread owns.
 struct DataThread {
     pipes: [Pipe<Buffer>; 2],
+    /// The pipes of the trial, while probes are under way: what they do is in no book.
+    aside: Option<[Pipe<Buffer>; 2]>,
     /// Client's, server's: the port at which a direction's packets come in has its index.
     ports: [Port; 2],
     books: Books,
@@ -325,6 +336,21 @@ impl DataThread {
                     capture.note(&format!("the link from here on: {link}"));
                 }
                 let _ = answer.send(Ok(now));
+            }
+            Letter::Probe { link, answer } => {
+                match link {
+                    Some(link) => {
+                        let probed = Direction::BOTH.map(|direction| Pipe::new(&link, direction, 0));
+                        let pipes = std::mem::replace(&mut self.pipes, probed);
+                        self.aside.get_or_insert(pipes);
+                    }
+                    None => {
+                        if let Some(pipes) = self.aside.take() {
+                            self.pipes = pipes;
+                        }
+                    }
+                }
+                let _ = answer.send(());
             }
             Letter::Snapshot { answer } => {
                 let [up, down] = self.pipes.each_ref().map(Pipe::report);
@@ -414,6 +440,11 @@ impl DataThread {
     #[inline]
     fn offer(&mut self, port: usize, mut buffer: Buffer, now: Nanos) {
         let (pipe, books) = (&mut self.pipes[port], &mut self.books);
+        if self.aside.is_some() {
+            let returned = pipe.offer(buffer, now, |_| ());
+            returned.into_iter().for_each(|buffer| self.pool.give(buffer));
+            return;
+        }
         let inside = pipe.in_flight();
         if let Some(capture) = &mut books.capture {
             // Whoever reads it wants to see whole packets.
@@ -480,9 +511,11 @@ impl DataThread {
         .map_err(|source| failed(port, source))?;
         let pipe = &mut self.pipes[direction.index()];
         for Released { packet, due, entry } in self.together.drain(..) {
-            self.lateness.saturating_record(leaves.saturating_sub(due));
             let entry = if given { pipe.left(entry, leaves) } else { pipe.refused(entry) };
-            self.books.append(entry);
+            if self.aside.is_none() {
+                self.lateness.saturating_record(leaves.saturating_sub(due));
+                self.books.append(entry);
+            }
             self.pool.give(packet);
         }
         Ok(())
@@ -491,6 +524,9 @@ impl DataThread {
     /// Empties the pipes, closes the ledger, and gives account.
     fn settle(mut self, realtime: bool, started: Nanos, spun: Nanos) -> Result<Account, EmulatorError> {
         let (cpu, wall) = (thread_cpu(), monotonic() - started);
+        if let Some(pipes) = self.aside.take() {
+            self.pipes = pipes;
+        }
         let books = &mut self.books;
         for pipe in &mut self.pipes {
             pipe.drain().for_each(|(_, entry)| books.append(entry));

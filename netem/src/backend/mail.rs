@@ -16,6 +16,9 @@ use crate::link::Nanos;
 pub(crate) enum Letter {
     /// From now on these conditions hold. The answer is the instant of the change, or why not.
     Change { link: Box<Link>, answer: Sender<Result<Nanos, &'static str>> },
+    /// Probes come: sets the pipes aside and takes new ones with these conditions; with `None`, the other
+    /// way round. The answer comes when it is done.
+    Probe { link: Option<Box<Link>>, answer: Sender<()> },
     /// How things stand.
     Snapshot { answer: Sender<Snapshot> },
 }

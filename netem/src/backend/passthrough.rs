@@ -69,6 +69,8 @@ fn answer(letter: Letter, directions: &[DirectionReport; 2]) {
             let _ = answer.send(Err("it passes super-packets on whole, since it was started without conditions; \
                                      start it with a --name or a condition, and it can be given any"));
         }
+        // Without an answer: there is nothing to set aside.
+        Letter::Probe { .. } => {}
         Letter::Snapshot { answer } => {
             let [up, down] = directions;
             let _ = answer.send(Snapshot { up: up.clone(), down: down.clone(), ..Snapshot::default() });

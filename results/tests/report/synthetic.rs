@@ -346,5 +346,8 @@ fn link_report(ledger: &[PacketRecord]) -> LinkReport {
         cpu_ns: 80_000_000,
         up_ns: 5_000_000_000,
         settings: vec![Setting { name: "net.ipv4.tcp_sack".into(), asked: Some("1".into()), effective: "1".into() }],
+        steal: None,
+        before: None,
+        after: None,
     }
 }
