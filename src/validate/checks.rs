@@ -43,6 +43,12 @@ pub(crate) const CHECKS: &[Check] = &[
         score: score::one_lost_packet,
     },
     Check {
+        id: "T5",
+        title: "random loss: what share of the messages that lost nothing waits for another's loss",
+        experiment: include_str!("../../experiments/validate/t5.toml"),
+        score: score::innocent_messages,
+    },
+    Check {
         id: "T6",
         title: "a receive window limits goodput to one window in a round trip",
         experiment: include_str!("../../experiments/validate/t6.toml"),
@@ -53,6 +59,12 @@ pub(crate) const CHECKS: &[Check] = &[
         title: "Reno at periodic loss: goodput as theory (Mathis) has it",
         experiment: include_str!("../../experiments/validate/t8.toml"),
         score: score::periodic_loss,
+    },
+    Check {
+        id: "T10",
+        title: "a burst of losses: how many of four streams stall, in turns and in sequence",
+        experiment: include_str!("../../experiments/validate/t10.toml"),
+        score: score::streams_stalled,
     },
     Check {
         id: "T11",
