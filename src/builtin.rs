@@ -31,7 +31,12 @@ pub(crate) fn load(name_or_path: &str) -> anyhow::Result<Experiment> {
         }
         Err(error) => return Err(Mistake(format!("cannot read the experiment file {name_or_path}: {error}")).into()),
     };
-    Experiment::parse(&text).map_err(|error| Mistake(format!("{name_or_path}: {error}")).into())
+    Experiment::parse_with_files(&text, &read_file).map_err(|error| Mistake(format!("{name_or_path}: {error}")).into())
+}
+
+/// Reads a file that conditions name; relative paths count from where the command runs.
+pub(crate) fn read_file(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("it cannot be read: {error}"))
 }
 
 #[cfg(test)]

@@ -4,8 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use samepath_model::link::{ConditionsSpec, Loss, LossKey, Outage, QueueLimit, ScriptedDrop};
-use samepath_model::{Arm, BitRate, Direction, Duration, LinkSpec, Mode, Probability};
+use samepath_model::link::{
+    Aqm, Chance, Change, ConditionsSpec, Distribution, Framing, Generator, Jitter, Loss, LossKey, Outage, QueueLimit,
+    RateTrace, Reorder, ScriptedDrop, Slot,
+};
+use samepath_model::{Arm, BitRate, Direction, Duration, LinkSpec, Mode};
 
 /// Sends the same workload down the same path over TCP, TLS, UDP and QUIC, and shows, with proof,
 /// what each transport did to it.
@@ -337,31 +340,57 @@ pub(crate) struct LinkFlags {
     /// Delay each way
     #[arg(long, value_name = "TIME")]
     delay: Option<Duration>,
-    /// Uniform variation of the delay, plus or minus
-    #[arg(long, value_name = "TIME")]
-    jitter: Option<Duration>,
+    /// Variation of the delay, plus or minus, as 5ms; '5ms 25%' with a correlation
+    #[arg(long, value_name = "JITTER")]
+    jitter: Option<Jitter>,
+    /// How jitter is distributed: uniform, normal, pareto, paretonormal, or 'table FILE' [default: uniform]
+    #[arg(long, value_name = "NAME", value_parser = distribution)]
+    distribution: Option<Distribution>,
     /// Rate of the bottleneck, as 20Mbit
     #[arg(long, value_name = "RATE")]
     rate: Option<BitRate>,
+    /// Bytes that the rate counts beside each packet, and cells: '14', '10 48 5'
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    overhead: Option<Framing>,
+    /// Rate of the bottleneck from a file in mahimahi's format
+    #[arg(long, value_name = "FILE", value_parser = rate_trace)]
+    rate_trace: Option<RateTrace>,
     /// Buffer of the bottleneck: 1bdp, 100p, 64KiB or 50ms [default: 1bdp]
     #[arg(long, value_name = "SIZE")]
     queue: Option<QueueLimit>,
-    /// Random loss: 1%, 'gemodel P [R [1-H [1-K]]]', or 'burst LOSS PACKETS'
+    /// Management of the buffer: none, 'codel [TARGET [INTERVAL]] [ecn]', 'threshold SIZE' (marks ECN) [default: none]
+    #[arg(long, value_name = "RULE")]
+    aqm: Option<Aqm>,
+    /// Packets that may be in a direction at once, waiting or under way
+    #[arg(long, value_name = "PACKETS")]
+    limit: Option<u32>,
+    /// Packets leave in groups after pauses: 'MIN [MAX] [packets N] [bytes N]'
+    #[arg(long, value_name = "SLOT")]
+    slot: Option<Slot>,
+    /// Random loss: 1%, '1% 25%' (correlated), 'gemodel P [R [1-H [1-K]]]', 'state P13 [P31 [P32 [P23 [P14]]]]', or
+    /// 'burst LOSS PACKETS'
     #[arg(long, value_name = "LOSS")]
     loss: Option<Loss>,
-    /// Share of packets delivered twice
+    /// Random loss marks ECN-capable packets in place of losing them
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    ecn: Option<bool>,
+    /// Share of packets delivered twice: 1%, or '1% 25%' with a correlation
     #[arg(long, value_name = "SHARE")]
-    duplicate: Option<Probability>,
-    /// Share of packets with one bit flipped
+    duplicate: Option<Chance>,
+    /// Share of packets with one bit flipped, likewise
     #[arg(long, value_name = "SHARE")]
-    corrupt: Option<Probability>,
-    /// Share of packets that skip the delay
+    corrupt: Option<Chance>,
+    /// Share of packets that skip the delay: '25% [CORRELATION] [gap N]'
     #[arg(long, value_name = "SHARE")]
-    reorder: Option<Probability>,
+    reorder: Option<Reorder>,
     /// Nothing passes from FROM to TO, as 2s..2.5s
     #[arg(long, value_name = "FROM..TO")]
     outage: Vec<Outage>,
-    /// Drop on purpose: 'up data 3', 'down packet 7', 'up bytes 14600..16060'
+    /// Conditions change: '2s: rate 5Mbit, delay 80ms' at once, '2s..4s: rate 5Mbit' evenly
+    #[arg(long, value_name = "CHANGE", value_parser = change)]
+    change: Vec<Change>,
+    /// Drop on purpose: 'up data 3', 'down packet 7', 'up bytes 14600..16060', 'down handshake 2', 'up time 1.5s',
+    /// 'up time 1s..1.2s'
     #[arg(long, value_name = "DROP")]
     drop: Vec<DirectedDrop>,
     /// Largest IP packet in bytes [default: 1500]
@@ -370,6 +399,10 @@ pub(crate) struct LinkFlags {
     /// What random loss is keyed by: the same weather at the same time, or the same fate for the n-th packet
     #[arg(long, value_name = "KEY", value_parser = loss_key)]
     loss_key: Option<LossKey>,
+    /// Where random draws come from: 'counter' (no effect moves another's), or 'netem', the kernel's own sequence
+    /// for the seed [default: counter]
+    #[arg(long, value_name = "NAME")]
+    generator: Option<Generator>,
     #[command(flatten)]
     up: UpFlags,
     #[command(flatten)]
@@ -377,30 +410,89 @@ pub(crate) struct LinkFlags {
 }
 
 macro_rules! direction_flags {
-    ($name:ident, $heading:literal, $($long:literal $field:ident: $kind:ty),*) => {
+    ($name:ident, $heading:literal, $change:literal, $($long:literal $field:ident: $kind:ty = $parser:expr),*) => {
         #[derive(Debug, Default, Args)]
         #[command(next_help_heading = $heading)]
         struct $name {
-            $(#[arg(long = $long, id = $long, value_name = "VALUE", help = concat!("As the flag without the direction"))]
+            $(#[arg(long = $long, id = $long, value_name = "VALUE", value_parser = $parser, allow_hyphen_values = true,
+                help = concat!("As the flag without the direction"))]
             $field: Option<$kind>,)*
+            #[arg(long = $change, id = $change, value_name = "CHANGE", value_parser = change,
+                help = concat!("As the flag without the direction"))]
+            change: Vec<Change>,
         }
 
         impl $name {
             fn spec(&self, drop: Vec<ScriptedDrop>) -> ConditionsSpec {
-                ConditionsSpec { $($field: self.$field,)* drop, outage: Vec::new() }
+                let change = self.change.clone();
+                ConditionsSpec { $($field: self.$field.clone(),)* drop, outage: Vec::new(), change }
             }
         }
     };
 }
 
-direction_flags!(UpFlags, "Conditions from client to server alone",
-    "up-delay" delay: Duration, "up-jitter" jitter: Duration, "up-rate" rate: BitRate, "up-queue" queue: QueueLimit,
-    "up-loss" loss: Loss, "up-duplicate" duplicate: Probability, "up-corrupt" corrupt: Probability,
-    "up-reorder" reorder: Probability);
-direction_flags!(DownFlags, "Conditions from server to client alone",
-    "down-delay" delay: Duration, "down-jitter" jitter: Duration, "down-rate" rate: BitRate,
-    "down-queue" queue: QueueLimit, "down-loss" loss: Loss, "down-duplicate" duplicate: Probability,
-    "down-corrupt" corrupt: Probability, "down-reorder" reorder: Probability);
+direction_flags!(UpFlags, "Conditions from client to server alone", "up-change",
+    "up-delay" delay: Duration = text::<Duration>,
+    "up-jitter" jitter: Jitter = text::<Jitter>,
+    "up-distribution" distribution: Distribution = distribution,
+    "up-rate" rate: BitRate = text::<BitRate>,
+    "up-overhead" overhead: Framing = text::<Framing>,
+    "up-rate-trace" rate_trace: RateTrace = rate_trace,
+    "up-queue" queue: QueueLimit = text::<QueueLimit>,
+    "up-aqm" aqm: Aqm = text::<Aqm>,
+    "up-limit" limit: u32 = text::<u32>,
+    "up-slot" slot: Slot = text::<Slot>,
+    "up-loss" loss: Loss = text::<Loss>,
+    "up-ecn" ecn: bool = text::<bool>,
+    "up-duplicate" duplicate: Chance = text::<Chance>,
+    "up-corrupt" corrupt: Chance = text::<Chance>,
+    "up-reorder" reorder: Reorder = text::<Reorder>);
+direction_flags!(DownFlags, "Conditions from server to client alone", "down-change",
+    "down-delay" delay: Duration = text::<Duration>,
+    "down-jitter" jitter: Jitter = text::<Jitter>,
+    "down-distribution" distribution: Distribution = distribution,
+    "down-rate" rate: BitRate = text::<BitRate>,
+    "down-overhead" overhead: Framing = text::<Framing>,
+    "down-rate-trace" rate_trace: RateTrace = rate_trace,
+    "down-queue" queue: QueueLimit = text::<QueueLimit>,
+    "down-aqm" aqm: Aqm = text::<Aqm>,
+    "down-limit" limit: u32 = text::<u32>,
+    "down-slot" slot: Slot = text::<Slot>,
+    "down-loss" loss: Loss = text::<Loss>,
+    "down-ecn" ecn: bool = text::<bool>,
+    "down-duplicate" duplicate: Chance = text::<Chance>,
+    "down-corrupt" corrupt: Chance = text::<Chance>,
+    "down-reorder" reorder: Reorder = text::<Reorder>);
+
+/// What a value says in text.
+fn text<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+/// A rate trace, read from its file.
+fn rate_trace(path: &str) -> Result<RateTrace, String> {
+    let mut said = LinkSpec { rate_trace: Some(text(path)?), ..LinkSpec::default() };
+    read_files(&mut said)?;
+    said.rate_trace.ok_or_else(|| "no trace".into())
+}
+
+/// A distribution, its table read from its file.
+fn distribution(name: &str) -> Result<Distribution, String> {
+    let mut said = LinkSpec { distribution: Some(text(name)?), ..LinkSpec::default() };
+    read_files(&mut said)?;
+    said.distribution.ok_or_else(|| "no distribution".into())
+}
+
+/// A change, with the files it names.
+fn change(change: &str) -> Result<Change, String> {
+    let mut said = LinkSpec { change: vec![text(change)?], ..LinkSpec::default() };
+    read_files(&mut said)?;
+    said.change.pop().ok_or_else(|| "no change".into())
+}
+
+fn read_files(said: &mut LinkSpec) -> Result<(), String> {
+    said.read_files(&crate::builtin::read_file).map_err(|error| error.to_string())
+}
 
 impl LinkFlags {
     /// The flags in the form that files have.
@@ -413,15 +505,24 @@ impl LinkFlags {
             rtt: self.rtt,
             mtu: self.mtu,
             loss_key: self.loss_key,
+            generator: self.generator,
             delay: self.delay,
             jitter: self.jitter,
+            distribution: self.distribution.clone(),
             rate: self.rate,
+            overhead: self.overhead,
+            rate_trace: self.rate_trace.clone(),
             queue: self.queue,
+            aqm: self.aqm,
+            limit: self.limit,
+            slot: self.slot,
             loss: self.loss,
+            ecn: self.ecn,
             duplicate: self.duplicate,
             corrupt: self.corrupt,
             reorder: self.reorder,
             outage: self.outage.clone(),
+            change: self.change.clone(),
             up: self.up.spec(drops(Direction::Up)),
             down: self.down.spec(drops(Direction::Down)),
         }

@@ -67,6 +67,7 @@ fn resolve(args: &RunArgs) -> anyhow::Result<Experiment> {
     for set in &args.set {
         experiment.set_axis(&set.axis, &set.values).map_err(mistake)?;
     }
+    experiment.read_files(&builtin::read_file).map_err(mistake)?;
     if !args.arms.is_empty() {
         for part in &mut experiment.parts {
             part.arms.clone_from(&args.arms);

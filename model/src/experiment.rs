@@ -23,6 +23,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::Arm;
+use crate::link::files::{self, Reader};
 use crate::link::{Link, LinkSpec};
 use crate::mode::Mode;
 use crate::tolerance::Tolerance;
@@ -167,10 +168,43 @@ impl Experiment {
     /// # Errors
     /// With line and column where the text itself is wrong; with the part's name where its sense is.
     pub fn parse(text: &str) -> Result<Experiment, ExperimentError> {
-        let experiment: Experiment =
+        Experiment::parse_with_files(text, &|_| Err("no files can be read here".into()))
+    }
+
+    /// As [`parse`](Experiment::parse), for a file whose conditions name others, such as rate traces:
+    /// `read` gives their contents, which take their place.
+    ///
+    /// # Errors
+    /// As [`parse`](Experiment::parse), and where a file cannot be read or is not what it should be.
+    pub fn parse_with_files(text: &str, read: &Reader<'_>) -> Result<Experiment, ExperimentError> {
+        let mut experiment: Experiment =
             toml::from_str(text).map_err(|error| ExperimentError::Syntax(error.to_string().trim_end().to_owned()))?;
+        experiment.read_files(read)?;
         experiment.trials()?;
         Ok(experiment)
+    }
+
+    /// Puts the contents of the files that conditions name in the place of their names.
+    ///
+    /// # Errors
+    /// Names the part and the file that cannot be read or is not what it should be.
+    pub fn read_files(&mut self, read: &Reader<'_>) -> Result<(), ExperimentError> {
+        for part in &mut self.parts {
+            let wrong = |problem: String| ExperimentError::Part { part: part.name.clone(), problem };
+            part.link.read_files(read).map_err(|error| wrong(error.to_string()))?;
+            for (axis, values) in &mut part.axes {
+                let condition = axis.strip_prefix("up.").or_else(|| axis.strip_prefix("down.")).unwrap_or(axis);
+                for value in values.iter_mut() {
+                    let Some(text) = value.as_str() else { continue };
+                    if let Some(read) =
+                        files::inline(condition, text, read).map_err(|error| wrong(error.to_string()))?
+                    {
+                        *value = toml::Value::String(read);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The text form of the file, every default written out.
@@ -278,14 +312,22 @@ const LINK_AXES: &[&str] = &[
     "rtt",
     "delay",
     "jitter",
+    "distribution",
     "rate",
+    "overhead",
+    "rate-trace",
     "queue",
+    "aqm",
+    "limit",
+    "slot",
     "loss",
+    "ecn",
     "duplicate",
     "corrupt",
     "reorder",
     "mtu",
     "loss-key",
+    "generator",
 ];
 const BULK_AXES: &[&str] = &["direction", "streams", "bytes", "duration", "udp-rate", "datagram"];
 const MESSAGES_AXES: &[&str] = &["direction", "streams", "size", "spacing", "count", "duration", "warmup"];

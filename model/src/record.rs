@@ -118,17 +118,20 @@ pub enum DropCause {
     Host,
     /// It was still under way when the link went down.
     LinkDown,
+    /// The queue's management dropped it before the buffer was full.
+    Aqm,
 }
 
 impl DropCause {
     /// Every cause.
-    pub const ALL: [DropCause; 6] = [
+    pub const ALL: [DropCause; 7] = [
         DropCause::Loss,
         DropCause::Script,
         DropCause::Outage,
         DropCause::Overflow,
         DropCause::Host,
         DropCause::LinkDown,
+        DropCause::Aqm,
     ];
 
     /// The name in files.
@@ -140,6 +143,7 @@ impl DropCause {
             DropCause::Overflow => "overflow",
             DropCause::Host => "host",
             DropCause::LinkDown => "link-down",
+            DropCause::Aqm => "aqm",
         }
     }
 }
@@ -176,6 +180,9 @@ pub struct PacketRecord {
     pub queued: u64,
     /// Whether one of its bits was flipped.
     pub corrupted: bool,
+    /// Whether the link marked it "congestion experienced" (RFC 3168) in place of dropping it.
+    #[serde(default)]
+    pub congestion_marked: bool,
     /// When it really left the link for the receiving host.
     pub left: Option<Instant>,
     /// Why it never left.
@@ -199,6 +206,9 @@ pub struct DirectionReport {
     pub duplicated: u64,
     /// Packets with a flipped bit.
     pub corrupted: u64,
+    /// Packets marked "congestion experienced".
+    #[serde(default)]
+    pub marked: u64,
     /// Largest backlog of the bottleneck in bytes.
     pub max_backlog_bytes: u64,
     /// Largest IP packet offered: no more than the MTU, or something was not segmented.

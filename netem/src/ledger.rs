@@ -49,6 +49,7 @@ mod flag {
     pub(super) const HAS_TCP_SEQ: u8 = 1 << 3;
     pub(super) const LEFT: u8 = 1 << 4;
     pub(super) const HAS_MARK: u8 = 1 << 5;
+    pub(super) const CONGESTION: u8 = 1 << 6;
 }
 
 impl Entry {
@@ -91,6 +92,11 @@ impl Entry {
         self.flags & flag::CORRUPTED != 0
     }
 
+    /// Whether the link marked it "congestion experienced".
+    pub fn is_congestion_marked(&self) -> bool {
+        self.flags & flag::CONGESTION != 0
+    }
+
     /// Which way it goes.
     pub fn direction(&self) -> Direction {
         if self.flags & flag::DOWN != 0 { Direction::Down } else { Direction::Up }
@@ -130,6 +136,10 @@ impl Entry {
         self.queued = nanos;
     }
 
+    pub(crate) fn set_marked(&mut self) {
+        self.flags |= flag::CONGESTION;
+    }
+
     pub(crate) fn set_corrupted(&mut self) {
         self.flags |= flag::CORRUPTED;
     }
@@ -162,6 +172,7 @@ impl Entry {
             mark: (self.flags & flag::HAS_MARK != 0).then_some(self.mark),
             queued: self.queued,
             corrupted: self.is_corrupted(),
+            congestion_marked: self.is_congestion_marked(),
             left: self.left().map(since),
             dropped: self.cause(),
         }

@@ -342,6 +342,7 @@ impl Row for PacketRecord {
         optional fixed_len_byte_array(16) mark;
         required int64 queued_ns (INTEGER(64,false));
         required boolean corrupted;
+        optional boolean congestion_marked;
         optional int64 left_ns;
         optional binary dropped (UTF8);
     }";
@@ -363,6 +364,7 @@ impl Row for PacketRecord {
         columns.optional::<FixedLenByteArrayType>(rows.iter().map(|r| r.mark.as_ref().map(mark_bytes)))?;
         columns.required::<Int64Type>(rows.iter().map(|r| r.queued.cast_signed()))?;
         columns.required::<BoolType>(rows.iter().map(|r| r.corrupted))?;
+        columns.optional::<BoolType>(rows.iter().map(|r| Some(r.congestion_marked)))?;
         columns.optional::<Int64Type>(rows.iter().map(|r| r.left))?;
         columns.optional::<ByteArrayType>(rows.iter().map(|r| r.dropped.map(|cause| text(cause.name()))))
     }
@@ -382,6 +384,7 @@ impl Row for PacketRecord {
         let mut mark = columns.added::<FixedLenByteArrayType>("mark")?.into_iter();
         let mut queued = columns.required::<Int64Type>("queued_ns")?;
         let mut corrupted = columns.required::<BoolType>("corrupted")?;
+        let mut congestion_marked = columns.added::<BoolType>("congestion_marked")?.into_iter();
         let mut left = columns.optional::<Int64Type>("left_ns")?.into_iter();
         let mut dropped =
             columns.names("dropped", |name| DropCause::ALL.into_iter().find(|cause| cause.name() == name))?;
@@ -404,6 +407,7 @@ impl Row for PacketRecord {
                 },
                 queued: queued.next()?.cast_unsigned(),
                 corrupted: corrupted.next()?,
+                congestion_marked: congestion_marked.next()?.unwrap_or(false),
                 left: left.next()?,
                 dropped: dropped.next()?,
             })

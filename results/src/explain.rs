@@ -536,6 +536,7 @@ fn cause(packet: &PacketSaid) -> String {
         Some(DropCause::Script) => "was dropped by the script".into(),
         Some(DropCause::Outage) => "was dropped in an outage".into(),
         Some(DropCause::Overflow) => "was dropped by a full queue".into(),
+        Some(DropCause::Aqm) => "was dropped by the queue's management".into(),
         Some(DropCause::Host) => "was refused by the host".into(),
         Some(DropCause::LinkDown) => "was still under way when the link went down".into(),
         None if packet.fate == Fate::Corrupted.name() => "arrived with a flipped bit".into(),

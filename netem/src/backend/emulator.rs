@@ -445,7 +445,6 @@ impl DataThread {
             returned.into_iter().for_each(|buffer| self.pool.give(buffer));
             return;
         }
-        let inside = pipe.in_flight();
         if let Some(capture) = &mut books.capture {
             // Whoever reads it wants to see whole packets.
             segment::make_sum(&mut buffer);
@@ -453,7 +452,7 @@ impl DataThread {
         }
         let returned = pipe.offer(buffer, now, |entry| books.append(entry));
         if let Some(capture) = &mut books.capture {
-            capture.inside(pipe.in_flight() - inside);
+            capture.inside(pipe.kept());
         }
         if let Some(buffer) = returned {
             self.pool.give(buffer);

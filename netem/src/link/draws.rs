@@ -30,6 +30,31 @@ pub enum Effect {
     Reorder = 6,
     /// Where in its range the delay lies.
     Jitter = 7,
+    /// Whether a packet's loss is that of the one before it.
+    LossRepeat = 8,
+    /// Whether a packet is duplicated as the one before it.
+    DuplicateRepeat = 9,
+    /// Whether a packet is corrupted as the one before it.
+    CorruptRepeat = 10,
+    /// Whether a packet skips the delay line as the one before it.
+    ReorderRepeat = 11,
+    /// Whether a packet's delay is that of the one before it.
+    JitterRepeat = 12,
+    /// The pause before a slot.
+    SlotPause = 13,
+}
+
+impl Effect {
+    /// The stream that decides on repetition, where there is correlation.
+    const fn repeat(self) -> Effect {
+        match self {
+            Effect::Duplicate => Effect::DuplicateRepeat,
+            Effect::Corrupt => Effect::CorruptRepeat,
+            Effect::Reorder => Effect::ReorderRepeat,
+            Effect::Jitter => Effect::JitterRepeat,
+            _ => Effect::LossRepeat,
+        }
+    }
 }
 
 /// Which draw of a stream: what the packet is known by.
@@ -114,6 +139,50 @@ impl Draws {
     }
 }
 
+/// The draws of one effect, each of which is with some probability that of the packet before it.
+///
+/// So neighbours are alike with just that correlation, packets k apart with its k-th power, and the
+/// share of packets that are struck stays what it is. (netem mixes a packet's value with the one before
+/// it, which narrows the distribution: there a loss of 1 % with a correlation of 25 % loses far less.)
+/// A copy has a draw of its own. Under time keys the first packet of a schedule follows none.
+#[derive(Debug, Clone, Copy)]
+pub struct Sequence {
+    effect: Effect,
+    correlation: f64,
+    last: Option<(Key, f64)>,
+}
+
+impl Sequence {
+    /// The draws of `effect`, of this correlation.
+    pub const fn new(effect: Effect, correlation: f64) -> Self {
+        Sequence { effect, correlation, last: None }
+    }
+
+    /// Goes on with this correlation.
+    pub const fn change(&mut self, correlation: f64) {
+        self.correlation = correlation;
+    }
+
+    /// Forgets what was before, as a new schedule starts.
+    pub const fn restart(&mut self) {
+        self.last = None;
+    }
+
+    /// The next draw, uniform in [0, 1).
+    #[inline]
+    pub fn next(&mut self, draws: &Draws, copy: bool, key: Key) -> f64 {
+        if self.correlation == 0.0 || copy {
+            return draws.uniform(self.effect, copy, key);
+        }
+        let repeated = self.last.filter(|(last, _)| {
+            last.same_origin(key) && draws.uniform(self.effect.repeat(), false, key) < self.correlation
+        });
+        let value = repeated.map_or_else(|| draws.uniform(self.effect, false, key), |(_, value)| value);
+        self.last = Some((key, value));
+        value
+    }
+}
+
 /// The block function of Philox with four 32-bit words and ten rounds.
 fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     const MULTIPLIERS: [u64; 2] = [0xD251_1F53, 0xCD9E_8D57];
@@ -166,6 +235,27 @@ mod tests {
         ];
         let distinct: std::collections::HashSet<u64> = values.into_iter().collect();
         assert_eq!(distinct.len(), values.len());
+    }
+
+    #[test]
+    fn correlation_is_what_was_asked_for_and_the_share_stays() {
+        let draws = Draws::new(1, Direction::Up);
+        let n = 200_000;
+        for correlation in [0.0, 0.25, 0.9] {
+            let mut sequence = Sequence::new(Effect::Loss, correlation);
+            let struck: Vec<f64> =
+                (0..n).map(|k| f64::from(sequence.next(&draws, false, Key::index(k)) < 0.1)).collect();
+            let mean = struck.iter().sum::<f64>() / n as f64;
+            // The variance of the mean is that of independent draws times (1 + ρ)/(1 − ρ).
+            let bound = 5.0 * (0.09 / n as f64 * (1.0 + correlation) / (1.0 - correlation)).sqrt();
+            assert!((mean - 0.1).abs() < bound, "{correlation}: {mean}");
+            let product = |lag: usize| {
+                let sum: f64 = struck.iter().zip(&struck[lag..]).map(|(a, b)| (a - mean) * (b - mean)).sum();
+                sum / (n as usize - lag) as f64 / (mean * (1.0 - mean))
+            };
+            assert!((product(1) - correlation).abs() < 0.02, "{correlation}: {}", product(1));
+            assert!((product(2) - correlation * correlation).abs() < 0.03, "{correlation}: {}", product(2));
+        }
     }
 
     #[test]

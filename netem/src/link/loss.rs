@@ -29,9 +29,10 @@
 //! trace. Under index keys it starts in the good state with the first packet, as the kernel's does,
 //! and is never started again.
 
-use samepath_model::link::{GilbertElliott, Loss, LossKey};
+use samepath_model::link::{GilbertElliott, Loss, LossKey, Markov};
+use samepath_model::units::Probability;
 
-use super::draws::{Draws, Effect, Key};
+use super::draws::{Draws, Effect, Key, Sequence};
 
 /// The loss rule of one direction, and its state.
 #[derive(Debug)]
@@ -46,7 +47,33 @@ pub struct LossProcess {
 enum Rule {
     None,
     Random(f64),
+    Correlated(f64, Sequence),
     GilbertElliott(Chain),
+    Markov(FourStates),
+}
+
+/// netem's four-state chain. Each packet has one draw, which moves the chain; its fate is that of the
+/// state it moves to. As with Gilbert–Elliott, two arms in step stay in step.
+#[derive(Debug)]
+struct FourStates {
+    model: Markov,
+    state: State,
+    /// As of [`Chain`].
+    last: Option<Key>,
+    starts_good: bool,
+}
+
+/// The states, by the numbers of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// 1: received within a gap.
+    Good,
+    /// 2: received within a burst.
+    Respite,
+    /// 3: lost within a burst.
+    Burst,
+    /// 4: lost alone.
+    Alone,
 }
 
 /// The Gilbert–Elliott chain.
@@ -76,10 +103,14 @@ impl LossProcess {
     /// Forgets all state under time keys, as a new schedule starts. Under index keys there is no
     /// start but the first packet, and this does nothing.
     pub fn restart(&mut self) {
-        if let Rule::GilbertElliott(chain) = &mut self.rule
-            && !chain.starts_good
-        {
-            chain.last = None;
+        if self.keyed_by == LossKey::Index {
+            return;
+        }
+        match &mut self.rule {
+            Rule::None | Rule::Random(_) => {}
+            Rule::Correlated(_, sequence) => sequence.restart(),
+            Rule::GilbertElliott(chain) => chain.last = None,
+            Rule::Markov(chain) => chain.last = None,
         }
     }
 
@@ -88,7 +119,9 @@ impl LossProcess {
         match &mut self.rule {
             Rule::None => false,
             Rule::Random(p) => self.draws.uniform(Effect::Loss, false, key) < *p,
+            Rule::Correlated(p, sequence) => sequence.next(&self.draws, false, key) < *p,
             Rule::GilbertElliott(chain) => chain.step(self.draws, key),
+            Rule::Markov(chain) => chain.step(self.draws, key),
         }
     }
 }
@@ -98,10 +131,55 @@ impl Rule {
         match loss {
             Loss::None => Rule::None,
             Loss::Random(p) => Rule::Random(p.fraction()),
+            Loss::Correlated(chance) => {
+                Rule::Correlated(chance.share.fraction(), Sequence::new(Effect::Loss, chance.correlation.fraction()))
+            }
             Loss::GilbertElliott(model) => {
                 Rule::GilbertElliott(Chain { model, bad: false, last: None, starts_good: keyed_by == LossKey::Index })
             }
+            Loss::Markov(model) => Rule::Markov(FourStates {
+                model,
+                state: State::Good,
+                last: None,
+                starts_good: keyed_by == LossKey::Index,
+            }),
         }
+    }
+}
+
+impl FourStates {
+    fn step(&mut self, draws: Draws, key: Key) -> bool {
+        if !self.last.is_some_and(|last| last.same_origin(key)) {
+            self.state = if self.starts_good { State::Good } else { self.drawn_state(draws, key) };
+        }
+        self.last = Some(key);
+        let u = draws.uniform(Effect::LossTransition, false, key);
+        let below = |p: Probability, q: Probability| u < p.fraction() + q.fraction();
+        let m = &self.model;
+        // Losses are at the low end in every state, so that chains that differ soon agree.
+        self.state = match self.state {
+            State::Good if below(m.p14, Probability::ZERO) => State::Alone,
+            State::Good if below(m.p13, m.p14) => State::Burst,
+            State::Good | State::Alone => State::Good,
+            State::Respite if below(m.p23, Probability::ZERO) => State::Burst,
+            State::Respite => State::Respite,
+            State::Burst if u >= 1.0 - m.p31.fraction() => State::Good,
+            State::Burst if u >= 1.0 - m.p31.fraction() - m.p32.fraction() => State::Respite,
+            State::Burst => State::Burst,
+        };
+        matches!(self.state, State::Burst | State::Alone)
+    }
+
+    /// A state from the stationary distribution.
+    fn drawn_state(&self, draws: Draws, key: Key) -> State {
+        let mut u = draws.uniform(Effect::LossStart, false, key.origin());
+        for (state, share) in [State::Good, State::Respite, State::Burst].into_iter().zip(self.model.stationary()) {
+            if u < share {
+                return state;
+            }
+            u -= share;
+        }
+        State::Alone
     }
 }
 
@@ -133,7 +211,6 @@ impl Chain {
 mod tests {
     use super::*;
     use samepath_model::link::Direction;
-    use samepath_model::units::Probability;
 
     /// The fates of `count` packets with these keys.
     fn fates(loss: &str, keyed_by: LossKey, seed: u64, keys: impl Iterator<Item = Key>) -> Vec<bool> {
@@ -212,6 +289,37 @@ mod tests {
     }
 
     #[test]
+    fn four_states_lose_their_share_however_packets_come() {
+        for text in ["state 1% 30% 20% 40% 0.5%", "state 2%", "state 3% 25%", "state 0% 100% 0% 100% 4%"] {
+            let rate_of = text.parse::<Loss>().unwrap().rate();
+            let n = 500_000;
+            for fates in [
+                fates(text, LossKey::Index, 5, (0..n).map(Key::index)),
+                fates(text, LossKey::Time, 5, back_to_back(n, 7)),
+            ] {
+                let bound = 4.0 * (rate_of * 2.0 * 8.0 / n as f64).sqrt();
+                assert!((rate(&fates) - rate_of).abs() < bound, "{text}: {} against {rate_of}", rate(&fates));
+            }
+        }
+        // Losses alone are alone.
+        assert!(
+            (mean_burst(&fates("state 0% 100% 0% 100% 20%", LossKey::Time, 5, back_to_back(9_999, 3))) - 1.0).abs()
+                < 1e-9
+        );
+        // Without respites a burst lasts 1/p31.
+        let bursts = mean_burst(&fates("state 1% 25%", LossKey::Time, 5, back_to_back(500_000, 3)));
+        assert!((bursts - 4.0).abs() < 0.2, "{bursts}");
+    }
+
+    #[test]
+    fn correlated_loss_comes_in_runs_of_their_length() {
+        // A loss is followed by another with ρ + (1 − ρ)·p: runs of 1/((1 − ρ)(1 − p)).
+        let fates = fates("5% 60%", LossKey::Time, 5, back_to_back(500_000, 3));
+        assert!((rate(&fates) - 0.05).abs() < 0.003, "{}", rate(&fates));
+        assert!((mean_burst(&fates) - 1.0 / (0.4 * 0.95)).abs() < 0.1, "{}", mean_burst(&fates));
+    }
+
+    #[test]
     fn a_chain_that_mostly_alternates_is_right_too() {
         // p + r > 1: the draws of the two states overlap the other way round.
         let fates = fates("gemodel 80% 70%", LossKey::Time, 3, back_to_back(1_000_000, 4));
@@ -221,16 +329,18 @@ mod tests {
 
     #[test]
     fn arms_in_step_meet_the_same_bursts_whatever_they_met_before() {
-        let scheduled = || (0..50_000).map(|slot| Key::slot(slot, true));
-        let quiet = fates("burst 5% 4", LossKey::Time, 9, scheduled());
-        let busy_before =
-            fates("burst 5% 4", LossKey::Time, 9, (0..777).map(|slot| Key::slot(slot, false)).chain(scheduled()));
-        assert_eq!(quiet, busy_before[777..]);
-        // One that missed the first second is soon in step, and then stays so.
-        let late = fates("burst 5% 4", LossKey::Time, 9, scheduled().skip(10_000));
-        let parted = late.iter().zip(&quiet[10_000..]).rposition(|(a, b)| a != b).map_or(0, |at| at + 1);
-        assert!(parted < 200, "still apart after {parted} packets");
-        assert!(late[parted..].iter().any(|lost| *lost));
+        for rule in ["burst 5% 4", "5% 70%", "state 2% 30% 20% 40% 1%"] {
+            let scheduled = || (0..50_000).map(|slot| Key::slot(slot, true));
+            let quiet = fates(rule, LossKey::Time, 9, scheduled());
+            let busy_before =
+                fates(rule, LossKey::Time, 9, (0..777).map(|slot| Key::slot(slot, false)).chain(scheduled()));
+            assert_eq!(quiet, busy_before[777..], "{rule}");
+            // One that missed the first second is soon in step, and then stays so.
+            let late = fates(rule, LossKey::Time, 9, scheduled().skip(10_000));
+            let parted = late.iter().zip(&quiet[10_000..]).rposition(|(a, b)| a != b).map_or(0, |at| at + 1);
+            assert!(parted < 200, "{rule}: still apart after {parted} packets");
+            assert!(late[parted..].iter().any(|lost| *lost));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! be tested in virtual time. The backends call it from their data thread.
 //!
 //! ```text
-//! offer ─► loss, script, outage ─► duplicate ─► bottleneck ─► corrupt ─► delay line ─► release
+//! offer ─► loss, script, outage ─► duplicate ─► bottleneck ─► corrupt ─► delay line ─► slots ─► release
 //!          (one decision a packet,              (rate, buffer) (one bit)  (delay, jitter;
 //!           before the queue)                                              reorder skips it)
 //! ```
@@ -14,37 +14,49 @@
 //! being transmitted, take up the buffer. Every due time is computed from arrival times alone, so
 //! a late caller never shifts later packets.
 //!
+//! With the generator `netem` the kernel's qdisc takes the place of all but script and outage: its
+//! order of decisions, its draws, its one queue ([`netem`], [`netem_generator`]).
+//!
 //! Start with [`Pipe::offer`]. [`packet`] reads headers, [`draws`] is the randomness, [`loss`] and
-//! [`script`] decide who is dropped, [`queue`] is the bottleneck, [`mod@line`] the delay line.
+//! [`script`] decide who is dropped, [`queue`] is the bottleneck with its `service`, `codel` the
+//! queue that manages itself, [`mod@line`] the delay line, `gate` the slots, `timeline` what changes
+//! when.
 
+mod codel;
+pub mod distribution;
 pub mod draws;
+mod gate;
 pub mod line;
 pub mod loss;
+mod netem;
+pub mod netem_generator;
 pub mod packet;
 pub mod queue;
 pub mod script;
+mod service;
+mod timeline;
+mod weather;
 
-use samepath_model::link::{Direction, Link, LossKey};
+use std::sync::Arc;
+
+use samepath_model::link::{Aqm, Conditions, Direction, Generator, Link};
 use samepath_model::record::{DirectionReport, DropCause};
 
 use crate::ledger::Entry;
-use draws::{Draws, Effect, Key};
+use codel::CoDel;
+use draws::{Draws, Effect, Key, Sequence};
+use gate::Gate;
 use line::DelayLine;
 use loss::LossProcess;
-use packet::PacketInfo;
-use queue::Bottleneck;
+use netem::Netem;
+use queue::{Admission, Bottleneck};
 use script::Script;
+use timeline::Timeline;
+pub use weather::SLOT;
+use weather::WeatherClock;
 
 /// An instant: nanoseconds of CLOCK_MONOTONIC.
 pub type Nanos = u64;
-
-/// Width of the slots by which time-keyed draws are keyed.
-///
-/// Wide enough that a packet which two arms send at the same scheduled instant falls into the same
-/// slot in spite of some tenths of a millisecond of scheduling (a tenth of this width gave the same
-/// seed other losses in each run); narrow enough that at 20 Mbit/s hardly more than one full packet
-/// falls into each. Within a slot the packets are told apart by their number.
-pub const SLOT: Nanos = 1_000_000;
 
 /// One direction of the link.
 ///
@@ -58,18 +70,129 @@ pub const SLOT: Nanos = 1_000_000;
 #[derive(Debug)]
 pub struct Pipe<P> {
     direction: Direction,
+    seed: u64,
+    mtu: u16,
     clock: WeatherClock,
     draws: Draws,
     loss: LossProcess,
     script: Script,
-    duplicate: f64,
-    corrupt: f64,
-    reorder: f64,
-    delay: Nanos,
-    jitter: Nanos,
+    effects: Effects,
     bottleneck: Bottleneck,
     line: DelayLine<Inside<P>>,
     counters: Counters,
+    /// Packets that may be inside at once.
+    limit: usize,
+    epoch: Option<Nanos>,
+    /// Whether anything happens inside between offers: a queue that manages itself, or conditions
+    /// that change. Where not, none of it costs a packet more than this.
+    lively: bool,
+    codel: Option<Box<CoDel<Waiting<P>>>>,
+    /// Whether CoDel marks.
+    codel_ecn: bool,
+    timeline: Option<Box<Timeline>>,
+    gate: Option<Box<Gate>>,
+    netem: Option<Box<Netem>>,
+    /// What the queue dropped between offers: entries for the ledger, and the packets' buffers.
+    aside: Vec<(P, Entry)>,
+    /// How many of them are counted.
+    set_aside: u64,
+    /// Copies of the packet last offered that were kept, itself among them.
+    kept: u64,
+    /// The latest `now` that was heard of.
+    latest: Nanos,
+}
+
+/// What befalls single packets, drawn for each.
+#[derive(Debug)]
+struct Effects {
+    ecn: bool,
+    duplicate: (f64, Sequence),
+    corrupt: (f64, Sequence),
+    reorder: (f64, Sequence),
+    gap: u32,
+    /// Packets delayed since the last that was not.
+    since_reorder: u32,
+    delay: Nanos,
+    spread: Nanos,
+    jitter: Sequence,
+    /// The jitter's table; `None`: uniform.
+    table: Option<Arc<[i16]>>,
+}
+
+impl Effects {
+    fn new(conditions: &Conditions) -> Self {
+        let mut effects = Effects {
+            ecn: false,
+            duplicate: (0.0, Sequence::new(Effect::Duplicate, 0.0)),
+            corrupt: (0.0, Sequence::new(Effect::Corrupt, 0.0)),
+            reorder: (0.0, Sequence::new(Effect::Reorder, 0.0)),
+            gap: 1,
+            since_reorder: 0,
+            delay: 0,
+            spread: 0,
+            jitter: Sequence::new(Effect::Jitter, 0.0),
+            table: None,
+        };
+        effects.change(conditions);
+        effects
+    }
+
+    fn change(&mut self, conditions: &Conditions) {
+        self.ecn = conditions.ecn;
+        for (effect, chance) in [
+            (&mut self.duplicate, conditions.duplicate),
+            (&mut self.corrupt, conditions.corrupt),
+            (&mut self.reorder, conditions.reorder.chance),
+        ] {
+            effect.0 = chance.share.fraction();
+            effect.1.change(chance.correlation.fraction());
+        }
+        self.gap = conditions.reorder.gap.max(1);
+        self.delay = conditions.delay.as_nanos();
+        self.spread = conditions.jitter.spread.as_nanos();
+        self.jitter.change(conditions.jitter.correlation.fraction());
+        self.table = distribution::table(&conditions.distribution);
+    }
+
+    fn restart(&mut self) {
+        for (_, sequence) in [&mut self.duplicate, &mut self.corrupt, &mut self.reorder] {
+            sequence.restart();
+        }
+        self.jitter.restart();
+    }
+
+    fn may_reorder(&self) -> bool {
+        self.spread > 0 || self.reorder.0 > 0.0
+    }
+
+    /// The delay of a packet that does not skip it.
+    fn delay(&mut self, draws: &Draws, copy: bool, key: Key) -> Nanos {
+        if self.spread == 0 {
+            return self.delay;
+        }
+        let u = self.jitter.next(draws, copy, key);
+        match &self.table {
+            // Uniform in [delay − jitter, delay + jitter); the jitter is never more than the delay.
+            None => self.delay.saturating_sub(self.spread) + (u * (2 * self.spread) as f64) as Nanos,
+            Some(table) => {
+                let value = f64::from(table[(u * table.len() as f64) as usize]);
+                // Earlier than at once it cannot be.
+                (self.delay as f64 + self.spread as f64 * value / distribution::SCALE).max(0.0).round() as Nanos
+            }
+        }
+    }
+
+    /// Whether a packet skips the delay line.
+    fn skips(&mut self, draws: &Draws, copy: bool, key: Key) -> bool {
+        if self.reorder.0 == 0.0 {
+            return false;
+        }
+        // Drawn for every packet, so that a gap moves no draw.
+        let drawn = self.reorder.1.next(draws, copy, key) < self.reorder.0;
+        let skips = drawn && self.since_reorder >= self.gap - 1;
+        self.since_reorder = if skips { 0 } else { self.since_reorder.saturating_add(1) };
+        skips
+    }
 }
 
 /// A packet between offer and release.
@@ -77,6 +200,14 @@ pub struct Pipe<P> {
 struct Inside<P> {
     packet: P,
     entry: Entry,
+}
+
+/// A packet that waits in a queue that manages itself.
+#[derive(Debug)]
+struct Waiting<P> {
+    inside: Inside<P>,
+    key: Key,
+    ip_header: u16,
 }
 
 /// A packet that is due, and its line of the ledger, still to be finished: hand the entry to
@@ -102,6 +233,7 @@ struct Counters {
     dropped: [u64; DropCause::ALL.len()],
     duplicated: u64,
     corrupted: u64,
+    marked: u64,
     largest_packet: u32,
     /// Released, and not yet finished by `left` or `refused`.
     unsettled: u64,
@@ -115,56 +247,119 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
     pub fn new(link: &Link, direction: Direction, seed: u64) -> Self {
         let conditions = link.direction(direction);
         let draws = Draws::new(seed, direction);
-        let jitter = conditions.jitter.as_nanos();
-        let may_reorder = jitter > 0 || !conditions.reorder.is_zero();
-        Pipe {
+        let mut pipe = Pipe {
             direction,
+            seed,
+            mtu: link.mtu,
             clock: WeatherClock::new(link.loss_key),
             loss: LossProcess::new(conditions.loss, link.loss_key, draws),
             draws,
             script: Script::new(&conditions.drops, &conditions.outages),
-            duplicate: conditions.duplicate.fraction(),
-            corrupt: conditions.corrupt.fraction(),
-            reorder: conditions.reorder.fraction(),
-            delay: conditions.delay.as_nanos(),
-            jitter,
-            bottleneck: Bottleneck::new(conditions.rate, link.queue_capacity(direction)),
-            line: DelayLine::new(may_reorder),
+            effects: Effects::new(conditions),
+            bottleneck: Bottleneck::new(conditions, None, None),
+            line: DelayLine::new(false),
             counters: Counters::default(),
-        }
+            limit: usize::MAX,
+            epoch: None,
+            lively: false,
+            codel: None,
+            codel_ecn: false,
+            timeline: Timeline::new(link),
+            gate: None,
+            netem: (link.generator == Generator::Netem).then(|| Box::new(Netem::new(conditions, seed))),
+            aside: Vec::new(),
+            set_aside: 0,
+            kept: 0,
+            latest: 0,
+        };
+        pipe.apply(link, 0);
+        pipe
     }
 
-    /// Sets the start of the schedule, which may lie ahead: from `epoch` on, time-keyed draws and
-    /// outages count time from it, and `data N` counts packets from it. What was decided before is
-    /// not taken back. Until then time runs from the first packet, in draw streams of its own.
+    /// Sets the start of the schedule, which may lie ahead: from `epoch` on, time-keyed draws,
+    /// outages, changes and rate traces count time from it, and `data N` counts packets from it. What
+    /// was decided before is not taken back. Until then time runs from the first packet, in draw
+    /// streams of its own.
     pub fn set_epoch(&mut self, epoch: Nanos) {
+        self.epoch = Some(epoch);
         self.clock.set_epoch(epoch);
         self.loss.restart();
         self.script.restart();
+        self.effects.restart();
+        self.bottleneck.set_epoch(epoch);
+        if let Some(timeline) = &mut self.timeline {
+            let start = timeline.restart(epoch).clone();
+            self.apply(&start, self.latest);
+        }
     }
 
-    /// From `now` on the conditions of this direction in `link` hold. Seed and loss key stay.
+    /// From `now` on the conditions of this direction in `link` hold, their changes counted from the
+    /// start of the schedule as ever. Seed, loss key and generator stay.
     ///
     /// Nothing inside is lost. What waits for the bottleneck, or is being transmitted, goes on at
     /// the new rate; what has been transmitted keeps the delay it was given, and so does every
     /// waiting packet. Where the new conditions neither jitter nor reorder, nothing overtakes: what
     /// would, because its delay is shorter, leaves together with the last before it. No draw moves:
-    /// each is a function of seed, direction, effect and key alone.
+    /// each is a function of seed, direction, effect and key alone. (The generator `netem` has one
+    /// sequence for all, which goes on.)
     pub fn set_conditions(&mut self, link: &Link, now: Nanos) {
+        self.advance(now);
+        self.timeline = Timeline::new(link);
+        let caught_up = self.timeline.as_mut().zip(self.epoch).and_then(|(timeline, epoch)| {
+            timeline.restart(epoch);
+            timeline.catch_up(now)
+        });
+        self.apply(caught_up.as_ref().unwrap_or(link), now);
+    }
+
+    /// From `now` on the conditions of this direction in `link` hold.
+    fn apply(&mut self, link: &Link, now: Nanos) {
         let conditions = link.direction(self.direction);
         self.loss.change(conditions.loss);
         self.script.change(&conditions.drops, &conditions.outages);
-        self.duplicate = conditions.duplicate.fraction();
-        self.corrupt = conditions.corrupt.fraction();
-        self.reorder = conditions.reorder.fraction();
-        self.delay = conditions.delay.as_nanos();
-        self.jitter = conditions.jitter.as_nanos();
-        if self.jitter > 0 || self.reorder > 0.0 {
+        self.effects.change(conditions);
+        if let Some(netem) = &mut self.netem {
+            netem.change(conditions);
+        }
+        if self.netem.is_some() || self.effects.may_reorder() {
             self.line.allow_disorder();
         }
-        let moved = self.bottleneck.change(conditions.rate, link.queue_capacity(self.direction), now);
+        self.limit = conditions.limit.map_or(usize::MAX, |limit| limit as usize);
+        if !conditions.slot.is_some_and(|slot| self.gate.as_ref().is_some_and(|gate| gate.is(slot))) {
+            self.gate = conditions.slot.map(|slot| Box::new(Gate::new(slot, self.seed, self.direction)));
+        }
+        let capacity = link.queue_capacity(self.direction);
+        let threshold = match conditions.aqm {
+            Aqm::Threshold(size) => link.capacity_of(self.direction, size),
+            Aqm::None | Aqm::CoDel { .. } => None,
+        };
+        let moved = self.bottleneck.change(conditions, capacity, threshold, now, self.epoch);
         if !moved.is_empty() {
             self.move_departures(&moved, now);
+        }
+        self.change_codel(conditions.aqm, now);
+        self.lively = self.codel.is_some() || self.timeline.is_some();
+        self.face_gate();
+    }
+
+    /// Puts the queue under CoDel's rule, or takes it from under it: then what waits there takes up
+    /// the server at once, in its order.
+    fn change_codel(&mut self, aqm: Aqm, now: Nanos) {
+        let Aqm::CoDel { target, interval, ecn } = aqm else {
+            for waiting in self.codel.take().map(|mut codel| codel.take_all()).unwrap_or_default() {
+                let departure = self.bottleneck.serve(now, waiting.size);
+                self.propagate(waiting.item, departure);
+            }
+            return;
+        };
+        self.codel_ecn = ecn;
+        if !self.codel.as_ref().is_some_and(|codel| codel.is(target, interval)) {
+            let before = self.codel.take().map(|mut codel| codel.take_all()).unwrap_or_default();
+            let mut codel = CoDel::new(target, interval, self.mtu);
+            for waiting in before {
+                codel.push(waiting.arrived, waiting.size, waiting.item);
+            }
+            self.codel = Some(Box::new(codel));
         }
     }
 
@@ -188,10 +383,27 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
 
     /// Takes one packet that came to the link at `now`.
     ///
-    /// Gives the packet back if the pipe did not keep it, so that its buffer can be used again.
-    /// Whatever was dropped at once, the packet or the copy made of it, goes to `ledger` as a
-    /// finished entry.
+    /// Gives a packet back if the pipe did not keep one, so that its buffer can be used again.
+    /// Whatever was dropped, the packet or the copy made of it, or meanwhile one in a queue that
+    /// manages itself, goes to `ledger` as a finished entry.
     pub fn offer(&mut self, packet: P, now: Nanos, mut ledger: impl FnMut(Entry)) -> Option<P> {
+        self.advance(now);
+        let before = self.held();
+        let mut returned = self.take(packet, now, &mut ledger);
+        self.kept = (self.held() - before) as u64;
+        if !self.lively {
+            return returned;
+        }
+        self.advance(now);
+        self.set_aside = 0;
+        for (packet, entry) in self.aside.drain(..) {
+            ledger(entry);
+            returned.get_or_insert(packet);
+        }
+        returned
+    }
+
+    fn take(&mut self, mut packet: P, now: Nanos, ledger: &mut impl FnMut(Entry)) -> Option<P> {
         let info = packet::parse(packet.as_ref());
         let number = self.counters.packets;
         let weather = self.clock.at(now, number);
@@ -199,80 +411,95 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         self.counters.packets += 1;
         self.counters.bytes += u64::from(info.size);
         self.counters.largest_packet = self.counters.largest_packet.max(info.size);
+        let arrival = Arrival { now, size: info.size, ip_header: info.ip_header, key: weather.key };
+
+        if self.netem.is_some() {
+            return match self.script.verdict(&info, number, weather.since_epoch) {
+                // What never reaches the qdisc draws nothing from it.
+                Some(cause) => {
+                    entry.set_queued(self.would_wait(&arrival));
+                    ledger(self.dropped(entry, cause));
+                    Some(packet)
+                }
+                None => self.enqueue(packet, entry, &arrival, ledger),
+            };
+        }
 
         // The loss process moves on with every packet, whatever else befalls it, so that a script
-        // or an outage does not change the losses after it.
-        let lost = self.loss.strikes(weather.key);
+        // or an outage does not change the losses after it. So does duplication with correlation.
+        let mut lost = self.loss.strikes(weather.key);
         let scripted = self.script.verdict(&info, number, weather.since_epoch);
+        let (share, sequence) = &mut self.effects.duplicate;
+        let duplicated = *share > 0.0 && sequence.next(&self.draws, false, weather.key) < *share;
         if let Some(cause) = scripted {
-            entry.set_queued(self.bottleneck.peek(now, info.size) - now);
+            entry.set_queued(self.would_wait(&arrival));
             ledger(self.dropped(entry, cause));
             return Some(packet);
         }
-
-        let duplicated =
-            self.duplicate > 0.0 && self.draws.uniform(Effect::Duplicate, false, weather.key) < self.duplicate;
+        if lost && self.effects.ecn && packet::mark_congestion(packet.as_mut()) {
+            lost = false;
+            self.mark(&mut entry);
+        }
         if duplicated {
             self.counters.duplicated += 1;
         }
         if lost {
-            entry.set_queued(self.bottleneck.peek(now, info.size) - now);
+            entry.set_queued(self.would_wait(&arrival));
             ledger(self.dropped(entry, DropCause::Loss));
             // As in netem, loss and duplication together leave one copy, which is not lost again.
-            return if duplicated {
-                self.carry(packet, entry.as_duplicate(), &info, weather.key, now, &mut ledger)
-            } else {
-                Some(packet)
-            };
+            return if duplicated { self.carry(packet, entry.as_duplicate(), &arrival, ledger) } else { Some(packet) };
         }
         let copy = duplicated.then(|| packet.clone());
-        let returned = self.carry(packet, entry, &info, weather.key, now, &mut ledger);
+        let returned = self.carry(packet, entry, &arrival, ledger);
         match copy {
             None => returned,
             Some(copy) => {
-                let copy_returned = self.carry(copy, entry.as_duplicate(), &info, weather.key, now, &mut ledger);
+                let copy_returned = self.carry(copy, entry.as_duplicate(), &arrival, ledger);
                 returned.or(copy_returned)
             }
         }
     }
 
-    /// Corruption, bottleneck and delay line, for what the loss rules spared.
+    /// Bottleneck, corruption and delay line, for what the loss rules spared.
     fn carry(
         &mut self,
         mut packet: P,
         mut entry: Entry,
-        info: &PacketInfo,
-        key: Key,
-        now: Nanos,
+        arrival: &Arrival,
         ledger: &mut impl FnMut(Entry),
     ) -> Option<P> {
-        let copy = entry.is_duplicate();
-        let Some(departure) = self.bottleneck.admit(now, info.size) else {
-            entry.set_queued(self.bottleneck.peek(now, info.size) - now);
+        let Arrival { now, size, .. } = *arrival;
+        if self.limit != usize::MAX && self.held() >= self.limit {
+            entry.set_queued(self.would_wait(arrival));
+            ledger(self.dropped(entry, DropCause::Overflow));
+            return Some(packet);
+        }
+        if let Some(codel) = &mut self.codel {
+            if !self.bottleneck.has_room(codel.len(), codel.bytes(), now, size) {
+                entry.set_queued(self.would_wait(arrival));
+                ledger(self.dropped(entry, DropCause::Overflow));
+                return Some(packet);
+            }
+            let inside = Inside { packet, entry };
+            codel.push(now, size, Waiting { inside, key: arrival.key, ip_header: arrival.ip_header });
+            return None;
+        }
+        let Some(Admission { departure, over_threshold }) = self.bottleneck.admit(now, size) else {
+            entry.set_queued(self.would_wait(arrival));
             ledger(self.dropped(entry, DropCause::Overflow));
             return Some(packet);
         };
-        entry.set_queued(departure - now);
-        if self.corrupt > 0.0 && self.draws.uniform(Effect::Corrupt, copy, key) < self.corrupt {
-            let where_to = self.draws.bits(Effect::CorruptPosition, copy, key);
-            if flip_bit(&mut packet.as_mut()[usize::from(info.ip_header)..], where_to) {
-                entry.set_corrupted();
-                self.counters.corrupted += 1;
-            }
+        if over_threshold && packet::mark_congestion(packet.as_mut()) {
+            self.mark(&mut entry);
         }
-        let skips = self.reorder > 0.0 && self.draws.uniform(Effect::Reorder, copy, key) < self.reorder;
-        let due = if skips {
-            departure
-        } else {
-            // Uniform in [delay − jitter, delay + jitter); the jitter is never more than the delay.
-            let late = match self.jitter {
-                0 => 0,
-                jitter => (self.draws.uniform(Effect::Jitter, copy, key) * (2 * jitter) as f64) as Nanos,
-            };
-            departure + self.delay.saturating_sub(self.jitter) + late
-        };
-        self.line.push(due, Inside { packet, entry });
+        let inside = Inside { packet, entry };
+        self.propagate(Waiting { inside, key: arrival.key, ip_header: arrival.ip_header }, departure);
         None
+    }
+
+    /// How many of the packet last offered the pipe kept: itself, a copy, both, or none of them.
+    pub fn kept(&self) -> u64 {
+        self.kept
     }
 
     /// Packets offered so far: the number that the next one will have.
@@ -280,17 +507,137 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         self.counters.packets
     }
 
-    /// When the next packet is due, if one is inside.
+    /// What follows the bottleneck, for a packet whose transmission ends at `departure`.
+    fn propagate(&mut self, waiting: Waiting<P>, departure: Nanos) {
+        let Waiting { inside: Inside { mut packet, mut entry }, key, ip_header } = waiting;
+        let copy = entry.is_duplicate();
+        entry.set_queued(departure - entry.arrived());
+        let (share, sequence) = &mut self.effects.corrupt;
+        if *share > 0.0 && sequence.next(&self.draws, copy, key) < *share {
+            self.corrupt(&mut packet, &mut entry, ip_header, key);
+        }
+        let due = if self.effects.skips(&self.draws, copy, key) {
+            departure
+        } else {
+            departure + self.effects.delay(&self.draws, copy, key)
+        };
+        self.line.push(due, Inside { packet, entry });
+        self.face_gate();
+    }
+
+    /// Flips a bit behind the IP header.
+    fn corrupt(&mut self, packet: &mut P, entry: &mut Entry, ip_header: u16, key: Key) {
+        let where_to = self.draws.bits(Effect::CorruptPosition, entry.is_duplicate(), key);
+        if flip_bit(&mut packet.as_mut()[usize::from(ip_header)..], where_to) {
+            entry.set_corrupted();
+            self.counters.corrupted += 1;
+        }
+    }
+
+    /// The wait that a packet would have which does not enter: until the end of its transmission.
+    fn would_wait(&self, arrival: &Arrival) -> Nanos {
+        if let Some(netem) = &self.netem {
+            return netem.would_wait(arrival.now, arrival.size);
+        }
+        let ahead = self.codel.as_ref().map_or(0, |codel| codel.bytes());
+        // Those that wait under CoDel are taken for one packet: exact but for their framing.
+        let size = u64::from(arrival.size) + ahead;
+        self.bottleneck.peek(arrival.now, u32::try_from(size).unwrap_or(u32::MAX)) - arrival.now
+    }
+
+    /// Lets happen what happens inside up to `now`, in its order: changes of the conditions, and the
+    /// service of a queue that manages itself.
+    fn advance(&mut self, now: Nanos) {
+        if !self.lively {
+            return;
+        }
+        while let Some(at) = self.timeline.as_ref().and_then(|timeline| timeline.next()).filter(|at| *at <= now) {
+            let at = at.max(self.latest);
+            self.serve(at);
+            if let Some(timeline) = &mut self.timeline {
+                let link = timeline.step();
+                self.apply(&link, at);
+            }
+        }
+        self.serve(now);
+        self.latest = self.latest.max(now);
+    }
+
+    /// Serves the queue that manages itself up to `now`.
+    fn serve(&mut self, now: Nanos) {
+        while let Some(begins) = self.next_service().filter(|begins| *begins <= now) {
+            let Some(codel) = &mut self.codel else { return };
+            let (ecn, counters, aside) = (self.codel_ecn, &mut self.counters, &mut self.aside);
+            let service = &self.bottleneck;
+            let mark = |waiting: &mut Waiting<P>| {
+                let marked = ecn && packet::mark_congestion(waiting.inside.packet.as_mut());
+                if marked {
+                    counters.marked += 1;
+                    waiting.inside.entry.set_marked();
+                }
+                marked
+            };
+            let served = codel.dequeue(begins, mark, |dropped| {
+                let Inside { packet, mut entry } = dropped.item.inside;
+                entry.set_queued(service.peek(begins, dropped.size) - entry.arrived());
+                aside.push((packet, entry.finish_dropped(DropCause::Aqm)));
+            });
+            let dropped = self.aside.len() as u64 - self.set_aside;
+            self.counters.dropped[DropCause::Aqm as usize] += dropped;
+            self.set_aside += dropped;
+            if let Some(served) = served {
+                let departure = self.bottleneck.serve(begins, served.size);
+                self.propagate(served.item, departure);
+            }
+        }
+    }
+
+    /// When the queue that manages itself is served next.
+    fn next_service(&self) -> Option<Nanos> {
+        Some(self.bottleneck.begins(self.codel.as_ref()?.head_arrived()?))
+    }
+
+    /// When the next packet is due, if one is inside, or something happens to those inside. Then
+    /// [`release`](Pipe::release) is to be called.
     pub fn next_release(&self) -> Option<Nanos> {
-        self.line.next_due()
+        let due = self.line.next_due().map(|due| self.gate.as_ref().map_or(due, |gate| gate.passes(due)));
+        if !self.lively {
+            return due;
+        }
+        let change = match &self.timeline {
+            Some(timeline) if self.held() > 0 => timeline.next(),
+            _ => None,
+        };
+        [due, self.next_service(), change].into_iter().flatten().min()
     }
 
     /// One packet that is due at `now`, the earliest first; ties in order of arrival. Call until
     /// `None`.
     pub fn release(&mut self, now: Nanos) -> Option<Released<P>> {
-        let (due, Inside { packet, entry }) = self.line.pop_due(now)?;
+        if self.lively {
+            self.advance(now);
+        }
+        let Some(gate) = &mut self.gate else {
+            let (due, Inside { packet, entry }) = self.line.pop_due(now)?;
+            self.counters.unsettled += 1;
+            return Some(Released { packet, due, entry });
+        };
+        let passes = gate.passes(self.line.next_due()?);
+        if passes > now {
+            return None;
+        }
+        let (_, Inside { packet, entry }) = self.line.pop_due(now)?;
+        gate.passed(passes, entry.size());
+        self.face_gate();
         self.counters.unsettled += 1;
-        Some(Released { packet, due, entry })
+        Some(Released { packet, due: passes, entry })
+    }
+
+    /// The gate meets the packet that is due next.
+    fn face_gate(&mut self) {
+        if let (Some(gate), Some(due)) = (&mut self.gate, self.line.next_due()) {
+            gate.face(due);
+        }
     }
 
     /// Finishes the entry of a released packet that left for the receiving host at `now`.
@@ -308,10 +655,19 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
     }
 
     /// Empties the pipe as the link goes down: every packet still inside, in order of its due time,
-    /// with its finished entry.
+    /// with its finished entry, and what the queue has dropped meanwhile.
     pub fn drain(&mut self) -> impl Iterator<Item = (P, Entry)> + '_ {
+        self.set_aside = 0;
+        let mut waiting = self.codel.as_mut().map(|codel| codel.take_all()).unwrap_or_default();
+        let mut aside = std::mem::take(&mut self.aside).into_iter();
         std::iter::from_fn(move || {
-            let (_, Inside { packet, entry }) = self.line.pop_due(Nanos::MAX)?;
+            if let Some(finished) = aside.next() {
+                return Some(finished);
+            }
+            let Inside { packet, entry } = match self.line.pop_due(Nanos::MAX) {
+                Some((_, inside)) => inside,
+                None => waiting.pop_front()?.item.inside,
+            };
             let entry = self.dropped(entry, DropCause::LinkDown);
             Some((packet, entry))
         })
@@ -319,7 +675,12 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
 
     /// Packets inside, and those released but not yet finished; copies included.
     pub fn in_flight(&self) -> u64 {
-        self.line.len() as u64 + self.counters.unsettled
+        self.held() as u64 + self.counters.unsettled
+    }
+
+    /// Packets inside.
+    fn held(&self) -> usize {
+        self.line.len() + self.codel.as_ref().map_or(0, |codel| codel.len())
     }
 
     /// The counts so far.
@@ -338,9 +699,20 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             dropped: dropped.collect(),
             duplicated: c.duplicated,
             corrupted: c.corrupted,
-            max_backlog_bytes: self.bottleneck.max_backlog(),
+            marked: c.marked,
+            max_backlog_bytes: self
+                .codel
+                .as_ref()
+                .map_or(0, |codel| codel.max_bytes())
+                .max(self.bottleneck.max_backlog()),
             largest_packet: c.largest_packet,
         }
+    }
+
+    /// Counts a mark and notes it.
+    fn mark(&mut self, entry: &mut Entry) {
+        self.counters.marked += 1;
+        entry.set_marked();
     }
 
     /// Counts a drop and finishes its entry.
@@ -348,6 +720,15 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         self.counters.dropped[cause as usize] += 1;
         entry.finish_dropped(cause)
     }
+}
+
+/// What carrying a packet needs to know of its coming.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    now: Nanos,
+    size: u32,
+    ip_header: u16,
+    key: Key,
 }
 
 /// Flips one bit of `bytes`, chosen by `random`; `false` where there is none to flip.
@@ -360,55 +741,6 @@ fn flip_bit(bytes: &mut [u8], random: u64) -> bool {
     let bit = ((u128::from(random) * u128::from(bits)) >> 64) as usize;
     bytes[bit / 8] ^= 1 << (bit % 8);
     true
-}
-
-/// What an instant means to the draws and the script.
-#[derive(Debug, Clone, Copy)]
-struct Weather {
-    /// What the packet's draws are keyed by.
-    key: Key,
-    /// Time since the epoch; `None` before it.
-    since_epoch: Option<Nanos>,
-}
-
-/// Turns arrival times into draw keys.
-#[derive(Debug)]
-struct WeatherClock {
-    keyed_by: LossKey,
-    epoch: Option<Nanos>,
-    first_packet: Option<Nanos>,
-    /// The slot of the last packet, and its number within it; meaningless until `used`.
-    last: Key,
-    used: bool,
-}
-
-impl WeatherClock {
-    fn new(keyed_by: LossKey) -> Self {
-        WeatherClock { keyed_by, epoch: None, first_packet: None, last: Key::index(0), used: false }
-    }
-
-    fn set_epoch(&mut self, epoch: Nanos) {
-        // Slots of an earlier schedule are not this one's; those before any schedule go on.
-        self.used &= self.epoch.is_none();
-        self.epoch = Some(epoch);
-    }
-
-    /// For the `number`-th packet of the direction, which came at `now`.
-    fn at(&mut self, now: Nanos, number: u64) -> Weather {
-        let first = *self.first_packet.get_or_insert(now);
-        let since_epoch = self.epoch.and_then(|epoch| now.checked_sub(epoch));
-        let key = match self.keyed_by {
-            LossKey::Index => Key::index(number),
-            LossKey::Time => {
-                let slot = since_epoch.unwrap_or(now.saturating_sub(first)) / SLOT;
-                let fresh = Key::slot(slot, since_epoch.is_some());
-                let key = if self.used && fresh.same_slot(self.last) { self.last.next() } else { fresh };
-                (self.last, self.used) = (key, true);
-                key
-            }
-        };
-        Weather { key, since_epoch }
-    }
 }
 
 #[cfg(test)]

@@ -55,6 +55,9 @@ pub struct PacketInfo {
     /// Whether it counts for `drop data N`: at least [`DATA_PAYLOAD`] bytes of TCP payload, or of a
     /// UDP datagram that is no QUIC long-header (handshake) packet.
     pub is_data: bool,
+    /// Whether it counts for `drop handshake N`: a TCP SYN, a TCP segment that begins with a TLS
+    /// handshake record, or a datagram that begins with a QUIC long header.
+    pub is_handshake: bool,
 }
 
 /// Reads an IPv4 or IPv6 packet; anything else is a packet of its size and nothing more.
@@ -152,6 +155,7 @@ fn parse_tcp(segment: &[u8], mut info: PacketInfo) -> Option<PacketInfo> {
     info.tcp_flags = fixed[13];
     info.payload = (segment.len() - header) as u32;
     info.is_data = info.payload >= DATA_PAYLOAD;
+    info.is_handshake = info.tcp_flags & TCP_SYN != 0 || is_tls_handshake(&segment[header..]);
     Some(info)
 }
 
@@ -161,7 +165,8 @@ fn parse_udp(segment: &[u8], mut info: PacketInfo) -> Option<PacketInfo> {
     let datagram = &segment[fixed.len()..];
     info.payload = datagram.len() as u32;
     info.mark = mark(datagram);
-    info.is_data = info.payload >= DATA_PAYLOAD && !is_quic_long_header(datagram);
+    info.is_handshake = is_quic_long_header(datagram);
+    info.is_data = info.payload >= DATA_PAYLOAD && !info.is_handshake;
     Some(info)
 }
 
@@ -178,6 +183,46 @@ fn is_quic_long_header(datagram: &[u8]) -> bool {
     const VERSIONS: [[u8; 4]; 2] = [[0, 0, 0, 1], [0x6b, 0x33, 0x43, 0xcf]];
     datagram.first().is_some_and(|byte| byte & 0xc0 == 0xc0)
         && chunk(datagram, 1).is_some_and(|version| VERSIONS.contains(version))
+}
+
+/// Whether a TCP segment begins with a TLS record of a handshake: content type 22, a version from
+/// TLS 1.0's to 1.2's (RFC 8446, section 5.1).
+fn is_tls_handshake(payload: &[u8]) -> bool {
+    matches!(payload, [22, 3, 0..=4, ..])
+}
+
+/// Marks an IP packet "congestion experienced" in place of dropping it (RFC 3168, section 5), and
+/// keeps IPv4's header checksum right (RFC 1624). `false`, and nothing done, where its transport is
+/// not ECN-capable.
+pub fn mark_congestion(packet: &mut [u8]) -> bool {
+    const CE: u8 = 3;
+    match packet {
+        [first, tos, ..] if *first >> 4 == 4 => {
+            let ecn = *tos & CE;
+            if ecn == 0 || packet.len() < 20 {
+                return false;
+            }
+            let before = u16::from_be_bytes([packet[0], packet[1]]);
+            packet[1] |= CE;
+            let after = u16::from_be_bytes([packet[0], packet[1]]);
+            // HC' = ~(~HC + ~m + m'), in ones' complement (equation 3).
+            let checksum = u16::from_be_bytes([packet[10], packet[11]]);
+            let mut sum = u32::from(!checksum) + u32::from(!before) + u32::from(after);
+            sum = (sum & 0xffff) + (sum >> 16);
+            sum = (sum & 0xffff) + (sum >> 16);
+            packet[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+            true
+        }
+        [first, class, ..] if *first >> 4 == 6 => {
+            // The traffic class lies across the two bytes; ECN is its low end.
+            let capable = *class & CE << 4 != 0;
+            if capable {
+                *class |= CE << 4;
+            }
+            capable
+        }
+        _ => false,
+    }
 }
 
 fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
@@ -219,6 +264,7 @@ mod tests {
             tcp_flags: 0x18,
             mark: None,
             is_data: true,
+            is_handshake: false,
         };
         assert_eq!(parse(&packet), expected);
         // Padding behind the IP packet, as short Ethernet frames have, is no payload.
@@ -358,6 +404,60 @@ mod tests {
         assert!(datagram(&long(0xc3, 0x1234_5678)), "another program's datagram");
     }
 
+    #[test]
+    fn packets_of_handshakes_are_known() {
+        let tcp = |payload: &[u8], syn: bool| {
+            let builder = PacketBuilder::ipv4(A, B, 64).tcp(1, 2, 3, 4);
+            let mut packet = Vec::new();
+            (if syn { builder.syn() } else { builder }).write(&mut packet, payload).unwrap();
+            parse(&packet).is_handshake
+        };
+        assert!(tcp(&[], true));
+        assert!(tcp(&[22, 3, 1, 2, 0, 1, 0, 1, 252], false), "ClientHello");
+        assert!(tcp(&[22, 3, 3, 0, 90, 2, 0, 0, 86], false), "ServerHello");
+        assert!(!tcp(&[23, 3, 3, 1, 0], false), "application data");
+        assert!(!tcp(&[], false));
+        let mut initial = vec![0u8; 1200];
+        (initial[0], initial[4]) = (0xc3, 1);
+        let mut packet = Vec::new();
+        PacketBuilder::ipv4(A, B, 64).udp(10, 20).write(&mut packet, &initial).unwrap();
+        assert!(parse(&packet).is_handshake);
+    }
+
+    #[test]
+    fn congestion_is_marked_where_it_is_understood() {
+        for (ecn, capable) in [(0u8, false), (1, true), (2, true), (3, true)] {
+            for id in 0..500u16 {
+                let mut header = Ipv4Header::new(100, 64, etherparse::IpNumber::UDP, A, B).unwrap();
+                header.ecn = etherparse::IpEcn::try_new(ecn).unwrap();
+                header.identification = id * 131;
+                header.header_checksum = header.calc_header_checksum();
+                let mut bytes = header.to_bytes().to_vec();
+                bytes.extend([0; 100]);
+                let untouched = bytes.clone();
+                assert_eq!(mark_congestion(&mut bytes), capable);
+                let (marked, _) = Ipv4Header::from_slice(&bytes).unwrap();
+                if capable {
+                    assert_eq!(marked.ecn.value(), 3);
+                } else {
+                    assert_eq!(bytes, untouched);
+                }
+                assert_eq!(marked.header_checksum, marked.calc_header_checksum());
+            }
+            let mut packet = Vec::new();
+            PacketBuilder::ipv6([0; 16], [1; 16], 64).udp(10, 20).write(&mut packet, LARGE).unwrap();
+            packet[0] |= 0x0a; // a differentiated service beside it
+            packet[1] = packet[1] & 0xcf | ecn << 4;
+            let untouched = packet.clone();
+            assert_eq!(mark_congestion(&mut packet), capable);
+            assert_eq!(packet[1] >> 4 & 3, if capable { 3 } else { 0 });
+            packet[1] = packet[1] & 0xcf | ecn << 4;
+            assert_eq!(packet, untouched);
+        }
+        assert!(!mark_congestion(&mut []));
+        assert!(!mark_congestion(&mut [0x45, 3]));
+    }
+
     proptest! {
         #[test]
         fn garbage_never_panics(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), version in 0u8..16) {
@@ -365,6 +465,7 @@ mod tests {
                 *first = version << 4 | *first & 0x0f;
             }
             let info = parse(&bytes);
+            mark_congestion(&mut bytes.clone());
             prop_assert_eq!(info.size as usize, bytes.len());
             prop_assert!(usize::from(info.ip_header) <= bytes.len());
             prop_assert!(info.payload <= info.size);

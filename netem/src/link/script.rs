@@ -19,6 +19,14 @@ pub struct Script {
     data: Vec<u64>,
     /// Data packets since the schedule's start.
     data_seen: u64,
+    /// `handshake N`: numbers from 1, sorted.
+    handshakes: Vec<u64>,
+    /// Packets of handshakes so far, while a rule asks for them.
+    handshakes_seen: u64,
+    /// `time T`, and whether its packet has come.
+    times: Vec<(Nanos, bool)>,
+    /// `time A..B`.
+    spans: Vec<(Nanos, Nanos)>,
     /// `bytes A..B`.
     ranges: Vec<(u64, u64)>,
     streams: HashMap<Flow, TcpStream>,
@@ -43,6 +51,10 @@ impl Script {
             packets: Vec::new(),
             data: Vec::new(),
             data_seen: 0,
+            handshakes: Vec::new(),
+            handshakes_seen: 0,
+            times: Vec::new(),
+            spans: Vec::new(),
             ranges: Vec::new(),
             streams: HashMap::new(),
         };
@@ -51,26 +63,37 @@ impl Script {
     }
 
     /// Puts other rules in place of those there were. What was counted stays counted, as far as it
-    /// was: data packets are counted only while a rule asks for them.
+    /// was: data packets are counted only while a rule asks for them, and so are those of handshakes.
     pub fn change(&mut self, drops: &[ScriptedDrop], outages: &[Outage]) {
         self.outages = outages.iter().map(|o| (o.from.as_nanos(), o.to.as_nanos())).collect();
         self.packets.clear();
         self.data.clear();
         self.ranges.clear();
+        self.handshakes.clear();
+        self.spans.clear();
+        let times = std::mem::take(&mut self.times);
         for drop in drops {
             match *drop {
                 ScriptedDrop::Packet(n) => self.packets.push(n.saturating_sub(1)),
                 ScriptedDrop::Data(n) => self.data.push(n),
                 ScriptedDrop::Bytes(from, to) => self.ranges.push((from, to)),
+                ScriptedDrop::Handshake(n) => self.handshakes.push(n),
+                ScriptedDrop::Time(at) => {
+                    let known = times.iter().find(|(time, _)| *time == at.as_nanos());
+                    self.times.push(*known.unwrap_or(&(at.as_nanos(), false)));
+                }
+                ScriptedDrop::Span(from, to) => self.spans.push((from.as_nanos(), to.as_nanos())),
             }
         }
+        self.handshakes.sort_unstable();
         self.packets.sort_unstable();
         self.data.sort_unstable();
     }
 
-    /// Begins to count data packets anew, as a schedule starts.
+    /// Begins to count data packets and times anew, as a schedule starts.
     pub fn restart(&mut self) {
         self.data_seen = 0;
+        self.times.iter_mut().for_each(|(_, done)| *done = false);
     }
 
     /// Why the `number`-th packet (from 0) is dropped, if it is. `since_epoch` is the time since
@@ -81,6 +104,16 @@ impl Script {
         if info.is_data && since_epoch.is_some() && !self.data.is_empty() {
             self.data_seen += 1;
             scripted |= self.data.binary_search(&self.data_seen).is_ok();
+        }
+        if info.is_handshake && !self.handshakes.is_empty() {
+            self.handshakes_seen += 1;
+            scripted |= self.handshakes.binary_search(&self.handshakes_seen).is_ok();
+        }
+        if let Some(at) = since_epoch {
+            scripted |= self.spans.iter().any(|&(from, to)| (from..to).contains(&at));
+            for (_, done) in self.times.iter_mut().filter(|(time, done)| !*done && *time <= at) {
+                (*done, scripted) = (true, true);
+            }
         }
         if info.protocol == TCP && !self.ranges.is_empty() {
             scripted |= self.first_copy_in_range(info);
@@ -175,6 +208,24 @@ mod tests {
         script.restart();
         assert_eq!(script.verdict(&udp(500), 6, Some(0)), None);
         assert_eq!(script.verdict(&udp(500), 7, Some(0)), Some(DropCause::Script));
+    }
+
+    #[test]
+    fn packets_of_handshakes_and_of_times() {
+        let mut script = script(&["handshake 2", "time 5ms", "time 8ms..9ms"], &[]);
+        let greeting = PacketInfo { is_handshake: true, ..udp(500) };
+        assert!(script.verdict(&greeting, 0, None).is_none());
+        assert!(script.verdict(&udp(500), 1, None).is_none());
+        assert!(script.verdict(&greeting, 2, None).is_some(), "before the schedule's start, too");
+        assert!(script.verdict(&greeting, 3, None).is_none());
+        let mut at = |micros: u64| script.verdict(&udp(50), 4, Some(micros * 1000)).is_some();
+        assert_eq!([4999, 5100, 5200, 8000, 8500, 9000].map(&mut at), [false, true, false, true, true, false]);
+        // A new schedule has its own times.
+        script.restart();
+        assert!(script.verdict(&udp(50), 5, Some(6_000_000)).is_some());
+        // Rules that are asked for again are not new.
+        script.change(&["time 5ms".parse().unwrap()], &[]);
+        assert!(script.verdict(&udp(50), 6, Some(7_000_000)).is_none());
     }
 
     #[test]

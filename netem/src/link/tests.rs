@@ -167,8 +167,8 @@ proptest! {
     fn nothing_is_early(conditions in any_conditions(), packets in any_packets(), seed: u64) {
         let conditions_of = link(&conditions);
         let down = conditions_of.direction(Direction::Down);
-        let least = if down.reorder.is_zero() { (down.delay.saturating_sub(down.jitter)).as_nanos() } else { 0 };
-        let most = (down.delay + down.jitter).as_nanos();
+        let least = if down.reorder.is_never() { (down.delay.saturating_sub(down.jitter.spread)).as_nanos() } else { 0 };
+        let most = (down.delay + down.jitter.spread).as_nanos();
         let run = play(&mut Pipe::new(&conditions_of, Direction::Down, seed), packets);
         for entry in run.entries {
             let record: PacketRecord = entry.record(0);

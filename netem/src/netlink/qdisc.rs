@@ -85,7 +85,6 @@ pub(crate) enum NetemLoss {
     /// Each packet by itself, with a correlation.
     Random(Probability, Probability),
     /// Four states: p13, p31, p32, p14, p23, in the order of `struct tc_netem_gimodel`.
-    #[allow(dead_code)] // no condition asks for it yet
     FourState([Probability; 5]),
     /// Gilbert–Elliott.
     GilbertElliott(GilbertElliott),

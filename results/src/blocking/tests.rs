@@ -80,6 +80,7 @@ impl Made {
             mark: seq.is_none().then(|| mark(number)),
             queued: 1000,
             corrupted: false,
+            congestion_marked: false,
             left: dropped.is_none().then_some(arrived + 1000 + DELAY),
             dropped,
         });

@@ -471,7 +471,9 @@ fn link_table(parts: &[PartView<'_>]) -> TableView {
             let asked = match plan.link.direction(direction).loss {
                 Loss::None => "0".into(),
                 Loss::Random(p) => number(p.fraction() * 100.0),
+                Loss::Correlated(chance) => format!("{} (correlated)", number(chance.share.fraction() * 100.0)),
                 Loss::GilbertElliott(m) => format!("{} (bursts)", number(m.stationary_loss() * 100.0)),
+                Loss::Markov(m) => format!("{} (four states)", number(m.stationary_loss() * 100.0)),
             };
             let backends: BTreeSet<&str> = reports.iter().map(|r| r.backend.as_str()).collect();
             rows.push(vec![

@@ -134,6 +134,7 @@ fn packet(ledger: &[PacketRecord], at: i64, payload: u32, dropped: Option<DropCa
         mark: None,
         queued: QUEUED as u64,
         corrupted: false,
+        congestion_marked: false,
         left: dropped.is_none().then_some(at + QUEUED + one_way + 12_000),
         dropped,
     }

@@ -185,6 +185,7 @@ fn packet(number: u64, arrived: i64, payload: u32, dropped: bool) -> PacketRecor
         mark: None,
         queued: 424_000,
         corrupted: false,
+        congestion_marked: false,
         left: (!dropped).then_some(arrived + 30 * MS + 440_000),
         dropped: dropped.then_some(DropCause::Loss),
     }

@@ -14,10 +14,13 @@
 //! rate sets each packet's end of transmission right and holds no more than the burst, by which the
 //! bucket's own buffer is made smaller. Without a rate everything is one netem at the second hop.
 
-use samepath_model::link::{Conditions, Direction, Link, Loss, LossKey, QueueCapacity};
+use samepath_model::link::{
+    Aqm, Chance, Conditions, Direction, Framing, Generator, Link, Loss, LossKey, QueueCapacity, Slot,
+};
 use samepath_model::units::{BitRate, Duration, Probability};
 
-use crate::netlink::qdisc::{Netem, NetemLoss, NetemRate, Qdisc, Tbf};
+use crate::link::distribution;
+use crate::netlink::qdisc::{Netem, NetemLoss, NetemRate, NetemSlot, Qdisc, Tbf};
 
 /// Conditions that the kernel's netem cannot express.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,45 +66,56 @@ pub(super) fn hops(link: &Link, direction: Direction, seed: u64) -> Result<Hops,
     refuse(link, direction)?;
     // Each direction's generator starts from the seed itself, as one `tc` command at each end would.
     let seed = Some(seed);
+    let chance = |chance: Chance| (chance.share, chance.correlation);
     let early = Netem {
         limit: UNLIMITED,
         loss: match conditions.loss {
             Loss::None => NetemLoss::Random(Probability::ZERO, Probability::ZERO),
             Loss::Random(p) => NetemLoss::Random(p, Probability::ZERO),
+            Loss::Correlated(Chance { share, correlation }) => NetemLoss::Random(share, correlation),
             Loss::GilbertElliott(model) => NetemLoss::GilbertElliott(model),
+            Loss::Markov(m) => NetemLoss::FourState([m.p13, m.p31, m.p32, m.p14, m.p23]),
         },
-        duplicate: (conditions.duplicate, Probability::ZERO),
+        ecn: conditions.ecn,
+        duplicate: chance(conditions.duplicate),
         seed,
         ..Netem::default()
     };
     let late = Netem {
-        limit: UNLIMITED,
+        limit: conditions.limit.unwrap_or(UNLIMITED),
         delay: conditions.delay.as_nanos(),
-        jitter: conditions.jitter.as_nanos(),
-        corrupt: (conditions.corrupt, Probability::ZERO),
-        reorder: (conditions.reorder, Probability::ZERO),
+        jitter: conditions.jitter.spread.as_nanos(),
+        delay_correlation: conditions.jitter.correlation,
+        distribution: distribution::table(&conditions.distribution).map_or(Vec::new(), |table| table.to_vec()),
+        corrupt: chance(conditions.corrupt),
+        reorder: chance(conditions.reorder.chance),
+        gap: conditions.reorder.gap,
+        slot: conditions.slot.map(slot),
         seed,
         ..Netem::default()
     };
     let netem = |netem: Netem| Qdisc::Netem(Box::new(netem));
+    let framing = conditions.overhead;
     let (Some(rate), Some(capacity)) = (conditions.rate, link.queue_capacity(direction)) else {
         if *conditions == Conditions::transparent() {
             return Ok(Hops::default());
         }
-        let (loss, duplicate) = (early.loss, early.duplicate);
-        return Ok(Hops { first: Vec::new(), second: vec![netem(Netem { loss, duplicate, ..late })] });
+        // All in one, as a single `tc` command has it: there is no rate, or the one queue is netem's own.
+        let Netem { loss, duplicate, ecn, .. } = early;
+        let rate = conditions.rate.map(|rate| framed(rate, framing));
+        return Ok(Hops { first: Vec::new(), second: vec![netem(Netem { loss, duplicate, ecn, rate, ..late })] });
     };
     let (first, second) = match capacity {
         QueueCapacity::Packets(limit) => {
-            (vec![netem(Netem { rate: Some(plain(rate)), limit, ..early })], vec![netem(late)])
+            (vec![netem(Netem { rate: Some(framed(rate, framing)), limit, ..early })], vec![netem(late)])
         }
         QueueCapacity::Bytes(limit) => {
             let (bucket, mtu) = (bucket(rate, limit.bytes(), link.mtu), plain(rate));
-            let early_is_nothing = conditions.loss == Loss::None && conditions.duplicate.is_zero();
+            let early_is_nothing = conditions.loss == Loss::None && conditions.duplicate.is_never();
             let first = if early_is_nothing { Vec::new() } else { vec![netem(early)] };
             let server = Netem { limit: UNLIMITED, rate: Some(mtu), seed, ..Netem::default() };
             // A netem with a rate keeps the order whatever the jitter; so the rate comes before it.
-            let second = if conditions.jitter > Duration::ZERO || !conditions.reorder.is_zero() {
+            let second = if !conditions.jitter.is_none() || !conditions.reorder.is_never() {
                 vec![netem(server), netem(late)]
             } else {
                 vec![netem(Netem { rate: server.rate, ..late })]
@@ -113,9 +127,24 @@ pub(super) fn hops(link: &Link, direction: Direction, seed: u64) -> Result<Hops,
 }
 
 fn plain(rate: BitRate) -> NetemRate {
+    framed(rate, Framing::default())
+}
+
+fn framed(rate: BitRate, framing: Framing) -> NetemRate {
     // Half a byte a second is nothing: rates below 8 bit/s are none.
     let bytes_per_second = (rate.bits_per_second() / 8).max(1);
-    NetemRate { bytes_per_second, packet_overhead: 0, cell_size: 0, cell_overhead: 0 }
+    let Framing { packet, cell, cell_overhead } = framing;
+    NetemRate { bytes_per_second, packet_overhead: packet, cell_size: cell, cell_overhead }
+}
+
+fn slot(slot: Slot) -> NetemSlot {
+    let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+    NetemSlot {
+        min_delay: nanos(slot.min),
+        max_delay: nanos(slot.max),
+        max_packets: slot.packets.map_or(0, |n| i32::try_from(n).unwrap_or(i32::MAX)),
+        max_bytes: slot.bytes.map_or(0, |bytes| i32::try_from(bytes.bytes()).unwrap_or(i32::MAX)),
+    }
 }
 
 /// A token bucket whose buffer, with the burst that has left it early, holds `limit` bytes.
@@ -133,14 +162,22 @@ fn refuse(link: &Link, direction: Direction) -> Result<(), Inexpressible> {
     let Conditions {
         delay: _,
         jitter: _,
-        rate: _,
+        distribution: _,
+        rate,
+        overhead,
+        rate_trace,
         queue: _,
+        aqm,
+        limit,
+        slot: _,
         loss,
+        ecn: _,
         duplicate: _,
         corrupt: _,
         reorder: _,
         drops,
         outages,
+        changes,
     } = link.direction(direction);
     let cannot = |condition, remedy| Err(Inexpressible { condition, direction, remedy });
     if !drops.is_empty() {
@@ -148,6 +185,28 @@ fn refuse(link: &Link, direction: Direction) -> Result<(), Inexpressible> {
     }
     if !outages.is_empty() {
         return cannot("outages", EMBEDDED);
+    }
+    if !changes.is_empty() {
+        return cannot("conditions that change at set times", EMBEDDED);
+    }
+    if rate_trace.is_some() {
+        return cannot("a rate trace", EMBEDDED);
+    }
+    if *aqm != Aqm::None {
+        return cannot("a managed queue (`aqm`)", EMBEDDED);
+    }
+    if link.generator == Generator::Netem {
+        return Ok(()); // made to be what it can express
+    }
+    if rate.is_some() && limit.is_some() {
+        return cannot(
+            "a `limit` beside the queue of a rate",
+            "its one queue has the limit with `--generator netem`; or leave it out",
+        );
+    }
+    let in_bytes = matches!(link.queue_capacity(direction), Some(QueueCapacity::Bytes(_)));
+    if in_bytes && *overhead != Framing::default() {
+        return cannot("a packet overhead before a queue in bytes", "give the queue in packets, as `--queue 100p`");
     }
     if *loss != Loss::None && link.loss_key == LossKey::Time {
         return cannot(
@@ -177,6 +236,11 @@ mod tests {
         for (text, words) in [
             ("[down]\ndrop = ['data 3']", "scripted drops (down): leave it out"),
             ("outage = ['1s..2s']", "outages (up)"),
+            ("change = ['1s: delay 9ms']", "change at set times (up)"),
+            ("rate-trace = 'inline a 1 1'", "a rate trace (up)"),
+            ("rate = '8Mbit'\naqm = 'codel'", "`aqm`"),
+            ("rate = '8Mbit'\nlimit = 9", "--generator netem"),
+            ("rate = '8Mbit'\nqueue = '9kB'\noverhead = '14'", "--queue 100p"),
             ("loss = '1%'", "keyed by time (up): the kernel draws for each packet in turn, so say `--loss-key index`"),
         ] {
             let message = check(&link(text)).unwrap_err().to_string();
@@ -193,6 +257,24 @@ mod tests {
         let [Qdisc::Netem(netem)] = hops.second.as_slice() else { panic!("{hops:?}") };
         assert_eq!((netem.delay, netem.seed), (10_000_000, Some(7)));
         assert_eq!(netem.loss, NetemLoss::Random("1%".parse().unwrap(), Probability::ZERO));
+    }
+
+    #[test]
+    fn netems_own_generator_is_one_netem_as_tc_would_make_it() {
+        let hops = up("generator = 'netem'\ndelay = '10ms'\njitter = '2ms 25%'\ndistribution = 'pareto'\n\
+            rate = '8Mbit'\noverhead = '10 48 5'\nloss = 'state 1% 30% 20% 40% 2%'\necn = true\nduplicate = '1% 5%'\n\
+            reorder = '20% 30% gap 4'\nslot = '1ms 2ms packets 3'");
+        assert!(hops.first.is_empty());
+        let [Qdisc::Netem(netem)] = hops.second.as_slice() else { panic!("{hops:?}") };
+        let p = |text: &str| text.parse::<Probability>().unwrap();
+        assert_eq!(netem.loss, NetemLoss::FourState([p("1%"), p("30%"), p("20%"), p("2%"), p("40%")]));
+        assert_eq!((netem.limit, netem.gap, netem.ecn, netem.seed), (1000, 4, true, Some(7)));
+        assert_eq!((netem.duplicate, netem.delay_correlation), ((p("1%"), p("5%")), p("25%")));
+        assert_eq!(netem.distribution.len(), 4096);
+        let rate = NetemRate { bytes_per_second: 1_000_000, packet_overhead: 10, cell_size: 48, cell_overhead: 5 };
+        assert_eq!(netem.rate, Some(rate));
+        let slot = NetemSlot { min_delay: 1_000_000, max_delay: 2_000_000, max_packets: 3, max_bytes: 0 };
+        assert_eq!(netem.slot, Some(slot));
     }
 
     #[test]

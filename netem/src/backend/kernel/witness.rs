@@ -71,10 +71,10 @@ impl Promise {
             rate: conditions.rate.map(|rate| rate.bits_per_second().max(1)),
             capacity: link.queue_capacity(direction),
             delay: conditions.delay.as_nanos(),
-            spread: conditions.jitter.as_nanos(),
-            exact: conditions.jitter.as_nanos() == 0 && conditions.reorder.is_zero(),
+            spread: conditions.jitter.spread.as_nanos(),
+            exact: conditions.jitter.is_none() && conditions.reorder.is_never() && conditions.slot.is_none(),
             loses: conditions.loss != Loss::None,
-            corrupts: !conditions.corrupt.is_zero(),
+            corrupts: !conditions.corrupt.is_never(),
             mtu: link.mtu,
         }
     }

@@ -1,0 +1,343 @@
+//! The emulated path's conditions: what may be said of each direction, and what it resolves to.
+//!
+//! Two stages. [`LinkSpec`] is what was typed, in a file or as flags: everything optional, with
+//! shorthands. [`Link`] is what it means: two directions, every value decided. Files that conditions
+//! name (rate traces, tables of delays) are read in between, by [`files`]' caller.
+//!
+//! Each condition has a file: [`correlated`], [`distribution`], [`loss`], [`queue`], [`rate`],
+//! [`script`]; [`spec`] decides, [`describe`] says it in a line.
+
+pub mod correlated;
+pub mod describe;
+pub mod distribution;
+mod error;
+pub mod files;
+pub mod loss;
+pub mod queue;
+pub mod rate;
+pub mod script;
+pub mod spec;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use correlated::{Chance, Jitter, Reorder};
+pub use distribution::{DelayTable, Distribution};
+pub use error::ConditionError;
+pub use loss::{GilbertElliott, Loss, Markov};
+pub use queue::{Aqm, CODEL_INTERVAL, CODEL_TARGET, DEFAULT_QUEUE, QueueCapacity, QueueLimit};
+pub use rate::{Framing, OPPORTUNITY, RateTrace, Slot};
+pub use script::{Change, Outage, ScriptedDrop};
+pub use spec::{ConditionsSpec, LinkSpec};
+
+use crate::units::{BitRate, ByteCount, Duration, Probability};
+
+/// One of the two directions of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Client to server.
+    Up,
+    /// Server to client.
+    Down,
+}
+
+impl Direction {
+    /// Both, in index order.
+    pub const BOTH: [Direction; 2] = [Direction::Up, Direction::Down];
+
+    /// 0 for up, 1 for down.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The other one.
+    pub const fn opposite(self) -> Direction {
+        match self {
+            Direction::Up => Direction::Down,
+            Direction::Down => Direction::Up,
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Direction::Up => "up",
+            Direction::Down => "down",
+        })
+    }
+}
+
+/// What random loss is keyed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LossKey {
+    /// By the time since the schedule's start: at the same instant the same weather for every arm.
+    #[default]
+    Time,
+    /// By the packet's number in its direction: the n-th packet has the same fate in every run.
+    Index,
+}
+
+/// Where the random draws come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Generator {
+    /// A stream of its own for each seed, direction and effect: no effect moves another's draws.
+    #[default]
+    Counter,
+    /// The sequence of the kernel's netem (6.6 and later) under the same seed, draw by draw, and its
+    /// order of decisions: the packets dropped are those that `tc qdisc add … netem … seed SEED`
+    /// drops. Each direction's generator starts from the seed itself, as one qdisc at each end would.
+    /// netem's one queue takes the place of buffer and delay line: its `limit` is 1000 packets unless
+    /// given, and `queue`, `aqm` and `rate-trace` are not possible.
+    Netem,
+}
+
+impl std::str::FromStr for Generator {
+    type Err = ConditionError;
+
+    fn from_str(text: &str) -> Result<Self, ConditionError> {
+        match text {
+            "counter" => Ok(Generator::Counter),
+            "netem" => Ok(Generator::Netem),
+            _ => Err(ConditionError::Generator(text.to_owned())),
+        }
+    }
+}
+
+/// netem's `limit` where none is given: what its command sends.
+pub const NETEM_LIMIT: u32 = 1000;
+
+/// What one direction of the link does to its packets, every value decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Conditions {
+    /// One-way propagation delay.
+    pub delay: Duration,
+    /// Variation of the delay, ± this much. Reorders packets, unless smaller than their spacing.
+    pub jitter: Jitter,
+    /// How the jitter is distributed.
+    #[serde(default)]
+    pub distribution: Distribution,
+    /// Rate of the bottleneck. Absent: unlimited, or by a trace.
+    pub rate: Option<BitRate>,
+    /// What the rate counts beside the IP packets.
+    #[serde(default)]
+    pub overhead: Framing,
+    /// Recorded rate of the bottleneck.
+    #[serde(default)]
+    pub rate_trace: Option<RateTrace>,
+    /// Buffer of the bottleneck. Only meaningful with a rate or a trace.
+    pub queue: Option<QueueLimit>,
+    /// What else than its being full the buffer drops or marks for.
+    #[serde(default)]
+    pub aqm: Aqm,
+    /// Packets that may be in the direction at once, waiting or under way; more are dropped.
+    #[serde(default)]
+    pub limit: Option<u32>,
+    /// Times at which packets may leave.
+    #[serde(default)]
+    pub slot: Option<Slot>,
+    /// Random loss.
+    pub loss: Loss,
+    /// Whether random loss marks packets of ECN-capable transports (RFC 3168) in place of losing them.
+    #[serde(default)]
+    pub ecn: bool,
+    /// Share of packets delivered twice.
+    pub duplicate: Chance,
+    /// Share of packets with one bit flipped.
+    pub corrupt: Chance,
+    /// Share of packets that skip the delay line and overtake those before them.
+    pub reorder: Reorder,
+    /// Packets dropped on purpose.
+    pub drops: Vec<ScriptedDrop>,
+    /// Times at which nothing passes.
+    pub outages: Vec<Outage>,
+    /// What becomes of these conditions, and when.
+    #[serde(default)]
+    pub changes: Vec<Change>,
+}
+
+/// The steps that a ramp is made of: one a millisecond, and no more than this.
+const MOST_RAMP_STEPS: u64 = 1000;
+
+impl Conditions {
+    /// A direction that does nothing to its packets.
+    pub fn transparent() -> Self {
+        Conditions {
+            delay: Duration::ZERO,
+            jitter: Jitter::NONE,
+            distribution: Distribution::Uniform,
+            rate: None,
+            overhead: Framing::default(),
+            rate_trace: None,
+            queue: None,
+            aqm: Aqm::None,
+            limit: None,
+            slot: None,
+            loss: Loss::None,
+            ecn: false,
+            duplicate: Chance::NEVER,
+            corrupt: Chance::NEVER,
+            reorder: Reorder::default(),
+            drops: Vec::new(),
+            outages: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// The rate of the bottleneck, of a trace its mean; `None` without one.
+    pub fn mean_rate(&self) -> Option<BitRate> {
+        self.rate.or_else(|| self.rate_trace.as_ref()?.mean_rate())
+    }
+
+    /// The times at which these conditions change, in order; a ramp does so in steps.
+    pub fn change_times(&self) -> Vec<Duration> {
+        let mut times = Vec::new();
+        for change in &self.changes {
+            times.push(change.at);
+            if let Some(until) = change.until {
+                let span = (until - change.at).as_nanos();
+                let steps = (span / 1_000_000).clamp(1, MOST_RAMP_STEPS);
+                times.extend((1..=steps).map(|step| change.at + Duration::from_nanos(span / steps * step)));
+                times.push(until);
+            }
+        }
+        times.sort_unstable();
+        times.dedup();
+        times
+    }
+
+    /// The conditions that hold at this time since the schedule's start.
+    #[must_use]
+    pub fn at(&self, since: Duration) -> Conditions {
+        let mut now = self.clone();
+        for change in self.changes.iter().filter(|change| change.at <= since) {
+            let mut after = now.clone();
+            change.set.put_into(&mut after);
+            now = match change.until {
+                Some(until) if since < until => {
+                    let share = (since - change.at).as_nanos() as f64 / (until - change.at).as_nanos() as f64;
+                    between(&now, after, share)
+                }
+                _ => after,
+            };
+        }
+        now
+    }
+}
+
+/// What holds when `share` of the way from `a` to `b` is done.
+fn between(a: &Conditions, b: Conditions, share: f64) -> Conditions {
+    let number = |from: f64, to: f64| from + (to - from) * share;
+    let time = |from: Duration, to: Duration| {
+        Duration::from_nanos(number(from.as_nanos() as f64, to.as_nanos() as f64).round() as u64)
+    };
+    let part = |from: Probability, to: Probability| {
+        Probability::new(number(from.fraction(), to.fraction()).clamp(0.0, 1.0)).unwrap_or(to)
+    };
+    let chance = |from: Chance, to: Chance| Chance { share: part(from.share, to.share), ..to };
+    Conditions {
+        delay: time(a.delay, b.delay),
+        jitter: Jitter { spread: time(a.jitter.spread, b.jitter.spread), ..b.jitter },
+        rate: match (a.rate, b.rate) {
+            (Some(from), Some(to)) => {
+                let bits = number(from.bits_per_second() as f64, to.bits_per_second() as f64);
+                Some(BitRate::new(bits.round().max(1.0) as u64))
+            }
+            (_, to) => to,
+        },
+        loss: match (a.loss, b.loss) {
+            (Loss::None, Loss::Random(to)) => Loss::Random(part(Probability::ZERO, to)),
+            (Loss::Random(from), Loss::None) => Loss::Random(part(from, Probability::ZERO)),
+            (Loss::Random(from), Loss::Random(to)) => Loss::Random(part(from, to)),
+            (_, to) => to,
+        },
+        duplicate: chance(a.duplicate, b.duplicate),
+        corrupt: chance(a.corrupt, b.corrupt),
+        reorder: Reorder { chance: chance(a.reorder.chance, b.reorder.chance), ..b.reorder },
+        ..b
+    }
+}
+
+/// The emulated path, every value decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Link {
+    /// Client to server.
+    pub up: Conditions,
+    /// Server to client.
+    pub down: Conditions,
+    /// Largest IP packet in bytes.
+    pub mtu: u16,
+    /// What random loss is keyed by.
+    pub loss_key: LossKey,
+    /// Where the random draws come from.
+    #[serde(default)]
+    pub generator: Generator,
+}
+
+impl Link {
+    /// A path that does nothing, with the usual MTU of 1500.
+    pub fn transparent() -> Self {
+        Link {
+            up: Conditions::transparent(),
+            down: Conditions::transparent(),
+            mtu: 1500,
+            loss_key: LossKey::Time,
+            generator: Generator::Counter,
+        }
+    }
+
+    /// The conditions of one direction.
+    pub const fn direction(&self, direction: Direction) -> &Conditions {
+        match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
+        }
+    }
+
+    /// The path at this time since the schedule's start.
+    #[must_use]
+    pub fn at(&self, since: Duration) -> Link {
+        Link { up: self.up.at(since), down: self.down.at(since), ..*self }
+    }
+
+    /// Propagation both ways, without queueing.
+    pub fn rtt(&self) -> Duration {
+        self.up.delay + self.down.delay
+    }
+
+    /// The buffer of a direction in bytes, or packets, as the emulator enforces it.
+    pub fn queue_capacity(&self, direction: Direction) -> Option<QueueCapacity> {
+        let conditions = self.direction(direction);
+        conditions.mean_rate()?;
+        if self.generator == Generator::Netem {
+            return None;
+        }
+        self.capacity_of(direction, conditions.queue.unwrap_or(DEFAULT_QUEUE))
+    }
+
+    /// A size of a direction's buffer in bytes, or packets; `None` without a rate.
+    pub fn capacity_of(&self, direction: Direction, size: QueueLimit) -> Option<QueueCapacity> {
+        let rate = self.direction(direction).mean_rate()?;
+        // A buffer that cannot hold one packet would carry nothing.
+        let at_least_one = |bytes: ByteCount| QueueCapacity::Bytes(bytes.max(ByteCount::new(u64::from(self.mtu))));
+        Some(match size {
+            QueueLimit::Packets(n) => QueueCapacity::Packets(n),
+            QueueLimit::Bytes(bytes) => at_least_one(bytes),
+            QueueLimit::Time(time) => at_least_one(rate.bytes_in(time)),
+            QueueLimit::Bdp(factor) => {
+                let bdp = rate.bytes_in(self.rtt()).bytes() as f64;
+                // Ten packets, where the path is so short that its BDP is less than a burst.
+                at_least_one(ByteCount::new(((bdp * factor) as u64).max(10 * u64::from(self.mtu))))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

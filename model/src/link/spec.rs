@@ -1,0 +1,357 @@
+//! What was typed, and how it is decided what it means.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Aqm, Chance, Change, ConditionError, Conditions, DEFAULT_QUEUE, Direction, Distribution, Framing, Generator,
+    Jitter, Link, Loss, LossKey, NETEM_LIMIT, Outage, QueueLimit, RateTrace, Reorder, ScriptedDrop, Slot,
+};
+use crate::units::{BitRate, Duration};
+
+/// Declares both specs, so that a condition is named once: those of one direction, and those of the
+/// link, which hold for both.
+macro_rules! specs {
+    ($($field:ident: $kind:ty),* $(,)?) => {
+        /// What was typed for one direction, or for both: everything optional.
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+        pub struct ConditionsSpec {
+            $(#[doc = concat!("See [`Conditions::", stringify!($field), "`].")]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub $field: Option<$kind>,)*
+            /// See [`Conditions::drops`].
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub drop: Vec<ScriptedDrop>,
+            /// See [`Conditions::outages`].
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub outage: Vec<Outage>,
+            /// See [`Conditions::changes`].
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub change: Vec<Change>,
+        }
+
+        impl ConditionsSpec {
+            /// `self` where it says something, else `base`.
+            fn over(self, base: ConditionsSpec) -> ConditionsSpec {
+                ConditionsSpec {
+                    $($field: self.$field.or(base.$field),)*
+                    drop: if self.drop.is_empty() { base.drop } else { self.drop },
+                    outage: if self.outage.is_empty() { base.outage } else { self.outage },
+                    change: if self.change.is_empty() { base.change } else { self.change },
+                }
+            }
+        }
+
+        /// What was typed for the link, in a file or as flags. The conditions named here directly hold
+        /// for both directions; those under `up` and `down` come before them.
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+        pub struct LinkSpec {
+            /// A named set of conditions to start from.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub profile: Option<String>,
+            /// Round-trip time, half each way. Excludes `delay`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub rtt: Option<Duration>,
+            /// Largest IP packet.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub mtu: Option<u16>,
+            /// What random loss is keyed by.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub loss_key: Option<LossKey>,
+            /// Where the random draws come from.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub generator: Option<Generator>,
+            $(#[doc = concat!("See [`Conditions::", stringify!($field), "`].")]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub $field: Option<$kind>,)*
+            /// See [`Conditions::outages`].
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub outage: Vec<Outage>,
+            /// See [`Conditions::changes`].
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub change: Vec<Change>,
+            /// Conditions of one direction, over those of both.
+            pub up: ConditionsSpec,
+            /// Conditions of one direction, over those of both.
+            pub down: ConditionsSpec,
+        }
+
+        impl LinkSpec {
+            /// What was said of both directions at once.
+            fn both(&self) -> ConditionsSpec {
+                let said = ConditionsSpec {
+                    $($field: self.$field.clone(),)*
+                    drop: Vec::new(),
+                    outage: self.outage.clone(),
+                    change: self.change.clone(),
+                };
+                ConditionsSpec { delay: said.delay.or(self.rtt.map(|rtt| rtt / 2)), ..said }
+            }
+        }
+    };
+}
+
+specs! {
+    delay: Duration,
+    jitter: Jitter,
+    distribution: Distribution,
+    rate: BitRate,
+    overhead: Framing,
+    rate_trace: RateTrace,
+    queue: QueueLimit,
+    aqm: Aqm,
+    limit: u32,
+    slot: Slot,
+    loss: Loss,
+    ecn: bool,
+    duplicate: Chance,
+    corrupt: Chance,
+    reorder: Reorder,
+}
+
+/// The smallest MTU over which QUIC can run: 1200 bytes of UDP payload (RFC 9000, section 14) and
+/// the headers of IPv6 and UDP.
+const MIN_MTU: u16 = 1248;
+
+/// Longer delays than this are surely a slip of the unit.
+const MAX_DELAY: Duration = Duration::from_secs(60);
+
+impl ConditionsSpec {
+    /// Puts what a change says into the conditions.
+    pub(super) fn put_into(&self, conditions: &mut Conditions) {
+        fn put<T: Clone>(said: &Option<T>, place: &mut T) {
+            if let Some(value) = said {
+                *place = value.clone();
+            }
+        }
+        put(&self.delay, &mut conditions.delay);
+        put(&self.jitter, &mut conditions.jitter);
+        put(&self.distribution, &mut conditions.distribution);
+        put(&self.overhead, &mut conditions.overhead);
+        put(&self.aqm, &mut conditions.aqm);
+        put(&self.loss, &mut conditions.loss);
+        put(&self.ecn, &mut conditions.ecn);
+        put(&self.duplicate, &mut conditions.duplicate);
+        put(&self.corrupt, &mut conditions.corrupt);
+        put(&self.reorder, &mut conditions.reorder);
+        conditions.rate = self.rate.or(conditions.rate);
+        conditions.queue = self.queue.or(conditions.queue);
+        conditions.limit = self.limit.or(conditions.limit);
+    }
+
+    /// Decides every value of one direction.
+    fn decide(self, generator: Generator) -> Conditions {
+        let has_bottleneck = self.rate.is_some() || self.rate_trace.is_some();
+        let netem = generator == Generator::Netem;
+        Conditions {
+            delay: self.delay.unwrap_or_default(),
+            jitter: self.jitter.unwrap_or_default(),
+            distribution: self.distribution.unwrap_or_default(),
+            rate: self.rate,
+            overhead: self.overhead.unwrap_or_default(),
+            rate_trace: self.rate_trace,
+            queue: (has_bottleneck && !netem).then(|| self.queue.unwrap_or(DEFAULT_QUEUE)),
+            aqm: if has_bottleneck { self.aqm.unwrap_or_default() } else { Aqm::None },
+            limit: self.limit.or(netem.then_some(NETEM_LIMIT)),
+            slot: self.slot,
+            loss: self.loss.unwrap_or_default(),
+            ecn: self.ecn.unwrap_or_default(),
+            duplicate: self.duplicate.unwrap_or_default(),
+            corrupt: self.corrupt.unwrap_or_default(),
+            reorder: self.reorder.unwrap_or_default(),
+            drops: self.drop,
+            outages: self.outage,
+            changes: self.change,
+        }
+    }
+}
+
+impl LinkSpec {
+    /// These conditions with a later word over them: what `change` says of both directions, or of one,
+    /// holds from then on, and the rest stays. Where it names a profile, nothing of these stays but
+    /// what belongs to the link as a whole.
+    #[must_use]
+    pub fn amended(&self, change: &LinkSpec) -> LinkSpec {
+        let whole = LinkSpec {
+            profile: self.profile.clone(),
+            mtu: self.mtu,
+            loss_key: self.loss_key,
+            generator: self.generator,
+            ..LinkSpec::default()
+        };
+        if let Some(profile) = &change.profile {
+            return LinkSpec {
+                mtu: whole.mtu,
+                loss_key: whole.loss_key,
+                generator: whole.generator,
+                profile: Some(profile.clone()),
+                ..change.clone()
+            };
+        }
+        let amended = |of_change: &ConditionsSpec, of_self: &ConditionsSpec| {
+            let said = of_change.clone().over(change.both());
+            let mut before = of_self.clone().over(self.both());
+            // One kind of rate takes the place of the other.
+            if said.rate.is_some() {
+                before.rate_trace = None;
+            } else if said.rate_trace.is_some() {
+                before.rate = None;
+            }
+            said.over(before)
+        };
+        LinkSpec { up: amended(&change.up, &self.up), down: amended(&change.down, &self.down), ..whole }
+    }
+
+    /// Decides every value.
+    ///
+    /// # Errors
+    /// Names the conditions that cannot be, and what to write instead.
+    pub fn resolve(&self) -> Result<Link, ConditionError> {
+        let impossible = |problem: String| Err(ConditionError::Impossible(problem));
+        if self.rtt.is_some() && self.delay.is_some() {
+            return impossible("`rtt` (half each way) and `delay` (each way) exclude each other; give one".into());
+        }
+        let base = match &self.profile {
+            None => LinkSpec::default(),
+            Some(name) => crate::profile::find(name).map_err(ConditionError::Impossible)?,
+        };
+        let mtu = self.mtu.or(base.mtu).unwrap_or(1500);
+        if mtu < MIN_MTU {
+            return impossible(format!("an `mtu` of {mtu} is too small for QUIC; give at least {MIN_MTU}"));
+        }
+        let generator = self.generator.or(base.generator).unwrap_or_default();
+        let decide = |own: &ConditionsSpec, of_profile: &ConditionsSpec, direction: Direction| {
+            let said = own.clone().over(self.both());
+            let mut of_base = of_profile.clone().over(base.both());
+            // A rate of either kind takes the place of the profile's.
+            if said.rate.is_some() {
+                of_base.rate_trace = None;
+            } else if said.rate_trace.is_some() {
+                of_base.rate = None;
+            }
+            if generator == Generator::Netem {
+                of_base.queue = None;
+            }
+            let spec = said.clone().over(of_base);
+            refuse_excluding(&said, &spec, generator, direction)?;
+            Ok::<_, ConditionError>(spec.decide(generator))
+        };
+        let link = Link {
+            up: decide(&self.up, &base.up, Direction::Up)?,
+            down: decide(&self.down, &base.down, Direction::Down)?,
+            mtu,
+            loss_key: self.loss_key.or(base.loss_key).unwrap_or_default(),
+            generator,
+        };
+        for direction in Direction::BOTH {
+            let conditions = link.direction(direction);
+            refuse_impossible(conditions, direction, None)?;
+            for time in conditions.changes.iter().flat_map(|change| [Some(change.at), change.until]).flatten() {
+                refuse_impossible(&conditions.at(time), direction, Some(time))?;
+            }
+            refuse_changes(conditions, generator, direction)?;
+        }
+        Ok(link)
+    }
+}
+
+/// Refuses conditions that exclude each other: `said` is what was typed, `spec` with the profile's.
+fn refuse_excluding(
+    said: &ConditionsSpec,
+    spec: &ConditionsSpec,
+    generator: Generator,
+    direction: Direction,
+) -> Result<(), ConditionError> {
+    let impossible = |problem: String| Err(ConditionError::Impossible(problem));
+    if let Some(RateTrace::File(path)) = &spec.rate_trace {
+        return impossible(format!("the rate trace `{path}` has not been read"));
+    }
+    if let Some(Distribution::File(path)) = &spec.distribution {
+        return impossible(format!("the table of delays `{path}` has not been read"));
+    }
+    if said.rate.is_some() && said.rate_trace.is_some() {
+        return impossible(format!("`rate` and `rate-trace` exclude each other ({direction}); give one"));
+    }
+    let has_bottleneck = spec.rate.is_some() || spec.rate_trace.is_some();
+    for (name, there) in [
+        ("queue", said.queue.is_some()),
+        ("aqm", said.aqm.is_some_and(|aqm| aqm != Aqm::None)),
+        ("overhead", said.overhead.is_some()),
+    ] {
+        if there && !has_bottleneck {
+            return impossible(format!("`{name}` without a rate ({direction}): add `rate`, or leave `{name}` out"));
+        }
+    }
+    if spec.overhead.is_some_and(|overhead| overhead != Framing::default()) && spec.rate.is_none() {
+        return impossible(format!(
+            "`overhead` does not go with `rate-trace` ({direction}), whose opportunities have a size of their own; leave one out"
+        ));
+    }
+    if generator == Generator::Netem {
+        for (name, there) in [
+            ("queue", said.queue.is_some()),
+            ("aqm", spec.aqm.is_some_and(|aqm| aqm != Aqm::None)),
+            ("rate-trace", spec.rate_trace.is_some()),
+        ] {
+            if there {
+                return impossible(format!(
+                    "netem has no `{name}` ({direction}): leave it out (netem's one queue has a `limit`), or take \
+                     `generator` counter"
+                ));
+            }
+        }
+    }
+    if spec.limit == Some(0) {
+        return impossible(format!("a `limit` of 0 lets nothing pass ({direction}); give at least 1"));
+    }
+    Ok(())
+}
+
+/// Refuses conditions that no link can have, at the start or at a time.
+fn refuse_impossible(c: &Conditions, direction: Direction, at: Option<Duration>) -> Result<(), ConditionError> {
+    let place = at.map_or(direction.to_string(), |at| format!("{direction}, from {at}"));
+    let impossible = |problem: String| Err(ConditionError::Impossible(problem));
+    if c.jitter.spread > c.delay {
+        return impossible(format!(
+            "a jitter of {} is more than the delay of {} ({place}): a packet cannot arrive before it was sent",
+            c.jitter.spread, c.delay
+        ));
+    }
+    if !c.reorder.is_never() && c.delay == Duration::ZERO {
+        return impossible(format!("reordering needs a delay to skip ({place}): add `rtt` or `delay`"));
+    }
+    if c.delay > MAX_DELAY {
+        return impossible(format!("a delay of {} ({place}); at most {MAX_DELAY} is possible", c.delay));
+    }
+    Ok(())
+}
+
+/// Refuses changes that make no sense of what holds before them.
+fn refuse_changes(c: &Conditions, generator: Generator, direction: Direction) -> Result<(), ConditionError> {
+    let impossible = |change: &Change, problem: &str| {
+        Err(ConditionError::Impossible(format!("the change `{change}` ({direction}): {problem}")))
+    };
+    for change in &c.changes {
+        let set = &change.set;
+        if set.rate.is_some() && c.rate_trace.is_some() {
+            return impossible(change, "the rate follows a trace; leave `rate` out");
+        }
+        if set.rate.is_some() && c.rate.is_none() && change.until.is_some() {
+            return impossible(change, "there is no rate to start from; add `rate`");
+        }
+        if (set.queue.is_some() || set.aqm.is_some() || set.overhead.is_some())
+            && c.mean_rate().is_none()
+            && set.rate.is_none()
+        {
+            return impossible(change, "a queue without a rate; add `rate`");
+        }
+        if generator == Generator::Netem && (set.queue.is_some() || set.aqm.is_some()) {
+            return impossible(change, "netem has no queue apart from its delay; leave it out");
+        }
+        if let Some(Distribution::File(path)) = &set.distribution {
+            return impossible(change, &format!("the table of delays `{path}` has not been read"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,245 @@
+//! Conditions: text forms, what they resolve to, and what is refused.
+
+use super::*;
+
+fn spec(text: &str) -> LinkSpec {
+    toml::from_str(text).unwrap()
+}
+
+#[test]
+fn rtt_is_half_each_way_and_a_direction_comes_before_both() {
+    let link = spec("rtt = '60ms'\nrate = '20Mbit'\nloss = '1%'\n[up]\nloss = '0%'\n").resolve().unwrap();
+    assert_eq!(link.up.delay, Duration::from_millis(30));
+    assert_eq!(link.rtt(), Duration::from_millis(60));
+    assert_eq!(link.up.loss, Loss::None);
+    assert!((link.down.loss.rate() - 0.01).abs() < 1e-12);
+    // 20 Mbit/s × 60 ms = 150,000 bytes.
+    assert_eq!(link.queue_capacity(Direction::Down), Some(QueueCapacity::Bytes(ByteCount::new(150_000))));
+}
+
+#[test]
+fn the_impossible_is_refused_by_name() {
+    for (text, word) in [
+        ("rtt = '1ms'\ndelay = '1ms'", "exclude"),
+        ("queue = '100p'", "without a rate"),
+        ("rtt = '10ms'\njitter = '6ms'", "before it was sent"),
+        ("reorder = '1%'", "needs a delay"),
+        ("mtu = 500", "too small"),
+        ("rtt = '1h'", "at most"),
+        ("profile = 'moon'", "moon"),
+        ("aqm = 'codel'", "without a rate"),
+        ("overhead = '14'", "without a rate"),
+        ("rate = '1Mbit'\nrate-trace = 'inline a 1 1'", "exclude"),
+        ("rate-trace = 'lte.down'", "has not been read"),
+        ("delay = '9ms'\njitter = '1ms'\ndistribution = 'table wan.dist'", "has not been read"),
+        ("limit = 0", "nothing pass"),
+        ("generator = 'netem'\nrate = '1Mbit'\nqueue = '9p'", "no `queue`"),
+        ("generator = 'netem'\nrate = '1Mbit'\naqm = 'codel'", "no `aqm`"),
+        ("generator = 'netem'\nrate-trace = 'inline a 1 1'", "no `rate-trace`"),
+        ("delay = '9ms'\njitter = '5ms'\nchange = ['2s: delay 3ms']", "from 2s"),
+        ("change = ['1s..2s: rate 1Mbit']", "no rate to start from"),
+        ("change = ['1s: queue 9p']", "without a rate"),
+    ] {
+        let message = spec(text).resolve().unwrap_err().to_string();
+        assert!(message.contains(word), "{text}: {message}");
+    }
+    assert!(toml::from_str::<LinkSpec>("latency = '1ms'").unwrap_err().to_string().contains("latency"));
+}
+
+#[test]
+fn gilbert_elliott_by_mean_loss_and_burst() {
+    let Loss::GilbertElliott(model) = "burst 2% 3".parse().unwrap() else { panic!("not a burst model") };
+    assert!((model.stationary_loss() - 0.02).abs() < 1e-12);
+    assert!((model.mean_burst() - 3.0).abs() < 1e-12);
+    let text = Loss::GilbertElliott(model).to_string();
+    let Loss::GilbertElliott(back) = text.parse().unwrap() else { panic!("{text}") };
+    assert!((back.stationary_loss() - 0.02).abs() < 1e-10);
+}
+
+#[test]
+fn text_forms_round_trip() {
+    for text in ["100p", "64KiB", "50ms", "1bdp", "0.5bdp"] {
+        assert_eq!(text.parse::<QueueLimit>().unwrap().to_string(), text);
+    }
+    for text in ["data 3", "packet 1", "bytes 14600..16060", "handshake 2", "time 1.5s", "time 1s..1.2s"] {
+        assert_eq!(text.parse::<ScriptedDrop>().unwrap().to_string(), text);
+    }
+    assert_eq!("2s..2.5s".parse::<Outage>().unwrap().to_string(), "2s..2.5s");
+    for text in ["data 0", "bytes 5..5", "drop", "handshake 0", "time 2", "time 2s..1s"] {
+        assert!(text.parse::<ScriptedDrop>().is_err());
+    }
+    for text in ["0p", "p", "1", "0bdp", "nanbdp"] {
+        assert!(text.parse::<QueueLimit>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn one_line_says_it_all() {
+    let link = spec("rtt = '60ms'\nrate = '20Mbit'\nloss = '1%'").resolve().unwrap();
+    assert_eq!(link.to_string(), "RTT 60ms, 20Mbit, queue 1bdp, loss 1%");
+    let link = spec("rtt = '60ms'\n[down]\nloss = '1%'").resolve().unwrap();
+    assert_eq!(link.to_string(), "RTT 60ms; down loss 1%");
+}
+
+/// What was typed comes back as it is.
+fn round_trips<T: std::str::FromStr<Err = ConditionError> + std::fmt::Display>(texts: &[&str]) {
+    for text in texts {
+        let value = text.parse::<T>().unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(value.to_string(), *text);
+    }
+}
+
+fn refuses<T: std::str::FromStr<Err = ConditionError> + std::fmt::Debug>(texts: &[&str]) {
+    for text in texts {
+        let error = text.parse::<T>().expect_err(text).to_string();
+        assert!(error.contains(text.trim()) || error.contains('`'), "{text}: {error}");
+    }
+}
+
+#[test]
+fn every_condition_has_a_text_form_and_refuses_nonsense() {
+    round_trips::<Chance>(&["0%", "1%", "1% 25%"]);
+    round_trips::<Jitter>(&["0ms", "5ms", "5ms 25%"]);
+    round_trips::<Reorder>(&["25%", "25% 50%", "25% 50% gap 5", "25% gap 3"]);
+    round_trips::<Loss>(&["1%", "1% 25%", "gemodel 1% 10% 70% 0.1%", "state 1% 30% 20% 40% 0.5%"]);
+    round_trips::<Distribution>(&[
+        "uniform",
+        "normal",
+        "pareto",
+        "paretonormal",
+        "table a b.dist",
+        "inline mine -8 0 9",
+    ]);
+    round_trips::<Framing>(&["14", "-4", "10 48 5", "0 53"]);
+    round_trips::<Slot>(&["10ms", "10ms 20ms", "0ms 2ms packets 5", "10ms 20ms packets 5 bytes 64KiB"]);
+    round_trips::<Aqm>(&["none", "codel", "codel ecn", "codel 2ms 50ms ecn", "threshold 30p", "threshold 0.5bdp"]);
+    round_trips::<RateTrace>(&["traces/lte.down", "inline lte.down 0 1 1x3 5"]);
+    round_trips::<Change>(&["2s: delay 80ms, rate 5Mbit", "1s..2s: loss 2%", "1ms: ecn true, limit 40, loss 1% 3%"]);
+    assert_eq!("2s: rtt 60ms".parse::<Change>().unwrap().to_string(), "2s: delay 30ms");
+
+    refuses::<Chance>(&["", "1", "1% 2% 3%", "101%"]);
+    refuses::<Jitter>(&["", "5ms 1% 2%"]);
+    refuses::<Reorder>(&["25% gap 0", "25% gap x"]);
+    refuses::<Loss>(&["1% 2% 3%", "state", "state 60% 10% 0% 100% 60%", "state 1% 0%", "state 1% 50% 10% 0%"]);
+    refuses::<Distribution>(&["gauss", "table ", "inline empty", "inline big 40000"]);
+    refuses::<Framing>(&["", "x", "1 0 5", "1 5 -5", "1 -5"]);
+    refuses::<Slot>(&["", "20ms 10ms", "0ms", "1ms packets 0", "1ms lots 3"]);
+    refuses::<Aqm>(&["red", "codel 100ms 5ms", "codel 0ms", "threshold", "threshold 0p"]);
+    refuses::<RateTrace>(&["", "inline a", "inline a 0", "inline a 1y"]);
+    refuses::<Change>(&[
+        "2s",
+        "2s: rate",
+        "2s: mtu 1300",
+        "2s..1s: rate 1Mbit",
+        "1s..2s: queue 9p",
+        "1s: ecn 1, ecn 2",
+    ]);
+}
+
+#[test]
+fn states_have_their_stationary_distribution() {
+    let Loss::Markov(chain) = "state 2% 30% 20% 40% 1%".parse().unwrap() else { panic!("not a chain") };
+    // Iterated to convergence, from the transitions alone.
+    let (p13, p31, p32, p23, p14) = (0.02, 0.3, 0.2, 0.4, 0.01);
+    let mut shares = [1.0, 0.0, 0.0, 0.0];
+    for _ in 0..10_000 {
+        let [one, two, three, four] = shares;
+        shares = [
+            one * (1.0 - p13 - p14) + three * p31 + four,
+            two * (1.0 - p23) + three * p32,
+            one * p13 + two * p23 + three * (1.0 - p31 - p32),
+            one * p14,
+        ];
+    }
+    for (told, iterated) in chain.stationary().into_iter().zip(shares) {
+        assert!((told - iterated).abs() < 1e-12, "{told} {iterated}");
+    }
+    assert!((chain.stationary_loss() - shares[2] - shares[3]).abs() < 1e-12);
+    // The defaults are those of tc: p31 = 1 − p13, p32 = 0, p23 = 100 %, p14 = 0.
+    assert_eq!("state 1%".parse::<Loss>().unwrap().to_string(), "state 1% 99% 0% 100% 0%");
+}
+
+#[test]
+fn cells_count_as_atm_does() {
+    let atm: Framing = "10 48 5".parse().unwrap();
+    // 1500 + 10 bytes are 31.5 cells of 48: 32 of 53.
+    assert_eq!(atm.wire_size(1500), 32 * 53);
+    assert_eq!(atm.wire_size(38), 53);
+    assert_eq!(atm.wire_size(39), 106);
+    assert_eq!("-20".parse::<Framing>().unwrap().wire_size(1500), 1480);
+    assert_eq!("-20".parse::<Framing>().unwrap().wire_size(10), 0);
+}
+
+#[test]
+fn a_trace_is_mahimahis() {
+    let trace = RateTrace::parse("/some/where/lte down", "1\n1\n\n3\n10\n").unwrap();
+    assert_eq!(trace.to_string(), "inline lte_down 1x2 2 7");
+    // Four opportunities of 1504 bytes in 10 ms.
+    assert_eq!(trace.mean_rate(), Some(BitRate::new(4 * 1504 * 8 * 100)));
+    for (text, word) in [("", "empty"), ("0\n", "period"), ("5\n4\n", "line 2"), ("x\n", "line 1")] {
+        let error = RateTrace::parse("t", text).unwrap_err().to_string();
+        assert!(error.contains(word), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn files_are_read_before_anything_is_decided() {
+    let mut said = spec("rate-trace = 'a.trace'\n[up]\ndelay = '9ms'\njitter = '1ms'\ndistribution = 'table b.dist'");
+    said.read_files(&|path| match path {
+        "a.trace" => Ok("1\n2\n".into()),
+        "b.dist" => Ok("# mine\n-8192 0\n8192\n".into()),
+        _ => Err("not there".into()),
+    })
+    .unwrap();
+    let link = said.resolve().unwrap();
+    let Distribution::Table(table) = &link.up.distribution else { panic!("no table") };
+    assert_eq!((table.name.as_str(), &table.values[..]), ("b.dist", &[-8192, 0, 8192][..]));
+    // The whole survives the record.
+    let text = serde_json::to_string(&link).unwrap();
+    assert_eq!(serde_json::from_str::<Link>(&text).unwrap(), link);
+    let mut absent = spec("rate-trace = 'c.trace'");
+    let error = absent.read_files(&|_| Err("not there".into())).unwrap_err().to_string();
+    assert!(error.contains("c.trace") && error.contains("not there"), "{error}");
+}
+
+#[test]
+fn conditions_change_at_once_or_evenly() {
+    let link =
+        spec("delay = '10ms'\nrate = '8Mbit'\nloss = '1%'\nchange = ['1s: delay 50ms', '2s..4s: rate 4Mbit, loss 3%']")
+            .resolve()
+            .unwrap();
+    let at = |millis: u64| {
+        let then = link.at(Duration::from_millis(millis)).down;
+        (then.delay.as_nanos() / 1_000_000, then.rate.unwrap().bits_per_second(), (then.loss.rate() * 1e6).round())
+    };
+    assert_eq!(at(999), (10, 8_000_000, 10_000.0));
+    assert_eq!(at(1000), (50, 8_000_000, 10_000.0));
+    assert_eq!(at(3000), (50, 6_000_000, 20_000.0));
+    assert_eq!(at(4000), (50, 4_000_000, 30_000.0));
+    assert_eq!(at(9000), (50, 4_000_000, 30_000.0));
+    let times = link.down.change_times();
+    assert_eq!(times.first().copied(), Some(Duration::from_secs(1)));
+    assert_eq!(times.last().copied(), Some(Duration::from_secs(4)));
+    assert_eq!(times.len(), 1 + 1 + 1000);
+}
+
+#[test]
+fn netem_has_its_limit_and_no_queue() {
+    let link = spec("generator = 'netem'\nrate = '1Mbit'").resolve().unwrap();
+    assert_eq!((link.up.limit, link.up.queue), (Some(NETEM_LIMIT), None));
+    assert_eq!(link.queue_capacity(Direction::Up), None);
+    // A profile's own queue gives way.
+    let link = spec("generator = 'netem'\nprofile = '4g'").resolve().unwrap();
+    assert_eq!(link.up.queue, None);
+}
+
+#[test]
+fn conditions_of_old_records_are_read() {
+    let old = r#"{"up":{"delay":"10ms","jitter":"1ms","rate":"8Mbit","queue":"1bdp","loss":"1%","duplicate":"0%",
+        "corrupt":"0%","reorder":"0.1%","drops":["data 3"],"outages":["1s..2s"]},
+        "down":{"delay":"0ms","jitter":"0ms","rate":null,"queue":null,"loss":"0%","duplicate":"0%","corrupt":"0%",
+        "reorder":"0%","drops":[],"outages":[]},"mtu":1500,"loss-key":"time"}"#;
+    let link: Link = serde_json::from_str(old).unwrap();
+    assert_eq!(link.down, Conditions::transparent());
+    assert_eq!(link.generator, Generator::Counter);
+}
