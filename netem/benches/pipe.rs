@@ -3,11 +3,12 @@
 //! Runs in virtual time. `cargo bench -p samepath-netem --bench pipe`
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use samepath_model::link::{Direction, LinkSpec};
-use samepath_netem::ledger::{RING_ENTRIES, Spool};
+use samepath_netem::ledger::{Entry, RING_ENTRIES, Spool};
 use samepath_netem::link::Pipe;
+use samepath_netem::link::packet::PacketInfo;
 
 /// Packets a measurement: as many as the ledger's ring holds even if its writer gets no CPU at all,
 /// since packets come here ten times as fast as from any device.
@@ -30,11 +31,51 @@ fn main() {
     for (name, conditions) in cases {
         let spec: LinkSpec = toml::from_str(conditions).expect("the bench's own conditions");
         let link = spec.resolve().expect("the bench's own conditions");
-        for spooled in [false, true] {
-            let nanos = measure(&link, spooled);
-            println!("{name}{}: {nanos:.0} ns a packet", if spooled { ", with the ledger's spool" } else { "" });
-        }
+        let (bare, spooled) = (measure(&link, false), measure(&link, true));
+        println!("{name}: {bare:.0} ns a packet, {:.0} ns more for the ledger", spooled - bare);
     }
+    a_million();
+}
+
+/// A million packets through the ledger, at a rate that no TUN device carries: what it costs, and whether
+/// memory grows with them.
+fn a_million() {
+    const PACKETS: u64 = 1_000_000;
+    const SPACING: Duration = Duration::from_micros(4);
+    let path = std::env::temp_dir().join(format!("samepath-bench-million-{}", std::process::id()));
+    let info = PacketInfo { size: 1500, protocol: 6, payload: 1448, ..PacketInfo::default() };
+    let mut spool = Spool::create(&path).expect("a scratch file");
+    let begun = Instant::now();
+    let (mut spent, mut settled) = (Duration::ZERO, 0);
+    for n in 0..PACKETS {
+        if n == RING_ENTRIES as u64 {
+            settled = resident(); // each place of the ring has been touched
+        }
+        let due = begun + SPACING * n as u32;
+        while Instant::now() < due {
+            std::hint::spin_loop();
+        }
+        let before = Instant::now();
+        let entry = Entry::new(Direction::Up, n, n, &info);
+        spool.append(black_box(entry));
+        spent += before.elapsed();
+    }
+    let grown = resident().saturating_sub(settled) / 1024;
+    let report = spool.finish().expect("a scratch file");
+    let _ = std::fs::remove_file(&path);
+    println!(
+        "a million packets, one in {SPACING:?}: {:.0} ns a packet for the ledger (the clock's own cost in it), {} lost, \
+         memory grew by {grown} KiB over the last {}",
+        spent.as_nanos() as f64 / PACKETS as f64,
+        report.lost,
+        PACKETS - RING_ENTRIES as u64
+    );
+}
+
+/// Bytes of this process in memory, by /proc/self/statm; 0 where it cannot be read.
+fn resident() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    pages.and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0) * 4096
 }
 
 /// Nanoseconds a packet.

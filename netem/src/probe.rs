@@ -6,19 +6,18 @@ use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
 use hdrhistogram::Histogram;
-use nix::poll::ppoll;
 use nix::sys::prctl::set_timerslack;
-use nix::sys::time::TimeSpec;
 use samepath_model::{Link, Mode};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
-use crate::backend::emulator::become_realtime;
+use crate::backend::emulator::{SPIN, become_realtime};
 use crate::backend::kernel;
 use crate::device::{self, LINK_DEVICE};
+use crate::link::Nanos;
 use crate::namespace::{self, Namespace, OnTerminate, contain};
 use crate::path::{Keep, LivePath};
-use crate::sys::monotonic;
+use crate::sys::{self, monotonic};
 
 /// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -271,7 +270,7 @@ fn timers() -> Vec<Finding> {
     let measure = |realtime: bool| {
         std::thread::spawn(move || {
             let _ = set_timerslack(1);
-            (!realtime || become_realtime()).then(lateness)
+            (!realtime || become_realtime()).then(|| lateness(if realtime { SPIN } else { 0 }))
         })
         .join()
         .ok()
@@ -306,14 +305,17 @@ fn timers() -> Vec<Finding> {
     findings
 }
 
-/// How late the calling thread wakes from short sleeps.
-fn lateness() -> Histogram<u64> {
+/// How late the calling thread is after short sleeps, slept as the link's data thread does: to an instant, and
+/// under real-time scheduling with a short spin at the end.
+fn lateness(spin: Nanos) -> Histogram<u64> {
     let mut histogram = Histogram::new_with_bounds(1, 10_000_000_000, 3).expect("the bounds are sound");
     let mut due = monotonic();
     for _ in 0..SLEEPS {
         due = due.max(monotonic()) + SLEEP;
-        let left = due.saturating_sub(monotonic());
-        let _ = ppoll(&mut [], Some(TimeSpec::new(0, left as _)), None);
+        sys::sleep_until(due - spin);
+        while monotonic() < due {
+            std::hint::spin_loop();
+        }
         histogram.saturating_record(monotonic().saturating_sub(due));
     }
     histogram

@@ -7,13 +7,22 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::time::{ClockId, clock_gettime};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 
 use crate::link::Nanos;
 
 /// CLOCK_MONOTONIC in nanoseconds: the clock of every time in the lab, one for the whole host.
 pub fn monotonic() -> Nanos {
     nanos_of(ClockId::CLOCK_MONOTONIC)
+}
+
+/// Sleeps until this instant of CLOCK_MONOTONIC; not at all where it has passed.
+pub(crate) fn sleep_until(instant: Nanos) {
+    let instant = TimeSpec::new((instant / 1_000_000_000) as _, (instant % 1_000_000_000) as _);
+    // Absolute: what happens between reading the clock and falling asleep costs nothing.
+    let flags = ClockNanosleepFlags::TIMER_ABSTIME;
+    while clock_nanosleep(ClockId::CLOCK_MONOTONIC, flags, &instant) == Err(nix::errno::Errno::EINTR) {}
 }
 
 /// CPU time of the calling thread in nanoseconds.

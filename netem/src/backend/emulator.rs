@@ -41,7 +41,7 @@ use crate::sys::{monotonic, thread_cpu};
 /// Packets taken from one side before the other has its turn.
 const BATCH: usize = 64;
 /// The longest spin before a release.
-const SPIN: Nanos = 30_000;
+pub(crate) const SPIN: Nanos = 30_000;
 /// The share of its time that the thread may spin, as a divisor: more would starve the endpoints of
 /// a small machine.
 const SPIN_SHARE: Nanos = 5;
