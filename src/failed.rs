@@ -11,10 +11,9 @@ use anyhow::Context;
 use samepath_model::record::TrialRecord;
 use samepath_netem::ledger;
 use samepath_netem::trial::{Remains, TrialError};
-use samepath_results::{TrialWriter, store};
+use samepath_results::TrialWriter;
+use samepath_results::store::{self, EVIDENCE};
 
-/// The directory's name.
-const FAILED: &str = "failed";
 /// Bytes kept of each text, its last.
 const TEXT_BYTES: u64 = 1 << 20;
 /// Packets kept of the ledger, its last: some megabytes.
@@ -23,7 +22,7 @@ const PACKETS: u64 = 200_000;
 /// Keeps the evidence, and names its place in the record.
 pub(crate) fn keep(writer: TrialWriter, error: TrialError, record: &mut TrialRecord) -> anyhow::Result<()> {
     let TrialError::Step { remains, .. } = error else { return Ok(writer.discard()?) };
-    let dir = writer.dir().join(FAILED);
+    let dir = writer.dir().join(EVIDENCE);
     let leavings = Remains::of(writer.scratch());
     fs::create_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     for text in &leavings.texts {
@@ -35,7 +34,7 @@ pub(crate) fn keep(writer: TrialWriter, error: TrialError, record: &mut TrialRec
     }
     record.link = remains.link;
     record.epoch_ns = remains.epoch;
-    record.evidence = Some(format!("trials/{}/{FAILED}", record.trial.id));
+    record.evidence = Some(format!("trials/{}/{EVIDENCE}", record.trial.id));
     Ok(writer.finish()?)
 }
 

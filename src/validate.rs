@@ -55,7 +55,7 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
             return Ok(Exit::Interrupted);
         }
         run.seal()?;
-        let mut findings = score::every_trial_counts(&run);
+        let mut findings = score::every_trial_counts(&run)?;
         findings.extend((check.score)(&run)?);
         if !args.harness.json {
             for finding in &findings {

@@ -42,6 +42,8 @@ const EXPERIMENT: &str = "experiment.toml";
 const MANIFEST: &str = "manifest.json";
 const TRIAL_LINES: &str = "trials.jsonl";
 const TRIALS: &str = "trials";
+/// The directory, within a failed trial's, of what explains the failure.
+pub const EVIDENCE: &str = "failed";
 
 /// An opened run directory.
 #[derive(Debug)]
@@ -270,6 +272,15 @@ impl Run {
     /// Where the file is damaged.
     pub fn ledger(&self, id: &TrialId) -> Result<Option<Ledger>, StoreError> {
         let path = self.file(id, trial::LEDGER)?;
+        if path.exists() { Ledger::open(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// The ledger so far of a trial that failed; `None` where there is no such evidence.
+    ///
+    /// # Errors
+    /// Where the file is damaged.
+    pub fn evidence_ledger(&self, id: &TrialId) -> Result<Option<Ledger>, StoreError> {
+        let path = self.file(id, EVIDENCE)?.join(trial::LEDGER);
         if path.exists() { Ledger::open(&path).map(Some) } else { Ok(None) }
     }
 

@@ -1,5 +1,6 @@
 //! What is made of each check's records. The expected figures are derived beside each function.
 
+mod backoff;
 mod blocking;
 mod link;
 mod rate;
@@ -16,29 +17,34 @@ use samepath_results::Run;
 
 use super::Finding;
 
-/// No trial of a check may fail, and of twenty at most one may be void: a machine that is interrupted
-/// now and then says so in single trials, which no score then counts.
-pub(crate) fn every_trial_counts(run: &Run) -> Vec<Finding> {
+/// No trial of a check may fail, unless its ledger proves that TCP's own timer had backed off beyond the
+/// time limit; and of twenty at most one may be void: a machine that is interrupted now and then says so
+/// in single trials, which no score then counts.
+pub(crate) fn every_trial_counts(run: &Run) -> anyhow::Result<Vec<Finding>> {
     let records = run.trials();
-    let (mut voids, mut failures) = (Vec::new(), Vec::new());
+    let (mut voids, mut failures, mut backed_off) = (Vec::new(), Vec::new(), Vec::new());
     for record in records {
         match &record.outcome {
             Outcome::Done => {}
             Outcome::Void { reasons } => voids.push(format!("{} void: {}", record.trial.id, reasons.join("; "))),
-            Outcome::Failed { step, error } => {
-                failures.push(format!("{} failed ({step}): {error}", record.trial.id));
-            }
+            Outcome::Failed { step, error } => match backoff::copies_lost_in_a_row(run, record)? {
+                Some(copies) => backed_off.push(format!(
+                    "{} waited for TCP's retransmission timer as its time ended: {copies} copies in a row were lost",
+                    record.trial.id
+                )),
+                None => failures.push(format!("{} failed ({step}): {error}", record.trial.id)),
+            },
         }
     }
     let allowed = records.len() / 20;
     let pass = failures.is_empty() && voids.len() <= allowed;
-    let trouble = [failures, voids].concat();
-    vec![Finding {
+    let trouble = [failures, backed_off, voids].concat();
+    Ok(vec![Finding {
         what: format!("trials that count, of {}", records.len()),
         expected: format!("at least {}", records.len() - allowed),
         found: if trouble.is_empty() { "all".into() } else { format!("all but: {}", trouble.join("; ")) },
         pass,
-    }]
+    }])
 }
 
 /// The trials that count.
