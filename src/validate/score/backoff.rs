@@ -60,6 +60,7 @@ mod tests {
             mark: None,
             queued: 0,
             corrupted: false,
+            congestion_marked: false,
             left: (!lost).then_some((second * 1e9) as i64 + 15_000_000),
             dropped: lost.then_some(DropCause::Loss),
         }
