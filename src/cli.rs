@@ -110,7 +110,8 @@ pub(crate) struct HarnessArgs {
     /// Trials at the same time [default: as many as this machine surely keeps apart]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
-    /// Keep every packet of each trial, with its fate, in capture.pcapng beside the trial's records
+    /// Keep every packet of each trial, with its fate, in capture.pcapng beside the trial's records,
+    /// with the keys to decrypt it (keys.log) and QUIC's own logs (*.sqlog)
     #[arg(long)]
     pub(crate) capture: bool,
     /// Print machine-readable results alone

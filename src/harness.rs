@@ -192,6 +192,20 @@ fn disk_has_room(dir: &std::path::Path) -> anyhow::Result<()> {
     std::fs::write(&path, [0; 1 << 16]).with_context(|| format!("cannot write in {}", dir.display()))
 }
 
+/// Syncs what others wrote into the trial's directory: the capture, the keys and the qlogs.
+fn sync_files(dir: &std::path::Path) -> anyhow::Result<()> {
+    let sync = || {
+        for entry in std::fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.is_file() {
+                std::fs::File::open(path)?.sync_all()?;
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    sync().with_context(|| format!("cannot keep what was captured in {}", dir.display()))
+}
+
 /// Turns what was measured into the trial's files and figures.
 fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -> anyhow::Result<()> {
     let Evidence { play, link, ledger, capture, set_up, tear_down, mut void, .. } = evidence;
@@ -199,12 +213,7 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
         // The trial's figures do not depend on it, so it is told and the trial is kept.
         eprintln!("{}: {complaint}", record.trial.id);
     }
-    let captured = writer.dir().join(CAPTURE);
-    if captured.exists() {
-        std::fs::File::open(&captured)
-            .and_then(|file| file.sync_all())
-            .with_context(|| format!("cannot keep {}", captured.display()))?;
-    }
+    sync_files(writer.dir())?;
     writer.set_epoch(play.epoch_ns);
     writer.write_messages(play.messages.iter().cloned())?;
     writer.write_series(play.series.iter().copied())?;

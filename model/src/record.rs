@@ -60,18 +60,26 @@ pub enum Metric {
     SmoothedRtt,
     /// Packets or segments the sender has declared lost or retransmitted since the start.
     Retransmissions,
-    /// Bytes the sender has in flight.
+    /// Bytes the sender has in flight. TCP's alone: quinn does not say it.
     InFlight,
+    /// The rate at which the sender's transport paces its packets, in bytes per second. TCP's alone,
+    /// the least of what its kernel computes and what it is told (`tcpi_pacing_rate`).
+    PacingRate,
+    /// The rate at which bytes lately reached the receiver by the sender's estimate, in bytes per
+    /// second. TCP's alone (`tcpi_delivery_rate`).
+    DeliveryRate,
 }
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Metric; 5] = [
+    pub const ALL: [Metric; 7] = [
         Metric::DeliveredBytes,
         Metric::CongestionWindow,
         Metric::SmoothedRtt,
         Metric::Retransmissions,
         Metric::InFlight,
+        Metric::PacingRate,
+        Metric::DeliveryRate,
     ];
 
     /// The name in files.
@@ -82,6 +90,8 @@ impl Metric {
             Metric::SmoothedRtt => "smoothed-rtt",
             Metric::Retransmissions => "retransmissions",
             Metric::InFlight => "in-flight",
+            Metric::PacingRate => "pacing-rate",
+            Metric::DeliveryRate => "delivery-rate",
         }
     }
 }

@@ -35,6 +35,8 @@ use crate::namespace::{OnTerminate, contain};
 use crate::path::{Keep, LivePath};
 use crate::sys::{self, monotonic};
 
+/// File of the keys, beside a capture.
+const KEYS: &str = "keys.log";
 /// How long the server may take until it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(10);
 /// How long the server may take to end when asked.
@@ -435,6 +437,7 @@ fn start_server(
     let fail = |error: io::Error| TrialError::new("server", format!("cannot start the server: {error}"));
     let mut command = Command::new(&plan.program);
     command.args(["server", "--listen", "0.0.0.0:4433", "--json"]).env("SAMEPATH_TOKEN", token);
+    keep_secrets(&mut command, plan);
     let mut server = Endpoint::start(command, &path.namespaces.server, files.stderr("server")).map_err(fail)?;
     let deadline = Instant::now() + READY_LIMIT;
     loop {
@@ -480,7 +483,16 @@ fn start_client(
         .arg(files.report())
         .arg("--json")
         .env("SAMEPATH_TOKEN", token);
+    keep_secrets(&mut command, plan);
     Endpoint::start(command, &path.namespaces.client, files.stderr("client")).map_err(fail)
+}
+
+/// Has an end write, beside the capture, what is needed to read it: the keys of TLS and QUIC, as
+/// Wireshark takes them, and QUIC's own log.
+fn keep_secrets(command: &mut Command, plan: &TrialPlan) {
+    if let Some(directory) = plan.capture.as_deref().and_then(Path::parent) {
+        command.env("SSLKEYLOGFILE", directory.join(KEYS)).env("QLOGDIR", directory);
+    }
 }
 
 /// Waits until the client has ended well, passing the start of its schedule on to the link.

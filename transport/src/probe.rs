@@ -22,6 +22,8 @@ pub(crate) struct PathSample {
     srtt_us: Option<u64>,
     pub(crate) retransmissions: Option<u64>,
     in_flight: Option<u64>,
+    pacing_rate: Option<u64>,
+    delivery_rate: Option<u64>,
 }
 
 impl PathSample {
@@ -36,9 +38,11 @@ impl PathSample {
                     add(&mut all.window, info.window);
                     add(&mut all.retransmissions, info.retransmissions);
                     add(&mut all.in_flight, info.in_flight);
+                    info.pacing_rate.into_iter().for_each(|rate| add(&mut all.pacing_rate, rate));
+                    info.delivery_rate.into_iter().for_each(|rate| add(&mut all.delivery_rate, rate));
                     all.srtt_us = all.srtt_us.max(Some(info.srtt_us));
                 }
-                // quinn does not say what is in flight.
+                // quinn says neither what is in flight nor how fast it paces.
                 Probe::Quic(connection) => {
                     let path = connection.stats().path;
                     add(&mut all.window, path.cwnd);
@@ -58,6 +62,8 @@ impl PathSample {
             (Metric::SmoothedRtt, self.srtt_us),
             (Metric::Retransmissions, self.retransmissions),
             (Metric::InFlight, self.in_flight),
+            (Metric::PacingRate, self.pacing_rate),
+            (Metric::DeliveryRate, self.delivery_rate),
         ]
         .into_iter()
         .filter_map(|(metric, value)| value.map(|v| (metric, v as f64)))

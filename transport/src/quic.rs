@@ -20,7 +20,9 @@ use std::time::Duration;
 use quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, ConnectionId, Endpoint, EndpointConfig, Runtime, TokioRuntime, UdpPoller, VarInt};
+use quinn::{
+    AsyncUdpSocket, ConnectionId, Endpoint, EndpointConfig, QlogConfig, Runtime, TokioRuntime, UdpPoller, VarInt,
+};
 use samepath_model::record::{End, Setting};
 use samepath_model::tuning::Controller;
 use samepath_model::{Mapping, Workload};
@@ -142,6 +144,34 @@ fn first_id(secret: &Secret) -> ConnectionId {
     ConnectionId::new(&Sha256::digest([b"quic ", &secret[..]].concat())[..20])
 }
 
+/// Writes quinn's qlog of a connection into the directory that `QLOGDIR` names, if it names one, as
+/// `ID_client.sqlog` or `ID_server.sqlog`: JSON text sequences (RFC 7464), the ID being that of the
+/// connection's first packet. It holds what quinn logs: the packets, by number, and the metrics of
+/// recovery; not their frames.
+fn log_events(config: &mut quinn::TransportConfig, end: End, id: &ConnectionId) -> io::Result<()> {
+    let Some(directory) = std::env::var_os("QLOGDIR").filter(|directory| !directory.is_empty()) else {
+        return Ok(());
+    };
+    let end = match end {
+        End::Client => "client",
+        End::Server => "server",
+    };
+    let path = std::path::Path::new(&directory).join(format!("{id}_{end}.sqlog"));
+    let told = |error: io::Error| {
+        let what = format!(
+            "cannot write the qlog `{}`: {error}; make QLOGDIR a directory that can be written",
+            path.display()
+        );
+        io::Error::new(error.kind(), what)
+    };
+    let file = std::fs::File::create(&path).map_err(told)?;
+    let mut log = QlogConfig::default();
+    // By the line: an end that is told to go leaves no half of one.
+    log.writer(Box::new(io::LineWriter::new(file))).title(Some(format!("samepath {end}")));
+    config.qlog_stream(log.into_stream());
+    Ok(())
+}
+
 /// Who notes a connection's packets at this end, if they are to be mapped to messages.
 fn observer(plan: &Plan, end: End, client_port: u16, ipv6: bool) -> Option<Arc<Observer>> {
     let room = plan.datagram(ipv6) - crate::frame::HEADER_LEN;
@@ -174,7 +204,9 @@ pub async fn connect(
         Some(observer) => Arc::new(Observed { config: tls, observer: observer.clone() }),
         None => tls,
     });
-    config.transport_config(Arc::new(transport_config(plan, address.is_ipv6())));
+    let mut transport = transport_config(plan, address.is_ipv6());
+    log_events(&mut transport, End::Client, &first_id(&secret))?;
+    config.transport_config(Arc::new(transport));
     config.initial_dst_cid_provider(Arc::new(move || first_id(&secret)));
     let connecting =
         endpoint.connect_with(config, address, identity::SERVER_NAME).map_err(|error| failed(error.to_string()))?;
@@ -271,7 +303,12 @@ impl Server {
                 Some(observer) => Arc::new(Observed { config: self.crypto.clone(), observer: observer.clone() }),
                 None => self.crypto.clone(),
             });
-            config.transport_config(Arc::new(transport_config(&plan, ipv6))).migration(false);
+            let mut transport = transport_config(&plan, ipv6);
+            if let Err(error) = log_events(&mut transport, End::Server, &id) {
+                // A server goes on without: its sessions have no part in its environment.
+                eprintln!("samepath: {error}");
+            }
+            config.transport_config(Arc::new(transport)).migration(false);
             // It fails only where the packet itself was malformed.
             if let Ok(connecting) = incoming.accept_with(Arc::new(config)) {
                 let below = Below { settings: self.settings.clone(), client_port: address.port(), observer };

@@ -179,6 +179,10 @@ pub struct Info {
     /// Bytes in flight by the kernel's estimate (unacknowledged − selectively acknowledged − lost
     /// + retransmitted, RFC 6675's pipe).
     pub in_flight: u64,
+    /// Pacing rate in bytes per second; `None` where there is no limit.
+    pub pacing_rate: Option<u64>,
+    /// Rate of delivery by the kernel's latest estimate, in bytes per second; `None` before the first.
+    pub delivery_rate: Option<u64>,
 }
 
 /// Reads `TCP_INFO`.
@@ -210,5 +214,7 @@ pub fn info(socket: &OwnedFd) -> io::Result<Info> {
         srtt_us: u64::from(info.tcpi_rtt),
         retransmissions: u64::from(info.tcpi_total_retrans),
         in_flight: u64::from(segments) * u64::from(info.tcpi_snd_mss),
+        pacing_rate: Some(info.tcpi_pacing_rate).filter(|rate| *rate != u64::MAX),
+        delivery_rate: Some(info.tcpi_delivery_rate).filter(|rate| *rate != 0),
     })
 }
