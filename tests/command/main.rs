@@ -7,6 +7,7 @@
 //! | `capture` | captures of links and trials, as other programs read them |
 //! | `link` | other programs across the link |
 //! | `link_control` | running links, watched and adjusted from another terminal |
+//! | `secrets` | what lies beside a capture: keys and QUIC logs
 //! | `ends` | server and client between any two addresses |
 
 mod bad_input;
@@ -15,4 +16,5 @@ mod ends;
 mod link;
 mod link_control;
 mod run;
+mod secrets;
 mod support;

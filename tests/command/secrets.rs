@@ -1,0 +1,86 @@
+//! What lies beside a capture: the keys that open it in Wireshark, and QUIC's own logs.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{can_emulate, file, has, samepath, stderr};
+
+const EXPERIMENT: &str = "
+schema = 1
+name = 'secrets'
+[[part]]
+name = 'messages'
+arms = ['tls', 'quic']
+workload = { kind = 'messages', streams = 2, size = '2000B', spacing = '10ms', count = 10, warmup = '100kB' }
+link = { rtt = '20ms', rate = '20Mbit' }
+";
+
+#[test]
+fn a_captured_trial_can_be_decrypted_and_has_quics_logs() {
+    if !can_emulate("a_captured_trial_can_be_decrypted_and_has_quics_logs") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (experiment, out) = (file(dir.path(), "secrets.toml", EXPERIMENT), dir.path().join("run"));
+    let output = samepath().args(["run", &experiment, "--capture", "--out"]).arg(&out).output().unwrap();
+    // A busy machine may make a trial void; its files are the same.
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
+
+    for (arm, label) in [("tls", "CLIENT_TRAFFIC_SECRET_0"), ("quic", "SERVER_TRAFFIC_SECRET_0")] {
+        let trial = out.join(format!("trials/messages-0-s1-{arm}"));
+        let keys = std::fs::read_to_string(trial.join("keys.log")).unwrap();
+        // Both ends log the control connection and the data connection.
+        assert_eq!(keys.lines().filter(|line| line.starts_with(label)).count(), 4, "{arm}: {keys}");
+        let logs: Vec<_> = std::fs::read_dir(&trial)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|ending| ending == "sqlog"))
+            .collect();
+        assert_eq!(logs.len(), if arm == "quic" { 2 } else { 0 }, "{arm}: {logs:?}");
+        logs.iter().for_each(|log| check_qlog(log));
+        if has("tshark", "decrypting a capture with its keys") {
+            check_with_tshark(&trial, arm);
+        }
+    }
+}
+
+/// JSON text sequences (RFC 7464) of the qlog schema that qvis opens.
+fn check_qlog(path: &Path) {
+    let bytes = std::fs::read(path).unwrap();
+    let text = std::str::from_utf8(&bytes).unwrap();
+    let records: Vec<Value> =
+        text.split('\u{1e}').skip(1).map(|record| serde_json::from_str(record).unwrap()).collect();
+    let (head, events) = records.split_first().unwrap();
+    assert_eq!((head["qlog_format"].as_str(), head["qlog_version"].as_str()), (Some("JSON-SEQ"), Some("0.3")));
+    for name in ["transport:packet_sent", "transport:packet_received", "recovery:metrics_updated"] {
+        assert!(events.iter().any(|event| event["name"] == name), "{}: no {name}", path.display());
+    }
+    assert!(events.iter().all(|event| event["time"].is_number()));
+}
+
+fn check_with_tshark(trial: &Path, arm: &str) {
+    let shown = |filter: &str, with_keys: bool| {
+        let mut tshark = Command::new("tshark");
+        tshark.arg("-r").arg(trial.join("capture.pcapng")).args(["-Y", filter, "-T", "fields", "-e", "frame.number"]);
+        if with_keys {
+            tshark.arg("-o").arg(format!("tls.keylog_file:{}", trial.join("keys.log").display()));
+        }
+        let output = tshark.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count()
+    };
+    match arm {
+        "quic" => {
+            // Packets with a short header show frames only where they were decrypted.
+            let (all, read) = (shown("quic.short", false), shown("quic.short && quic.frame", true));
+            assert!(all > 50 && all == read, "{read} of {all} packets were decrypted");
+        }
+        _ => {
+            // The messages of the handshake behind ServerHello are encrypted.
+            assert_eq!(shown("tls.handshake.type == 20", false), 0);
+            assert!(shown("tls.handshake.type == 20", true) > 0, "no Finished was decrypted");
+        }
+    }
+}
