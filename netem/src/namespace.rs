@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getegid, geteuid, getppid, tcgetpgrp, tcsetpgrp};
 
@@ -147,8 +147,8 @@ pub(crate) enum OnTerminate {
 /// Runs `inside` as the first process of a PID namespace and gives back the bytes it returns. When
 /// this function returns, or its process dies, no process that `inside` started is left.
 ///
-/// The calling process must have one thread. SIGINT and SIGQUIT, which a terminal sends to all of
-/// its foreground processes, are left to those inside.
+/// The calling process must have one thread. SIGINT and SIGQUIT from the terminal, which sends
+/// them to all of its foreground processes, are left to those inside.
 ///
 /// # Errors
 /// Where the namespace is refused, or the inner process was killed.
@@ -235,6 +235,9 @@ fn attend(
         }
         while let Ok(Some(info)) = signal_fd.read_signal() {
             match (Signal::try_from(info.ssi_signo as i32), on_terminate) {
+                (Ok(signal @ (Signal::SIGINT | Signal::SIGQUIT)), OnTerminate::Forward) if is_from_a_process(&info) => {
+                    let _ = kill(child, signal);
+                }
                 (Ok(signal @ (Signal::SIGTERM | Signal::SIGHUP | Signal::SIGUSR1)), OnTerminate::Forward) => {
                     let _ = kill(child, signal);
                 }
@@ -263,6 +266,12 @@ fn attend(
         WaitStatus::Signaled(_, signal, _) => Err(NamespaceError::Lost(format!("signal {signal}"))),
         other => Err(NamespaceError::Lost(format!("{other:?}"))),
     }
+}
+
+/// Whether a process sent the signal, as `kill` does, and not the terminal, which sends SIGINT and
+/// SIGQUIT to all of its foreground processes (sigaction(2): codes up to 0 are from processes).
+pub(crate) fn is_from_a_process(info: &siginfo) -> bool {
+    info.ssi_code <= 0
 }
 
 /// Makes `group` the terminal's foreground process group, from the background.

@@ -30,7 +30,7 @@ use crate::control::{self, LinkStatus, Listener, Reply, Request, Runtime, Snapsh
 use crate::device;
 use crate::endpoint::enter_before_exec;
 use crate::link::Nanos;
-use crate::namespace::{NamespaceError, OnTerminate, contain};
+use crate::namespace::{NamespaceError, OnTerminate, contain, is_from_a_process};
 use crate::path::{Keep, LivePath, PathReport};
 use crate::sys::{monotonic, wait_readable};
 
@@ -105,7 +105,8 @@ enum Handed {
 
 /// Runs the command across the link.
 ///
-/// The calling process must have one thread. SIGTERM and SIGHUP are passed on to the command.
+/// The calling process must have one thread. SIGTERM, SIGHUP, and SIGINT and SIGQUIT that
+/// a process sent, are passed on to the command; SIGUSR1 prints how the link stands.
 ///
 /// # Errors
 /// Where the link cannot be set up, with the remedy.
@@ -398,7 +399,7 @@ fn run_command(plan: &LinkPlan, path: &LivePath, brood: &mut Brood, life: &mut L
 struct Brood {
     signals: SignalFd,
     ended: Vec<(Pid, ExitStatus)>,
-    /// SIGTERM or SIGHUP came.
+    /// A signal came that the command is to get.
     asked_to_end: Option<Signal>,
     /// SIGUSR1 came.
     asked_for_status: bool,
@@ -419,9 +420,12 @@ impl Brood {
             std::iter::once(self.signals.as_fd()).chain(listener.map(Listener::as_fd)).collect();
         wait_readable(&fds, deadline)?;
         while let Some(info) = self.signals.read_signal()? {
-            // SIGINT and SIGQUIT come from the terminal, and the command has got them too.
+            // From the terminal, SIGINT and SIGQUIT have come to the command too.
             match Signal::try_from(info.ssi_signo as i32) {
                 Ok(signal @ (Signal::SIGTERM | Signal::SIGHUP)) => self.asked_to_end = Some(signal),
+                Ok(signal @ (Signal::SIGINT | Signal::SIGQUIT)) if is_from_a_process(&info) => {
+                    self.asked_to_end = Some(signal);
+                }
                 Ok(Signal::SIGUSR1) => self.asked_for_status = true,
                 _ => {}
             }

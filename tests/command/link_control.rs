@@ -365,3 +365,74 @@ fn a_shell_on_a_terminal_shows_the_conditions() {
         assert!(shown.contains(words), "no {words:?} in {shown}");
     }
 }
+
+#[test]
+fn signals_reach_the_command_and_stdin_is_its_own() {
+    if !can_emulate("signals") {
+        return;
+    }
+    let place = Place::new();
+    for (signal, name) in [
+        (nix::sys::signal::Signal::SIGINT, "INT"),
+        (nix::sys::signal::Signal::SIGTERM, "TERM"),
+        (nix::sys::signal::Signal::SIGHUP, "HUP"),
+        (nix::sys::signal::Signal::SIGQUIT, "QUIT"),
+    ] {
+        let mut link = place.start(&["--quiet"]);
+        link.run(&format!("trap 'echo got {name}; exit 7' {name}"));
+        // The command waits for a line while the signal comes.
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(link.child.id() as i32), signal).unwrap();
+        let mut line = String::new();
+        link.answers.read_line(&mut line).unwrap();
+        assert_eq!(line, format!("got {name}\n"));
+        assert_eq!(link.end().0, Some(7));
+    }
+    let mut cat = place
+        .command()
+        .args(["link", "--quiet", "--", "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    cat.stdin.take().unwrap().write_all(b"through the link's command\n").unwrap();
+    let output = cat.wait_with_output().unwrap();
+    expect_status(&output, 0);
+    assert_eq!(stdout(&output), "through the link's command\n");
+}
+
+#[test]
+fn a_link_inside_a_link_stands_apart() {
+    if !can_emulate("nested links") || !has("ping", "nested links") {
+        return;
+    }
+    let place = Place::new();
+    let mut outer = place.start(&["--rtt", "40ms", "--name", "outer"]);
+    let program = env!("CARGO_BIN_EXE_samepath");
+    let inner = "ping -n -i 0.01 -c 5 $SAMEPATH_SERVER >/dev/null && echo $SAMEPATH_LINK_NAME && exit 9";
+    let said = outer.run(&format!("{program} link --rtt 2ms -- sh -c '{inner}'; echo status $?"));
+    let (name, status) = said.trim().split_once('\n').unwrap();
+    assert!(name.starts_with("outer.") && status == "status 9", "{said}");
+    // The outer one goes on as it was.
+    assert!(outer.ping() >= 40.0);
+    let (status, told) = outer.end();
+    assert_eq!(status, Some(0));
+    assert!(told.contains("stands apart from link outer"), "{told}");
+    assert_eq!(place.left(), 0);
+}
+
+#[test]
+fn without_a_place_for_sockets_a_link_runs_all_the_same() {
+    if !can_emulate("no sockets") {
+        return;
+    }
+    let place = Place::new();
+    let mut command = place.command();
+    command.env("SAMEPATH_RUNTIME_DIR", "/proc/nowhere");
+    let output = command.args(["link", "--", "sh", "-c", "exit 4"]).output().unwrap();
+    expect_status(&output, 4);
+    assert!(stderr(&output).contains("neither watched nor adjusted"), "{}", stderr(&output));
+    let mut command = place.command();
+    command.env("SAMEPATH_RUNTIME_DIR", "/proc/nowhere");
+    let output = command.args(["link", "--name", "x", "--", "true"]).output().unwrap();
+    assert!(!output.status.success() && stderr(&output).contains("/proc/nowhere"), "{}", stderr(&output));
+}
