@@ -299,14 +299,20 @@ impl<'a> Life<'a> {
     /// Puts new conditions in force.
     fn change(&mut self, change: &LinkSpec, clear: bool) -> Result<(), String> {
         let base = if clear {
-            LinkSpec { mtu: self.spec.mtu, loss_key: self.spec.loss_key, ..LinkSpec::default() }
+            LinkSpec {
+                mtu: self.spec.mtu,
+                loss_key: self.spec.loss_key,
+                generator: self.spec.generator,
+                ..LinkSpec::default()
+            }
         } else {
             self.spec.clone()
         };
         let spec = base.amended(change);
         let link = spec.resolve().map_err(|error| error.to_string())?;
         // Of a profile, what cannot be had while the link runs is left as it is.
-        let link = Link { mtu: self.link.mtu, loss_key: self.link.loss_key, ..link };
+        let Link { mtu, loss_key, generator, .. } = self.link;
+        let link = Link { mtu, loss_key, generator, ..link };
         let since = self.path.change(&link)?;
         if !self.plan.quiet {
             eprintln!("link: from now on: {link}");

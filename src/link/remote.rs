@@ -71,7 +71,11 @@ fn mistaken(error: ControlError) -> anyhow::Error {
 
 /// What belongs to the link as a whole, and to its devices.
 fn refuse_what_stays(change: &LinkSpec) -> Result<(), Mistake> {
-    for (flag, given) in [("--mtu", change.mtu.is_some()), ("--loss-key", change.loss_key.is_some())] {
+    for (flag, given) in [
+        ("--mtu", change.mtu.is_some()),
+        ("--loss-key", change.loss_key.is_some()),
+        ("--generator", change.generator.is_some()),
+    ] {
         if given {
             return Err(Mistake(format!("{flag} cannot be changed while the link runs; start another link with it")));
         }

@@ -221,6 +221,7 @@ fn wrong_words_are_refused_with_the_remedy() {
     refused(&["set", "--rate", "10M"], "10M");
     refused(&["set", "--jitter", "20ms"], "jitter");
     refused(&["set", "--mtu", "1400"], "--mtu cannot be changed");
+    refused(&["set", "--generator", "netem"], "--generator cannot be changed");
     refused(&["set", "--seed", "3"], "--seed");
     refused(&["set", "nobody", "--loss", "1%"], "there are: ");
     refused(&["--name", "4711", "--", "true"], "cannot be a link's name");

@@ -229,6 +229,9 @@ fn fate(record: &PacketRecord, text: &mut String) {
     if record.corrupted {
         text.push_str(", corrupted");
     }
+    if record.congestion_marked {
+        text.push_str(", marked CE");
+    }
 }
 
 /// Nanoseconds, shown as milliseconds to the last digit.
