@@ -38,9 +38,9 @@ const FEWEST_SINGLES: u32 = 5;
 /// Bytes of a single probe's IP packet: header, and a number.
 const SINGLE: u64 = HEADERS + 4;
 /// How long the single probes may take, where they are not fewest.
-const SINGLES_TIME: Nanos = 10_000_000;
+const SINGLES_TIME: Nanos = 6_000_000;
 /// How long the train may take.
-const TRAIN_TIME: Nanos = 15_000_000;
+const TRAIN_TIME: Nanos = 10_000_000;
 /// Packets of a train. Of fewer than the least nothing is concluded.
 const TRAIN: std::ops::RangeInclusive<u64> = 4..=200;
 /// The smallest packet of a train.
