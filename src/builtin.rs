@@ -11,6 +11,11 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("goodput-versus-loss", include_str!("../experiments/goodput-versus-loss.toml")),
     ("handshake", include_str!("../experiments/handshake.toml")),
     ("bursty-loss", include_str!("../experiments/bursty-loss.toml")),
+    ("streams", include_str!("../experiments/streams.toml")),
+    ("message-size", include_str!("../experiments/message-size.toml")),
+    ("stream-order", include_str!("../experiments/stream-order.toml")),
+    ("window-cut", include_str!("../experiments/window-cut.toml")),
+    ("tls-record-size", include_str!("../experiments/tls-record-size.toml")),
 ];
 
 /// The experiment of this name, or in the file at this path.

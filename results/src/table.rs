@@ -70,9 +70,18 @@ fn head(field: Field) -> String {
 }
 
 /// The figures that say something of a workload: in an open loop the goodput is what was offered,
-/// and of a bulk transfer the delay is its completion.
+/// and of a bulk transfer the delay is its completion; of several objects, each one's own.
 fn fields(workload: &Workload) -> &'static [Field] {
     match workload {
+        Workload::Bulk(bulk) if bulk.streams > 1 && bulk.bytes.is_some() => &[
+            Field::Goodput,
+            Field::Completion,
+            Field::DelayP50,
+            Field::FirstByte,
+            Field::DeliveredShare,
+            Field::Handshake,
+            Field::Retransmissions,
+        ],
         Workload::Bulk(_) => &[
             Field::Goodput,
             Field::Completion,

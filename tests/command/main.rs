@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `bad_input` | wrong flags, units, files, directories: message, remedy, exit status |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
+//! | `experiments` | every experiment that ships |
 //! | `capture` | captures of links and trials, as other programs read them |
 //! | `link` | other programs across the link |
 //! | `link_control` | running links, watched and adjusted from another terminal |
@@ -13,6 +14,7 @@
 mod bad_input;
 mod capture;
 mod ends;
+mod experiments;
 mod link;
 mod link_control;
 mod run;

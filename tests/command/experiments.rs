@@ -1,0 +1,75 @@
+//! Every experiment that ships: it resolves, says what it asks, and its quick form runs.
+
+use serde_json::Value;
+
+use crate::support::{can_emulate, expect_status, run, stderr, stdout};
+
+/// Names of the experiments that ship.
+fn names() -> Vec<String> {
+    let output = run(&["list", "--json"]);
+    expect_status(&output, 0);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let experiments = document["experiments"].as_array().unwrap();
+    experiments.iter().map(|experiment| experiment["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_experiment_resolves_and_says_what_it_does_not_prove() {
+    let names = names();
+    for wanted in [
+        "head-of-line",
+        "goodput-versus-loss",
+        "handshake",
+        "bursty-loss",
+        "streams",
+        "message-size",
+        "stream-order",
+        "window-cut",
+        "tls-record-size",
+    ] {
+        assert!(names.iter().any(|name| name == wanted), "{wanted}");
+    }
+    for name in names {
+        let output = run(&["run", &name, "--dry-run"]);
+        expect_status(&output, 0);
+        let said = stdout(&output);
+        let last = said.lines().next_back().unwrap_or_default();
+        assert!(last.starts_with("# ") && last.contains(" over "), "{name}: {last}");
+    }
+}
+
+#[test]
+fn the_quick_form_of_every_experiment_runs() {
+    if !can_emulate("experiments") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for name in names() {
+        let text = stdout(&run(&["list", "--show", &name]));
+        // Shorter still: the question here is whether it runs, not what it shows.
+        let short = if text.contains("duration = ") { "duration=320ms" } else { "bytes=80kB" };
+        let out = dir.path().join(&name);
+        let output = run(&[
+            "run",
+            &name,
+            "--quick",
+            "--arm",
+            "tcp,quic",
+            "--set",
+            short,
+            "--json",
+            "--out",
+            out.to_str().unwrap(),
+        ]);
+        // 3 is done with void trials, which a busy machine may cause.
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{name}: {}", stderr(&output));
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let trials = document["trials"].as_array().unwrap();
+        assert!(trials.len() >= 2, "{name}: {}", trials.len());
+        for trial in trials {
+            assert_ne!(trial["outcome"], "failed", "{name}: {trial}");
+            assert!(trial["summary"]["received_bytes"].as_u64().unwrap() > 0, "{name}: {trial}");
+        }
+        assert!(out.join("report/index.html").exists(), "{name}");
+    }
+}
