@@ -46,3 +46,36 @@ impl Default for Tolerance {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Experiment;
+
+    #[test]
+    fn a_table_of_the_experiment_says_what_differs_from_the_defaults() {
+        let text = |tolerance: &str| {
+            format!(
+                "schema = 1\nname = \"x\"\n{tolerance}\n[[part]]\nname = \"bulk\"\narms = [\"tcp\"]\nmode = \"fast\"\n\
+                 workload = {{ kind = \"bulk\", bytes = \"1MB\" }}\nlink = {{ rtt = \"10ms\" }}\n"
+            )
+        };
+        let read = |tolerance: &str| Experiment::parse(&text(tolerance));
+        let plain = read("").expect("an experiment");
+        assert_eq!(plain.tolerance, Tolerance::default());
+        let own = read("[tolerance]\nlateness = \"250us\"\nrate = \"1%\"\n").expect("an experiment");
+        let expected = Tolerance {
+            lateness: Duration::from_micros(250),
+            rate: Probability::new(0.01).expect("a share"),
+            ..Tolerance::default()
+        };
+        let trials = own.trials().expect("trials");
+        assert!(trials.iter().all(|trial| trial.tolerance == expected && trial.mode == crate::Mode::Fast));
+        // As resolved, every bound is written out, and reads the same.
+        assert_eq!(Experiment::parse(&own.to_toml()).expect("its own text").tolerance, expected);
+        assert!(own.to_toml().contains("wake-lateness = \"2ms\""), "{}", own.to_toml());
+        let slip = read("[tolerance]\nlatenes = \"1ms\"\n").expect_err("no such bound").to_string();
+        assert!(slip.contains("latenes") && slip.contains("line 4"), "{slip}");
+        assert!(read("[tolerance]\nrate = \"5\"\n").is_err(), "a share has its unit");
+    }
+}
