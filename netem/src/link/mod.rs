@@ -572,7 +572,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             let mark = |waiting: &mut Waiting<P>| {
                 let marked = ecn && packet::mark_congestion(waiting.inside.packet.as_mut());
                 if marked {
-                    counters.marked += 1;
+                    counters.marked += u64::from(!waiting.inside.entry.is_congestion_marked());
                     waiting.inside.entry.set_marked();
                 }
                 marked
@@ -709,9 +709,9 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         }
     }
 
-    /// Counts a mark and notes it.
+    /// Notes a mark, and counts a packet's first.
     fn mark(&mut self, entry: &mut Entry) {
-        self.counters.marked += 1;
+        self.counters.marked += u64::from(!entry.is_congestion_marked());
         entry.set_marked();
     }
 

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use samepath_model::link::{Direction, Link, LinkSpec, QueueCapacity};
 use samepath_model::record::{DropCause, PacketRecord};
 
+mod complete;
+
 use super::{Nanos, Pipe, SLOT};
 use crate::ledger::Entry;
 

@@ -69,7 +69,8 @@ impl Promise {
         Promise {
             direction,
             rate: conditions.rate.map(|rate| rate.bits_per_second().max(1)),
-            capacity: link.queue_capacity(direction),
+            // Of a netem by itself its limit, whose packets may all wait for the rate.
+            capacity: link.queue_capacity(direction).or(conditions.limit.map(QueueCapacity::Packets)),
             delay: conditions.delay.as_nanos(),
             spread: conditions.jitter.spread.as_nanos(),
             exact: conditions.jitter.is_none() && conditions.reorder.is_never() && conditions.slot.is_none(),
