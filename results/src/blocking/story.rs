@@ -161,6 +161,29 @@ impl Analysis {
         Some(story)
     }
 
+    /// The packets that brought the last own byte of messages, for those whose own bytes had all
+    /// arrived between `from` and `to`; by the messages' places.
+    pub fn brought_by(&self, from: Instant, to: Instant) -> Vec<(usize, Packet)> {
+        let mut inside: Vec<(usize, &Account)> = self
+            .accounts()
+            .filter(|(_, _, account)| (from..to).contains(&account.arrived))
+            .map(|(place, _, account)| (place, account))
+            .collect();
+        inside.sort_by_key(|(_, account)| account.domain);
+        let mut brought = Vec::new();
+        for of_domain in inside.chunk_by(|(_, a), (_, b)| a.domain == b.domain) {
+            let stretches = self.carriage.stretches(of_domain[0].1.domain);
+            for (place, account) in of_domain {
+                brought.extend(
+                    overlapping(&stretches, account.last, account.last + 1)
+                        .filter(|stretch| stretch.at != NEVER)
+                        .map(|stretch| (*place, self.carriage.packets[stretch.by as usize])),
+                );
+            }
+        }
+        brought
+    }
+
     /// Adds a stretch to the missing bytes: to the last of them where the same packets carried it.
     fn join(&self, all: &mut Vec<Missing>, domain: u32, stretch: Stretch) {
         let runs = self.carriage.runs_of(domain);

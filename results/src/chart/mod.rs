@@ -18,8 +18,10 @@ mod delay_tail;
 mod figure;
 mod goodput_over_axis;
 mod goodput_over_time;
+mod path_over_time;
 mod png;
 mod rows;
+mod stall_packets;
 mod stalls;
 mod start;
 mod theme;
@@ -46,10 +48,14 @@ pub enum Chart {
     Decomposition,
     /// Blocked time against the axis that the part varies.
     BlockedOverAxis,
+    /// The packets around one stall.
+    StallPackets,
     /// Goodput against the axis that the part varies.
     GoodputOverAxis,
     /// Goodput in bins of time.
     GoodputOverTime,
+    /// Congestion window, round-trip time and queue over time.
+    PathOverTime,
     /// Handshake and first byte in round-trip times.
     Start,
     /// CPU time and wire bytes for the payload.
@@ -58,14 +64,16 @@ pub enum Chart {
 
 impl Chart {
     /// Every chart, in the order of the page.
-    pub const ALL: [Chart; 9] = [
+    pub const ALL: [Chart; 11] = [
         Chart::DelayTail,
         Chart::DelayPercentiles,
         Chart::Stalls,
         Chart::Decomposition,
         Chart::BlockedOverAxis,
+        Chart::StallPackets,
         Chart::GoodputOverAxis,
         Chart::GoodputOverTime,
+        Chart::PathOverTime,
         Chart::Start,
         Chart::Cost,
     ];
@@ -78,8 +86,10 @@ impl Chart {
             Chart::Stalls => "stalls",
             Chart::Decomposition => "decomposition",
             Chart::BlockedOverAxis => "blocked",
+            Chart::StallPackets => "stall-packets",
             Chart::GoodputOverAxis => "goodput",
             Chart::GoodputOverTime => "goodput-over-time",
+            Chart::PathOverTime => "path-over-time",
             Chart::Start => "start",
             Chart::Cost => "cost",
         }
@@ -105,9 +115,10 @@ impl Chart {
             | Chart::DelayPercentiles
             | Chart::Stalls
             | Chart::Decomposition
-            | Chart::BlockedOverAxis => matches!(workload, Workload::Messages(_)),
+            | Chart::BlockedOverAxis
+            | Chart::StallPackets => matches!(workload, Workload::Messages(_)),
             Chart::GoodputOverAxis | Chart::GoodputOverTime => matches!(workload, Workload::Bulk(_)),
-            Chart::Start | Chart::Cost => true,
+            Chart::PathOverTime | Chart::Start | Chart::Cost => true,
         }
     }
 }
@@ -197,8 +208,10 @@ fn draw(chart: Chart, run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent>
         Chart::Stalls => stalls::draw(run, part),
         Chart::Decomposition => decomposition::draw(part),
         Chart::BlockedOverAxis => blocked_over_axis::draw(part),
+        Chart::StallPackets => stall_packets::draw(run, part),
         Chart::GoodputOverAxis => goodput_over_axis::draw(part),
         Chart::GoodputOverTime => goodput_over_time::draw(run, part),
+        Chart::PathOverTime => path_over_time::draw(run, part),
         Chart::Start => start::draw(part),
         Chart::Cost => cost::draw(part),
     }

@@ -267,8 +267,10 @@ fn chart_words(chart: Chart) -> &'static str {
         Chart::Stalls => "The stall timeline is not drawn",
         Chart::Decomposition => "The parts of the delay are not drawn",
         Chart::BlockedOverAxis => "Blocked time by conditions is not drawn",
+        Chart::StallPackets => "The packets of a stall are not drawn",
         Chart::GoodputOverAxis => "Goodput by conditions is not drawn",
         Chart::GoodputOverTime => "Goodput over time is not drawn",
+        Chart::PathOverTime => "Window, round-trip time and queue over time are not drawn",
         Chart::Start => "Handshake and first byte are not drawn",
         Chart::Cost => "The cost is not drawn",
     }

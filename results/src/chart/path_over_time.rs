@@ -1,0 +1,189 @@
+//! What steered the sender, and what it did to the bottleneck: congestion window, smoothed round-trip
+//! time and queue depth over time, on one clock.
+
+use samepath_model::record::{End, Metric, TrialRecord};
+use samepath_model::{Arm, Direction};
+
+use super::axis::{Axis, Beside, Panel, number};
+use super::canvas::{Rect, Stroke};
+use super::figure::{Figure, Key};
+use super::theme::arm_style;
+use super::{Absent, Chart, Drawing, Group, PartView, Table};
+use crate::stats;
+use crate::store::{Run, StoreError};
+
+/// The queue's largest backlog is drawn in so many bins.
+const BINS: usize = 400;
+const HEIGHT: f64 = 130.0;
+
+/// The panels: name and unit.
+const PANELS: [&str; 3] = ["congestion window (kB)", "smoothed RTT (ms)", "queue (kB)"];
+
+/// Time in seconds, and value.
+type Points = Vec<(f64, f64)>;
+
+struct Course {
+    arm: Arm,
+    trial: String,
+    of: [Points; 3],
+}
+
+pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+    let Some((group, seed)) = super::stalls::choose(part).or_else(|| first(part)) else {
+        return Err(Absent::NoData("no seed has a trial that counts for every arm under one set of conditions".into()));
+    };
+    let mut courses = Vec::new();
+    for cell in &group.cells {
+        if let Some(record) = cell.trials.iter().find(|record| record.trial.seed == seed) {
+            courses.push(read(run, record)?);
+        }
+    }
+    courses.sort_by_key(|course| Arm::all().position(|arm| arm == course.arm));
+    let shown: Vec<usize> = (0..PANELS.len()).filter(|&i| courses.iter().any(|c| !c.of[i].is_empty())).collect();
+    if shown.is_empty() {
+        return Err(Absent::NoData("neither the senders' state nor a ledger was recorded".into()));
+    }
+    let until = courses.iter().flat_map(|c| c.of.iter().flatten()).map(|point| point.0).fold(0.0, f64::max);
+    let x = Axis::exact(0.0, until.max(0.1), 10);
+    let title = "What steered the senders, and how full was the queue?".to_owned();
+    let conditions = if group.label.is_empty() { String::new() } else { format!("{}; ", group.label) };
+    let caption = format!(
+        "Congestion window and smoothed round-trip time as the sender's own transport reports them, and the bottleneck's \
+         backlog in the payload's direction by the ledger, over the time since the schedule began; {conditions}one trial \
+         an arm, seed {seed}. A window that falls while messages wait is sender hold, not blocking. One seed shows a \
+         course, not a difference between arms."
+    );
+    let mut notes = vec![
+        "Window and round-trip time are samples (each 10 ms); udp has neither. Queue: the largest backlog in each of \
+         400 bins, bytes of IP packets waiting for the bottleneck or being transmitted."
+            .to_owned(),
+    ];
+    if shown.len() < PANELS.len() {
+        let missing: Vec<&str> = (0..PANELS.len()).filter(|i| !shown.contains(i)).map(|i| PANELS[i]).collect();
+        notes.push(format!("Not recorded, or always empty: {}.", missing.join(", ")));
+    }
+    let figure = Figure {
+        title: title.clone(),
+        conditions: vec![
+            format!("{}: {}; n = 1 trial an arm, the same seed {seed}", part.name, group.cells[0].plan.workload),
+            format!("link: {}", group.cells[0].plan.link),
+        ],
+        legend: courses.iter().map(|course| Key::Arm(course.arm)).collect(),
+        notes,
+    };
+    let stem = part.stem(Chart::PathOverTime);
+    let svg = figure.draw(&stem, &caption, shown.len() as f64 * (HEIGHT + 16.0) + 40.0, |canvas, area| {
+        for (row, &i) in shown.iter().enumerate() {
+            let left = 66.0;
+            let y = area.y + 8.0 + row as f64 * (HEIGHT + 16.0);
+            let place = Rect { x: area.x + left, y, w: area.w - left - 10.0, h: HEIGHT };
+            let largest = courses.iter().flat_map(|c| &c.of[i]).map(|point| point.1).fold(0.0, f64::max);
+            let panel = Panel { area: place, x: x.clone(), y: Axis::linear(0.0, largest.max(1e-3) * 1.05, 3) };
+            let last = row + 1 == shown.len();
+            let x_name = if last { "time since the schedule began (s)" } else { "" };
+            let y_name = PANELS[i];
+            panel.frame(canvas, Beside { x_name, y_name, x_labels: last, y_labels: true, ..Beside::default() });
+            for (rank, course) in courses.iter().enumerate() {
+                let style = arm_style(course.arm);
+                let points = &course.of[i];
+                let stroke = Stroke { colour: style.colour, width: 1.5, dash: style.dash, opacity: 0.9 };
+                panel.line(canvas, points, stroke);
+                let every = (points.len() / 5).max(1);
+                for &point in points.iter().skip(1 + rank * every / courses.len().max(1)).step_by(every) {
+                    panel.mark(canvas, point, 3.5, style);
+                }
+            }
+        }
+    });
+    let table = table(&courses);
+    Ok(Drawing { chart: Chart::PathOverTime, part: part.name.to_owned(), stem, title, caption, svg, table })
+}
+
+/// The first conditions and seed that count for every arm.
+fn first<'a>(part: &PartView<'a>) -> Option<(Group<'a>, u64)> {
+    part.groups().into_iter().find_map(|group| {
+        let seeds = group.cells.first()?.trials.iter().map(|record| record.trial.seed);
+        let everywhere = |seed: &u64| group.cells.iter().all(|c| c.trials.iter().any(|r| r.trial.seed == *seed));
+        let seed = seeds.into_iter().find(everywhere)?;
+        Some((group, seed))
+    })
+}
+
+fn read(run: &Run, record: &TrialRecord) -> Result<Course, StoreError> {
+    let direction = record.trial.workload.direction();
+    let sender = match direction {
+        Direction::Up => End::Client,
+        Direction::Down => End::Server,
+    };
+    let series = run.series(&record.trial.id)?;
+    let of = |metric: Metric, unit: f64| -> Points {
+        let mut points: Points = series
+            .iter()
+            .filter(|p| p.metric == metric && p.end == sender && p.at >= 0)
+            .map(|p| (p.at as f64 / 1e9, p.value / unit))
+            .collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points
+    };
+    let queue = queue(run, record, direction)?;
+    Ok(Course {
+        arm: record.trial.arm,
+        trial: record.trial.id.to_string(),
+        of: [of(Metric::CongestionWindow, 1e3), of(Metric::SmoothedRtt, 1e3), queue],
+    })
+}
+
+/// The largest backlog in each bin of time, in kB; nothing where no packet ever waited.
+fn queue(run: &Run, record: &TrialRecord, direction: Direction) -> Result<Points, StoreError> {
+    let Some(ledger) = run.ledger(&record.trial.id)? else { return Ok(Points::new()) };
+    let mut events: Vec<(i64, i64)> = Vec::new();
+    for packet in ledger {
+        let packet = packet?;
+        // What was lost before the bottleneck, or refused by it, did not wait in it.
+        if packet.direction == direction && packet.dropped.is_none() && packet.queued > 0 {
+            events.push((packet.arrived, i64::from(packet.size)));
+            events.push((packet.arrived + packet.queued.cast_signed(), -i64::from(packet.size)));
+        }
+    }
+    // At the same instant what leaves makes room for what comes.
+    events.sort_unstable();
+    let Some(end) = events.iter().map(|event| event.0).max().filter(|end| *end > 0) else { return Ok(Points::new()) };
+    let mut bins = vec![0i64; BINS];
+    let (mut backlog, mut bin) = (0, 0);
+    for (at, change) in events {
+        let now = usize::try_from(at.max(0) as i128 * BINS as i128 / (i128::from(end) + 1)).unwrap_or(0).min(BINS - 1);
+        // The backlog so far lasted through the bins until now.
+        while bin < now {
+            bins[bin] = bins[bin].max(backlog);
+            bin += 1;
+        }
+        bins[bin] = bins[bin].max(backlog);
+        backlog += change;
+        if at >= 0 {
+            bins[bin] = bins[bin].max(backlog);
+        }
+    }
+    let width = end as f64 / 1e9 / BINS as f64;
+    Ok(bins.into_iter().enumerate().map(|(i, bytes)| ((i as f64 + 0.5) * width, bytes as f64 / 1e3)).collect())
+}
+
+fn table(courses: &[Course]) -> Table {
+    let mut head = vec!["arm".to_owned(), "trial".to_owned()];
+    for name in PANELS {
+        head.extend([format!("{name}, median"), "smallest".into(), "largest".into()]);
+    }
+    let rows = courses
+        .iter()
+        .map(|course| {
+            let mut row = vec![course.arm.to_string(), course.trial.clone()];
+            for points in &course.of {
+                let values: Vec<f64> = points.iter().map(|point| point.1).collect();
+                let low = values.iter().copied().reduce(f64::min);
+                let high = values.iter().copied().reduce(f64::max);
+                row.extend([stats::median(&values), low, high].map(|v| v.map_or("–".into(), number)));
+            }
+            row
+        })
+        .collect();
+    Table { head, rows }
+}

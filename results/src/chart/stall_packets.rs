@@ -1,0 +1,226 @@
+//! One stall, packet by packet: what came to the link, what was dropped, what brought its bytes, and
+//! when the application had each message.
+
+use super::axis::{Axis, Beside, Panel, Tick, number};
+use super::canvas::{Canvas, Rect, Stroke};
+use super::figure::{Figure, Key};
+use super::theme::{INK, MUTED, Mark, arm_style};
+use super::{Absent, Chart, Drawing, PartView, Table};
+use crate::blocking::{self, AnalyseError, Analysis, Fate, NEVER, Packet, Story};
+use crate::store::Run;
+use samepath_model::record::{MessageRecord, TrialRecord};
+
+/// More rows than this cannot be told apart.
+const MAX_ROWS: usize = 90;
+
+/// A packet, and the messages whose last byte it brought.
+struct Row<'a> {
+    packet: Packet,
+    messages: Vec<&'a MessageRecord>,
+}
+
+pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+    let (record, analysis, place) = choose(run, part)?;
+    let story = analysis.story(place).ok_or_else(|| Absent::NoData("the stall has no story".into()))?;
+    let Some(account) = story.account else {
+        return Err(Absent::NoData("the stall has no account".into()));
+    };
+    let (from, to) = window(&story, account.complete);
+    let direction = record.trial.workload.direction();
+    let all: Vec<&Packet> =
+        analysis.packets().iter().filter(|p| p.direction == direction && (from..to).contains(&p.arrived)).collect();
+    let hidden = all.len().saturating_sub(MAX_ROWS);
+    let brought = analysis.brought_by(from, to);
+    let rows: Vec<Row<'_>> = all
+        .into_iter()
+        .take(MAX_ROWS)
+        .map(|packet| Row {
+            packet: *packet,
+            messages: brought
+                .iter()
+                .filter(|(_, by)| by.number == packet.number && by.duplicate == packet.duplicate)
+                .map(|(place, _)| &analysis.messages[*place])
+                .collect(),
+        })
+        .collect();
+    let again: Vec<u64> = story.blockers.iter().filter_map(|b| Some(b.brought()?.number)).collect();
+
+    let arm = record.trial.arm;
+    let name = format!("{}:{}", story.message.stream, story.message.seq);
+    let title = format!("One stall, packet by packet: why {arm} kept message {name} waiting");
+    let axes = crate::cells::label(&record.trial.axes);
+    let conditions = if axes.is_empty() { String::new() } else { format!("{axes}, ") };
+    let caption = format!(
+        "Packets of the payload's direction around the longest stall of {arm} ({conditions}seed {}), a row each in the \
+         order in which they came to the link: the line runs from there to the receiving host, the hatched bar until the \
+         application had the message that the packet completed. Message {name} was blocked for {} ms. The longest stall of \
+         one trial: it shows how a stall comes about, not how long stalls are.",
+        record.trial.seed,
+        number(account.parts.blocked() as f64 / 1e6)
+    );
+    let colour = arm_style(arm).colour;
+    let legend = vec![
+        Key::Mark { mark: Mark::Circle, colour: MUTED, label: "came to the link".into() },
+        Key::Line { dash: &[], colour: MUTED, label: "on the link".into() },
+        Key::Mark { mark: Mark::Cross, colour: INK, label: "dropped".into() },
+        Key::Mark { mark: Mark::Square, colour: INK, label: "brought what was missing".into() },
+        Key::Hatch { colour, back: false, label: "in the host, not yet delivered".into() },
+        Key::Mark { mark: Mark::Diamond, colour, label: "the application had the message".into() },
+    ];
+    let mut notes =
+        vec![format!("samepath explain RUN --trial {} --message {name} says the same in words.", record.trial.id)];
+    if hidden > 0 {
+        notes.push(format!("{hidden} later packets of the span are not shown."));
+    }
+    let figure = Figure {
+        title: title.clone(),
+        conditions: vec![
+            format!("{}: {}; n = 1 trial, seed {}", part.name, record.trial.workload, record.trial.seed),
+            format!("link: {}", record.trial.link),
+        ],
+        legend,
+        notes,
+    };
+    let stem = part.stem(Chart::StallPackets);
+    let step = (360.0 / rows.len().max(1) as f64).clamp(5.0, 16.0);
+    let plot = rows.len() as f64 * step + 8.0;
+    let svg = figure.draw(&stem, &caption, plot + 48.0, |canvas, area| {
+        let left = 66.0;
+        let place = Rect { x: area.x + left, y: area.y + 8.0, w: area.w - left - 10.0, h: plot };
+        let panel = Panel { area: place, x: Axis::exact(from as f64 / 1e6, to as f64 / 1e6, 10), y: numbers(&rows) };
+        let beside = Beside {
+            x_name: "time since the schedule's start (ms)",
+            y_name: "packet (number at the link)",
+            x_labels: true,
+            y_labels: true,
+            ..Beside::default()
+        };
+        panel.frame(canvas, beside);
+        for (i, row) in rows.iter().enumerate() {
+            draw_row(canvas, &panel, i, row, again.contains(&row.packet.number), colour, step);
+        }
+    });
+    let table = table(&rows, &again);
+    Ok(Drawing { chart: Chart::StallPackets, part: part.name.to_owned(), stem, title, caption, svg, table })
+}
+
+/// The longest stall among the trials of the seed that the stall timeline shows.
+fn choose<'a>(run: &Run, part: &PartView<'a>) -> Result<(&'a TrialRecord, Analysis, usize), Absent> {
+    let none = || Absent::NoData("no message of the trials that could be shown was blocked".into());
+    let (group, seed) = super::stalls::choose(part).ok_or_else(|| {
+        Absent::NoData("no seed has a trial that counts for every arm under one set of conditions with loss".into())
+    })?;
+    let blocked =
+        |record: &TrialRecord| record.summary.as_ref().and_then(|s| Some(s.blocking.as_ref()?.blocked_ms.max));
+    let records = group.cells.iter().flat_map(|cell| cell.trials.iter().copied());
+    let record = records
+        .filter(|record| record.trial.seed == seed)
+        .filter_map(|record| Some((blocked(record)?, record)))
+        .filter(|(longest, _)| *longest > 0.0)
+        .reduce(|best, one| if one.0 > best.0 { one } else { best })
+        .map(|(_, record)| record)
+        .ok_or_else(none)?;
+    let analysis = match blocking::of_trial(run, &record.trial) {
+        Ok(analysis) => analysis,
+        Err(AnalyseError::Unmapped(reason)) => return Err(Absent::NoData(reason.to_string())),
+        Err(AnalyseError::Source(error)) => return Err(error.into()),
+    };
+    let place = analysis.most_blocked().ok_or_else(none)?;
+    Ok((record, analysis, place))
+}
+
+/// From before the first drop behind the stall until after its end.
+fn window(story: &Story<'_>, complete: i64) -> (i64, i64) {
+    let drops = story.blockers.iter().flat_map(|missing| missing.lost().map(|packet| packet.arrived));
+    let first = drops.min().unwrap_or(story.message.released).min(story.message.released);
+    let end = story.message.delivered.unwrap_or(complete).max(complete);
+    let margin = ((end - first) / 8).max(5_000_000);
+    (first - margin, end + margin)
+}
+
+/// The rows from top to bottom, some of them named by their packet's number.
+fn numbers(rows: &[Row<'_>]) -> Axis {
+    let n = rows.len().max(1);
+    let every = n.div_ceil(12);
+    let ticks = rows
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(i, _)| i % every == 0)
+        .map(|(i, row)| Tick { at: height(i, n), label: row.packet.number.to_string() })
+        .collect();
+    Axis::exact(-0.5, n as f64 - 0.5, n).with_ticks(ticks)
+}
+
+/// Where a row lies on the axis: the first on top.
+fn height(row: usize, rows: usize) -> f64 {
+    (rows - 1 - row) as f64
+}
+
+fn draw_row(
+    canvas: &mut Canvas<'_>,
+    panel: &Panel,
+    i: usize,
+    row: &Row<'_>,
+    again: bool,
+    colour: plotters::style::RGBColor,
+    step: f64,
+) {
+    let area = panel.area;
+    let x = |at: i64| panel.at(at as f64 / 1e6, 0.0).0.clamp(area.x, area.right());
+    let (_, y) = panel.at(0.0, height(i, ((panel.y.hi() - panel.y.lo()).round() as usize).max(1)));
+    let packet = &row.packet;
+    let r = (step / 4.0).clamp(1.8, 3.5);
+    if packet.left != NEVER {
+        let heavy = if again { 2.0 } else { 1.0 };
+        let ink = if again { INK } else { MUTED };
+        canvas.line(&[(x(packet.arrived), y), (x(packet.left), y)], Stroke::solid(ink, heavy));
+    }
+    for message in &row.messages {
+        let Some(delivered) = message.delivered else { continue };
+        let bar = Rect { x: x(packet.left), y: y - step * 0.3, w: x(delivered) - x(packet.left), h: step * 0.6 };
+        if bar.w > 1.0 {
+            canvas.fill(bar, colour, 0.12);
+            canvas.hatch(bar, colour, 4.0, false);
+        }
+        if (panel.x.lo()..panel.x.hi()).contains(&(delivered as f64 / 1e6)) {
+            canvas.mark(x(delivered), y, r, Mark::Diamond, colour);
+        }
+    }
+    match packet.fate {
+        Fate::Delivered if again => canvas.mark(x(packet.arrived), y, r + 1.0, Mark::Square, INK),
+        Fate::Delivered => canvas.mark(x(packet.arrived), y, r, Mark::Circle, MUTED),
+        Fate::Corrupted | Fate::Dropped(_) => canvas.mark(x(packet.arrived), y, r + 1.5, Mark::Cross, INK),
+    }
+}
+
+fn table(rows: &[Row<'_>], again: &[u64]) -> Table {
+    let head = [
+        "packet",
+        "came to the link [ms]",
+        "fate",
+        "left the link [ms]",
+        "brought what was missing",
+        "messages completed",
+        "delivered [ms]",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let ms = |ns: i64| format!("{:.3}", ns as f64 / 1e6);
+    let rows = rows
+        .iter()
+        .map(|row| {
+            let joined = |words: Vec<String>| if words.is_empty() { "–".to_owned() } else { words.join(", ") };
+            vec![
+                row.packet.number.to_string(),
+                ms(row.packet.arrived),
+                row.packet.fate.name().to_owned(),
+                if row.packet.left == NEVER { "–".into() } else { ms(row.packet.left) },
+                if again.contains(&row.packet.number) { "yes".into() } else { String::new() },
+                joined(row.messages.iter().map(|m| format!("{}:{}", m.stream, m.seq)).collect()),
+                joined(row.messages.iter().filter_map(|m| m.delivered.map(ms)).collect()),
+            ]
+        })
+        .collect();
+    Table { head, rows }
+}
