@@ -1,26 +1,30 @@
-//! The figures as tables for spreadsheets: `trials.csv` and `cells.csv`.
+//! The figures as tables for spreadsheets: `trials.csv`, `cells.csv`, and `delay-parts.csv`, which has
+//! what the delays are made of.
 //!
 //! Every column is there whatever was measured; what is missing is an empty field.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use samepath_model::blocking::DelayParts;
 use samepath_model::record::{Outcome, TrialRecord};
 
 use crate::cells::cells;
 use crate::field::Field;
 use crate::store::{Run, StoreError, write_atomically};
 
-/// Writes `trials.csv` (a row a trial) and `cells.csv` (a row a cell) into `dir`, which is made
-/// where it is not there. Returns their paths.
+/// Writes `trials.csv` (a row a trial), `cells.csv` (a row a cell) and `delay-parts.csv` (three rows a
+/// trial whose packets were mapped) into `dir`, which is made where it is not there. Returns their
+/// paths.
 ///
 /// # Errors
 /// Where the directory or a file cannot be written.
-pub fn write(run: &Run, dir: &Path) -> Result<[PathBuf; 2], StoreError> {
+pub fn write(run: &Run, dir: &Path) -> Result<[PathBuf; 3], StoreError> {
     std::fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
-    let paths = [dir.join("trials.csv"), dir.join("cells.csv")];
+    let paths = ["trials.csv", "cells.csv", "delay-parts.csv"].map(|name| dir.join(name));
     write_atomically(&paths[0], &rows(trial_rows(run)))?;
     write_atomically(&paths[1], &rows(cell_rows(run)))?;
+    write_atomically(&paths[2], &rows(part_rows(run)))?;
     Ok(paths)
 }
 
@@ -84,6 +88,36 @@ fn cell_rows(run: &Run) -> Vec<Vec<String>> {
     rows
 }
 
+/// The mean parts of the delay, of all messages of a trial, the innocent, and the slowest hundredth.
+fn part_rows(run: &Run) -> Vec<Vec<String>> {
+    let axes = axes(run);
+    let mut head: Vec<String> = ["trial", "part"].map(String::from).to_vec();
+    head.extend(axes.iter().cloned());
+    head.extend(["arm", "seed", "outcome", "messages"].map(String::from));
+    head.extend(DelayParts::NAMES.map(|name| format!("{name}_ms")));
+    head.extend(["blocked_ms", "delay_ms"].map(String::from));
+    let mut rows = vec![head];
+    for record in run.trials() {
+        let Some(blocking) = record.summary.as_ref().and_then(|summary| summary.blocking.as_ref()) else { continue };
+        let trial = &record.trial;
+        let of = [
+            ("all", Some(blocking.all)),
+            ("innocent", (blocking.innocent > 0).then_some(blocking.of_innocent)),
+            ("slowest", Some(blocking.of_slowest)),
+        ];
+        for (which, parts) in of {
+            let mut row = vec![trial.id.to_string(), trial.part.clone()];
+            row.extend(axes.iter().map(|axis| trial.axes.get(axis).cloned().unwrap_or_default()));
+            row.extend([trial.arm.to_string(), trial.seed.to_string(), outcome(record).0.to_owned(), which.to_owned()]);
+            let values = (0..DelayParts::NAMES.len()).map(|i| parts.map(|parts| parts.values()[i]));
+            row.extend(values.map(optional));
+            row.extend([optional(parts.map(|p| p.blocked())), optional(parts.map(|p| p.total()))]);
+            rows.push(row);
+        }
+    }
+    rows
+}
+
 /// Every axis of the experiment, by name: parts may have different ones.
 fn axes(run: &Run) -> BTreeSet<String> {
     run.planned().iter().flat_map(|trial| trial.axes.keys().cloned()).collect()
@@ -131,7 +165,7 @@ mod tests {
         let failed = Outcome::Failed { step: "server".into(), error };
         let failed = TrialRecord { outcome: failed.clone(), summary: None, link: None, ..run.trials()[0].clone() };
         run.append(&failed).unwrap();
-        let [trials, cells] = write(&run, &dir.path().join("tables")).unwrap();
+        let [trials, cells, parts] = write(&run, &dir.path().join("tables")).unwrap();
         let (head, rows) = read(&trials);
         assert_eq!(head[..4], ["trial", "part", "loss", "arm"]);
         assert_eq!(rows.len(), 24);
@@ -142,6 +176,9 @@ mod tests {
         assert_eq!(seen["trial"], last.trial.id.0);
         assert_eq!(seen["loss"], "");
         assert_eq!(seen["delay_p50_ms"].parse::<f64>().ok(), Field::DelayP50.of(last));
+        // These trials are not mapped: the table is there, and empty.
+        let (head, rows) = read(&parts);
+        assert!(head.contains(&"own_loss_ms".to_owned()) && rows.is_empty());
         let (_, rows) = read(&cells);
         assert_eq!(rows.len(), 2 * 3 + 2);
         assert_eq!((rows[0]["n"].as_str(), rows[0]["failed"].as_str()), ("2", "1"));

@@ -8,13 +8,15 @@
 //! | `capture` | captures of links and trials, as other programs read them |
 //! | `link` | other programs across the link |
 //! | `link_control` | running links, watched and adjusted from another terminal |
-//! | `secrets` | what lies beside a capture: keys and QUIC logs
+//! | `secrets` | what lies beside a capture: keys and QUIC logs |
+//! | `explain` | why a message was late, by the packet it waited for |
 //! | `ends` | server and client between any two addresses |
 
 mod bad_input;
 mod capture;
 mod ends;
 mod experiments;
+mod explain;
 mod link;
 mod link_control;
 mod run;

@@ -278,13 +278,16 @@ fn chart_words(chart: Chart) -> &'static str {
 
 /// Every cell of a part with the figures that any of them has.
 fn cell_table(part: &PartView<'_>) -> TableView {
-    const SHOWN: [Field; 14] = [
+    const SHOWN: [Field; 17] = [
         Field::Goodput,
         Field::DelayP50,
         Field::DelayP90,
         Field::DelayP95,
         Field::DelayP99,
         Field::DelayMax,
+        Field::InnocentBlocked,
+        Field::BlockedMean,
+        Field::StallMean,
         Field::DeliveredShare,
         Field::Completion,
         Field::Handshake,

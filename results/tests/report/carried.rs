@@ -108,7 +108,9 @@ pub(crate) fn messages(trial: &Trial, mut report: PlayReport) -> (PlayReport, Ve
         });
     }
     report.complete = report.messages.iter().all(|message| message.delivered.is_some());
-    let over = report.messages.iter().map(|message| message.released).max().unwrap_or(0);
+    // What has no window reports none.
+    let over =
+        report.messages.iter().map(|message| message.released).max().filter(|_| transport.is_reliable()).unwrap_or(0);
     for at in (0..over).step_by(10_000_000) {
         let mut sample = |metric, value| report.series.push(SeriesPoint { at, end: End::Server, metric, value });
         let wave = ((at as f64 / 4e8) + trial.seed as f64).sin();

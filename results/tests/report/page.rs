@@ -57,10 +57,24 @@ fn the_report_is_whole_self_contained_and_the_same_each_time() {
     assert_eq!(page, run.dir().join("report/index.html"));
     let first = files(&run.dir().join("report"));
     let count = |suffix: &str| first.keys().filter(|p| p.to_string_lossy().ends_with(suffix)).count();
-    assert_eq!((count(".svg"), count(".png"), count(".csv"), count(".html")), (14, 14, 2, 1));
+    assert_eq!((count(".svg"), count(".png"), count(".csv"), count(".html")), (14, 14, 3, 1));
     for (path, bytes) in first.iter().filter(|(p, _)| p.to_string_lossy().ends_with(".png")) {
         assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 10_000, "{path:?}");
     }
+
+    // The parts of the delay are given in full, and add up to it.
+    let parts = String::from_utf8(first[&run.dir().join("report/tables/delay-parts.csv")].clone()).unwrap();
+    let mut lines = parts.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let head = lines.next().unwrap();
+    let column = |name: &str| head.iter().position(|of| *of == name).expect("a column");
+    let mut rows = 0;
+    for row in lines {
+        let value = |name: &str| row[column(name)].parse::<f64>().unwrap();
+        let sum: f64 = row[column("hold_ms")..=column("stack_ms")].iter().map(|v| v.parse::<f64>().unwrap()).sum();
+        assert!((sum - value("delay_ms")).abs() < 1e-6, "{row:?}");
+        rows += 1;
+    }
+    assert_eq!(rows, 5 * 3 * 3 * 3, "three rows a trial of the part that is mapped");
 
     let html = fs::read_to_string(&page).unwrap();
     for outward in ["http:", "https:", "//cdn", "<script", "<link", "<img", "<iframe", "@import", "url(", " src="] {
