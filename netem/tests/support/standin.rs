@@ -1,7 +1,8 @@
 //! A stand-in for the command and its two ends, so that the harness can be tested without them.
 //!
 //! ```text
-//! standin link BACKEND [--rtt T] [--rate R] [--loss L] [--key K] [--server CMD] [--ledger FILE] [--mode M] -- CMD...
+//! standin link BACKEND [--rtt T] [--rate R] [--loss L] [--key K] [--spec JSON] [--seed N] [--server CMD]
+//!              [--ledger FILE] [--mode M] -- CMD...
 //! standin __trial PLAN         the harness's own verb
 //! standin server | client …    the ends of a trial: one greeting over TCP, by the harness's contract
 //! standin doctor                what the machine can do, as JSON
@@ -10,6 +11,9 @@
 //! standin sink FILE N          writes the sizes of the datagrams it gets, until one of N bytes comes
 //! standin burst ADDRESS COUNT  sends COUNT times twenty datagrams of 200 bytes at once, then some of N bytes
 //! standin spray ADDRESS COUNT  sends COUNT datagrams of as many different sizes, then some of N bytes
+//! standin flood ADDRESS COUNT BYTES MICROS
+//!                              sends COUNT numbered datagrams of BYTES, one in MICROS, and then the end
+//! standin gather FILE          writes number, departure and arrival of each that comes, and whether it is whole
 //! ```
 
 use std::io::{Read, Write};
@@ -42,6 +46,11 @@ fn main() -> ExitCode {
         "sink" => sink(Path::new(&rest[0]), rest[1].parse().expect("a size")),
         "burst" => burst(rest[0].parse().expect("an address"), rest[1].parse().expect("a number")),
         "spray" => spray(rest[0].parse().expect("an address"), rest[1].parse().expect("a number")),
+        "flood" => {
+            let number = |at: usize| rest[at].parse().expect("a number");
+            flood(rest[0].parse().expect("an address"), number(1), number(2) as usize, number(3));
+        }
+        "gather" => gather(Path::new(&rest[0])),
         other => panic!("no verb `{other}`"),
     }
     ExitCode::SUCCESS
@@ -52,7 +61,7 @@ fn link(words: &[String]) {
     let (words, command) = (&words[..at], words[at + 1..].iter().map(Into::into).collect());
     let backend = words[0].parse().expect("a backend");
     let mut spec = LinkSpec::default();
-    let (mut server_command, mut ledger, mut mode) = (None, None, Mode::Auto);
+    let (mut server_command, mut ledger, mut mode, mut seed) = (None, None, Mode::Auto, 1);
     for pair in words[1..].chunks(2) {
         let value = &pair[1];
         match pair[0].as_str() {
@@ -60,6 +69,8 @@ fn link(words: &[String]) {
             "--rate" => spec.rate = Some(value.parse().expect("a rate")),
             "--loss" => spec.loss = Some(value.parse().expect("a loss rule")),
             "--key" => spec.loss_key = Some(serde_json::from_str(&format!("\"{value}\"")).expect("time or index")),
+            "--spec" => spec = serde_json::from_str(value).expect("conditions"),
+            "--seed" => seed = value.parse().expect("a number"),
             "--server" => server_command = Some(value.clone()),
             "--mode" => mode = value.parse().expect("a mode"),
             "--ledger" => ledger = Some(PathBuf::from(value)),
@@ -71,7 +82,7 @@ fn link(words: &[String]) {
         spec,
         link,
         name: None,
-        seed: 1,
+        seed,
         backend,
         mode,
         server_command,
@@ -242,4 +253,65 @@ fn say_the_end(socket: &UdpSocket) {
         std::thread::sleep(Duration::from_millis(1));
         let _ = socket.send(&[0; LAST]);
     }
+}
+
+/// The number of the datagrams that say the end.
+const END: u64 = u64::MAX;
+/// How often the end is said, and the pause between: often enough for one to survive.
+const ENDS: (u32, Duration) = (60, Duration::from_millis(5));
+/// After the first word of the end, what is still under way may take this long.
+const STILL_UNDER_WAY: Duration = Duration::from_millis(1500);
+/// What follows the number and the time in a datagram.
+const FILLING: u8 = 0x5a;
+
+fn flood(address: IpAddr, count: u64, bytes: usize, micros: u64) {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a port");
+    socket.connect((address, SINK_PORT)).expect("a route");
+    let mut datagram = vec![FILLING; bytes.max(16)];
+    let mut send = |number: u64| {
+        datagram[..8].copy_from_slice(&number.to_be_bytes());
+        datagram[8..16].copy_from_slice(&monotonic().to_be_bytes());
+        let _ = socket.send(&datagram);
+    };
+    let begun = monotonic();
+    for number in 0..count {
+        // Paced by absolute time, in small groups where a sleep would be longer than the pause.
+        let due = begun + number * micros * 1000;
+        if let Some(ahead) = due.checked_sub(monotonic()).filter(|ahead| *ahead > 500_000) {
+            std::thread::sleep(Duration::from_nanos(ahead));
+        }
+        send(number);
+    }
+    for _ in 0..ENDS.0 {
+        std::thread::sleep(ENDS.1);
+        send(END);
+    }
+}
+
+fn gather(file: &Path) {
+    let socket = UdpSocket::bind(("0.0.0.0", SINK_PORT)).expect("a port of an empty namespace");
+    let mut lines = String::new();
+    let mut buffer = [0u8; 2048];
+    let mut deadline = None;
+    loop {
+        let now = std::time::Instant::now();
+        let left = deadline.map(|deadline: std::time::Instant| deadline.saturating_duration_since(now));
+        if left.is_some_and(|left| left.is_zero()) {
+            break;
+        }
+        socket.set_read_timeout(left).expect("a time that is not zero");
+        let Ok(n) = socket.recv(&mut buffer) else { break };
+        let arrived = monotonic();
+        let word = |at: usize| u64::from_be_bytes(buffer[at..at + 8].try_into().expect("8 bytes"));
+        if n >= 16 && word(0) == END {
+            deadline.get_or_insert_with(|| std::time::Instant::now() + STILL_UNDER_WAY);
+            continue;
+        }
+        let whole = n >= 16 && buffer[16..n].iter().all(|byte| *byte == FILLING);
+        lines += &format!("{} {} {arrived} {}\n", word(0), word(8), u8::from(whole));
+    }
+    lines += "end\n";
+    let half = file.with_extension("half");
+    std::fs::write(&half, lines).expect("the file can be written");
+    std::fs::rename(half, file).expect("it is renamed");
 }
