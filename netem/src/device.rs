@@ -142,13 +142,31 @@ struct EthtoolRequest<T> {
     rest: [u8; 16],
 }
 
+/// The bit of `NETIF_F_GRO` in the kernel's feature masks (`linux/netdev_features.h`).
+const FEATURE_GRO: u32 = 1 << 14;
+
 /// Switches every offload of a device off that can be: segmentation, receive merging, checksums.
 /// Otherwise what crosses it are super-packets of up to 64 KiB, and one loss takes all of it.
 ///
 /// # Errors
 /// Where the kernel refuses.
-#[allow(unsafe_code)] // ioctl
 pub(crate) fn switch_offloads_off(name: &str) -> io::Result<()> {
+    set_features(name, false)
+}
+
+/// The same for a veth device that is to keep the order of packets sent to it from several CPUs: it
+/// has one receive queue for all of them only where it may merge what it receives. So that is left on,
+/// with a largest size of nothing, so that nothing is merged.
+///
+/// # Errors
+/// Where the kernel refuses.
+pub(crate) fn switch_offloads_off_in_order(name: &str) -> io::Result<()> {
+    Netlink::open()?.forbid_merging(if_nametoindex(name)?)?;
+    set_features(name, true)
+}
+
+#[allow(unsafe_code)] // ioctl
+fn set_features(name: &str, keep_order: bool) -> io::Result<()> {
     let control = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let mut get = GetFeatures { command: ETHTOOL_GFEATURES, words: FEATURE_WORDS as u32, features: [[0; 4]; 4] };
     let mut request = EthtoolRequest { name: device_name(name), data: &raw mut get, rest: [0; 16] };
@@ -162,6 +180,10 @@ pub(crate) fn switch_offloads_off(name: &str) -> io::Result<()> {
     let mut set = SetFeatures { command: ETHTOOL_SFEATURES, words, features: [[0; 2]; FEATURE_WORDS] };
     for (word, of) in set.features.iter_mut().zip(&get.features).take(words as usize) {
         *word = [of[0] & of[2], 0]; // what is available and active: off
+    }
+    if keep_order {
+        set.features[0][0] |= FEATURE_GRO;
+        set.features[0][1] |= FEATURE_GRO;
     }
     let mut request = EthtoolRequest { name: device_name(name), data: &raw mut set, rest: [0; 16] };
     // SAFETY: as above; the kernel reads `words` blocks.

@@ -84,6 +84,17 @@ impl Netlink {
         self.request(libc::RTM_NEWLINK, 0, &message)
     }
 
+    /// Forbids a device to merge received packets into larger ones: none may be larger than nothing.
+    /// Kernels that do not know the limit (before 5.19) take no notice.
+    pub(crate) fn forbid_merging(&mut self, index: u32) -> io::Result<()> {
+        /// `IFLA_GRO_MAX_SIZE` and `IFLA_GRO_IPV4_MAX_SIZE` of `linux/if_link.h`.
+        const LIMITS: [u16; 2] = [58, 64];
+        let mut message = Message::default();
+        message.link_header(index, 0, 0);
+        LIMITS.iter().for_each(|&limit| message.attribute(limit, &1u32.to_ne_bytes()));
+        self.request(libc::RTM_NEWLINK, 0, &message)
+    }
+
     /// Sets a device up and changes nothing else: for the loopback.
     pub(crate) fn set_up_plain(&mut self, index: u32) -> io::Result<()> {
         let mut message = Message::default();

@@ -424,11 +424,17 @@ fn make_control(namespaces: &Namespaces) -> Result<(), PathError> {
 }
 
 /// A veth pair with its offloads off at both ends.
-pub(crate) fn make_veth(
+fn make_veth(one: (&Namespace, &str), other: (&Namespace, &str), address: [u8; 6], mtu: u16) -> Result<(), PathError> {
+    make_veth_with(one, other, address, mtu, device::switch_offloads_off)
+}
+
+/// A veth pair, each end of which is treated by `treat`.
+pub(crate) fn make_veth_with(
     one: (&Namespace, &str),
     other: (&Namespace, &str),
     address: [u8; 6],
     mtu: u16,
+    treat: fn(&str) -> io::Result<()>,
 ) -> Result<(), PathError> {
     use std::os::fd::AsFd;
     let device = |what| move |source| PathError::Device { what, source };
@@ -437,7 +443,7 @@ pub(crate) fn make_veth(
         .and_then(|mut netlink| netlink.make_veth([&end(one), &end(other)], mtu))
         .map_err(device(MAKE_VETH))?;
     for (namespace, name) in [one, other] {
-        namespace.run(|| device::switch_offloads_off(name))?.map_err(device("switch a device's offloads off"))?;
+        namespace.run(|| treat(name))?.map_err(device("switch a device's offloads off"))?;
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ use crate::link::Nanos;
 use crate::namespace::{Namespace, NamespaceError, Namespaces};
 use crate::netlink::Netlink;
 use crate::netlink::qdisc::{Netem, Qdisc, ROOT};
-use crate::path::{PathError, make_veth};
+use crate::path::{PathError, make_veth_with};
 use witness::{Promise, Witness};
 
 /// A router that could not be set up, or failed.
@@ -153,10 +153,12 @@ impl Router {
         };
         let outer = far.as_ref().unwrap_or(near);
 
-        make_veth((&namespaces.client, LINK_DEVICE), (near, CLIENT_SIDE), macs[0], link.mtu)?;
-        make_veth((&namespaces.server, LINK_DEVICE), (outer, SERVER_SIDE), macs[1], link.mtu)?;
+        // Timers of a queueing discipline may fire on any CPU, so the devices must keep the order.
+        let pair = |one, other, mac| make_veth_with(one, other, mac, link.mtu, device::switch_offloads_off_in_order);
+        pair((&namespaces.client, LINK_DEVICE), (near, CLIENT_SIDE), macs[0])?;
+        pair((&namespaces.server, LINK_DEVICE), (outer, SERVER_SIDE), macs[1])?;
         if let Some(far) = &far {
-            make_veth((near, CORE), (far, CORE), CORE_MAC, link.mtu)?;
+            pair((near, CORE), (far, CORE), CORE_MAC)?;
         }
         let client = [IpAddr::V4(device::CLIENT_V4), IpAddr::V6(device::CLIENT_V6)];
         let server = [IpAddr::V4(device::SERVER_V4), IpAddr::V6(device::SERVER_V6)];

@@ -17,7 +17,7 @@ fn delays_are_distributed_alike() {
     if !there_is_netem() {
         return;
     }
-    let flood = Flood { count: 2000, bytes: 100, micros: 500 };
+    let flood = Flood { count: 2000, bytes: 100, micros: 1000 };
     let conditions = "delay = '200ms'\njitter = '150ms'";
     let of = |backend| play(backend, conditions, 11, flood).delays();
     let kernel = of("netem");

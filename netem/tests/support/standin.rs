@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use samepath_model::link::LinkSpec;
 use samepath_model::record::{EndReport, PlayReport};
 use samepath_model::{Mode, Trial};
@@ -290,6 +291,9 @@ fn flood(address: IpAddr, count: u64, bytes: usize, micros: u64) {
 
 fn gather(file: &Path) {
     let socket = UdpSocket::bind(("0.0.0.0", SINK_PORT)).expect("a port of an empty namespace");
+    // A slow machine may give the link's thread precedence for a while.
+    let _ = setsockopt(&socket, sockopt::RcvBufForce, &(16 << 20))
+        .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &(16 << 20)));
     let mut lines = String::new();
     let mut buffer = [0u8; 2048];
     let mut deadline = None;

@@ -35,8 +35,9 @@ pub struct Inexpressible {
 const EMBEDDED: &str = "leave it out, or use the embedded backend (`--backend auto`)";
 /// Packets that a delay line of the kernel's may hold: as good as any number.
 const UNLIMITED: u32 = 0x3fff_ffff;
-/// How long a burst of the token bucket lasts at most: longer than a timer is late.
-const BURST: Duration = Duration::from_millis(1);
+/// How long a burst of the token bucket lasts, and how many of the largest packets it has at least:
+/// more than timers are late, or the bucket would spill.
+const BURST: (Duration, u64) = (Duration::from_millis(5), 4);
 
 /// The queueing disciplines of one direction, at its two hops. At each, the first is the root and
 /// every other the child of the one before.
@@ -150,7 +151,7 @@ fn slot(slot: Slot) -> NetemSlot {
 /// A token bucket whose buffer, with the burst that has left it early, holds `limit` bytes.
 fn bucket(rate: BitRate, limit: u64, mtu: u16) -> Tbf {
     let mtu = u64::from(mtu);
-    let burst = rate.bytes_in(BURST).bytes().min(limit / 2).max(mtu);
+    let burst = rate.bytes_in(BURST.0).bytes().max(BURST.1 * mtu).min(limit / 2).max(mtu);
     let limit = limit.saturating_sub(burst).max(mtu);
     let bytes = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     Tbf { bytes_per_second: plain(rate).bytes_per_second, burst: bytes(burst), limit: bytes(limit) }
@@ -291,8 +292,9 @@ mod tests {
         let hops =
             up("delay = '10ms'\njitter = '1ms'\nrate = '80Mbit'\nqueue = '100kB'\nloss = '1%'\nloss-key = 'index'");
         let [Qdisc::Netem(_), Qdisc::Tbf(bucket)] = hops.first.as_slice() else { panic!("{hops:?}") };
-        // A burst lasts a millisecond: 10,000 bytes.
-        assert_eq!(*bucket, Tbf { bytes_per_second: 10_000_000, burst: 10_000, limit: 90_000 });
+        // A burst lasts five milliseconds, and is no more than half the buffer.
+        assert_eq!(*bucket, Tbf { bytes_per_second: 10_000_000, burst: 50_000, limit: 50_000 });
+        assert_eq!(super::bucket(BitRate::new(1_000_000), 100_000, 1500).burst, 6000);
         let [Qdisc::Netem(server), Qdisc::Netem(line)] = hops.second.as_slice() else { panic!("{hops:?}") };
         assert_eq!((server.rate.is_some(), server.delay, line.rate, line.jitter), (true, 0, None, 1_000_000));
         // The smallest buffer still holds a packet.
