@@ -153,8 +153,12 @@ impl Router {
         };
         let outer = far.as_ref().unwrap_or(near);
 
-        // Timers of a queueing discipline may fire on any CPU, so the devices must keep the order.
-        let pair = |one, other, mac| make_veth_with(one, other, mac, link.mtu, device::switch_offloads_off_in_order);
+        // Timers of a queueing discipline may fire on any CPU, so the devices must keep the order. But
+        // what keeps it also checks each packet's checksum on its way to netem, and then the receiving
+        // host, which trusts that, would take a packet with a bit flipped by netem for whole.
+        let corrupts = Direction::BOTH.iter().any(|&direction| !link.direction(direction).corrupt.is_zero());
+        let treat = if corrupts { device::switch_offloads_off } else { device::switch_offloads_off_in_order };
+        let pair = |one, other, mac| make_veth_with(one, other, mac, link.mtu, treat);
         pair((&namespaces.client, LINK_DEVICE), (near, CLIENT_SIDE), macs[0])?;
         pair((&namespaces.server, LINK_DEVICE), (outer, SERVER_SIDE), macs[1])?;
         if let Some(far) = &far {
@@ -226,10 +230,6 @@ fn queue_drops(far: Option<&Namespace>, namespaces: &Namespaces) -> Result<[u64;
 /// Makes the calling thread's namespace a router with two devices: the addresses that each leads to.
 fn forward(mtu: u16, devices: [(&str, [IpAddr; 2]); 2]) -> Result<(), KernelError> {
     let step = |what| move |source| KernelError::Step { what, source };
-    fs::write("/proc/sys/net/ipv4/ip_forward", "1")
-        .map_err(step("let the router forward packets (/proc/sys/net/ipv4/ip_forward)"))?;
-    // Where this fails there is no IPv6, and the ends will find that out.
-    let _ = fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1");
     for (name, addresses) in devices {
         device::configure(name, mtu, &[]).map_err(step("set the router's device up"))?;
         let index = if_nametoindex(name).map_err(|errno| step("find the router's device")(errno.into()))?;
@@ -241,6 +241,11 @@ fn forward(mtu: u16, devices: [(&str, [IpAddr; 2]); 2]) -> Result<(), KernelErro
             }
         }
     }
+    // Only now that multicast is off at the devices: a router joins groups, and would say so on the link.
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1")
+        .map_err(step("let the router forward packets (/proc/sys/net/ipv4/ip_forward)"))?;
+    // Where this fails there is no IPv6, and the ends will find that out.
+    let _ = fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1");
     Ok(())
 }
 

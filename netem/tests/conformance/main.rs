@@ -124,8 +124,10 @@ fn a_rate_is_kept() {
             assert_eq!(scene.lost(), Vec::<u64>::new(), "{} {queue}", scene.backend);
             let left: Vec<i64> = scene.packets.iter().filter_map(|packet| packet.left).collect();
             let seconds = (left.iter().max().unwrap() - left.iter().min().unwrap()) as f64 / 1e9;
-            let rate = 299.0 * ((1000 + HEADERS) * 8) as f64 / seconds;
-            assert!((rate / 2e6 - 1.0).abs() < 0.02, "{} {queue}: {rate} bit/s", scene.backend);
+            let whole = 299.0 * ((1000 + HEADERS) * 8) as f64 / 2e6;
+            // Two per cent, and what the first or the last may be late.
+            let off = (seconds - whole).abs();
+            assert!(off < 0.02 * whole + 2.0 * LATE / 1e3, "{} {queue}: {seconds} s of {whole}", scene.backend);
             // The last has waited for all: its delay is the queue's.
             let last = *scene.delays().last().unwrap();
             let whole = 10.0 + 300.0 * ((1000 + HEADERS) * 8) as f64 / 2e6 * 1e3;
@@ -154,16 +156,16 @@ fn a_full_buffer_drops_what_comes_and_the_delay_line_is_no_part_of_it() {
 
 #[test]
 fn loss_before_a_buffer_is_told_from_its_overflow() {
-    let flood = Flood { count: 600, bytes: 1000, micros: 1000 };
-    // Offered at four times the rate: a tenth is lost, and of the rest most finds the buffer full.
-    on_each("rate = '2Mbit'\nqueue = '20560B'\nloss = '10%'\nloss-key = 'index'", flood, |scene| {
+    // All at once: a tenth is lost, and of the rest most finds the buffer full.
+    let flood = Flood { count: 300, bytes: 1000, micros: 0 };
+    on_each("rate = '500kbit'\nqueue = '20560B'\nloss = '10%'\nloss-key = 'index'", flood, |scene| {
         let count = |cause| scene.packets.iter().filter(|packet| packet.dropped == Some(cause)).count() as f64;
         let (lost, overflowed) = (count(DropCause::Loss), count(DropCause::Overflow));
-        assert!(overflowed > 200.0, "{}: {overflowed} found the buffer full", scene.backend);
-        // Seen from outside a loss while the buffer is full looks like an overflow; inside it does not.
-        let range = expected(600, 0.1, 1.0);
-        let least = if scene.backend == "netem" { 1.0 } else { *range.start() };
-        assert!((least..=*range.end()).contains(&lost), "{}: {lost} of 600 lost", scene.backend);
+        assert!(overflowed > 150.0, "{}: {overflowed} found the buffer full, {lost} lost", scene.backend);
+        // Seen from outside, a loss while the buffer is full looks like one more that found it full.
+        let range = expected(300, 0.1, 1.0);
+        let least = if scene.backend == "netem" { 0.0 } else { *range.start() };
+        assert!((least..=*range.end()).contains(&lost), "{}: {lost} of 300 lost", scene.backend);
     });
 }
 
@@ -171,8 +173,9 @@ fn loss_before_a_buffer_is_told_from_its_overflow() {
 fn one_seed_loses_the_same_packets_again_and_another_seed_others() {
     for backend in backends() {
         let lost = |seed| play(backend, "loss = '10%'\nloss-key = 'index'", seed, STEADY).lost();
-        let first = lost(3);
-        assert!(first == lost(3), "{backend}: other packets were lost");
+        let (first, again) = (lost(3), lost(3));
+        let differ = first.iter().zip(&again).position(|(a, b)| a != b);
+        assert!(first == again, "{backend}: other packets were lost, from loss {differ:?} on");
         assert!(first != lost(4), "{backend}: the seed makes no difference");
     }
 }

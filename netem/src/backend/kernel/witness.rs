@@ -290,7 +290,7 @@ impl Watch {
         while self.waiting.front().is_some_and(|event| event.at <= until) {
             let event = self.waiting.pop_front().expect("there is a first");
             let story = &mut self.stories[event.direction.index()];
-            if event.leaves { story.left(&event) } else { story.arrived(event) }
+            if event.leaves { story.left(event) } else { story.arrived(event) }
         }
     }
 
@@ -307,9 +307,14 @@ impl Watch {
         if self.missed > 0 {
             doubts.push(format!("the taps at the router missed {} packets, and the ledger with them", self.missed));
         }
-        let strangers: u64 = self.stories.iter().map(|story| story.strangers).sum();
-        if strangers > 0 && self.missed == 0 {
-            doubts.push(format!("{strangers} packets left the router that were not seen to arrive"));
+        for story in self.stories.iter().filter(|_| self.missed == 0) {
+            if let Some(PacketInfo { size, protocol, .. }) = story.first_stranger {
+                let (direction, strangers) = (story.promise.direction, story.strangers);
+                doubts.push(format!(
+                    "{strangers} packets left the router ({direction}) that were not seen to arrive; the first has \
+                     {size} bytes, of protocol {protocol}"
+                ));
+            }
         }
         let mut all = Histogram::new_with_bounds(1, MAX_LATENESS, 3).expect("the bounds are sound");
         for story in &self.stories {
@@ -339,9 +344,10 @@ struct Story {
     report: DirectionReport,
     lateness: Histogram<u64>,
     /// Departures that match no arrival yet.
-    early: Vec<(Nanos, Print)>,
-    /// Departures that match no arrival.
+    early: Vec<Event>,
+    /// Departures that match no arrival, and the first of them.
     strangers: u64,
+    first_stranger: Option<PacketInfo>,
 }
 
 /// A packet whose fate is open.
@@ -366,6 +372,7 @@ impl Story {
             lateness: Histogram::new_with_bounds(1, MAX_LATENESS, 3).expect("the bounds are sound"),
             early: Vec::new(),
             strangers: 0,
+            first_stranger: None,
             promise,
         }
     }
@@ -377,12 +384,12 @@ impl Story {
         self.report.largest_packet = self.report.largest_packet.max(event.info.size);
         self.alike.entry(event.print.halves).or_default().push_back(number);
         let entry = Entry::new(self.promise.direction, number, event.at, &event.info);
-        let early = self.early.iter().position(|(_, print)| *print == event.print);
-        let left = early.map(|at| self.early.swap_remove(at).0.max(event.at));
+        let early = self.early.iter().position(|early| early.print == event.print);
+        let left = early.map(|at| self.early.swap_remove(at).at.max(event.at));
         self.open.push_back(Open { entry, print: event.print, left, copies: Vec::new(), bytes: event.bytes });
     }
 
-    fn left(&mut self, event: &Event) {
+    fn left(&mut self, event: Event) {
         self.report.delivered_packets += 1;
         self.report.delivered_bytes += u64::from(event.info.size);
         let first = self.first;
@@ -408,16 +415,17 @@ impl Story {
                 open.entry.set_corrupted();
                 self.report.corrupted += 1;
             }
-            None => self.early.push((event.at, event.print)),
+            None => self.early.push(event),
         }
     }
 
     /// Closes the story of every packet that has left, or should have by `until`; those before which
     /// an open one stands wait for it, since the reckoning goes in order of arrival.
     fn finish_before(&mut self, until: Nanos, now: Nanos, books: &mut Books) {
-        let known = self.early.len();
-        self.early.retain(|(at, _)| *at + SKEW > until);
-        self.strangers += (known - self.early.len()) as u64;
+        for stranger in self.early.extract_if(.., |event| event.at.saturating_add(SKEW) <= until) {
+            self.strangers += 1;
+            self.first_stranger.get_or_insert(stranger.info);
+        }
         let horizon = self.promise.horizon();
         while let Some(open) = self.open.front() {
             if until != Nanos::MAX && open.entry.arrived() + horizon > until {
