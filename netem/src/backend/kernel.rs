@@ -156,7 +156,7 @@ impl Router {
         // Timers of a queueing discipline may fire on any CPU, so the devices must keep the order. But
         // what keeps it also checks each packet's checksum on its way to netem, and then the receiving
         // host, which trusts that, would take a packet with a bit flipped by netem for whole.
-        let corrupts = Direction::BOTH.iter().any(|&direction| !link.direction(direction).corrupt.is_zero());
+        let corrupts = Direction::BOTH.iter().any(|&direction| !link.direction(direction).corrupt.is_never());
         let treat = if corrupts { device::switch_offloads_off } else { device::switch_offloads_off_in_order };
         let pair = |one, other, mac| make_veth_with(one, other, mac, link.mtu, treat);
         pair((&namespaces.client, LINK_DEVICE), (near, CLIENT_SIDE), macs[0])?;

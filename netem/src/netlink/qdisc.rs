@@ -169,8 +169,9 @@ impl Netem {
             NetemLoss::Random(p, correlation) => (p, correlation),
             _ => (Probability::ZERO, Probability::ZERO),
         };
-        // The kernel takes a gap of 0 for "never reorder", and `tc` 1 for "any packet may".
-        let gap = if self.reorder.0.is_zero() { self.gap } else { self.gap.max(1) };
+        // The kernel takes a gap of 0 for "never reorder", 1 for "any packet may", and any gap without a
+        // share of packets for a share of all.
+        let gap = if self.reorder.0.is_zero() { 0 } else { self.gap.max(1) };
         // struct tc_netem_qopt: latency, limit, loss, gap, duplicate, jitter. Latency and jitter come
         // in nanoseconds below.
         message.words(&[0, self.limit, wire(loss), gap, wire(self.duplicate.0), 0]);
@@ -400,6 +401,12 @@ mod tests {
         // A packet in the bad state is always lost, so the kernel's h is 0.
         let expected = [0.01, 0.25].map(|p| (p * f64::from(u32::MAX)).round_ties_even() as u32);
         assert_eq!((kind, words), (attribute::LOSS_GILBERT_ELLIOTT, vec![expected[0], expected[1], 0, 0]));
+    }
+
+    #[test]
+    fn a_gap_without_a_share_is_none() {
+        let options = Netem { gap: 1, ..Netem::default() }.options().0;
+        assert_eq!(options[12..16], 0u32.to_ne_bytes());
     }
 
     #[test]
