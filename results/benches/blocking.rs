@@ -151,7 +151,7 @@ impl Made {
         for number in (0..if tcp { 0 } else { packets }).flat_map(|number| [number, number]) {
             let message = number.checked_sub(n).map_or(number, |lost| lost * 100 + 37);
             // Both ends see it; the sender first.
-            let end = if made.sights.len() % 2 == 0 { End::Server } else { End::Client };
+            let end = if made.sights.len().is_multiple_of(2) { End::Server } else { End::Client };
             made.sights.push(SightRecord {
                 end,
                 direction: Direction::Down,
