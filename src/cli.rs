@@ -1,5 +1,7 @@
 //! The command line: what can be typed, and nothing of what it does.
 
+#![allow(rustdoc::broken_intra_doc_links)] // square brackets are those of a usage line, not of a link
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 

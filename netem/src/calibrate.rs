@@ -52,19 +52,25 @@ const PATIENCE: Nanos = 30_000_000;
 /// Receive buffer asked for: a train fits.
 const BUFFER: usize = 1 << 20;
 
-/// Sends probes across the path, which must carry nothing else meanwhile. `None` where no emulator of ours
-/// carries the packets.
+/// Sends probes across the path before a trial; it must carry nothing else meanwhile. `None` where no
+/// emulator of ours carries the packets.
 ///
 /// # Errors
 /// Where no socket can be made at an end.
-pub fn calibrate(path: &LivePath, link: &Link) -> Result<Option<Calibration>, PathError> {
-    let bare = Link { up: promised(&link.up), down: promised(&link.down), ..link.clone() };
-    if !path.set_aside(&bare) {
-        return Ok(None);
-    }
-    let measured = probe(path, &bare);
+pub fn before(path: &LivePath, link: &Link) -> Result<Option<Calibration>, PathError> {
+    let measured = after(path, link);
     path.resume();
-    measured.map(Some)
+    measured
+}
+
+/// The same after a trial, when the path is about to be taken down: what was still under way stays where
+/// it is. Carried on after the probes it would leave late, and be taken for the link's lateness.
+///
+/// # Errors
+/// Where no socket can be made at an end.
+pub fn after(path: &LivePath, link: &Link) -> Result<Option<Calibration>, PathError> {
+    let bare = Link { up: promised(&link.up), down: promised(&link.down), ..link.clone() };
+    if path.set_aside(&bare) { probe(path, &bare).map(Some) } else { Ok(None) }
 }
 
 /// What of the conditions is promised to a probe.

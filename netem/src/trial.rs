@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::backend::Backend;
 use crate::backend::emulator::is_shaped;
-use crate::calibrate::{self, calibrate};
+use crate::calibrate;
 use crate::capture::CaptureReport;
 use crate::device;
 use crate::endpoint::{Endpoint, last_lines};
@@ -357,12 +357,12 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
     let keep = Keep { ledger: ledger.as_deref(), capture: plan.capture.as_deref(), adjustable: false };
     let path = LivePath::up(&trial.link, trial.seed, plan.backend, mode_of(trial), keep, true)
         .map_err(|error| set_up(&error))?;
-    let before = calibrate(&path, &trial.link).map_err(|error| set_up(&error))?;
+    let before = calibrate::before(&path, &trial.link).map_err(|error| set_up(&error))?;
     let mut epoch = None;
     let played = play(plan, &files, &path, &token, &mut epoch);
     // Whatever became of the ends, the link gives account, and its ledger is closed.
     let after = match &played {
-        Ok(_) => calibrate(&path, &trial.link).map_err(|error| TrialError::new("link", error))?,
+        Ok(_) => calibrate::after(&path, &trial.link).map_err(|error| TrialError::new("link", error))?,
         Err(_) => None,
     };
     let report = path.down(&trial.tolerance).map_err(|error| TrialError::new("link", error));
