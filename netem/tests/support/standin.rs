@@ -241,8 +241,8 @@ fn spray(address: IpAddr, count: usize) {
     for n in 0..count {
         socket.send(&vec![0; 100 + n]).expect("it is sent");
         // Paced, so that no receive buffer overflows on a busy machine.
-        if n % 20 == 19 {
-            std::thread::sleep(Duration::from_millis(2));
+        if n % 4 == 3 {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
     say_the_end(&socket);
