@@ -7,6 +7,7 @@
 //! together: what a network card's receive offload does.
 
 use super::buffer::Buffer;
+use crate::link::packet::{self as header, TCP_FIN, TCP_RST, TCP_SYN};
 
 /// Bytes of `struct virtio_net_hdr`.
 pub(super) const HEADER: usize = 10;
@@ -28,10 +29,7 @@ const UDP: u8 = 5;
 /// See [`TCP4`].
 const ECN: u8 = 0x80;
 
-const PROTOCOL_TCP: u8 = 6;
-const PROTOCOL_UDP: u8 = 17;
-const FIN: u8 = 0x01;
-const SYN_RST_URG: u8 = 0x02 | 0x04 | 0x20;
+const SYN_RST_URG: u8 = TCP_SYN | TCP_RST | 0x20;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
 
@@ -151,7 +149,7 @@ impl<'a> Split<'a> {
         } else {
             add32(&mut bytes[at + 4..at + 8], self.cut as u32);
             let flags = &mut bytes[at + 13];
-            *flags &= if is_first { 0xff } else { !CWR } & if is_last { 0xff } else { !(PSH | FIN) };
+            *flags &= if is_first { 0xff } else { !CWR } & if is_last { 0xff } else { !(PSH | TCP_FIN) };
             Sum { start: at as u16, offset: 16 }
         };
         set_length(bytes, Some(self.index));
@@ -195,7 +193,7 @@ pub(super) fn may_follow(run: &Run, next: &Buffer) -> bool {
     }
     let number = u32::from_be_bytes([a[at + 4], a[at + 5], a[at + 6], a[at + 7]]);
     let expected = number.wrapping_add((run.length - shape.headers) as u32).to_be_bytes();
-    let flags = (a[at + 13] & !CWR) == (b[at + 13] & !(PSH | FIN));
+    let flags = (a[at + 13] & !CWR) == (b[at + 13] & !(PSH | TCP_FIN));
     b[at + 4..at + 8] == expected
         && same(at + 8, at + 13)
         && flags
@@ -227,8 +225,8 @@ impl Shape {
             _ => return None,
         };
         let is_udp = match (protocol, sum.offset) {
-            (PROTOCOL_TCP, 16) => false,
-            (PROTOCOL_UDP, 6) => true,
+            (header::TCP, 16) => false,
+            (header::UDP, 6) => true,
             _ => return None,
         };
         let headers = transport + transport_header(packet, transport, is_udp)?;
@@ -278,7 +276,7 @@ impl Run {
     }
 
     fn ends(&self, packet: &Buffer, shape: Shape) -> bool {
-        !shape.is_udp && packet.as_ref()[shape.transport + 13] & (PSH | FIN) != 0
+        !shape.is_udp && packet.as_ref()[shape.transport + 13] & (PSH | TCP_FIN) != 0
     }
 }
 
@@ -300,7 +298,7 @@ pub(super) fn join(run: &Run, first: &mut Buffer, last_flags: u8) -> (VirtioHead
     } else {
         let flags = &mut first.bytes[at + 13];
         ecn = if *flags & CWR != 0 { ECN } else { 0 };
-        *flags |= last_flags & (PSH | FIN);
+        *flags |= last_flags & (PSH | TCP_FIN);
     }
     let sum = Sum { start: at as u16, offset: if shape.is_udp { 6 } else { 16 } };
     write_length(&mut first.bytes, run.length, None);
@@ -347,7 +345,7 @@ pub(super) fn spoil_sum(packet: &mut Buffer) {
 fn ip_header(packet: &[u8]) -> Option<usize> {
     match packet.first()? >> 4 {
         4 if packet.len() >= 20 => Some(usize::from(packet[0] & 0xf) * 4).filter(|&length| length >= 20),
-        6 if packet.len() >= 40 && matches!(packet[6], PROTOCOL_TCP | PROTOCOL_UDP) => Some(40),
+        6 if packet.len() >= 40 && matches!(packet[6], header::TCP | header::UDP) => Some(40),
         _ => None,
     }
 }
@@ -392,7 +390,7 @@ fn set_pseudo_sum(packet: &mut [u8], sum: Sum) {
 /// Of a packet that is `length` bytes long (RFC 9293, section 3.1; RFC 8200, section 8.1).
 fn pseudo_sum(packet: &[u8], sum: Sum, length: usize) -> u16 {
     let addresses = if packet[0] >> 4 == 6 { &packet[8..40] } else { &packet[12..20] };
-    let protocol = if sum.offset == 6 { PROTOCOL_UDP } else { PROTOCOL_TCP };
+    let protocol = if sum.offset == 6 { header::UDP } else { header::TCP };
     fold(add_up(addresses) + u64::from(protocol) + (length - usize::from(sum.start)) as u64)
 }
 

@@ -4,11 +4,11 @@
 use samepath_model::Arm;
 use samepath_model::record::TrialRecord;
 
-use super::axis::{Axis, Beside, Panel, number};
+use super::axis::{Panel, number};
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
 use super::figure::{Figure, Key};
-use super::stalls::{MAX_LANES, STEP};
-use super::theme::{self, GRID, INK, LABEL, MUTED, Mark, SMALL, arm_style};
+use super::stalls::{MAX_LANES, STEP, arm_panels};
+use super::theme::{GRID, INK, MUTED, Mark, SMALL, arm_style};
 use super::{Absent, Chart, Drawing, Group, PartView, Table};
 use crate::blocking::{self, Account, AnalyseError, Analysis, Loss, NEVER};
 use crate::store::{Run, StoreError};
@@ -82,17 +82,8 @@ pub(super) fn draw(run: &Run, part: &PartView<'_>, group: &Group<'_>, seed: u64)
     };
     let stem = part.stem(Chart::Stalls);
     let svg = figure.draw(&stem, &caption, body, |canvas, area| {
-        let left = 190.0;
-        let x = Axis::exact(from as f64 / 1e6, to as f64 / 1e6, 10);
-        for (i, lane) in lanes.iter().enumerate() {
-            let y = area.y + 8.0 + i as f64 * (arm_height + 12.0);
-            let place = Rect { x: area.x + left, y, w: area.w - left - 10.0, h: arm_height };
-            let panel = Panel { area: place, x: x.clone(), y: Axis::linear(0.0, 1.0, 1).with_ticks(Vec::new()) };
-            let last = i + 1 == lanes.len();
-            let x_name = if last { "time since the schedule's start (ms)" } else { "" };
-            panel.frame(canvas, Beside { x_name, x_labels: last, ..Beside::default() });
-            let name = theme::fit(&lane.record.trial.arm.to_string(), LABEL, true, 136.0);
-            canvas.text(area.x, y + arm_height / 2.0, &name, Type::new(LABEL, INK).bold());
+        let arms: Vec<Arm> = lanes.iter().map(|lane| lane.record.trial.arm).collect();
+        for (lane, panel) in lanes.iter().zip(arm_panels(canvas, area, &arms, arm_height, (from, to))) {
             let view = View { panel: &panel, from, to, streams, strip, lane_height, tracks };
             view.lanes(canvas, lane);
             view.arrows(canvas, lane);

@@ -11,7 +11,6 @@ use super::theme::{MUTED, arm_style};
 use super::{Absent, Chart, Drawing, PartView, Table};
 use crate::Field;
 use crate::cells::Cell;
-use crate::stats;
 
 /// The two figures, each in a row of panels.
 const FIGURES: [(Field, &str); 2] =
@@ -47,15 +46,7 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
         part.seeds()
     );
     let mut notes = vec!["Sign: median over seeds; small strokes: single seeds.".to_owned()];
-    if part.cells.iter().any(|c| c.n() > 0 && c.n() < stats::MIN_BOOTSTRAP) {
-        notes.push(format!(
-            "Line up and down: smallest to largest seed (a range, not a confidence interval: fewer than {} seeds).",
-            stats::MIN_BOOTSTRAP
-        ));
-    }
-    if part.cells.iter().any(|c| c.n() >= stats::MIN_BOOTSTRAP) {
-        notes.push("Line up and down, from 5 seeds on: 95 % confidence interval of the median (BCa bootstrap).".into());
-    }
+    notes.extend(part.spread_notes());
     let figure = Figure {
         title: title.clone(),
         conditions: vec![format!("{}; {}", part.heading(), part.seeds()), part.conditions()],

@@ -13,7 +13,6 @@ use super::theme::{INK, MUTED, arm_style};
 use super::{Absent, Chart, Drawing, PartView, Table};
 use crate::Field;
 use crate::cells::{Cell, Estimate};
-use crate::stats;
 
 const LINK_RATE: &[f64] = &[9.0, 4.0];
 const SQUARE_ROOT_LAW: &[f64] = &[2.0, 3.0];
@@ -44,18 +43,8 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
         Some(name) => format!("What goodput is left as {name} changes?"),
         None => "What goodput does each transport reach?".to_owned(),
     };
-    let few = part.cells.iter().any(|c| c.n() > 0 && c.n() < stats::MIN_BOOTSTRAP);
-    let many = part.cells.iter().any(|c| c.n() >= stats::MIN_BOOTSTRAP);
     let mut notes = vec!["Sign: median over seeds; the signs of one value stand side by side.".to_owned()];
-    if few {
-        notes.push(format!(
-            "Line up and down: smallest to largest seed (a range, not a confidence interval: fewer than {} seeds).",
-            stats::MIN_BOOTSTRAP
-        ));
-    }
-    if many {
-        notes.push("Line up and down, from 5 seeds on: 95 % confidence interval of the median (BCa bootstrap).".into());
-    }
+    notes.extend(part.spread_notes());
     let has_udp = part.arms().iter().any(|arm| !arm.transport.is_reliable());
     if has_udp {
         notes.push(

@@ -30,6 +30,7 @@ use samepath_model::record::TrialRecord;
 use samepath_model::{Arm, Workload};
 
 use crate::cells::Cell;
+use crate::stats;
 use crate::store::{Run, StoreError};
 
 pub(crate) use axis::number;
@@ -246,6 +247,23 @@ pub(crate) fn parts<'a>(cells: &'a [Cell<'a>]) -> Vec<PartView<'a>> {
 }
 
 impl<'a> PartView<'a> {
+    /// How the spread of the seeds is drawn, as a chart's notes say it.
+    pub(crate) fn spread_notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.cells.iter().any(|cell| cell.n() > 0 && cell.n() < stats::MIN_BOOTSTRAP) {
+            notes.push(format!(
+                "Line up and down: smallest to largest seed (a range, not a confidence interval: fewer than {} seeds).",
+                stats::MIN_BOOTSTRAP
+            ));
+        }
+        if self.cells.iter().any(|cell| cell.n() >= stats::MIN_BOOTSTRAP) {
+            notes.push(
+                "Line up and down, from 5 seeds on: 95 % confidence interval of the median (BCa bootstrap).".into(),
+            );
+        }
+        notes
+    }
+
     /// The groups, in order.
     pub(crate) fn groups(&self) -> Vec<Group<'a>> {
         let mut groups: Vec<Group<'a>> = Vec::new();

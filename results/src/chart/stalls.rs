@@ -104,28 +104,39 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     };
     let stem = part.stem(Chart::Stalls);
     let svg = figure.draw(&stem, &caption, body, |canvas, area| {
-        let left = 190.0;
-        let x = Axis::exact(from as f64 / 1e6, to as f64 / 1e6, 10);
-        for (i, lane) in lanes.iter().enumerate() {
-            let y = area.y + 8.0 + i as f64 * (arm_height + 12.0);
-            let place = Rect { x: area.x + left, y, w: area.w - left - 10.0, h: arm_height };
-            let panel = Panel { area: place, x: x.clone(), y: Axis::linear(0.0, 1.0, 1).with_ticks(Vec::new()) };
-            let last = i + 1 == lanes.len();
-            panel.frame(
-                canvas,
-                Beside {
-                    x_name: if last { "time since the schedule's start (ms)" } else { "" },
-                    x_labels: last,
-                    ..Beside::default()
-                },
-            );
-            let name = theme::fit(&lane.record.trial.arm.to_string(), LABEL, true, 136.0);
-            canvas.text(area.x, y + arm_height / 2.0, &name, Type::new(LABEL, INK).bold());
+        let arms: Vec<Arm> = lanes.iter().map(|lane| lane.record.trial.arm).collect();
+        for (lane, panel) in lanes.iter().zip(arm_panels(canvas, area, &arms, arm_height, (from, to))) {
             draw_lane(canvas, &panel, lane, view);
         }
     });
     let table = table(&lanes, base, from, to);
     Ok(Drawing { chart: Chart::Stalls, part: part.name.to_owned(), stem, title, caption, svg, table })
+}
+
+/// A panel for each arm, one below the other, framed and named, on one axis of time from and to these
+/// nanoseconds.
+pub(super) fn arm_panels(
+    canvas: &mut Canvas<'_>,
+    area: Rect,
+    arms: &[Arm],
+    height: f64,
+    (from, to): (i64, i64),
+) -> Vec<Panel> {
+    let left = 190.0;
+    let x = Axis::exact(from as f64 / 1e6, to as f64 / 1e6, 10);
+    let mut panels = Vec::new();
+    for (i, arm) in arms.iter().enumerate() {
+        let y = area.y + 8.0 + i as f64 * (height + 12.0);
+        let place = Rect { x: area.x + left, y, w: area.w - left - 10.0, h: height };
+        let panel = Panel { area: place, x: x.clone(), y: Axis::linear(0.0, 1.0, 1).with_ticks(Vec::new()) };
+        let last = i + 1 == arms.len();
+        let x_name = if last { "time since the schedule's start (ms)" } else { "" };
+        panel.frame(canvas, Beside { x_name, x_labels: last, ..Beside::default() });
+        let name = theme::fit(&arm.to_string(), LABEL, true, 136.0);
+        canvas.text(area.x, y + height / 2.0, &name, Type::new(LABEL, INK).bold());
+        panels.push(panel);
+    }
+    panels
 }
 
 /// The conditions with the least loss above 0 and the first seed that counts for every arm there.

@@ -7,6 +7,7 @@
 
 use samepath_model::record::{DropCause, PacketRecord, TrialRecord};
 use samepath_model::{Direction, Transport};
+use samepath_netem::link::packet::TCP_SYN;
 use samepath_results::Run;
 
 /// How many copies in a row the link had dropped when the time was over and the next was not yet due;
@@ -25,11 +26,10 @@ pub(super) fn copies_lost_in_a_row(run: &Run, record: &TrialRecord) -> anyhow::R
 /// The copies at the end of one direction of which none got through, if the sender was still waiting for
 /// its timer at `limit`.
 fn waiting(packets: &[PacketRecord], direction: Direction, limit: i64) -> Option<usize> {
-    const SYN: u8 = 0x02;
     let mut sent: Vec<&PacketRecord> = packets
         .iter()
         .filter(|p| p.direction == direction && !p.duplicate && p.arrived < limit)
-        .filter(|p| p.payload > 0 || p.tcp_flags & SYN != 0)
+        .filter(|p| p.payload > 0 || p.tcp_flags & TCP_SYN != 0)
         .collect();
     sent.sort_by_key(|packet| packet.number);
     let lost = sent.iter().rev().take_while(|packet| packet.dropped == Some(DropCause::Loss)).count();

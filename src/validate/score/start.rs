@@ -2,6 +2,7 @@
 
 use samepath_model::record::{DropCause, PacketRecord, Summary};
 use samepath_model::{Direction, Transport};
+use samepath_netem::link::packet::TCP_SYN;
 use samepath_results::Run;
 
 use super::{Finding, done, flow, near, within};
@@ -37,9 +38,6 @@ pub(crate) fn round_trips(run: &Run) -> anyhow::Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Flag of a segment that asks for a connection (RFC 9293, section 3.1).
-const SYN: u8 = 0x02;
-
 /// T2. A client that hears nothing waits, and then repeats its first packet. TCP: the initial timeout is
 /// 1 s (RFC 6298, section 2), and Linux keeps it for the first four repetitions (6.5 and later,
 /// `tcp_syn_linear_timeouts`). QUIC: the initial probe timeout is 333 + 4 · 333/2 = 999 ms (RFC 9002,
@@ -58,7 +56,7 @@ pub(crate) fn first_packets_lost(run: &Run) -> anyhow::Result<Vec<Finding>> {
         let (Some(first), Some(survivor)) = (packets.first(), packets.get(dropped)) else { continue };
         let waited = (survivor.arrived - first.arrived) as f64 / 1e6;
         if record.trial.arm.transport == Transport::Tcp {
-            let syns = packets[..=dropped].iter().filter(|packet| packet.tcp_flags & SYN != 0).count();
+            let syns = packets[..=dropped].iter().filter(|packet| packet.tcp_flags & TCP_SYN != 0).count();
             findings.push(near(what("of them and the next, SYN"), dropped as f64 + 1.0, 0.0, syns as f64, "packets"));
             let timeouts = dropped as f64;
             let most = timeouts * (1000.0 + timer_slot_ms(1000.0)) + TOLERANCE;
