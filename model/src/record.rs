@@ -6,7 +6,11 @@
 //! [`MessageRecord`], [`PacketRecord`] and [`SeriesPoint`] fill the Parquet files of a trial;
 //! [`TrialRecord`] is its line in `trials.jsonl`.
 
-use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::experiment::Trial;
 use crate::link::Direction;
@@ -156,6 +160,11 @@ impl DropCause {
             DropCause::Aqm => "aqm",
         }
     }
+
+    /// Whether the path lost the packet; what was under way as the link went down was not lost.
+    pub fn is_loss(self) -> bool {
+        self != DropCause::LinkDown
+    }
 }
 
 /// What became of one packet that was offered to the link: a line of the ledger.
@@ -261,7 +270,7 @@ pub struct LinkReport {
     /// How long the link was up.
     pub up_ns: u64,
     /// Kernel settings of the endpoints' namespaces (sysctls), asked and effective.
-    pub settings: Vec<Setting>,
+    pub settings: Settings,
     /// Share of the machine's CPU time that its hypervisor gave to others while the link was up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steal: Option<f64>,
@@ -303,7 +312,7 @@ pub struct Probes {
 }
 
 /// What was asked of the host, and what it granted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Setting {
     /// What was set, as `tcp.congestion-control` or `quic.initial-mtu`.
     pub name: String,
@@ -311,6 +320,46 @@ pub struct Setting {
     pub asked: Option<String>,
     /// What is in force.
     pub effective: String,
+}
+
+/// Settings in the order in which they were made; records whose settings are alike may share them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Settings(Arc<[Setting]>);
+
+impl Settings {
+    /// Takes the list of an equal one among those known, which these join where there is none.
+    fn share(&mut self, known: &mut HashSet<Settings>) {
+        match known.get(self) {
+            Some(equal) => *self = equal.clone(),
+            None => _ = known.insert(self.clone()),
+        }
+    }
+}
+
+impl From<Vec<Setting>> for Settings {
+    fn from(settings: Vec<Setting>) -> Settings {
+        Settings(settings.into())
+    }
+}
+
+impl Deref for Settings {
+    type Target = [Setting];
+
+    fn deref(&self) -> &[Setting] {
+        &self.0
+    }
+}
+
+impl Serialize for Settings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Settings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Settings, D::Error> {
+        Vec::deserialize(deserializer).map(Settings::from)
+    }
 }
 
 /// What one end says of itself.
@@ -336,7 +385,7 @@ pub struct EndReport {
     /// from sending and reading, too. `None` where it was too short for a tick.
     pub wake_lateness: Option<Lateness>,
     /// Effective settings of its sockets and connections.
-    pub settings: Vec<Setting>,
+    pub settings: Settings,
 }
 
 /// What client and server together report of one playing of a workload.
@@ -430,7 +479,8 @@ pub struct Summary {
     pub first_byte_ms: Option<f64>,
     /// Bytes of IP packets offered to the link, both directions.
     pub wire_bytes: Option<u64>,
-    /// Packets that the link dropped, for whatever cause, both directions.
+    /// Packets that the link dropped, for whatever cause, both directions; not those that were still under
+    /// way when it went down.
     pub packets_dropped: Option<u64>,
     /// See [`EndReport::retransmissions`]; of the sender.
     pub retransmissions: Option<u64>,
@@ -493,9 +543,31 @@ pub struct TrialRecord {
     pub evidence: Option<String>,
 }
 
+impl TrialRecord {
+    /// Has the record's settings share one list with those known that are equal to them.
+    pub fn share_settings(&mut self, known: &mut HashSet<Settings>) {
+        let ends = self.client.iter_mut().chain(&mut self.server).map(|end| &mut end.settings);
+        ends.chain(self.link.as_mut().map(|link| &mut link.settings)).for_each(|settings| settings.share(known));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_settings_share_one_list() {
+        let setting = |effective: &str| Setting { name: "a".into(), asked: None, effective: effective.into() };
+        let mut known = HashSet::new();
+        let lists = [["1", "2"], ["1", "2"], ["1", "3"]].map(|values| {
+            let mut settings = Settings::from(values.map(setting).to_vec());
+            settings.share(&mut known);
+            settings
+        });
+        assert!(Arc::ptr_eq(&lists[0].0, &lists[1].0));
+        assert_eq!(lists[2][1].effective, "3");
+        assert_eq!(known.len(), 2);
+    }
 
     #[test]
     fn lateness_is_by_nearest_rank() {

@@ -296,7 +296,7 @@ impl LivePath {
             realtime: account.realtime,
             cpu_ns: account.cpu,
             up_ns,
-            settings: self.settings,
+            settings: self.settings.into(),
             steal,
             before: None,
             after: None,

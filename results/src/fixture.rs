@@ -7,7 +7,7 @@ use samepath_model::carriage::{LayoutRecord, Mark, SightRecord};
 use samepath_model::experiment::{Experiment, Trial};
 use samepath_model::record::{
     DirectionReport, DropCause, End, EndReport, LinkReport, MessageRecord, Metric, Outcome, PacketRecord, PlayReport,
-    RECORD_SCHEMA, SeriesPoint, TrialRecord,
+    RECORD_SCHEMA, SeriesPoint, Settings, TrialRecord,
 };
 use samepath_model::{Direction, Transport};
 
@@ -172,7 +172,7 @@ pub(crate) fn link() -> LinkReport {
         realtime: false,
         cpu_ns: 1,
         up_ns: 2,
-        settings: Vec::new(),
+        settings: Settings::default(),
         steal: None,
         before: None,
         after: None,

@@ -19,9 +19,10 @@ mod seal;
 mod tests;
 mod trial;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -449,34 +450,51 @@ fn read_manifest(dir: &Path) -> Result<Manifest, StoreError> {
 
 /// The records of `trials.jsonl`, and how many of its bytes are whole lines.
 fn read_lines(path: &Path, planned: &[Trial]) -> Result<(Vec<TrialRecord>, u64), StoreError> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
+    let mut file = match File::open(path) {
+        Ok(file) => BufReader::new(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
         Err(error) => return Err(StoreError::io("read", path)(error)),
     };
     let ids: HashSet<_> = planned.iter().map(|trial| &trial.id).collect();
-    // What follows the last line's end was being written when the run was killed.
-    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    let mut records = Vec::new();
-    for (number, line) in text[..whole].split_inclusive(|&byte| byte == b'\n').enumerate() {
+    let mut whole = 0;
+    let mut records: Vec<TrialRecord> = Vec::new();
+    let mut places: HashMap<TrialId, usize> = HashMap::new();
+    // Most trials of a run have the settings of the others, which are the larger part of a record.
+    let mut settings = HashSet::new();
+    let mut line = Vec::new();
+    for number in 0.. {
+        line.clear();
+        file.read_until(b'\n', &mut line).map_err(StoreError::io("read", path))?;
+        if line.last() != Some(&b'\n') {
+            // What follows the last line's end was being written when the run was killed.
+            break;
+        }
         let corrupt = |problem: String| StoreError::Corrupt {
             path: path.to_owned(),
             line: Some(number + 1),
             problem,
             remedy: "remove the line to have its trial run again, or fetch the run again",
         };
-        if let Ok(Versioned { schema }) = serde_json::from_slice(line)
+        if let Ok(Versioned { schema }) = serde_json::from_slice(&line)
             && schema > RECORD_SCHEMA
         {
             return Err(StoreError::Newer { path: path.to_owned(), found: schema });
         }
-        let record: TrialRecord = serde_json::from_slice(line).map_err(|error| corrupt(error.to_string()))?;
+        let mut record: TrialRecord = serde_json::from_slice(&line).map_err(|error| corrupt(error.to_string()))?;
         if !ids.contains(&record.trial.id) {
             return Err(corrupt(format!("trial `{}` is not of the experiment in {EXPERIMENT}", record.trial.id)));
         }
-        put(&mut records, record);
+        record.share_settings(&mut settings);
+        match places.entry(record.trial.id.clone()) {
+            Entry::Occupied(place) => records[*place.get()] = record,
+            Entry::Vacant(place) => {
+                place.insert(records.len());
+                records.push(record);
+            }
+        }
+        whole += line.len() as u64;
     }
-    Ok((records, whole as u64))
+    Ok((records, whole))
 }
 
 fn put(records: &mut Vec<TrialRecord>, record: TrialRecord) {

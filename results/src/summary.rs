@@ -6,7 +6,8 @@
 use samepath_model::experiment::Trial;
 use samepath_model::link::Direction;
 use samepath_model::record::{
-    EndReport, LinkReport, MessageRecord, Metric, PlayReport, SERIES_BIN_NANOS, SeriesPoint, Summary, TrialRecord,
+    DirectionReport, DropCause, EndReport, LinkReport, MessageRecord, Metric, PlayReport, SERIES_BIN_NANOS,
+    SeriesPoint, Summary, TrialRecord,
 };
 use samepath_model::workload::Workload;
 
@@ -95,15 +96,19 @@ pub fn from_records(
         handshake_ms: reports.handshake_ms,
         first_byte_ms: reports.first_byte_ms,
         wire_bytes: reports.link.map(|link| link.up.bytes + link.down.bytes),
-        packets_dropped: reports
-            .link
-            .map(|link| link.up.dropped.values().sum::<u64>() + link.down.dropped.values().sum::<u64>()),
+        packets_dropped: reports.link.map(|link| lost(&link.up) + lost(&link.down)),
         retransmissions: sender.and_then(|end| end.retransmissions),
         client_cpu_s_per_gb: cpu(reports.client),
         server_cpu_s_per_gb: cpu(reports.server),
         // Needs the ledger and the layout, which are not at hand here: see `crate::blocking`.
         blocking: None,
     }
+}
+
+/// Packets that the path lost in one direction.
+fn lost(direction: &DirectionReport) -> u64 {
+    let still_under_way = DropCause::LinkDown.name();
+    direction.dropped.iter().filter(|(cause, _)| *cause != still_under_way).map(|(_, packets)| packets).sum()
 }
 
 /// Payload per second, in bits.

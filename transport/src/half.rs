@@ -277,6 +277,7 @@ impl Half {
         let used = self.started.elapsed();
         let shared = &self.shared;
         let path = PathSample::take(&shared.probes.lock().expect("no panic while held"));
+        let mut settings = std::mem::take(&mut *shared.settings.lock().expect("no panic while held"));
         let is_udp = !shared.plan.arm.transport.is_reliable();
         let mut report = HalfReport {
             series: std::mem::take(&mut shared.samples.lock().expect("no panic while held")),
@@ -285,7 +286,6 @@ impl Half {
                 cpu_system_ns: used.system_ns,
                 wall_ns: used.wall_ns,
                 wake_lateness: Lateness::of(std::mem::take(&mut shared.lateness.lock().expect("no panic while held"))),
-                settings: std::mem::take(&mut shared.settings.lock().expect("no panic while held")),
                 ..EndReport::default()
             },
             ..HalfReport::default()
@@ -316,8 +316,9 @@ impl Half {
         if unread > 0 {
             // It shows in the trial's record; the packets have no bytes in the analysis.
             let name = "mapping.packets-not-read".to_owned();
-            report.end.settings.push(Setting { name, asked: Some("0".into()), effective: unread.to_string() });
+            settings.push(Setting { name, asked: Some("0".into()), effective: unread.to_string() });
         }
+        report.end.settings = settings.into();
         report
     }
 }

@@ -97,7 +97,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     }
     let mut notes = vec![format!(
         "Thick: median over seeds, as long as every seed has data. Thin: single seeds. Strokes beneath: data packets \
-         dropped (loss or full queue), a row an arm in the legend's order, seed {seed}. The last, partial bin is left out."
+         dropped before the trial ended, a row an arm in the legend's order, seed {seed}. The last, partial bin is left out."
     )];
     if highest > shown_rate && shown_rate > 0.0 {
         notes.push(

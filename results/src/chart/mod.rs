@@ -26,7 +26,7 @@ mod stalls;
 mod start;
 mod theme;
 
-use samepath_model::record::TrialRecord;
+use samepath_model::record::{DropCause, TrialRecord};
 use samepath_model::{Arm, Workload};
 
 use crate::cells::Cell;
@@ -343,7 +343,7 @@ pub(crate) fn spread(values: &[f64]) -> String {
     if low == high { number(median) } else { format!("{} ({low}–{high})", number(median)) }
 }
 
-/// When each dropped data packet of the payload's direction came to the link, in nanoseconds from
+/// When each data packet of the payload's direction that the path lost came to the link, in nanoseconds from
 /// the epoch; nothing where the trial had no link of ours and so no ledger.
 pub(crate) fn data_drops(run: &Run, record: &TrialRecord) -> Result<Vec<i64>, StoreError> {
     let direction = record.trial.workload.direction();
@@ -351,7 +351,7 @@ pub(crate) fn data_drops(run: &Run, record: &TrialRecord) -> Result<Vec<i64>, St
     let Some(ledger) = run.ledger(&record.trial.id)? else { return Ok(drops) };
     for packet in ledger {
         let packet = packet?;
-        if packet.direction == direction && packet.payload > 0 && packet.dropped.is_some() {
+        if packet.direction == direction && packet.payload > 0 && packet.dropped.is_some_and(DropCause::is_loss) {
             drops.push(packet.arrived);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use samepath_model::Workload;
 use samepath_model::link::Loss;
-use samepath_model::record::{Setting, TrialRecord};
+use samepath_model::record::{Setting, Settings, TrialRecord};
 use serde::Serialize;
 
 use super::answer::{answers, power};
@@ -402,13 +402,13 @@ fn settings(trials: &[TrialRecord]) -> TableView {
     type Key = (&'static str, String, Option<String>, String);
     let mut arms: BTreeMap<Key, BTreeSet<String>> = BTreeMap::new();
     for record in trials {
-        let sources: [(&'static str, Option<&Vec<Setting>>); 3] = [
+        let sources: [(&'static str, Option<&Settings>); 3] = [
             ("client", record.client.as_ref().map(|end| &end.settings)),
             ("server", record.server.as_ref().map(|end| &end.settings)),
             ("link", record.link.as_ref().map(|link| &link.settings)),
         ];
         for (end, settings) in sources {
-            for Setting { name, asked, effective } in settings.into_iter().flatten() {
+            for Setting { name, asked, effective } in settings.into_iter().flat_map(|settings| settings.iter()) {
                 let key = (end, name.clone(), asked.clone(), effective.clone());
                 arms.entry(key).or_default().insert(record.trial.arm.to_string());
             }

@@ -292,11 +292,6 @@ fn ends(trial: &Trial, report: &mut PlayReport) {
         Transport::Tls => 3.0,
         _ => 1.6,
     };
-    let setting = |name: &str, asked: Option<&str>, effective: &str| Setting {
-        name: name.into(),
-        asked: asked.map(Into::into),
-        effective: effective.into(),
-    };
     let end = |share: f64, sent: u64, received: u64| EndReport {
         cpu_user_ns: (bytes as f64 * dear * share) as u64,
         cpu_system_ns: (bytes as f64 * dear * share * 0.4) as u64,
@@ -310,11 +305,16 @@ fn ends(trial: &Trial, report: &mut PlayReport) {
         settings: vec![
             setting(&format!("{}.congestion-control", trial.arm.transport), Some("cubic"), "cubic"),
             setting(&format!("{}.receive-buffer", trial.arm.transport), Some("8388608"), "425984"),
-        ],
+        ]
+        .into(),
     };
     let offered: u64 = report.messages.iter().map(|m| m.size).sum();
     report.client = end(0.6, 0, bytes);
     report.server = end(1.0, offered, 0);
+}
+
+fn setting(name: &str, asked: Option<&str>, effective: &str) -> Setting {
+    Setting { name: name.into(), asked: asked.map(Into::into), effective: effective.into() }
 }
 
 fn link_report(ledger: &[PacketRecord]) -> LinkReport {
@@ -346,7 +346,7 @@ fn link_report(ledger: &[PacketRecord]) -> LinkReport {
         realtime: true,
         cpu_ns: 80_000_000,
         up_ns: 5_000_000_000,
-        settings: vec![Setting { name: "net.ipv4.tcp_sack".into(), asked: Some("1".into()), effective: "1".into() }],
+        settings: vec![setting("net.ipv4.tcp_sack", Some("1"), "1")].into(),
         steal: None,
         before: None,
         after: None,
