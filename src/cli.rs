@@ -29,6 +29,8 @@ pub(crate) enum Verb {
     Run(Box<RunArgs>),
     /// Go on with a run that was interrupted
     Resume(ResumeArgs),
+    /// Run again as recorded, and compare
+    Replay(ReplayArgs),
     /// Draw reports again, from the records alone
     Report(ReportArgs),
     /// Did anything change between two runs, by how much, how sure
@@ -103,7 +105,7 @@ pub(crate) struct RunArgs {
     pub(crate) dry_run: bool,
 }
 
-/// How trials are carried out; alike for `run`, `resume` and `validate`.
+/// How trials are carried out; alike for `run`, `resume`, `replay` and `validate`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HarnessArgs {
     /// What carries the link's packets
@@ -127,6 +129,17 @@ pub(crate) struct ResumeArgs {
     pub(crate) run: PathBuf,
     #[command(flatten)]
     pub(crate) harness: HarnessArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Directory of the run to repeat
+    pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) harness: HarnessArgs,
+    /// Directory to make for the new run [default: results/runs/UTC-EXPERIMENT]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

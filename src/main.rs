@@ -15,6 +15,7 @@ mod link;
 mod list;
 mod merge;
 mod progress;
+mod replay;
 mod report;
 mod resume;
 mod run;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let result = match cli.verb {
         Verb::Run(args) => run::run(&args),
         Verb::Resume(args) => resume::resume(&args),
+        Verb::Replay(args) => replay::replay(&args),
         Verb::Report(args) => report::report(&args),
         Verb::Compare(args) => compare::compare(&args),
         Verb::Explain(args) => explain::explain(&args),

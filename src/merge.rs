@@ -32,7 +32,7 @@ pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
     if left > 0 {
         eprintln!("{left} trials of the experiment are in none of the shards");
     }
-    run::conclude(&whole, Finish::Complete, false)
+    run::conclude(&whole, Finish::Complete, false, None)
 }
 
 fn copy(shard: &Run, whole: &mut Run) -> anyhow::Result<()> {

@@ -13,5 +13,5 @@ pub(crate) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
     }
     harness::check_backend(harness::backend(args.harness.backend), left.iter().map(|trial| &trial.link))?;
     let (whole, finish) = harness::carry_out(opened, left, &args.harness)?;
-    run::conclude(&whole, finish, args.harness.json)
+    run::conclude(&whole, finish, args.harness.json, None)
 }

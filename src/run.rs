@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::Context;
 use samepath_model::record::Outcome;
 use samepath_model::{Experiment, Trial};
-use samepath_results::{Run, table};
+use samepath_results::{Run, compare, table};
 
 use crate::builtin;
 use crate::cli::{RunArgs, Shard};
@@ -25,21 +25,29 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let dir = args.out.clone().unwrap_or_else(|| default_directory(&experiment));
     let run = Run::create(&dir, &experiment, manifest)?;
     let (run, finish) = harness::carry_out(run, trials, &args.harness)?;
-    conclude(&run, finish, args.harness.json)
+    conclude(&run, finish, args.harness.json, None)
 }
 
-/// Draws the report, prints the table and the report's path, and decides the exit status.
-pub(crate) fn conclude(run: &Run, finish: Finish, json: bool) -> anyhow::Result<Exit> {
+/// Draws the report, prints the table and the report's path, with what changed since an earlier run
+/// where there is one, and decides the exit status.
+pub(crate) fn conclude(run: &Run, finish: Finish, json: bool, earlier: Option<&Run>) -> anyhow::Result<Exit> {
     run.seal()?;
     let records = run.trials();
     let page = if records.is_empty() { None } else { Some(samepath_results::report::draw(run)?) };
+    let comparison = earlier.map(|earlier| compare::compare(earlier, run)).transpose()?;
     let dir = run.dir().display();
     if json {
-        let document = serde_json::json!({ "run": run.dir(), "report": page, "trials": records });
+        let mut document = serde_json::json!({ "run": run.dir(), "report": page, "trials": records });
+        if let Some(comparison) = &comparison {
+            document["comparison"] = serde_json::to_value(comparison)?;
+        }
         println!("{}", serde_json::to_string_pretty(&document)?);
     } else {
         if !records.is_empty() {
             print!("{}", table::render(run));
+        }
+        if let Some(comparison) = &comparison {
+            print!("{}", comparison.render());
         }
         if let Some(page) = &page {
             println!("report: {}", page.display());
@@ -126,7 +134,8 @@ fn shard_from_environment() -> Option<Shard> {
     (number <= of).then_some(Shard { number, of })
 }
 
-fn default_directory(experiment: &Experiment) -> PathBuf {
+/// A directory for a run that was given none.
+pub(crate) fn default_directory(experiment: &Experiment) -> PathBuf {
     let name = samepath_results::manifest::directory_name(&experiment.name, SystemTime::now());
     let base = PathBuf::from("results/runs").join(&name);
     // Two runs in one second must not meet in one directory.

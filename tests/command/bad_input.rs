@@ -67,7 +67,7 @@ fn impossible_conditions_are_refused_by_name() {
 fn a_directory_that_is_no_run_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     file(dir.path(), "notes.txt", "not a run");
-    for verb in ["report", "resume"] {
+    for verb in ["report", "resume", "replay"] {
         let output = run(&[verb, dir.path().to_str().unwrap()]);
         expect_status(&output, 1);
         assert!(stderr(&output).contains(dir.path().to_str().unwrap()), "{}", stderr(&output));
@@ -123,9 +123,10 @@ fn a_full_disk_stops_the_run_with_the_remedy_and_keeps_what_is_done() {
 fn help_and_version_work_everywhere() {
     expect_status(&run(&["--help"]), 0);
     expect_status(&run(&["--version"]), 0);
-    for verb in
-        ["run", "resume", "report", "compare", "merge", "validate", "list", "link", "doctor", "server", "client"]
-    {
+    for verb in [
+        "run", "resume", "replay", "report", "compare", "merge", "validate", "list", "link", "doctor", "server",
+        "client",
+    ] {
         let output = samepath().args([verb, "--help"]).output().unwrap();
         expect_status(&output, 0);
     }

@@ -88,6 +88,53 @@ fn from_a_file_to_a_report_and_again_from_the_records() {
 }
 
 #[test]
+fn a_run_is_replayed_as_recorded_and_compared() {
+    if !can_emulate("replay") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(
+        dir.path(),
+        "twice.toml",
+        r#"
+schema = 1
+name = "twice"
+seeds = [7]
+[[part]]
+name = "bulk"
+arms = ["tcp", "udp"]
+workload = { kind = "bulk", bytes = "50kB" }
+link = { rtt = "10ms" }
+"#,
+    );
+    let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+    let (first, second) = (first.to_str().unwrap(), second.to_str().unwrap());
+    let output = run(&["run", &path, "--out", first]);
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
+    // The file that it came from is not needed again.
+    std::fs::remove_file(&path).unwrap();
+    let output = run(&["replay", first, "--out", second, "--json"]);
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
+    let document: Value = serde_json::from_slice(&output.stdout).expect("--json prints JSON alone");
+    let ids = |trials: &Value| -> Vec<String> {
+        let mut ids: Vec<String> =
+            trials.as_array().unwrap().iter().map(|trial| trial["trial"]["id"].to_string()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(ids(&document["trials"]), ["\"bulk-0-s7-tcp\"", "\"bulk-0-s7-udp\""]);
+    assert_eq!(document["comparison"]["before"], first);
+    assert_eq!(document["comparison"]["after"], second);
+    let experiment = |run: &str| std::fs::read_to_string(format!("{run}/experiment.toml")).unwrap();
+    assert_eq!(experiment(first), experiment(second));
+    // What is there stays as it is.
+    expect_status(&run(&["report", first, "--verify"]), 0);
+    let output = run(&["replay", first, "--out", second]);
+    expect_status(&output, 1);
+    assert!(stderr(&output).contains(second), "{}", stderr(&output));
+}
+
+#[test]
 fn a_trial_that_hangs_is_ended_and_the_run_goes_on() {
     if !can_emulate("hang") {
         return;
