@@ -94,9 +94,10 @@ pub(crate) struct RunArgs {
     /// Whether the link may hand neighbouring packets over as one, in place of the experiment's own: auto, exact, fast
     #[arg(long, value_name = "MODE")]
     pub(crate) mode: Option<Mode>,
-    /// Only every N-th trial, from the K-th (from 1); read from the batch system where it sets it
+    /// Only every N-th trial, from the K-th (from 1), or auto/N: the K that the batch system gives this task. Under
+    /// a Slurm array it is not needed
     #[arg(long, value_name = "K/N")]
-    pub(crate) shard: Option<Shard>,
+    pub(crate) shard: Option<crate::shard::Wish>,
     /// Directory to make for the run [default: results/runs/UTC-EXPERIMENT]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -200,7 +201,7 @@ pub(crate) struct MergeArgs {
     /// Directory to make for the joined run
     pub(crate) out: PathBuf,
     /// The shards
-    #[arg(required = true, num_args = 2..)]
+    #[arg(required = true, num_args = 1..)]
     pub(crate) runs: Vec<PathBuf>,
 }
 
@@ -590,26 +591,6 @@ impl std::str::FromStr for AxisValues {
             return Err("write AXIS=VALUE,VALUE, as loss=0%,1%".into());
         }
         Ok(AxisValues { axis: axis.trim().to_owned(), values })
-    }
-}
-
-/// One of the parts into which the trials of an experiment are divided, over machines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shard {
-    /// Which one, from 1.
-    pub(crate) number: u32,
-    /// Of how many.
-    pub(crate) of: u32,
-}
-
-impl std::str::FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "write K/N with K from 1 to N, as 2/8".to_owned();
-        let (number, of) = text.split_once('/').ok_or_else(wrong)?;
-        let (number, of) = (number.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?);
-        if number == 0 || number > of { Err(wrong()) } else { Ok(Shard { number, of }) }
     }
 }
 

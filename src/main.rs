@@ -19,6 +19,7 @@ mod replay;
 mod report;
 mod resume;
 mod run;
+mod shard;
 mod validate;
 
 use std::process::ExitCode;

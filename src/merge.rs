@@ -1,6 +1,7 @@
 //! `samepath merge`: joins the shards of one experiment into one run.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use samepath_results::Run;
@@ -9,6 +10,7 @@ use crate::cli::MergeArgs;
 use crate::exit::{Exit, Mistake};
 use crate::harness::Finish;
 use crate::run;
+use crate::shard::Shard;
 
 /// Copies the trials of every shard into a new run, and draws its report.
 pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
@@ -24,7 +26,9 @@ pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
             .into());
         }
     }
-    let mut whole = Run::create(&args.out, first.experiment(), first.manifest().clone())?;
+    let mut manifest = first.manifest().clone();
+    Shard::forget(&mut manifest);
+    let mut whole = Run::create(&args.out, first.experiment(), manifest)?;
     for shard in &shards {
         copy(shard, &mut whole).with_context(|| format!("cannot join {}", shard.dir().display()))?;
     }
@@ -44,14 +48,24 @@ fn copy(shard: &Run, whole: &mut Run) -> anyhow::Result<()> {
         let from = shard.dir().join("trials").join(&id.0);
         if from.is_dir() {
             let writer = whole.begin_trial(id)?;
-            for entry in fs::read_dir(&from)? {
-                let entry = entry?;
-                fs::copy(entry.path(), writer.dir().join(entry.file_name()))
-                    .with_context(|| format!("cannot copy {}", entry.path().display()))?;
-            }
+            copy_files(&from, writer.dir())?;
             writer.finish()?;
         }
         whole.append(record)?;
+    }
+    Ok(())
+}
+
+/// Copies what is in a directory, the evidence of a failed trial in its own included.
+fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let (from, to) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
+        if from.is_dir() {
+            fs::create_dir_all(&to)?;
+            copy_files(&from, &to)?;
+        } else {
+            fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+        }
     }
     Ok(())
 }

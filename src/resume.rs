@@ -1,13 +1,21 @@
 //! `samepath resume`: goes on where a run stopped.
 
+use std::collections::HashSet;
+
 use crate::cli::ResumeArgs;
 use crate::exit::Exit;
+use crate::shard::Shard;
 use crate::{harness, run};
 
 /// Runs the trials that have no record yet, as the run's own experiment file says.
 pub(crate) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
     let opened = run::open(&args.run)?;
-    let left = harness::order(opened.pending().into_iter().cloned().collect());
+    let mut left: Vec<_> = opened.pending().into_iter().cloned().collect();
+    if let Some(shard) = Shard::of_run(opened.manifest()) {
+        let own: HashSet<_> = shard.take(opened.planned()).into_iter().map(|trial| trial.id).collect();
+        left.retain(|trial| own.contains(&trial.id));
+    }
+    let left = harness::order(left);
     if left.is_empty() {
         eprintln!("the run is complete: {} trials", opened.trials().len());
     }

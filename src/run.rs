@@ -9,19 +9,24 @@ use samepath_model::{Experiment, Trial};
 use samepath_results::{Run, compare, table};
 
 use crate::builtin;
-use crate::cli::{RunArgs, Shard};
+use crate::cli::RunArgs;
 use crate::exit::{Exit, Mistake};
 use crate::harness::{self, Finish};
+use crate::shard::Shard;
 
 /// Runs an experiment and draws its report.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let experiment = resolve(args)?;
-    let trials = harness::order(shard(trials(&experiment)?, args)?);
+    let part = Shard::resolve(args.shard).map_err(mistake)?;
+    let trials = harness::order(shard(trials(&experiment)?, part)?);
     if args.dry_run {
         return show(&experiment, &trials);
     }
     harness::check_backend(harness::backend(args.harness.backend), trials.iter().map(|trial| &trial.link))?;
-    let manifest = harness::manifest(&experiment, &args.harness);
+    let mut manifest = harness::manifest(&experiment, &args.harness);
+    if let Some(part) = part {
+        part.note(&mut manifest);
+    }
     let dir = args.out.clone().unwrap_or_else(|| default_directory(&experiment));
     let run = Run::create(&dir, &experiment, manifest)?;
     let (run, finish) = harness::carry_out(run, trials, &args.harness)?;
@@ -111,27 +116,14 @@ fn mistake(error: impl std::fmt::Display) -> anyhow::Error {
 }
 
 /// The trials of this machine's shard.
-fn shard(mut trials: Vec<Trial>, args: &RunArgs) -> anyhow::Result<Vec<Trial>> {
-    let Some(shard) = args.shard.or_else(shard_from_environment) else { return Ok(trials) };
-    let mut index = 0;
-    trials.retain(|_| {
-        index += 1;
-        (index - 1) % shard.of == shard.number - 1
-    });
-    if trials.is_empty() {
-        return Err(mistake(format!("shard {}/{} has no trials; use fewer shards", shard.number, shard.of)));
+fn shard(trials: Vec<Trial>, shard: Option<Shard>) -> anyhow::Result<Vec<Trial>> {
+    let Some(shard) = shard else { return Ok(trials) };
+    let taken = shard.take(&trials);
+    if taken.is_empty() {
+        return Err(mistake(format!("shard {shard} has no trials; use fewer shards")));
     }
-    eprintln!("shard {}/{}: {} trials", shard.number, shard.of, trials.len());
-    Ok(trials)
-}
-
-/// The shard that a Slurm array gives this task.
-fn shard_from_environment() -> Option<Shard> {
-    let read = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
-    let first = read("SLURM_ARRAY_TASK_MIN").unwrap_or(0);
-    let (id, of) = (read("SLURM_ARRAY_TASK_ID")?, read("SLURM_ARRAY_TASK_COUNT")?);
-    let number = id.checked_sub(first)? + 1;
-    (number <= of).then_some(Shard { number, of })
+    eprintln!("shard {shard}: {} trials", taken.len());
+    Ok(taken)
 }
 
 /// A directory for a run that was given none.

@@ -177,6 +177,12 @@ time-limit = "3s"
         }
     }
     assert!(out.join("report/index.html").exists());
+    // What failed keeps its evidence as shards are joined.
+    let whole = dir.path().join("whole");
+    expect_status(&run(&["merge", whole.to_str().unwrap(), out.to_str().unwrap()]), 3);
+    for trial in trials.iter().filter_map(|trial| trial["evidence"].as_str()) {
+        assert!(whole.join(trial).join("plan.json").exists(), "{trial}");
+    }
 }
 
 /// A run that would take long, to be interrupted.
@@ -246,10 +252,22 @@ fn shards_make_one_run() {
     let path = file(dir.path(), "long.toml", &LONG.replace("1s", "200ms"));
     let of = |k: u32| dir.path().join(format!("shard-{k}")).to_str().unwrap().to_owned();
     for k in 1..=2 {
-        let output = run(&["run", &path, "--shard", &format!("{k}/2"), "--out", &of(k)]);
+        let mut command = samepath();
+        let output = command.args(["run", &path, "--out", &of(k)]);
+        let output = match k {
+            1 => output.args(["--shard", "1/2"]),
+            _ => output.args(["--shard", "auto/2"]).env("JOB_COMPLETION_INDEX", "1"),
+        };
+        let output = output.output().unwrap();
         assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
         assert_eq!(lines(Path::new(&of(k))).len(), 3);
     }
+    // The rest of the experiment is no business of a shard.
+    let output = run(&["resume", &of(2)]);
+    assert!(stderr(&output).contains("the run is complete: 3 trials"), "{}", stderr(&output));
+    let output = samepath().args(["run", &path, "--dry-run"]).env("JOB_COMPLETION_INDEX", "1").output().unwrap();
+    expect_status(&output, 2);
+    assert!(stderr(&output).contains("--shard auto/N"), "{}", stderr(&output));
     let whole = dir.path().join("whole");
     let output = run(&["merge", whole.to_str().unwrap(), &of(1), &of(2)]);
     assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
