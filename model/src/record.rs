@@ -6,7 +6,7 @@
 //! [`MessageRecord`], [`PacketRecord`] and [`SeriesPoint`] fill the Parquet files of a trial;
 //! [`TrialRecord`] is its line in `trials.jsonl`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -236,7 +236,7 @@ pub struct DirectionReport {
 
 /// How late something happened, against the instant computed for it; in nanoseconds. Of the link:
 /// packets as they left it. Of an end: the ticks of its clock.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lateness {
     /// How many were counted.
     pub count: u64,
@@ -246,6 +246,19 @@ pub struct Lateness {
     pub p99_ns: u64,
     /// Largest.
     pub max_ns: u64,
+    /// How often which lateness was met, ascending; bins without any are left out. Empty in records
+    /// from before it was kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub histogram: Vec<LatenessBin>,
+}
+
+/// A bin of a histogram, an octave wide: from half its bound, exclusive, up to its bound, inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatenessBin {
+    /// The bound: a power of two.
+    pub up_to_ns: u64,
+    /// How many were counted.
+    pub count: u64,
 }
 
 /// What the link says of its own work in a trial.
@@ -350,6 +363,15 @@ impl Deref for Settings {
     }
 }
 
+impl<'a> IntoIterator for &'a Settings {
+    type Item = &'a Setting;
+    type IntoIter = std::slice::Iter<'a, Setting>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl Serialize for Settings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
@@ -443,7 +465,17 @@ impl Lateness {
         all.sort_unstable();
         let rank = |q: f64| all[((all.len() as f64 * q).ceil() as usize).clamp(1, all.len()) - 1];
         let max_ns = *all.last()?;
-        Some(Lateness { count: all.len() as u64, p50_ns: rank(0.5), p99_ns: rank(0.99), max_ns })
+        let histogram = Lateness::bins(all.iter().map(|&late| (late, 1)));
+        Some(Lateness { count: all.len() as u64, p50_ns: rank(0.5), p99_ns: rank(0.99), max_ns, histogram })
+    }
+
+    /// The histogram of latenesses in nanoseconds, each with how often it was met.
+    pub fn bins(all: impl IntoIterator<Item = (u64, u64)>) -> Vec<LatenessBin> {
+        let mut bins = BTreeMap::new();
+        for (late, count) in all.into_iter().filter(|(_, count)| *count > 0) {
+            *bins.entry(late.checked_next_power_of_two().unwrap_or(u64::MAX)).or_default() += count;
+        }
+        bins.into_iter().map(|(up_to_ns, count)| LatenessBin { up_to_ns, count }).collect()
     }
 }
 
@@ -573,6 +605,9 @@ mod tests {
     fn lateness_is_by_nearest_rank() {
         assert_eq!(Lateness::of(Vec::new()), None);
         let all = Lateness::of((1..=200).rev().collect()).unwrap();
-        assert_eq!(all, Lateness { count: 200, p50_ns: 100, p99_ns: 198, max_ns: 200 });
+        assert_eq!((all.count, all.p50_ns, all.p99_ns, all.max_ns), (200, 100, 198, 200));
+        let bins: Vec<_> = all.histogram.iter().map(|bin| (bin.up_to_ns, bin.count)).collect();
+        assert_eq!(bins, [(1, 1), (2, 1), (4, 2), (8, 4), (16, 8), (32, 16), (64, 32), (128, 64), (256, 72)]);
+        assert_eq!(Lateness::bins([(0, 1), (u64::MAX, 1), (5, 0)]).len(), 2);
     }
 }

@@ -511,7 +511,7 @@ struct Late<'a>(&'a Lateness);
 
 impl std::fmt::Display for Late<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Lateness { count, p50_ns, p99_ns, max_ns } = *self.0;
+        let Lateness { count, p50_ns, p99_ns, max_ns, .. } = *self.0;
         if count == 0 {
             return write!(f, "no packet has left yet");
         }

@@ -306,8 +306,10 @@ fn endpoint_verdict(name: &str, end: &EndReport, tolerance: &Tolerance) -> Optio
         ));
     }
     // Of fewer than a hundred ticks the 99th percentile is the latest one alone, which proves nothing.
-    let late =
-        end.wake_lateness.filter(|late| late.count >= 100 && late.p99_ns > tolerance.wake_lateness.as_nanos())?;
+    let late = end
+        .wake_lateness
+        .as_ref()
+        .filter(|late| late.count >= 100 && late.p99_ns > tolerance.wake_lateness.as_nanos())?;
     Some(format!(
         "the {name} was kept from running: 1 % of its ticks were late by more than {:.3} ms (bound {:.3} ms)",
         late.p99_ns as f64 / 1e6,

@@ -48,7 +48,7 @@ fn trial_rows(run: &Run) -> Vec<Vec<String>> {
         row.extend([trial.seed.to_string(), outcome.to_owned(), reason]);
         row.extend([record.started_unix.to_string(), record.wall_ms.to_string()]);
         row.extend([optional(record.set_up_ms), optional(record.tear_down_ms)]);
-        let lateness = record.link.as_ref().map(|link| link.lateness);
+        let lateness = record.link.as_ref().map(|link| &link.lateness);
         let micros = |ns: Option<u64>| optional(ns.map(|ns| ns as f64 / 1e3));
         row.push(micros(lateness.map(|l| l.p50_ns)));
         row.push(micros(lateness.map(|l| l.p99_ns)));

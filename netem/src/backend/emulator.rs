@@ -29,6 +29,7 @@ use samepath_model::link::{Conditions, Direction, Link};
 use samepath_model::record::{DirectionReport, Lateness};
 
 use super::buffer::{Buffer, Pool};
+use super::lateness;
 use super::mail::{Letter, Mailbox};
 use super::segment::{self, HEADER, LARGEST, Run, Split, VirtioHeader};
 use super::{Port, passthrough};
@@ -47,9 +48,6 @@ pub(crate) const SPIN: Nanos = 30_000;
 const SPIN_SHARE: Nanos = 5;
 /// Real-time priority: above everything ordinary, below the kernel's own threads.
 const PRIORITY: libc::c_int = 10;
-/// Lateness beyond this is counted as this.
-const MAX_LATENESS: u64 = 10_000_000_000;
-
 /// How long a data thread that is busy may take to answer.
 const ANSWER_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -129,7 +127,7 @@ impl Emulator {
     ) -> Result<Emulator, EmulatorError> {
         let pipes = Direction::BOTH.map(|direction| Pipe::new(link, direction, seed));
         let pool = Pool::new(usize::from(link.mtu));
-        let lateness = Histogram::new_with_bounds(1, MAX_LATENESS, 3).expect("the bounds are sound");
+        let lateness = lateness::histogram();
         Emulator::spawn(move |orders, waked| {
             let sleeper = Sleeper::new(waked)?;
             let together = Vec::with_capacity(segment::MOST);
@@ -358,7 +356,7 @@ impl DataThread {
                     up,
                     down,
                     inside: self.pipes.each_ref().map(Pipe::in_flight),
-                    lateness: lateness_of(&self.lateness),
+                    lateness: lateness::report(&self.lateness),
                     ledger_lost: self.books.ledger.as_ref().map_or(0, Spool::lost),
                     capture_missing: self.books.capture.as_ref().map_or(0, Capture::missing),
                 });
@@ -538,7 +536,7 @@ impl DataThread {
             Some(ledger) => ledger.finish()?.lost,
             None => 0,
         };
-        let lateness = lateness_of(&self.lateness);
+        let lateness = lateness::report(&self.lateness);
         Ok(Account {
             directions: self.pipes.each_ref().map(Pipe::report),
             lateness,
@@ -550,15 +548,6 @@ impl DataThread {
             ledger_lost,
             capture,
         })
-    }
-}
-
-fn lateness_of(histogram: &Histogram<u64>) -> Lateness {
-    Lateness {
-        count: histogram.len(),
-        p50_ns: histogram.value_at_quantile(0.5),
-        p99_ns: histogram.value_at_quantile(0.99),
-        max_ns: histogram.max(),
     }
 }
 

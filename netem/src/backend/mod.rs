@@ -7,6 +7,7 @@
 mod buffer;
 pub mod emulator;
 pub mod kernel;
+pub(crate) mod lateness;
 pub(crate) mod mail;
 pub mod packet;
 mod passthrough;

@@ -56,6 +56,19 @@ impl Axis {
         Axis { lo, hi, log: true, ticks }
     }
 
+    /// Shares from everything down to the smallest, logarithmic, a tick a decade.
+    pub(crate) fn share(smallest: f64) -> Axis {
+        let axis = Axis::log(smallest.clamp(1e-9, 0.5) * 0.8, 1.0);
+        let decades = (-axis.lo().log10()).ceil() as i32;
+        let ticks = (0..=decades)
+            .rev()
+            .map(|d| 10f64.powi(-d))
+            .filter(|at| *at >= axis.lo() * 0.999)
+            .map(|at| Tick { at, label: format!("{} %", number(at * 100.0)) })
+            .collect();
+        axis.with_ticks(ticks)
+    }
+
     /// Linear where the largest value is less than `factor` times the smallest, else logarithmic.
     pub(crate) fn fitting(values: impl IntoIterator<Item = f64>, factor: f64, count: usize) -> Axis {
         let (mut lo, mut hi) = (f64::MAX, f64::MIN);

@@ -5,7 +5,7 @@
 
 use samepath_model::Arm;
 
-use super::axis::{Axis, Beside, Panel, Tick, number};
+use super::axis::{Axis, Beside, Panel, number};
 use super::canvas::{Rect, Stroke};
 use super::figure::{Figure, Key};
 use super::theme::{FRAME, INK, arm_style};
@@ -97,7 +97,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         return Err(Absent::NoData("no message was delivered, so there is no delay to show".into()));
     }
     let x_axis = Axis::fitting(every().flat_map(|s| s.pooled.sorted.iter().copied()), 8.0, 5);
-    let y_axis = share_axis(1.0 / largest as f64);
+    let y_axis = Axis::share(1.0 / largest as f64);
     let log = if x_axis.is_log() { ", log" } else { "" };
 
     let columns = panels.len().clamp(1, 3);
@@ -234,19 +234,6 @@ fn delays(run: &Run, record: &samepath_model::record::TrialRecord) -> Result<Del
     Ok(Delays { sorted, released: messages.len() })
 }
 
-/// Shares from everything down to the smallest, a tick a decade.
-fn share_axis(smallest: f64) -> Axis {
-    let axis = Axis::log(smallest.clamp(1e-9, 0.5) * 0.8, 1.0);
-    let decades = (-axis.lo().log10()).ceil() as i32;
-    let ticks = (0..=decades)
-        .rev()
-        .map(|d| 10f64.powi(-d))
-        .filter(|at| *at >= axis.lo() * 0.999)
-        .map(|at| Tick { at, label: format!("{} %", number(at * 100.0)) })
-        .collect();
-    axis.with_ticks(ticks)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,7 +248,7 @@ mod tests {
         let panel = Panel {
             area: Rect { x: 0.0, y: 0.0, w: 100.0, h: 100.0 },
             x: Axis::linear(0.0, 100.0, 5),
-            y: share_axis(0.25),
+            y: Axis::share(0.25),
         };
         let curve = delays.curve(&panel);
         assert_eq!(curve.last(), Some(&(panel.x.hi(), 0.25)));

@@ -18,6 +18,7 @@ mod delay_tail;
 mod figure;
 mod goodput_over_axis;
 mod goodput_over_time;
+mod lateness;
 mod path_over_time;
 mod png;
 mod rows;
@@ -61,11 +62,13 @@ pub enum Chart {
     Start,
     /// CPU time and wire bytes for the payload.
     Cost,
+    /// How late packets left the link.
+    Lateness,
 }
 
 impl Chart {
     /// Every chart, in the order of the page.
-    pub const ALL: [Chart; 11] = [
+    pub const ALL: [Chart; 12] = [
         Chart::DelayTail,
         Chart::DelayPercentiles,
         Chart::Stalls,
@@ -77,6 +80,7 @@ impl Chart {
         Chart::PathOverTime,
         Chart::Start,
         Chart::Cost,
+        Chart::Lateness,
     ];
 
     /// The name in files.
@@ -93,6 +97,7 @@ impl Chart {
             Chart::PathOverTime => "path-over-time",
             Chart::Start => "start",
             Chart::Cost => "cost",
+            Chart::Lateness => "lateness",
         }
     }
 
@@ -119,7 +124,7 @@ impl Chart {
             | Chart::BlockedOverAxis
             | Chart::StallPackets => matches!(workload, Workload::Messages(_)),
             Chart::GoodputOverAxis | Chart::GoodputOverTime => matches!(workload, Workload::Bulk(_)),
-            Chart::PathOverTime | Chart::Start | Chart::Cost => true,
+            Chart::PathOverTime | Chart::Start | Chart::Cost | Chart::Lateness => true,
         }
     }
 }
@@ -215,6 +220,7 @@ fn draw(chart: Chart, run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent>
         Chart::PathOverTime => path_over_time::draw(run, part),
         Chart::Start => start::draw(part),
         Chart::Cost => cost::draw(part),
+        Chart::Lateness => lateness::draw(part),
     }
 }
 

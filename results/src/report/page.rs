@@ -273,6 +273,7 @@ fn chart_words(chart: Chart) -> &'static str {
         Chart::PathOverTime => "Window, round-trip time and queue over time are not drawn",
         Chart::Start => "Handshake and first byte are not drawn",
         Chart::Cost => "The cost is not drawn",
+        Chart::Lateness => "The lateness of the link is not drawn",
     }
 }
 
@@ -408,7 +409,7 @@ fn settings(trials: &[TrialRecord]) -> TableView {
             ("link", record.link.as_ref().map(|link| &link.settings)),
         ];
         for (end, settings) in sources {
-            for Setting { name, asked, effective } in settings.into_iter().flat_map(|settings| settings.iter()) {
+            for Setting { name, asked, effective } in settings.into_iter().flatten() {
                 let key = (end, name.clone(), asked.clone(), effective.clone());
                 arms.entry(key).or_default().insert(record.trial.arm.to_string());
             }

@@ -55,11 +55,13 @@ fn each_part_gets_the_charts_that_suit_it() {
         "messages-path-over-time",
         "messages-start",
         "messages-cost",
+        "messages-lateness",
         "bulk-goodput",
         "bulk-goodput-over-time",
         "bulk-path-over-time",
         "bulk-start",
         "bulk-cost",
+        "bulk-lateness",
     ];
     assert_eq!(stems, expected);
 }
@@ -81,6 +83,7 @@ fn every_chart_names_its_arms_units_seeds_and_conditions() {
             Chart::GoodputOverAxis | Chart::GoodputOverTime => "(Mbit/s",
             Chart::Start => "(RTT)",
             Chart::Cost => "(s per GB of payload)",
+            Chart::Lateness => "(µs",
         };
         for words in [unit, "n = ", "seed", "RTT 60ms, 20Mbit", &drawing.title] {
             assert!(picture.says(words), "{}: {words}", drawing.stem);

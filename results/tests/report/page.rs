@@ -57,7 +57,7 @@ fn the_report_is_whole_self_contained_and_the_same_each_time() {
     assert_eq!(page, run.dir().join("report/index.html"));
     let first = files(&run.dir().join("report"));
     let count = |suffix: &str| first.keys().filter(|p| p.to_string_lossy().ends_with(suffix)).count();
-    assert_eq!((count(".svg"), count(".png"), count(".csv"), count(".html")), (14, 14, 3, 1));
+    assert_eq!((count(".svg"), count(".png"), count(".csv"), count(".html")), (16, 16, 3, 1));
     for (path, bytes) in first.iter().filter(|(p, _)| p.to_string_lossy().ends_with(".png")) {
         assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 10_000, "{path:?}");
     }
@@ -81,7 +81,7 @@ fn the_report_is_whole_self_contained_and_the_same_each_time() {
         assert!(!html.contains(outward), "{outward}");
     }
     assert!(html.split("href=\"").skip(1).all(|rest| rest.starts_with('#')));
-    assert_eq!(html.matches("<svg").count(), 14);
+    assert_eq!(html.matches("<svg").count(), 16);
     assert_eq!(html.matches("<details>").count(), html.matches("</details>").count());
     for id in html.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(html.contains(&format!("id=\"{id}\"")), "{id}");

@@ -24,10 +24,11 @@ use hdrhistogram::Histogram;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 use samepath_model::link::{Direction, Link, Loss, QueueCapacity};
-use samepath_model::record::{DirectionReport, DropCause, Lateness};
+use samepath_model::record::{DirectionReport, DropCause};
 
 use super::{KernelError, RouterAccount};
 use crate::backend::emulator::Books;
+use crate::backend::lateness;
 use crate::backend::packet::Tap;
 use crate::capture::Capture;
 use crate::ledger::Entry;
@@ -46,8 +47,6 @@ const PATIENCE: Nanos = 1_000_000_000;
 const CLOCK_STEP: u64 = 1_000_000;
 /// Two CPUs may stamp a packet's departure this much before its arrival, where nothing delays it.
 const SKEW: Nanos = 5_000_000;
-/// Lateness beyond this is counted as this.
-const MAX_LATENESS: u64 = 10_000_000_000;
 
 /// What the link promised of one direction, for reckoning.
 #[derive(Debug, Clone)]
@@ -316,16 +315,11 @@ impl Watch {
                 ));
             }
         }
-        let mut all = Histogram::new_with_bounds(1, MAX_LATENESS, 3).expect("the bounds are sound");
+        let mut all = lateness::histogram();
         for story in &self.stories {
             all.add(&story.lateness).expect("the histograms have the same bounds");
         }
-        let lateness = Lateness {
-            count: all.len(),
-            p50_ns: all.value_at_quantile(0.5),
-            p99_ns: all.value_at_quantile(0.99),
-            max_ns: all.max(),
-        };
+        let lateness = lateness::report(&all);
         let directions = self.stories.map(|story| story.report);
         Ok(RouterAccount { directions, lateness, cpu: thread_cpu(), ledger_lost, capture, doubts })
     }
@@ -369,7 +363,7 @@ impl Story {
             first: 0,
             alike: HashMap::new(),
             report: DirectionReport::default(),
-            lateness: Histogram::new_with_bounds(1, MAX_LATENESS, 3).expect("the bounds are sound"),
+            lateness: lateness::histogram(),
             early: Vec::new(),
             strangers: 0,
             first_stranger: None,
