@@ -1,11 +1,15 @@
 //! Probes: whether the link really gives the delay, the rate and the losslessness that it promises, before a
 //! trial and again after it.
 //!
-//! Probe packets cross the very devices and the very data thread that carry the trial, in pipes of their
-//! own: the trial's pipes are set aside meanwhile and meet no probe, so no draw, no count and no line of
+//! Probe packets cross the very devices that carry the trial. In the embedded emulator they cross the very data
+//! thread, in pipes of their own: the trial's pipes are set aside meanwhile and meet no probe, so no draw, no count and no line of
 //! the ledger moves. The probes' pipes have the link's delay, rate and buffer, and nothing else: a probe
 //! that is lost was lost outside the link's rules. (How often the rules themselves strike is no matter
 //! of measuring: their draws are a function of the seed, and the ledger has each.)
+//!
+//! On the kernel's netem they cross the same chain of queueing disciplines, without what is drawn. The trial
+//! gets a fresh one, whose generator begins at the seed. A bare pair of devices (`none`) promises nothing:
+//! there the probes say what there is, and only their loss counts against it.
 //!
 //! Each way, spaced single packets measure the delay, and a train of packets sent at once the rate.
 //! They are stamped by the sender before it calls the kernel, and by the kernel as the receiving host takes
@@ -52,14 +56,14 @@ const PATIENCE: Nanos = 30_000_000;
 /// Receive buffer asked for: a train fits.
 const BUFFER: usize = 1 << 20;
 
-/// Sends probes across the path before a trial; it must carry nothing else meanwhile. `None` where no
-/// emulator of ours carries the packets.
+/// Sends probes across the path before a trial; it must carry nothing else meanwhile. `None` where the link
+/// cannot make way for them.
 ///
 /// # Errors
-/// Where no socket can be made at an end.
+/// Where no socket can be made at an end, or the kernel does not make way.
 pub fn before(path: &LivePath, link: &Link) -> Result<Option<Calibration>, PathError> {
     let measured = after(path, link);
-    path.resume();
+    path.resume()?;
     measured
 }
 
@@ -67,10 +71,13 @@ pub fn before(path: &LivePath, link: &Link) -> Result<Option<Calibration>, PathE
 /// it is. Carried on after the probes it would leave late, and be taken for the link's lateness.
 ///
 /// # Errors
-/// Where no socket can be made at an end.
+/// Where no socket can be made at an end, or the kernel does not make way.
 pub fn after(path: &LivePath, link: &Link) -> Result<Option<Calibration>, PathError> {
-    let bare = Link { up: promised(&link.up), down: promised(&link.down), ..link.clone() };
-    if path.set_aside(&bare) { probe(path, &bare).map(Some) } else { Ok(None) }
+    let bare = match path.is_emulated() {
+        true => Link { up: promised(&link.up), down: promised(&link.down), ..link.clone() },
+        false => Link { mtu: link.mtu, ..Link::transparent() },
+    };
+    if path.set_aside(&bare)? { probe(path, &bare).map(Some) } else { Ok(None) }
 }
 
 /// What of the conditions is promised to a probe.
@@ -270,6 +277,22 @@ fn clock_offset() -> i128 {
         .map_or(0, |(_, offset)| offset)
 }
 
+/// What the probes say against a trial on a link that promises nothing but to lose nothing.
+pub(crate) fn verdict_on_loss(calibration: &Calibration, when: &str, tolerance: &Tolerance) -> Vec<String> {
+    let ways = [("up", &calibration.up), ("down", &calibration.down)];
+    ways.into_iter()
+        .filter_map(|(way, probes)| loss(probes, &format!("probes {when} the trial, {way}"), tolerance))
+        .collect()
+}
+
+/// That too many probes were lost, if they were.
+fn loss(probes: &Probes, said: &str, tolerance: &Tolerance) -> Option<String> {
+    let (lost, sent, bound) = (probes.lost, probes.sent, tolerance.loss);
+    let share = lost as f64 / sent.max(1) as f64;
+    (share > bound.fraction())
+        .then(|| format!("{said}: {lost} of {sent} were lost outside the link's rules (bound {bound})"))
+}
+
 /// What the probes say against the trial; `when` is `before` or `after`.
 pub(crate) fn verdict(calibration: &Calibration, when: &str, tolerance: &Tolerance) -> Vec<String> {
     let millis = |nanos: u64| nanos as f64 / 1e6;
@@ -277,11 +300,7 @@ pub(crate) fn verdict(calibration: &Calibration, when: &str, tolerance: &Toleran
     for (way, probes) in [("up", &calibration.up), ("down", &calibration.down)] {
         let said = format!("probes {when} the trial, {way}");
         let asked = probes.delay_asked_ns;
-        let share = probes.lost as f64 / probes.sent.max(1) as f64;
-        if share > tolerance.loss.fraction() {
-            let (lost, sent, bound) = (probes.lost, probes.sent, tolerance.loss);
-            void.push(format!("{said}: {lost} of {sent} were lost outside the link's rules (bound {bound})"));
-        }
+        void.extend(loss(probes, &said, tolerance));
         if let Some(p50) = probes.delay_p50_ns.filter(|p50| p50.abs_diff(asked) > tolerance.delay.as_nanos()) {
             void.push(format!(
                 "{said}: a delay of {:.3} ms in the median, {:.3} ms were asked (bound ± {})",
@@ -354,6 +373,9 @@ mod tests {
         assert!(told(Probes { delay_p99_ns: Some(15_500_000), ..kept() }).contains("1 % took 15.500 ms"));
         assert!(told(Probes { lost: 1, ..kept() }).contains("1 of 30 were lost"));
         assert!(told(Probes { rate: Some(18_000_000), ..kept() }).contains("18.000 Mbit/s, 20.000 Mbit/s were asked"));
+        let bare = Calibration { up: kept(), down: Probes { lost: 1, delay_p50_ns: Some(99_000_000), ..kept() } };
+        let told = verdict_on_loss(&bare, "before", &Tolerance::default());
+        assert_eq!(told, ["probes before the trial, down: 1 of 30 were lost outside the link's rules (bound 0%)"]);
         let wide = Tolerance { delay: Time::from_micros(2_000), ..Tolerance::default() };
         let late = Calibration { up: kept(), down: Probes { delay_p50_ns: Some(11_500_000), ..kept() } };
         assert_eq!(verdict(&late, "after", &wide), Vec::<String>::new(), "the tolerance is the experiment's");

@@ -135,6 +135,24 @@ impl Netlink {
         self.request(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &message)
     }
 
+    /// Swallows every packet of this IP protocol and family that the namespace would send or forward; or
+    /// lets them pass again.
+    pub(crate) fn swallow(&mut self, family: libc::c_int, protocol: u8, on: bool) -> io::Result<()> {
+        /// `FR_ACT_BLACKHOLE`, `FRA_PRIORITY` and `FRA_IP_PROTO` of `linux/fib_rules.h`.
+        const BLACKHOLE: u8 = 6;
+        const PRIORITY: u16 = 6;
+        const IP_PROTOCOL: u16 = 22;
+        let mut message = Message::default();
+        // struct fib_rule_hdr: family, lengths of destination and source, TOS, table, two reserved, action, flags.
+        message.0.extend_from_slice(&[family as u8, 0, 0, 0, 0, 0, 0, BLACKHOLE, 0, 0, 0, 0]);
+        message.attribute(PRIORITY, &1u32.to_ne_bytes());
+        message.attribute(IP_PROTOCOL, &[protocol]);
+        match on {
+            true => self.request(libc::RTM_NEWRULE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &message),
+            false => self.request(libc::RTM_DELRULE, 0, &message),
+        }
+    }
+
     /// Sends a request and waits for its acknowledgement.
     fn request(&mut self, kind: u16, flags: libc::c_int, message: &Message) -> io::Result<()> {
         self.send(kind, flags | libc::NLM_F_ACK, message)?;

@@ -235,16 +235,33 @@ impl LivePath {
         self.emulator.as_ref().and_then(Emulator::snapshot)
     }
 
+    /// Whether something keeps the link's conditions; a bare pair of devices promises nothing.
+    pub(crate) fn is_emulated(&self) -> bool {
+        self.emulator.is_some() || self.router.is_some()
+    }
+
     /// Makes way for probes, which meet these conditions and are in no book; tells whether it could.
-    pub(crate) fn set_aside(&self, link: &Link) -> bool {
-        self.emulator.as_ref().is_some_and(|emulator| emulator.probe(Some(link)))
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub(crate) fn set_aside(&self, link: &Link) -> Result<bool, PathError> {
+        match (&self.emulator, &self.router) {
+            (Some(emulator), _) => Ok(emulator.probe(Some(link))),
+            (_, Some(router)) => router.set_aside(&self.namespaces).map(|()| true),
+            // Nothing counts and nothing waits, so nothing is in the way.
+            (None, None) => Ok(true),
+        }
     }
 
     /// Carries the trial's packets again, as if there had been no probes.
-    pub(crate) fn resume(&self) {
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub(crate) fn resume(&self) -> Result<(), PathError> {
         if let Some(emulator) = &self.emulator {
             emulator.probe(None);
         }
+        self.router.as_ref().map_or(Ok(()), |router| router.resume(&self.namespaces))
     }
 
     /// The backend's name, as in the record.

@@ -367,6 +367,7 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
         Ok(_) => calibrate::after(&path, &trial.link).map_err(|error| TrialError::new("link", error))?,
         Err(_) => None,
     };
+    let judge = if path.is_emulated() { calibrate::verdict } else { calibrate::verdict_on_loss };
     let report = path.down(&trial.tolerance).map_err(|error| TrialError::new("link", error));
     match played {
         Err(error) => {
@@ -377,7 +378,7 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
             let report = report?;
             let mut void = report.void;
             for (probes, when) in [(&before, "before"), (&after, "after")] {
-                void.extend(probes.iter().flat_map(|probes| calibrate::verdict(probes, when, &trial.tolerance)));
+                void.extend(probes.iter().flat_map(|probes| judge(probes, when, &trial.tolerance)));
             }
             Ok(Verdict::Done {
                 link: Box::new(LinkReport { before, after, ..report.link }),

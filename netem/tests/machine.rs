@@ -493,6 +493,44 @@ fn probes_measure_the_link_and_leave_no_trace() {
 }
 
 #[test]
+fn probes_leave_the_kernels_sequence_as_it_is() {
+    if !cases().iter().any(|(backend, user)| *backend == "netem" && *user == As::Self_) {
+        return;
+    }
+    // Half of the packets, so that a probe which took a draw would show.
+    let conditions = "rtt = '20ms'\nrate = '20Mbit'\ngenerator = 'netem'\nloss = '50%'\n[down]\nloss = '0%'";
+    let spec: LinkSpec = toml::from_str(conditions).expect("conditions");
+    let link = spec.resolve().expect("a link");
+    let foretold = samepath_netem::link::netem_generator::fates(&link.up, 1, 1000);
+    let scratch = Scratch::new();
+    let plan = TrialPlan { backend: Backend::Netem, ..plan(&scratch, "good", link, PATIENCE) };
+    let evidence = supervise(&plan, &AtomicBool::new(false)).expect("a good trial");
+    println!("{:?}\n{:?}\n{:?}", evidence.link.before, evidence.link.after, evidence.void);
+    for calibration in [&evidence.link.before, &evidence.link.after] {
+        let calibration = calibration.as_ref().expect("the router makes way for probes");
+        for probes in [&calibration.up, &calibration.down] {
+            assert!(probes.sent > 20 && probes.lost == 0, "{probes:?}");
+            assert!(probes.delay_p50_ns.expect("a delay") >= 10_000_000, "{probes:?}");
+            assert!(probes.rate.is_some());
+        }
+    }
+    let records = ledger::read(&evidence.ledger.expect("it was kept"), 0).expect("a ledger");
+    let records: Vec<_> = records.map(|record| record.expect("a whole line")).collect();
+    let offered = evidence.link.up.packets + evidence.link.down.packets;
+    assert_eq!(records.len() as u64, offered, "a line for each packet, and none for a probe");
+    let up: Vec<_> = records.iter().filter(|record| record.direction == Direction::Up).collect();
+    assert!(up.iter().all(|record| record.protocol == 6), "the stand-in speaks TCP alone");
+    for record in &up {
+        let lost = record.dropped == Some(DropCause::Loss);
+        // What was under way when the trial ended has no fate.
+        if record.dropped != Some(DropCause::LinkDown) {
+            assert_eq!(lost, foretold[record.number as usize].lost, "{record:?}");
+        }
+    }
+    assert!(evidence.void.iter().all(|reason| !reason.contains("were seen not to leave")), "{:?}", evidence.void);
+}
+
+#[test]
 fn a_trial_that_hangs_is_ended_at_its_limit() {
     if !trials_run_here() {
         return;

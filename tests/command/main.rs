@@ -3,6 +3,7 @@
 //! | module | what it tries |
 //! | --- | --- |
 //! | `bad_input` | wrong flags, units, files, directories: message, remedy, exit status |
+//! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `experiments` | every experiment that ships |
 //! | `capture` | captures of links and trials, as other programs read them |
@@ -12,6 +13,7 @@
 //! | `explain` | why a message was late, by the packet it waited for |
 //! | `ends` | server and client between any two addresses |
 
+mod backends;
 mod bad_input;
 mod capture;
 mod ends;

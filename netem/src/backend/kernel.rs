@@ -18,6 +18,7 @@
 mod plan;
 mod witness;
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -26,6 +27,7 @@ use nix::net::if_::if_nametoindex;
 use samepath_model::link::{Direction, Link};
 use samepath_model::record::{DirectionReport, Lateness};
 
+use plan::Hops;
 pub use plan::{Inexpressible, check};
 
 use super::emulator::Books;
@@ -33,7 +35,7 @@ use super::packet::Tap;
 use crate::capture::CaptureReport;
 use crate::device::{self, LINK_DEVICE};
 use crate::ledger::LedgerError;
-use crate::link::Nanos;
+use crate::link::{Nanos, packet};
 use crate::namespace::{Namespace, NamespaceError, Namespaces};
 use crate::netlink::Netlink;
 use crate::netlink::qdisc::{Netem, Qdisc, ROOT};
@@ -108,6 +110,10 @@ pub(crate) struct Router {
     /// Its second half, where it has two.
     pub(crate) far: Option<Namespace>,
     witness: Witness,
+    /// What the trial meets.
+    hops: [Hops; 2],
+    /// What the queueing disciplines had dropped when they last made way for probes.
+    dropped: Cell<Option<[u64; 2]>>,
 }
 
 /// What the router says of its work.
@@ -170,11 +176,9 @@ impl Router {
         near.run(|| forward(link.mtu, [(CLIENT_SIDE, client), (near_exit, server)]))??;
         if let Some(far) = &far {
             far.run(|| forward(link.mtu, [(CORE, client), (SERVER_SIDE, server)]))??;
-            near.run(|| put(CORE, &up.first))??;
-            far.run(|| put(CORE, &down.first))??;
         }
-        outer.run(|| put(SERVER_SIDE, &up.second))??;
-        near.run(|| put(CLIENT_SIDE, &down.second))??;
+        let hops = [up, down];
+        furnish(near, far.as_ref(), &hops)?;
 
         let step = |what| move |source| KernelError::Step { what, source };
         let tap = |namespace: &Namespace, name: &str| -> Result<Tap, PathError> {
@@ -184,7 +188,46 @@ impl Router {
         let promises = Direction::BOTH.map(|direction| Promise::of(link, direction));
         let witness =
             Witness::start(taps, promises, books).map_err(step("start the thread that watches the router"))?;
-        Ok(Router { far, witness })
+        Ok(Router { far, witness, hops, dropped: Cell::new(None) })
+    }
+
+    /// Makes way for probes: from now on nothing is in any book, and the disciplines are those of the trial
+    /// without what is drawn. What they held is gone; what the kernel still sends of the trial's TCP
+    /// connections, which would stand in the probes' way, is swallowed.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub(crate) fn set_aside(&self, namespaces: &Namespaces) -> Result<(), PathError> {
+        self.witness.look_away();
+        self.dropped.set(Some(queue_drops(self.far.as_ref(), namespaces)?));
+        self.swallow_tcp(namespaces, true)?;
+        clear(&namespaces.middle, self.far.as_ref(), &self.hops)?;
+        furnish(&namespaces.middle, self.far.as_ref(), &self.hops.each_ref().map(Hops::bare))
+    }
+
+    /// Carries a trial: with fresh disciplines, whose generators begin at the seed.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub(crate) fn resume(&self, namespaces: &Namespaces) -> Result<(), PathError> {
+        clear(&namespaces.middle, self.far.as_ref(), &self.hops)?;
+        furnish(&namespaces.middle, self.far.as_ref(), &self.hops)?;
+        self.swallow_tcp(namespaces, false)?;
+        self.dropped.set(None);
+        self.witness.look_again();
+        Ok(())
+    }
+
+    fn swallow_tcp(&self, namespaces: &Namespaces, on: bool) -> Result<(), PathError> {
+        for namespace in [&namespaces.middle].into_iter().chain(&self.far) {
+            namespace.run(|| {
+                for family in [libc::AF_INET, libc::AF_INET6] {
+                    // A kernel without rules for routing has no way to; then the probes tell what they meet.
+                    let _ = Netlink::open().and_then(|mut netlink| netlink.swallow(family, packet::TCP, on));
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// Whether the witness still watches.
@@ -197,9 +240,12 @@ impl Router {
     /// # Errors
     /// Where the ledger could not be written, or the watch failed.
     pub(crate) fn stop(self, namespaces: &Namespaces) -> Result<RouterAccount, PathError> {
-        let Router { far, witness } = self;
+        let Router { far, witness, dropped, hops: _ } = self;
         let mut account = witness.stop()?;
-        let drops = queue_drops(far.as_ref(), namespaces)?;
+        let drops = match dropped.get() {
+            Some(before_the_probes) => before_the_probes,
+            None => queue_drops(far.as_ref(), namespaces)?,
+        };
         for direction in Direction::BOTH {
             account.doubts.extend(disagreement(
                 direction,
@@ -209,6 +255,36 @@ impl Router {
         }
         Ok(account)
     }
+}
+
+/// Puts the queueing disciplines of both directions on the devices of the router's halves.
+fn furnish(near: &Namespace, far: Option<&Namespace>, [up, down]: &[Hops; 2]) -> Result<(), PathError> {
+    for (namespace, name, chain) in places(near, far, [up, down]) {
+        namespace.run(|| put(name, chain))??;
+    }
+    Ok(())
+}
+
+/// Takes them away, with what they hold.
+fn clear(near: &Namespace, far: Option<&Namespace>, [up, down]: &[Hops; 2]) -> Result<(), PathError> {
+    let remove = |name: &str| Netlink::open()?.remove_root_qdisc(if_nametoindex(name)?);
+    for (namespace, name, _) in places(near, far, [up, down]).filter(|(.., chain)| !chain.is_empty()) {
+        let removed = namespace.run(|| remove(name))?;
+        removed.map_err(|source| KernelError::Step { what: "take the router's queueing disciplines away", source })?;
+    }
+    Ok(())
+}
+
+/// Where each hop of each direction is: the half, its device, and what stands there.
+fn places<'a>(
+    near: &'a Namespace,
+    far: Option<&'a Namespace>,
+    [up, down]: [&'a Hops; 2],
+) -> impl Iterator<Item = (&'a Namespace, &'static str, &'a [Qdisc])> {
+    let first = far.map(|far| [(near, CORE, up.first.as_slice()), (far, CORE, down.first.as_slice())]);
+    let second =
+        [(far.unwrap_or(near), SERVER_SIDE, up.second.as_slice()), (near, CLIENT_SIDE, down.second.as_slice())];
+    first.into_iter().flatten().chain(second)
 }
 
 /// Packets that the queueing disciplines of each direction dropped.

@@ -308,6 +308,16 @@ impl Netlink {
         self.request(libc::RTM_NEWQDISC, libc::NLM_F_CREATE | libc::NLM_F_REPLACE, &message)
     }
 
+    /// Takes the root of a device away, and all below it, with every packet that they hold.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn remove_root_qdisc(&mut self, index: u32) -> io::Result<()> {
+        let mut message = Message::default();
+        message.traffic_header(index, 0, ROOT);
+        self.request(libc::RTM_DELQDISC, 0, &message)
+    }
+
     /// What the kernel says of the queueing disciplines of a device.
     ///
     /// # Errors

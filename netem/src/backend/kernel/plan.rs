@@ -47,6 +47,39 @@ pub(super) struct Hops {
     pub(super) second: Vec<Qdisc>,
 }
 
+impl Hops {
+    /// The same disciplines for probes: with delay, rate and buffer, and with nothing that is drawn.
+    pub(super) fn bare(&self) -> Hops {
+        let without_draws = |netem: &Netem| Netem {
+            jitter: 0,
+            delay_correlation: Probability::ZERO,
+            distribution: Vec::new(),
+            loss: NetemLoss::Random(Probability::ZERO, Probability::ZERO),
+            ecn: false,
+            duplicate: (Probability::ZERO, Probability::ZERO),
+            corrupt: (Probability::ZERO, Probability::ZERO),
+            reorder: (Probability::ZERO, Probability::ZERO),
+            gap: 0,
+            slot: None,
+            ..netem.clone()
+        };
+        let each = |chain: &[Qdisc], of: &dyn Fn(Netem) -> Netem| {
+            chain
+                .iter()
+                .map(|qdisc| match qdisc {
+                    Qdisc::Netem(netem) => Qdisc::Netem(Box::new(of(without_draws(netem)))),
+                    other => other.clone(),
+                })
+                .collect()
+        };
+        Hops {
+            first: each(&self.first, &|netem| netem),
+            // What limits the second hop is a limit of the delay line, which probes close together would meet.
+            second: each(&self.second, &|netem| Netem { limit: UNLIMITED, ..netem }),
+        }
+    }
+}
+
 /// Says what of a link's conditions the kernel's netem cannot express, if anything.
 ///
 /// # Errors
@@ -258,6 +291,34 @@ mod tests {
         let [Qdisc::Netem(netem)] = hops.second.as_slice() else { panic!("{hops:?}") };
         assert_eq!((netem.delay, netem.seed), (10_000_000, Some(7)));
         assert_eq!(netem.loss, NetemLoss::Random("1%".parse().unwrap(), Probability::ZERO));
+    }
+
+    #[test]
+    fn probes_meet_delay_rate_and_buffer_in_the_same_disciplines_and_no_draw() {
+        for text in [
+            "delay = '10ms'\njitter = '2ms'\ndistribution = 'normal'\nloss = '1%'\nloss-key = 'index'\ncorrupt = '1%'",
+            "delay = '10ms'\nrate = '8Mbit'\nqueue = '30p'\nduplicate = '1%'\nreorder = '5%'",
+            "delay = '10ms'\nrate = '8Mbit'\nqueue = '90kB'\njitter = '1ms'\nslot = '1ms 2ms'",
+            "generator = 'netem'\ndelay = '10ms'\nrate = '8Mbit'\nlimit = 5\nloss = '3%'\necn = true",
+        ] {
+            let (hops, plain) = (up(text), up(text).bare());
+            for (chain, bare) in [(&hops.first, &plain.first), (&hops.second, &plain.second)] {
+                let kinds = |chain: &[Qdisc]| chain.iter().map(Qdisc::kind).collect::<Vec<_>>();
+                assert_eq!(kinds(chain), kinds(bare), "{text}");
+                for pair in std::iter::zip(chain, bare) {
+                    let (Qdisc::Netem(netem), Qdisc::Netem(bare)) = pair else {
+                        assert_eq!(pair.0, pair.1, "a token bucket draws nothing");
+                        continue;
+                    };
+                    assert_eq!((netem.delay, netem.rate), (bare.delay, bare.rate), "{text}");
+                    let drawn = Netem { delay: 0, rate: None, limit: 0, seed: None, ..(**bare).clone() };
+                    assert_eq!(drawn, Netem { limit: 0, ..Netem::default() }, "{text}");
+                }
+            }
+        }
+        let buffer = up("delay = '10ms'\nrate = '8Mbit'\nqueue = '30p'").bare();
+        let [Qdisc::Netem(first)] = buffer.first.as_slice() else { panic!("{buffer:?}") };
+        assert_eq!(first.limit, 30, "a buffer is a promise");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use hdrhistogram::Histogram;
@@ -107,8 +107,22 @@ impl Promise {
 pub(super) struct Witness {
     thread: JoinHandle<Result<RouterAccount, KernelError>>,
     stop: Arc<AtomicBool>,
+    watched: Arc<Watched>,
     /// Written to, it wakes the thread.
     wake: OwnedFd,
+}
+
+/// The time that is watched (CLOCK_MONOTONIC): what is heard outside of it is no part of the trial.
+#[derive(Debug)]
+struct Watched {
+    from: AtomicU64,
+    until: AtomicU64,
+}
+
+impl Watched {
+    fn holds(&self, at: Nanos) -> bool {
+        self.from.load(Ordering::Acquire) <= at && at < self.until.load(Ordering::Acquire)
+    }
 }
 
 impl Witness {
@@ -120,8 +134,10 @@ impl Witness {
         let (waked, wake) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?;
         let stop = Arc::new(AtomicBool::new(false));
         let of_thread = stop.clone();
+        let watched = Arc::new(Watched { from: AtomicU64::new(0), until: AtomicU64::new(Nanos::MAX) });
         let watch = Watch {
             taps,
+            watched: watched.clone(),
             waiting: VecDeque::new(),
             stories: promises.map(Story::new),
             books,
@@ -129,11 +145,22 @@ impl Witness {
             distance: clock_distance(),
         };
         let thread = std::thread::Builder::new().name("witness".into()).spawn(move || watch.run(&of_thread, &waked))?;
-        Ok(Witness { thread, stop, wake })
+        Ok(Witness { thread, stop, watched, wake })
     }
 
     pub(super) fn is_running(&self) -> bool {
         !self.thread.is_finished()
+    }
+
+    /// Takes no notice of what comes and goes from now on.
+    pub(super) fn look_away(&self) {
+        self.watched.until.store(monotonic(), Ordering::Release);
+    }
+
+    /// Watches again, from now on: nothing of what was not watched may be under way.
+    pub(super) fn look_again(&self) {
+        self.watched.from.store(monotonic(), Ordering::Release);
+        self.watched.until.store(Nanos::MAX, Ordering::Release);
     }
 
     /// Ends the watch; what has not left by now is not waited for.
@@ -216,6 +243,7 @@ struct Watch {
     waiting: VecDeque<Event>,
     stories: [Story; 2],
     books: Books,
+    watched: Arc<Watched>,
     missed: u64,
     /// How far the wall clock, by which the taps stamp, is ahead of the monotonic one.
     distance: u64,
@@ -231,8 +259,9 @@ impl Watch {
             if stopping {
                 return self.settle(now);
             }
+            let end = now.min(self.watched.until.load(Ordering::Acquire));
             for story in &mut self.stories {
-                story.finish_before(now.saturating_sub(SETTLING), now, &mut self.books);
+                story.finish_before(now.saturating_sub(SETTLING), end, &mut self.books);
             }
             self.wait(waked, heard || !self.waiting.is_empty());
         }
@@ -288,14 +317,18 @@ impl Watch {
         self.waiting.make_contiguous().sort_by_key(|event| (event.at, event.leaves));
         while self.waiting.front().is_some_and(|event| event.at <= until) {
             let event = self.waiting.pop_front().expect("there is a first");
+            if !self.watched.holds(event.at) {
+                continue;
+            }
             let story = &mut self.stories[event.direction.index()];
             if event.leaves { story.left(event) } else { story.arrived(event) }
         }
     }
 
     fn settle(mut self, now: Nanos) -> Result<RouterAccount, KernelError> {
+        let end = now.min(self.watched.until.load(Ordering::Acquire));
         for story in &mut self.stories {
-            story.finish_before(Nanos::MAX, now, &mut self.books);
+            story.finish_before(Nanos::MAX, end, &mut self.books);
         }
         let capture = self.books.capture.take().map(Capture::finish);
         let ledger_lost = match self.books.ledger.take() {

@@ -1,0 +1,146 @@
+//! A whole run on every backend: what it needs of a kernel, `tests/qemu/run` brings.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use samepath_model::Direction;
+use samepath_model::record::{Calibration, Outcome, TrialRecord};
+use samepath_results::Run;
+
+use crate::support::{can_emulate, file, run, stderr, stdout};
+
+/// Every transport, with loss and without, on a link that a slow machine can keep; its bounds are wide.
+const SMALL: &str = r#"
+schema = 1
+name = "backends"
+question = "Does the kernel's netem carry it, too?"
+repeat = 1
+
+[tolerance]
+delay = "30ms"
+delay-p99 = "80ms"
+rate = "30%"
+loss = "5%"
+lateness = "50ms"
+wake-lateness = "100ms"
+link-cpu = "100%"
+endpoint-cpu = "100%"
+steal = "100%"
+
+[[part]]
+name = "messages"
+arms = ["tcp", "tls", "quic", "udp"]
+workload = { kind = "messages", streams = 2, size = "1000B", spacing = "20ms", count = 30, warmup = "10kB" }
+link = { rtt = "60ms", rate = "4Mbit", generator = "netem" }
+axes = { loss = ["0%", "3%"] }
+
+[[part]]
+name = "bulk"
+arms = ["tcp", "quic"]
+workload = { kind = "bulk", bytes = "200kB" }
+link = { rtt = "60ms", rate = "4Mbit", queue = "30kB", loss = "1%", loss-key = "index" }
+"#;
+
+/// Whether this backend can carry a link here; says that it is skipped where not.
+fn carries(backend: &str) -> bool {
+    let tried = run(&["link", "--quiet", "--backend", backend, "--", "true"]);
+    if !tried.status.success() {
+        eprintln!("skipped: {backend}: {}", stderr(&tried).trim());
+    }
+    tried.status.success()
+}
+
+/// Runs the experiment; no trial may fail. A slow machine may void some.
+fn run_on(backend: &str, dir: &Path) -> Run {
+    let (path, out) = (file(dir, &format!("{backend}.toml"), SMALL), dir.join(backend));
+    let output = run(&["run", &path, "--backend", backend, "--out", out.to_str().unwrap()]);
+    eprintln!("{backend}: {}", stderr(&output));
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{backend}: {}\n{}", stdout(&output), stderr(&output));
+    let page = std::fs::read_to_string(out.join("report/index.html")).unwrap();
+    assert!(page.contains("Does the kernel"), "{backend}: the report is drawn");
+    let run = Run::open(&out).unwrap();
+    assert_eq!(run.trials().len(), 10, "{backend}");
+    for record in run.trials() {
+        let id = &record.trial.id;
+        assert_ne!(record.outcome, Outcome::Failed, "{backend} {id}: {:?}", record.error);
+        let link = record.link.as_ref().expect("a link gives account");
+        for (direction, counts) in [("up", &link.up), ("down", &link.down)] {
+            let dropped: u64 = counts.dropped.values().sum();
+            assert!(counts.packets > 10 && counts.delivered_packets > 10, "{backend} {id}, {direction}: {counts:?}");
+            assert!(counts.packets >= counts.delivered_packets + dropped, "{backend} {id}, {direction}: {counts:?}");
+        }
+        for (when, probes) in [("before", &link.before), ("after", &link.after)] {
+            holds(probes.as_ref().expect("every emulated link is probed"), &format!("{backend} {id}, {when}"));
+        }
+        assert!(run.ledger(id).unwrap().is_some(), "{backend} {id}: a ledger");
+    }
+    run
+}
+
+/// Nothing comes before its time, and the rate of a train is that of the link, to within what a slow machine does.
+fn holds(calibration: &Calibration, whose: &str) {
+    for probes in [&calibration.up, &calibration.down] {
+        assert!(probes.sent > 10 && probes.lost <= 1, "{whose}: {probes:?}");
+        assert!(probes.delay_p50_ns.unwrap() >= 30_000_000, "{whose}: {probes:?}");
+        assert!(probes.delay_p99_ns >= probes.delay_p50_ns, "{whose}: {probes:?}");
+        assert_eq!(probes.rate_asked, Some(4_000_000), "{whose}");
+        let rate = probes.rate.unwrap();
+        assert!((2_000_000..6_000_000).contains(&rate), "{whose}: {rate} bit/s");
+    }
+}
+
+/// The numbers of the packets that the link lost upwards, and how many came.
+fn lost(run: &Run, record: &TrialRecord) -> (u64, BTreeSet<u64>) {
+    let packets = run.ledger(&record.trial.id).unwrap().expect("a ledger").map(|line| line.unwrap());
+    let up: Vec<_> = packets.filter(|packet| packet.direction == Direction::Up).collect();
+    let offered = up.iter().map(|packet| packet.number + 1).max().unwrap_or(0);
+    let dropped = up.iter().filter(|packet| packet.dropped.is_some_and(|cause| cause.name() == "loss"));
+    (offered, dropped.map(|packet| packet.number).collect())
+}
+
+#[test]
+fn a_whole_run_on_the_kernels_netem_and_the_same_losses_on_the_embedded_link() {
+    if !can_emulate("backends") || !carries("netem") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (kernel, embedded) = (run_on("netem", dir.path()), run_on("auto", dir.path()));
+    assert!(kernel.trials().iter().all(|record| record.link.as_ref().unwrap().backend == "netem"));
+    let mut losses = 0;
+    for record in kernel.trials().iter().filter(|record| record.trial.part == "messages") {
+        let id = &record.trial.id;
+        let other = embedded.trials().iter().find(|other| other.trial.id == *id).expect("the same matrix");
+        let ((offered, lost_by_kernel), (of_other, lost_by_ours)) = (lost(&kernel, record), lost(&embedded, other));
+        // A transport sends more or fewer packets as the clock has it; of those that both offered the same are lost.
+        let both = offered.min(of_other);
+        let until = |lost: BTreeSet<u64>| lost.into_iter().filter(|number| *number < both).collect::<Vec<_>>();
+        let (by_kernel, by_ours) = (until(lost_by_kernel), until(lost_by_ours));
+        assert_eq!(by_kernel, by_ours, "{id}: of {both} packets");
+        losses += by_kernel.len();
+    }
+    assert!(losses > 0, "nothing was lost in any trial");
+}
+
+#[test]
+fn a_run_without_emulation_says_what_there_is() {
+    if !can_emulate("none") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let text =
+        SMALL.replace("axes =", "# axes =").replace(r#"arms = ["tcp", "tls", "quic", "udp"]"#, r#"arms = ["tcp"]"#);
+    let (path, out) = (file(dir.path(), "none.toml", &text), dir.path().join("run"));
+    let output = run(&["run", &path, "--backend", "none", "--out", out.to_str().unwrap()]);
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}\n{}", stdout(&output), stderr(&output));
+    for record in Run::open(&out).unwrap().trials() {
+        let link = record.link.as_ref().expect("a link gives account");
+        for probes in [&link.before, &link.after] {
+            for probes in [&probes.as_ref().unwrap().up, &probes.as_ref().unwrap().down] {
+                assert_eq!((probes.sent, probes.delay_asked_ns, probes.rate_asked), (20, 0, None));
+                assert!(probes.delay_p50_ns.is_some_and(|p50| p50 > 0), "{probes:?}");
+            }
+        }
+        // What was not promised cannot be broken.
+        assert!(record.void.iter().all(|reason| !reason.contains("a delay of")), "{:?}", record.void);
+    }
+}
