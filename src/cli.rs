@@ -293,7 +293,8 @@ pub(crate) struct LinkSetArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "The command finds the addresses of both ends in SAMEPATH_SERVER and SAMEPATH_CLIENT \
 (IPv6: SAMEPATH_SERVER6, SAMEPATH_CLIENT6). Its exit status is that of samepath link. While it runs, \
-`samepath link status` (or SIGUSR1) tells the counters, and `samepath link set` changes the conditions.\n\n\
+`samepath link status` (or SIGUSR1) tells the counters, and `samepath link set` changes the conditions. \
+A link started by the command leads through this one: its server is this one's, unless it has one of its own.\n\n\
 Example:\n  samepath link --rtt 50ms --loss 1% --rate 20Mbit --server-command 'iperf3 -s -1' -- \\\n    \
 sh -c 'iperf3 -c $SAMEPATH_SERVER'")]
 pub(crate) struct LinkArgs {
@@ -381,8 +382,9 @@ pub(crate) struct LinkFlags {
     /// Packets that may be in a direction at once, waiting or under way
     #[arg(long, value_name = "PACKETS")]
     limit: Option<u32>,
-    /// Packets leave in groups after pauses: 'MIN [MAX] [packets N] [bytes N]'
-    #[arg(long, value_name = "SLOT")]
+    /// Packets leave in groups after pauses: 'MIN [MAX] [packets N] [bytes N]', or 'distribution NAME DELAY JITTER' in
+    /// place of MIN and MAX
+    #[arg(long, value_name = "SLOT", value_parser = slot)]
     slot: Option<Slot>,
     /// Random loss: 1%, '1% 25%' (correlated), 'gemodel P [R [1-H [1-K]]]', 'state P13 [P31 [P32 [P23 [P14]]]]', or
     /// 'burst LOSS PACKETS'
@@ -458,7 +460,7 @@ direction_flags!(UpFlags, "Conditions from client to server alone", "up-change",
     "up-queue" queue: QueueLimit = text::<QueueLimit>,
     "up-aqm" aqm: Aqm = text::<Aqm>,
     "up-limit" limit: u32 = text::<u32>,
-    "up-slot" slot: Slot = text::<Slot>,
+    "up-slot" slot: Slot = slot,
     "up-loss" loss: Loss = text::<Loss>,
     "up-ecn" ecn: bool = text::<bool>,
     "up-duplicate" duplicate: Chance = text::<Chance>,
@@ -474,7 +476,7 @@ direction_flags!(DownFlags, "Conditions from server to client alone", "down-chan
     "down-queue" queue: QueueLimit = text::<QueueLimit>,
     "down-aqm" aqm: Aqm = text::<Aqm>,
     "down-limit" limit: u32 = text::<u32>,
-    "down-slot" slot: Slot = text::<Slot>,
+    "down-slot" slot: Slot = slot,
     "down-loss" loss: Loss = text::<Loss>,
     "down-ecn" ecn: bool = text::<bool>,
     "down-duplicate" duplicate: Chance = text::<Chance>,
@@ -498,6 +500,13 @@ fn distribution(name: &str) -> Result<Distribution, String> {
     let mut said = LinkSpec { distribution: Some(text(name)?), ..LinkSpec::default() };
     read_files(&mut said)?;
     said.distribution.ok_or_else(|| "no distribution".into())
+}
+
+/// Slots, the table of their pauses read from its file.
+fn slot(slot: &str) -> Result<Slot, String> {
+    let mut said = LinkSpec { slot: Some(text(slot)?), ..LinkSpec::default() };
+    read_files(&mut said)?;
+    said.slot.ok_or_else(|| "no slot".into())
 }
 
 /// A change, with the files it names.
@@ -532,7 +541,7 @@ impl LinkFlags {
             queue: self.queue,
             aqm: self.aqm,
             limit: self.limit,
-            slot: self.slot,
+            slot: self.slot.clone(),
             loss: self.loss,
             ecn: self.ecn,
             duplicate: self.duplicate,

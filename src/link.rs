@@ -50,11 +50,6 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
     let spool = args.ledger.as_deref().map(Spool::beside).transpose()?;
     if !args.quiet {
         eprintln!("link: {link}");
-        if let Ok(outer) = std::env::var(control::NAME_VARIABLE)
-            && !outer.is_empty()
-        {
-            eprintln!("link: it stands apart from link {outer}, in which it was started: packets cross this one alone");
-        }
         if args.command.is_empty() {
             eprintln!("link: this shell is at its client end, and `exit` takes it down; from another terminal:");
             eprintln!("link: samepath link status, samepath link set CONDITIONS");

@@ -8,6 +8,7 @@
 //! | [`backend`] | what carries packets between the two namespaces: the embedded emulator |
 //! | [`namespace`], [`device`] | the namespaces and devices it all happens in |
 //! | [`path`] | the path as it stands: all of the above, up and down |
+//! | [`nest`] | links inside links |
 //! | [`trial`] | the harness: one trial from set-up to evidence |
 //! | [`calibrate`] | probes, before a trial and after it |
 //! | [`control`] | words with a running link from another terminal |
@@ -26,6 +27,7 @@ pub mod host;
 pub mod ledger;
 pub mod link;
 pub mod namespace;
+pub mod nest;
 mod netlink;
 pub mod path;
 pub mod probe;

@@ -102,6 +102,13 @@ impl Netlink {
         self.request(libc::RTM_NEWLINK, 0, &message)
     }
 
+    /// Takes a device away, and a pair's other end with it.
+    pub(crate) fn remove_device(&mut self, index: u32) -> io::Result<()> {
+        let mut message = Message::default();
+        message.link_header(index, 0, 0);
+        self.request(libc::RTM_DELLINK, 0, &message)
+    }
+
     /// Adds an address that may be used at once, and the route to its prefix with it.
     pub(crate) fn add_address(&mut self, index: u32, address: IpAddr, prefix: u8) -> io::Result<()> {
         let (family, octets) = match address {
@@ -118,15 +125,14 @@ impl Netlink {
         self.request(libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &message)
     }
 
-    /// Adds a route to one address that is reached over the device directly.
-    pub(crate) fn add_host_route(&mut self, index: u32, address: IpAddr) -> io::Result<()> {
+    /// Adds a route to a network, by the length of its prefix, that is reached over the device directly.
+    pub(crate) fn add_route(&mut self, index: u32, address: IpAddr, bits: u8) -> io::Result<()> {
         let (family, scope, octets) = match address {
             IpAddr::V4(v4) => (libc::AF_INET, libc::RT_SCOPE_LINK, v4.octets().to_vec()),
             IpAddr::V6(v6) => (libc::AF_INET6, libc::RT_SCOPE_UNIVERSE, v6.octets().to_vec()),
         };
         let mut message = Message::default();
         // struct rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type, flags.
-        let bits = (octets.len() * 8) as u8;
         let (table, protocol) = (libc::RT_TABLE_MAIN, libc::RTPROT_STATIC);
         message.0.extend_from_slice(&[family as u8, bits, 0, 0, table, protocol, scope, libc::RTN_UNICAST]);
         message.0.extend_from_slice(&0u32.to_ne_bytes());

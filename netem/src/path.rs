@@ -5,11 +5,11 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use samepath_model::link::{Conditions, Direction, Link};
+use samepath_model::link::{Direction, Link};
 use samepath_model::record::{DirectionReport, DropCause, Lateness, LinkReport};
 use samepath_model::{Mode, Tolerance};
 
-use crate::backend::emulator::{Account, Books, Emulator, EmulatorError, is_shaped};
+use crate::backend::emulator::{Account, Books, Emulator, EmulatorError, Joining, is_shaped};
 use crate::backend::kernel::{KernelError, Router, RouterAccount};
 use crate::backend::packet::PacketPort;
 use crate::backend::tun::TunPort;
@@ -21,6 +21,7 @@ use crate::host::{CpuTimes, HostCounters};
 use crate::ledger::{LedgerError, Spool};
 use crate::link::Nanos;
 use crate::namespace::{Namespace, NamespaceError, Namespaces};
+use crate::nest::{self, Addresses, EVERYWHERE, NestError, Outer};
 use crate::netlink::{Netlink, VethEnd};
 use crate::sys::monotonic;
 use crate::sysctl;
@@ -51,6 +52,9 @@ pub enum PathError {
     /// The router with the kernel's netem.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// The outer link.
+    #[error("the link around it: {0}")]
+    Nest(#[from] NestError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -66,14 +70,12 @@ pub struct Keep<'a> {
     pub ledger: Option<&'a Path>,
     /// The capture.
     pub capture: Option<&'a Path>,
-    /// Whether conditions may be given to it later, so that it decides packet by packet from the start.
-    pub adjustable: bool,
 }
 
 impl Keep<'_> {
     /// Whether nothing needs single packets.
     fn is_nothing(&self) -> bool {
-        self.ledger.is_none() && self.capture.is_none() && !self.adjustable
+        self.ledger.is_none() && self.capture.is_none()
     }
 }
 
@@ -89,6 +91,17 @@ fn hint(what: &str, source: &io::Error) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// What is around a path.
+#[derive(Debug, Clone, Copy)]
+pub enum Around<'a> {
+    /// A trial: an unimpaired pair of devices beside the link, and nothing beyond.
+    Trial,
+    /// Nothing. Other links may be started in it.
+    Nothing,
+    /// Another link, through which the server's end leads on.
+    Link(&'a Outer),
 }
 
 /// What the path says of its work, in the record's terms and its own.
@@ -107,11 +120,15 @@ pub struct PathReport {
 pub struct LivePath {
     /// The namespaces of its ends.
     pub namespaces: Namespaces,
+    /// The addresses of its ends.
+    pub addresses: Addresses,
     /// Whether the ends have IPv6 addresses.
     pub ipv6: bool,
     emulator: Option<Emulator>,
     router: Option<Router>,
-    backend: &'static str,
+    backend: Cell<&'static str>,
+    /// Whether neighbours are joined; only TUN devices can.
+    joining: Option<Joining>,
     settings: Vec<samepath_model::record::Setting>,
     /// Whether it had conditions at any time.
     shaped: Cell<bool>,
@@ -127,14 +144,12 @@ const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const CONTROL_MAC: [u8; 6] = [2, 0, 0, 0, 1, 0];
 
-/// Prefix length of the link's networks, IPv4 and IPv6.
-const PREFIX_V4: u8 = 24;
-const PREFIX_V6: u8 = 64;
+/// Prefix length of the control pair's network.
+const CONTROL_PREFIX: u8 = 24;
 
 impl LivePath {
     /// Makes namespaces, devices and emulator. The process must have one thread, and is left in a
-    /// namespace of its own. `keep` says what is kept of the packets, and where; `control` adds an
-    /// unimpaired pair of devices beside the link.
+    /// namespace of its own. `keep` says what is kept of the packets, and where.
     ///
     /// # Errors
     /// Says which step failed, and the remedy. Nothing is left behind.
@@ -144,26 +159,31 @@ impl LivePath {
         backend: Backend,
         mode: Mode,
         keep: Keep<'_>,
-        control: bool,
+        around: Around<'_>,
     ) -> Result<LivePath, PathError> {
         let backend = match backend {
             Backend::Auto if device::open_tun_node().is_ok() => Backend::Tun,
             Backend::Auto => Backend::Packet,
             chosen => chosen,
         };
-        let fast = match mode {
+        let joining = match mode {
             Mode::Fast if backend != Backend::Tun => return Err(PathError::NotFast(backend)),
-            Mode::Fast => true,
-            Mode::Exact => false,
-            // A capture is of single packets too, and who may adjust a link may set any condition.
-            Mode::Auto if keep.capture.is_some() || keep.adjustable => false,
-            Mode::Auto => backend == Backend::Tun && !needs_single_packets(link),
+            Mode::Fast => Joining::Always,
+            Mode::Exact => Joining::Never,
+            // A capture is of single packets, too.
+            Mode::Auto if keep.capture.is_some() || backend != Backend::Tun => Joining::Never,
+            Mode::Auto => Joining::WhereNothingShows,
         };
         let namespaces = Namespaces::make()?;
+        let addresses = match around {
+            Around::Link(outer) => outer.join(&namespaces)?,
+            Around::Trial | Around::Nothing => Addresses::OUTERMOST,
+        };
+        let is_trial = matches!(around, Around::Trial);
         let settings = apply_settings(&namespaces, link)?;
         // Where nothing is decided and nothing is kept there is nothing to cut and join either; but a trial
         // (which has the control pair) is always measured.
-        let passes_through = fast && !is_shaped(link) && keep.is_nothing() && !control;
+        let passes_through = joining.under(link) && !is_shaped(link) && keep.is_nothing() && !is_trial;
         let books = || -> Result<Books, PathError> {
             Ok(Books {
                 ledger: keep.ledger.map(Spool::create).transpose()?,
@@ -171,32 +191,37 @@ impl LivePath {
             })
         };
         let router = match backend {
-            Backend::Netem => Some(Router::make(&namespaces, [CLIENT_MAC, SERVER_MAC], link, seed, books()?)?),
+            Backend::Netem => {
+                Some(Router::make(&namespaces, [CLIENT_MAC, SERVER_MAC], &addresses, link, seed, books()?)?)
+            }
             _ => None,
         };
-        let (ports, ipv6) = make_devices(&namespaces, backend, link.mtu)?;
-        if control {
+        let (ports, ipv6) = make_devices(&namespaces, backend, &addresses, link.mtu)?;
+        if is_trial {
             make_control(&namespaces)?;
+        } else {
+            lead_on(&namespaces, &addresses)?;
         }
         let before = counters(&namespaces, router.as_ref())?;
         let emulator = match ports {
             None => None,
-            Some(ports) if passes_through => Some(Emulator::pass_through(ports)?),
-            Some(ports) => Some(Emulator::start(link, seed, ports, books()?, fast)?),
+            Some(ports) if passes_through => Some(Emulator::pass_through(link, seed, ports, joining)?),
+            Some(ports) => Some(Emulator::start(link, seed, ports, books()?, joining)?),
         };
         Ok(LivePath {
             namespaces,
+            addresses,
             ipv6,
             emulator,
             router,
-            backend: match backend {
+            backend: Cell::new(match backend {
                 Backend::Tun if passes_through => "embedded-tun, super-packets",
-                Backend::Tun if fast => "embedded-tun, fast",
-                Backend::Tun => "embedded-tun",
+                Backend::Tun => name_of(joining, link),
                 Backend::Packet => "embedded-packet",
                 Backend::Netem => "netem",
                 Backend::None | Backend::Auto => "none",
-            },
+            }),
+            joining: (backend == Backend::Tun).then_some(joining),
             settings,
             shaped: Cell::new(is_shaped(link)),
             mtu: link.mtu,
@@ -220,13 +245,16 @@ impl LivePath {
     /// Why they cannot be, in words.
     pub fn change(&self, link: &Link) -> Result<Nanos, String> {
         let Some(emulator) = &self.emulator else {
-            let why = format!("its packets are carried by `{}`, which cannot be adjusted", self.backend);
+            let why = format!("its packets are carried by `{}`, which cannot be adjusted", self.backend());
             return Err(format!("{why}; start it with `--backend auto`"));
         };
         // First the room that the endpoints may need: a buffer that is too large harms nobody.
         apply_settings(&self.namespaces, link).map_err(|error| error.to_string())?;
         let since = emulator.change(link)?;
         self.shaped.set(self.shaped.get() || is_shaped(link));
+        if let Some(joining) = self.joining {
+            self.backend.set(name_of(joining, link));
+        }
         Ok(since)
     }
 
@@ -266,7 +294,7 @@ impl LivePath {
 
     /// The backend's name, as in the record.
     pub fn backend(&self) -> &'static str {
-        self.backend
+        self.backend.get()
     }
 
     /// Since when it is up (CLOCK_MONOTONIC).
@@ -286,6 +314,9 @@ impl LivePath {
     /// Where the emulator failed, now or before.
     pub fn down(self, tolerance: &Tolerance) -> Result<PathReport, PathError> {
         let up_ns = monotonic() - self.up_since;
+        if self.addresses.leads_on() {
+            nest::leave(&self.namespaces);
+        }
         let host = counters(&self.namespaces, self.router.as_ref())?.since(&self.before);
         let mut account = self.emulator.map(Emulator::stop).transpose()?;
         let steal = CpuTimes::read().zip(self.cpu_before).and_then(|(now, before)| now.stolen_since(&before));
@@ -304,7 +335,7 @@ impl LivePath {
         let account = account.unwrap_or_else(Account::of_nothing);
         let [up, down] = account.directions;
         let link = LinkReport {
-            backend: self.backend.to_owned(),
+            backend: self.backend.get().to_owned(),
             up,
             down,
             lateness: account.lateness,
@@ -320,6 +351,11 @@ impl LivePath {
         };
         Ok(PathReport { link, void, capture: account.capture })
     }
+}
+
+/// The name of the emulator between TUN devices, with its mode.
+fn name_of(joining: Joining, link: &Link) -> &'static str {
+    if joining.under(link) { "embedded-tun, fast" } else { "embedded-tun" }
 }
 
 impl Account {
@@ -343,18 +379,6 @@ impl Account {
             capture: None,
         }
     }
-}
-
-/// Whether some condition shows only where packets reach the receiving host one at a time: all of them, but
-/// those that drop packets, and a delay that is the same for all.
-fn needs_single_packets(link: &Link) -> bool {
-    Direction::BOTH.iter().any(|&direction| {
-        let conditions = link.direction(direction).clone();
-        let plain = Conditions::transparent();
-        let others =
-            Conditions { delay: plain.delay, loss: plain.loss, drops: Vec::new(), outages: Vec::new(), ..conditions };
-        others != plain
-    })
 }
 
 /// Four bandwidth-delay products and four buffers, of the direction that has more of them, in bytes.
@@ -389,7 +413,12 @@ fn apply_settings(namespaces: &Namespaces, link: &Link) -> Result<Vec<samepath_m
 
 /// Makes the link's devices. Gives back the emulator's ports, if the backend has one, and whether
 /// there is IPv6.
-fn make_devices(namespaces: &Namespaces, backend: Backend, mtu: u16) -> Result<(Option<[Port; 2]>, bool), PathError> {
+fn make_devices(
+    namespaces: &Namespaces,
+    backend: Backend,
+    addresses: &Addresses,
+    mtu: u16,
+) -> Result<(Option<[Port; 2]>, bool), PathError> {
     let device = |what| move |source| PathError::Device { what, source };
     let ends = [(&namespaces.client, CLIENT_MAC), (&namespaces.server, SERVER_MAC)];
     let ports = match backend {
@@ -415,11 +444,11 @@ fn make_devices(namespaces: &Namespaces, backend: Backend, mtu: u16) -> Result<(
             None
         }
     };
-    let (v4, v6) = (PREFIX_V4, PREFIX_V6);
+    let (v4, v6) = addresses.prefixes;
     let mut ipv6 = true;
     for (namespace, addresses) in [
-        (&namespaces.client, [(IpAddr::V4(device::CLIENT_V4), v4), (IpAddr::V6(device::CLIENT_V6), v6)]),
-        (&namespaces.server, [(IpAddr::V4(device::SERVER_V4), v4), (IpAddr::V6(device::SERVER_V6), v6)]),
+        (&namespaces.client, [(IpAddr::V4(addresses.client), v4), (IpAddr::V6(addresses.client6), v6)]),
+        (&namespaces.server, [(IpAddr::V4(addresses.server), v4), (IpAddr::V6(addresses.server6), v6)]),
     ] {
         ipv6 &= namespace
             .run(|| device::configure(LINK_DEVICE, mtu, &addresses))?
@@ -428,13 +457,26 @@ fn make_devices(namespaces: &Namespaces, backend: Backend, mtu: u16) -> Result<(
     Ok((ports, ipv6))
 }
 
+/// Tells each end what is beyond the other: from the client's, all that is not inside; from the server's, the links
+/// inside the client's end.
+fn lead_on(namespaces: &Namespaces, addresses: &Addresses) -> Result<(), PathError> {
+    let failed = |source| PathError::Device { what: "add a route over the link", source };
+    if addresses.leads_on() {
+        namespaces.client.run(|| nest::add_routes(LINK_DEVICE, &EVERYWHERE))?.map_err(failed)?;
+    } else {
+        let inside = addresses.beyond_client();
+        namespaces.server.run(|| nest::add_routes(LINK_DEVICE, &inside))?.map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// The unimpaired pair beside the link.
 fn make_control(namespaces: &Namespaces) -> Result<(), PathError> {
     let (client, server) = (&namespaces.client, &namespaces.server);
     make_veth((client, CONTROL_DEVICE), (server, CONTROL_DEVICE), CONTROL_MAC, 1500)?;
     for (namespace, address) in [(client, device::CLIENT_CONTROL), (server, device::SERVER_CONTROL)] {
         namespace
-            .run(|| device::configure(CONTROL_DEVICE, 1500, &[(IpAddr::V4(address), PREFIX_V4)]))?
+            .run(|| device::configure(CONTROL_DEVICE, 1500, &[(IpAddr::V4(address), CONTROL_PREFIX)]))?
             .map_err(|source| PathError::Device { what: "set the control device up", source })?;
     }
     Ok(())

@@ -16,7 +16,7 @@ use crate::backend::kernel;
 use crate::device::{self, LINK_DEVICE};
 use crate::link::Nanos;
 use crate::namespace::{self, Namespace, OnTerminate, contain};
-use crate::path::{Keep, LivePath};
+use crate::path::{Around, Keep, LivePath};
 use crate::sys::{self, monotonic};
 
 /// How serious a finding is.
@@ -234,7 +234,7 @@ fn tun() -> Finding {
 fn packet_sockets() -> Finding {
     const NAME: &str = "backend-packet";
     let crosses = || -> Result<(), String> {
-        let path = LivePath::up(&Link::transparent(), 0, Backend::Packet, Mode::Auto, Keep::default(), false)
+        let path = LivePath::up(&Link::transparent(), 0, Backend::Packet, Mode::Auto, Keep::default(), Around::Nothing)
             .map_err(|e| e.to_string())?;
         let bind = |address: std::net::Ipv4Addr| UdpSocket::bind((address, 0));
         let io = |error: io::Error| error.to_string();

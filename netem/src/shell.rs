@@ -27,11 +27,11 @@ use serde::{Deserialize, Serialize};
 use crate::backend::Backend;
 use crate::capture::CaptureReport;
 use crate::control::{self, LinkStatus, Listener, Reply, Request, Runtime, Snapshot};
-use crate::device;
 use crate::endpoint::enter_before_exec;
 use crate::link::Nanos;
 use crate::namespace::{NamespaceError, OnTerminate, contain, is_from_a_process};
-use crate::path::{Keep, LivePath, PathReport};
+use crate::nest::{Addresses, Outer};
+use crate::path::{Around, Keep, LivePath, PathError, PathReport};
 use crate::sys::{monotonic, wait_readable};
 
 /// How long the command waits for the server command to listen.
@@ -128,12 +128,21 @@ pub fn run(plan: LinkPlan) -> Result<Ended, LinkError> {
 /// What the first process of the PID namespace does.
 fn conduct(plan: &LinkPlan, pid: u32) -> Result<Ended, String> {
     let call = Call::of(plan, pid)?;
+    let outer = Outer::find();
     show_own_processes();
-    // Whoever names a link, or sits in a shell on it, means to adjust it.
-    let adjustable = plan.name.is_some() || plan.command.is_empty();
-    let keep = Keep { ledger: plan.ledger.as_deref(), capture: plan.capture.as_deref(), adjustable };
-    let path =
-        LivePath::up(&plan.link, plan.seed, plan.backend, plan.mode, keep, false).map_err(|error| error.to_string())?;
+    let keep = Keep { ledger: plan.ledger.as_deref(), capture: plan.capture.as_deref() };
+    let up = |around| LivePath::up(&plan.link, plan.seed, plan.backend, plan.mode, keep, around);
+    let path = match outer {
+        None => up(Around::Nothing),
+        Some(outer) => match up(Around::Link(&outer)) {
+            Err(PathError::Nest(reason)) => {
+                eprintln!("link: it stands apart from the link around it, and packets cross this one alone: {reason}");
+                up(Around::Nothing)
+            }
+            joined => joined,
+        },
+    };
+    let path = path.map_err(|error| error.to_string())?;
     let mut life = Life::new(plan, &path, &call);
     let mut brood = Brood::new().map_err(|error| format!("cannot wait for processes: {error}"))?;
 
@@ -179,10 +188,15 @@ fn show_own_processes() {
 
 /// The addresses, and what the link is, for scripts and prompts.
 fn tell_addresses(command: &mut Command, plan: &LinkPlan, path: &LivePath, call: &Call) {
-    command
-        .env("SAMEPATH_CLIENT", device::CLIENT_V4.to_string())
-        .env("SAMEPATH_SERVER", device::SERVER_V4.to_string())
-        .env("SAMEPATH_LINK", plan.link.to_string());
+    let ends = path.addresses;
+    command.env("SAMEPATH_CLIENT", ends.client.to_string()).env("SAMEPATH_LINK", plan.link.to_string());
+    // Where it has no server of its own, the server is that of the link around it, through both.
+    let has_server = plan.server_command.is_some() || !ends.leads_on();
+    let inherited = |name: &str| std::env::var_os(name).is_some();
+    if has_server || !inherited("SAMEPATH_SERVER") {
+        let server = if has_server { ends.server } else { Addresses::OUTERMOST.server };
+        command.env("SAMEPATH_SERVER", server.to_string());
+    }
     if let Some((runtime, _)) = &call.listening {
         command
             .env(control::RUNTIME_VARIABLE, runtime.dir())
@@ -190,9 +204,11 @@ fn tell_addresses(command: &mut Command, plan: &LinkPlan, path: &LivePath, call:
             .env(prompt::CONDITIONS_VARIABLE, runtime.conditions_file(&call.name));
     }
     if path.ipv6 {
-        command
-            .env("SAMEPATH_CLIENT6", device::CLIENT_V6.to_string())
-            .env("SAMEPATH_SERVER6", device::SERVER_V6.to_string());
+        command.env("SAMEPATH_CLIENT6", ends.client6.to_string());
+        if has_server || !inherited("SAMEPATH_SERVER6") {
+            let server = if has_server { ends.server6 } else { Addresses::OUTERMOST.server6 };
+            command.env("SAMEPATH_SERVER6", server.to_string());
+        }
     }
 }
 

@@ -32,7 +32,7 @@ use crate::device;
 use crate::endpoint::{Endpoint, last_lines};
 use crate::link::Nanos;
 use crate::namespace::{OnTerminate, contain};
-use crate::path::{Keep, LivePath};
+use crate::path::{Around, Keep, LivePath};
 use crate::sys::{self, monotonic};
 
 /// File of the keys, beside a capture.
@@ -356,8 +356,8 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
     let token = random_token().map_err(|error| set_up(&error))?;
 
     let ledger = plan.keep_ledger.then(|| files.ledger());
-    let keep = Keep { ledger: ledger.as_deref(), capture: plan.capture.as_deref(), adjustable: false };
-    let path = LivePath::up(&trial.link, trial.seed, plan.backend, mode_of(trial), keep, true)
+    let keep = Keep { ledger: ledger.as_deref(), capture: plan.capture.as_deref() };
+    let path = LivePath::up(&trial.link, trial.seed, plan.backend, mode_of(trial), keep, Around::Trial)
         .map_err(|error| set_up(&error))?;
     let before = calibrate::before(&path, &trial.link).map_err(|error| set_up(&error))?;
     let mut epoch = None;

@@ -412,24 +412,164 @@ fn is_ignored(signal: nix::sys::signal::Signal) -> bool {
     u64::from_str_radix(mask.trim(), 16).unwrap() >> (signal as u32 - 1) & 1 == 1
 }
 
+/// The shortest round trips that pings in `said` tell, one for each ping, in milliseconds.
+fn shortest(said: &str) -> Vec<f64> {
+    let of = |line: &str| line.split(" = ").nth(1)?.split('/').next()?.parse().ok();
+    said.lines().filter(|line| line.starts_with("rtt ")).filter_map(of).collect()
+}
+
+const PING: &str = "ping -n -q -i 0.01 -c 5";
+
 #[test]
-fn a_link_inside_a_link_stands_apart() {
+fn a_link_inside_a_link_leads_through_both() {
     if !can_emulate("nested links") || !has("ping", "nested links") {
         return;
     }
-    let place = Place::new();
-    let mut outer = place.start(&["--rtt", "40ms", "--name", "outer"]);
     let program = env!("CARGO_BIN_EXE_samepath");
-    let inner = "ping -n -i 0.01 -c 5 $SAMEPATH_SERVER >/dev/null && echo $SAMEPATH_LINK_NAME && exit 9";
-    let said = outer.run(&format!("{program} link --rtt 2ms -- sh -c '{inner}'; echo status $?"));
-    let (name, status) = said.trim().split_once('\n').unwrap();
-    assert!(name.starts_with("outer.") && status == "status 9", "{said}");
-    // The outer one goes on as it was.
-    assert!(outer.ping() >= 40.0);
-    let (status, told) = outer.end();
-    assert_eq!(status, Some(0));
-    assert!(told.contains("stands apart from link outer"), "{told}");
-    assert_eq!(place.left(), 0);
+    for backend in ["tun", "packet", "netem", "none"] {
+        let tried = samepath().args(["link", "--quiet", "--backend", backend, "--", "true"]).output().unwrap();
+        if !tried.status.success() {
+            eprintln!("skipped: links in links on {backend}: {}", stderr(&tried));
+            continue;
+        }
+        let place = Place::new();
+        let mut outer = place.start(&["--rtt", "20ms", "--name", "outer", "--backend", backend]);
+        let both = format!("{PING} $SAMEPATH_SERVER; {PING} $SAMEPATH_SERVER6");
+        let inner = format!("{both}; echo $SAMEPATH_LINK_NAME $SAMEPATH_CLIENT $SAMEPATH_SERVER; exit 9");
+        let link = format!("{program} link --backend {backend}");
+        let said = outer.run(&format!("{link} --rtt 30ms -- sh -c '{inner}'; echo status $?"));
+        let emulated = if backend == "none" { 0.0 } else { 1.0 };
+        assert_eq!(shortest(&said).len(), 2, "{backend}, IPv4 and IPv6: {said}");
+        assert!(shortest(&said).iter().all(|rtt| *rtt >= 50.0 * emulated), "{backend}: {said}");
+        assert!(said.contains("outer.") && said.ends_with("198.19.8.1 198.18.0.2\nstatus 9\n"), "{backend}: {said}");
+
+        // Three deep.
+        let third = format!("{link} --quiet --rtt 10ms -- sh -c \"{PING} $SAMEPATH_SERVER\"");
+        let said = outer.run(&format!("{link} --quiet --rtt 30ms -- sh -c '{third}'"));
+        assert!(shortest(&said)[0] >= 60.0 * emulated, "{backend}: {said}");
+        // The outer one goes on as it was.
+        assert!(outer.ping() >= 20.0 * emulated);
+        let (status, told) = outer.end();
+        assert_eq!(status, Some(0), "{told}");
+        assert!(!told.contains("apart"), "{told}");
+        assert_eq!(place.left(), 0);
+    }
+}
+
+#[test]
+fn a_link_inside_a_link_may_have_a_server_of_its_own() {
+    if !can_emulate("nested servers") || !has("iperf3", "nested servers") {
+        return;
+    }
+    let place = Place::new();
+    let mut outer = place.start(&["--rtt", "20ms", "--server-command", "iperf3 -s"]);
+    let program = env!("CARGO_BIN_EXE_samepath");
+    // Through both, to the outer one's server: an iperf3 connection says where it comes from.
+    let transfer = "iperf3 -J -n 100K -c $SAMEPATH_SERVER";
+    let said = outer.run(&format!("{program} link --quiet --rtt 30ms -- sh -c '{transfer}'"));
+    let through_both = said.contains("198.19.8.1") && said.contains("198.18.0.2");
+    assert!(through_both && !said.contains("\"error\""), "{said}");
+    // Its own, at the same port, which is nobody else's there.
+    let own = format!("{program} link --quiet --rtt 30ms --server-command \"iperf3 -s -1\" -- sh -c '{transfer}'");
+    let said = outer.run(&own);
+    assert!(said.contains("198.19.") && !said.contains("198.18.0.2") && !said.contains("\"error\""), "{said}");
+    assert_eq!(outer.end().0, Some(0));
+}
+
+#[test]
+fn links_beside_each_other_inside_one_do_not_collide() {
+    if !can_emulate("links beside each other") || !has("ping", "links beside each other") {
+        return;
+    }
+    let place = Place::new();
+    let mut outer = place.start(&["--rtt", "10ms"]);
+    let program = env!("CARGO_BIN_EXE_samepath");
+    let beside = |number| {
+        // Each waits until the other is there, too.
+        let dir = place.0.path().display();
+        let meet = format!("touch {dir}/{number}; until [ -e {dir}/1 ] && [ -e {dir}/2 ]; do sleep 0.01; done");
+        let script = format!("{meet}; {PING} $SAMEPATH_SERVER; echo at $SAMEPATH_CLIENT");
+        format!("{program} link --quiet --rtt 10ms -- sh -c '{script}'")
+    };
+    let said = outer.run(&format!("{} & {}; wait", beside(1), beside(2)));
+    assert!(shortest(&said).len() == 2 && shortest(&said).iter().all(|rtt| *rtt >= 20.0), "{said}");
+    assert!(said.contains("at 198.19.8.1\n") && said.contains("at 198.19.16.1\n"), "{said}");
+}
+
+#[test]
+fn without_root_links_nest_too_and_another_users_link_stands_apart() {
+    if !can_emulate("nested without root") || !has("setpriv", "nested without root") || !has("ping", "nested") {
+        return;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: nested without root: the other tests are that already");
+        return;
+    }
+    let place = Place::new();
+    let program = public_copy(&place).display().to_string();
+    let ordinary = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+    let inner = format!("{program} link --rtt 30ms -- sh -c \"{PING} 198.18.0.2 2>&1\"");
+    let across = |outer: String| {
+        let runtime = place.0.path().join("nobodys");
+        Command::new("sh")
+            .arg("-c")
+            .arg(&outer)
+            .env("SAMEPATH_RUNTIME_DIR", runtime)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let rootless = across(format!("{ordinary} {program} link --rtt 20ms -- sh -c '{inner}'"));
+    if stderr(&rootless).contains("cannot make a user namespace") {
+        eprintln!("skipped: nested without root: {}", stderr(&rootless));
+        return;
+    }
+    assert!(shortest(&stdout(&rootless))[0] >= 50.0, "{}{}", stdout(&rootless), stderr(&rootless));
+    // Inside a link of root's another user may change nothing; that is said, and the link is there all the same.
+    let apart = across(format!("{program} link --rtt 20ms -- {ordinary} sh -c '{inner}'"));
+    assert!(shortest(&stdout(&apart))[0] >= 30.0, "{}{}", stdout(&apart), stderr(&apart));
+    assert!(stderr(&apart).contains("it stands apart from the link around it"), "{}", stderr(&apart));
+    assert!(stderr(&apart).contains("belongs to another user"), "{}", stderr(&apart));
+}
+
+#[test]
+fn a_link_that_passes_super_packets_takes_conditions_when_they_come() {
+    if !can_emulate("late conditions") || !has("ping", "late conditions") {
+        return;
+    }
+    if let Err(error) = std::fs::File::options().read(true).write(true).open("/dev/net/tun") {
+        eprintln!("skipped: late conditions: /dev/net/tun: {error}");
+        return;
+    }
+    let place = Place::new();
+    let mut link = place.start(&[]);
+    let program = env!("CARGO_BIN_EXE_samepath");
+    let backend = |link: &mut Running, conditions: &str| {
+        let said = link.run(&format!("{program} link set {conditions} --json"));
+        let status: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+        status["backend"].as_str().unwrap().to_owned()
+    };
+    link.ping();
+    let status: serde_json::Value =
+        serde_json::from_str(&link.run(&format!("{program} link status --json"))).expect("status");
+    assert_eq!(status["backend"], "embedded-tun, super-packets");
+    let before = status["counters"]["up"]["packets"].as_u64().unwrap();
+    assert!(before >= 10, "{status}");
+    // What drops packets or delays all alike does not need single ones; the rest does.
+    assert_eq!(backend(&mut link, "--rtt 20ms"), "embedded-tun, fast");
+    assert!(link.ping() >= 20.0);
+    assert_eq!(backend(&mut link, "--rate 10Mbit"), "embedded-tun");
+    assert!(link.ping() >= 20.0);
+    assert_eq!(backend(&mut link, "--clear --loss 100%"), "embedded-tun, fast");
+    assert!(link.run("ping -n -c 3 -i 0.01 -W 1 $SAMEPATH_SERVER").contains("100% packet loss"));
+    let status: serde_json::Value =
+        serde_json::from_str(&link.run(&format!("{program} link status --json"))).expect("status");
+    let up = &status["counters"]["up"];
+    // What went by before is counted, too.
+    assert!(up["packets"].as_u64().unwrap() >= before + 23, "{status}");
+    assert_eq!(up["dropped"]["loss"].as_u64(), Some(3), "{status}");
+    let (ended, told) = link.end();
+    assert_eq!(ended, Some(0), "{told}");
 }
 
 #[test]

@@ -76,8 +76,8 @@ impl fmt::Display for Rest<'_> {
         if let Some(limit) = c.limit {
             write!(f, ", limit {limit}")?;
         }
-        if let Some(slot) = c.slot {
-            write!(f, ", slot {slot}")?;
+        if let Some(slot) = &c.slot {
+            write!(f, ", slot {}", slot.describe())?;
         }
         match c.loss {
             Loss::None => {}

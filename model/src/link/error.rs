@@ -65,7 +65,8 @@ pub enum ConditionError {
     Framing(String),
     /// Slots could not be read.
     #[error(
-        "`{0}` is not a slot: write MIN [MAX] [packets N] [bytes N], as `10ms 20ms packets 5`, MAX at least MIN and more \
+        "`{0}` is not a slot: write MIN [MAX] [packets N] [bytes N], as `10ms 20ms packets 5`, or \
+         `distribution NAME DELAY JITTER` in place of the two; MAX at least MIN and more \
          than zero"
     )]
     Slot(String),

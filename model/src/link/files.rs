@@ -4,7 +4,7 @@
 //! from then on the conditions hold all there is to know, and a run can be repeated elsewhere.
 
 use super::{Change, ConditionsSpec};
-use super::{ConditionError, DelayTable, Distribution, LinkSpec, RateTrace};
+use super::{ConditionError, DelayTable, Distribution, LinkSpec, Pause, RateTrace, Slot};
 
 /// Reads a whole text file; the error is for people.
 pub type Reader<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
@@ -17,6 +17,7 @@ impl LinkSpec {
     pub fn read_files(&mut self, read: &Reader<'_>) -> Result<(), ConditionError> {
         read_trace(&mut self.rate_trace, read)?;
         read_table(&mut self.distribution, read)?;
+        read_slot(&mut self.slot, read)?;
         read_changes(&mut self.change, read)?;
         self.up.read_files(read)?;
         self.down.read_files(read)
@@ -27,6 +28,7 @@ impl ConditionsSpec {
     fn read_files(&mut self, read: &Reader<'_>) -> Result<(), ConditionError> {
         read_trace(&mut self.rate_trace, read)?;
         read_table(&mut self.distribution, read)?;
+        read_slot(&mut self.slot, read)?;
         read_changes(&mut self.change, read)
     }
 }
@@ -47,6 +49,11 @@ pub fn inline(condition: &str, text: &str, read: &Reader<'_>) -> Result<Option<S
             read_table(&mut distribution, read)?;
             Ok(distribution.map(|distribution| distribution.to_string()))
         }
+        "slot" => {
+            let mut slot = Some(text.parse()?);
+            read_slot(&mut slot, read)?;
+            Ok(slot.map(|slot| slot.to_string()))
+        }
         _ => Ok(None),
     }
 }
@@ -64,9 +71,20 @@ fn read_trace(trace: &mut Option<RateTrace>, read: &Reader<'_>) -> Result<(), Co
 }
 
 fn read_table(distribution: &mut Option<Distribution>, read: &Reader<'_>) -> Result<(), ConditionError> {
-    if let Some(Distribution::File(path)) = distribution {
+    distribution.as_mut().map_or(Ok(()), |distribution| read_distribution(distribution, read))
+}
+
+fn read_slot(slot: &mut Option<Slot>, read: &Reader<'_>) -> Result<(), ConditionError> {
+    match slot {
+        Some(Slot { pause: Pause::Distributed { distribution, .. }, .. }) => read_distribution(distribution, read),
+        _ => Ok(()),
+    }
+}
+
+fn read_distribution(distribution: &mut Distribution, read: &Reader<'_>) -> Result<(), ConditionError> {
+    if let Distribution::File(path) = distribution {
         let text = read(path).map_err(|problem| ConditionError::Table { name: path.clone(), problem })?;
-        *distribution = Some(Distribution::Table(DelayTable::parse(path, &text)?));
+        *distribution = Distribution::Table(DelayTable::parse(path, &text)?);
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ pub mod loss;
 pub mod queue;
 pub mod rate;
 pub mod script;
+pub mod slot;
 pub mod spec;
 
 use std::fmt;
@@ -27,8 +28,9 @@ pub use distribution::{DelayTable, Distribution};
 pub use error::ConditionError;
 pub use loss::{GilbertElliott, Loss, Markov};
 pub use queue::{Aqm, CODEL_INTERVAL, CODEL_TARGET, DEFAULT_QUEUE, QueueCapacity, QueueLimit};
-pub use rate::{Framing, OPPORTUNITY, RateTrace, Slot};
+pub use rate::{Framing, OPPORTUNITY, RateTrace};
 pub use script::{Change, Outage, ScriptedDrop};
+pub use slot::{Pause, Slot};
 pub use spec::{ConditionsSpec, LinkSpec};
 
 use crate::units::{BitRate, ByteCount, Duration, Probability};

@@ -1,4 +1,4 @@
-//! What comes on top of a plain rate: framing, recorded traces, slots.
+//! What comes on top of a plain rate: framing, recorded traces.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::ConditionError;
 use super::distribution::one_word;
-use crate::units::{BitRate, ByteCount, Duration, serde_as_text};
+use crate::units::{BitRate, serde_as_text};
 
 /// What the link layer adds to each packet before the rate counts it, as in netem's
 /// `rate RATE [PACKETOVERHEAD [CELLSIZE [CELLOVERHEAD]]]`: `14`, or `10 48 5`.
@@ -186,58 +186,3 @@ impl FromStr for RateTrace {
 }
 
 serde_as_text!(RateTrace);
-
-/// Packets leave in groups, as from a radio that has its turns: after a pause drawn uniformly from
-/// `min` to `max`, up to so many packets and bytes leave at once. `10ms`, `10ms 20ms`,
-/// `10ms 20ms packets 5 bytes 64KiB`; as netem's `slot`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot {
-    /// Shortest pause from one slot to the next.
-    pub min: Duration,
-    /// Longest pause.
-    pub max: Duration,
-    /// Packets a slot. Absent: any number.
-    pub packets: Option<u32>,
-    /// Bytes a slot; the packet that reaches it is the last. Absent: any number.
-    pub bytes: Option<ByteCount>,
-}
-
-impl fmt::Display for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.min)?;
-        if self.max != self.min {
-            write!(f, " {}", self.max)?;
-        }
-        if let Some(packets) = self.packets {
-            write!(f, " packets {packets}")?;
-        }
-        self.bytes.map_or(Ok(()), |bytes| write!(f, " bytes {bytes}"))
-    }
-}
-
-impl FromStr for Slot {
-    type Err = ConditionError;
-
-    fn from_str(text: &str) -> Result<Self, ConditionError> {
-        let fail = || ConditionError::Slot(text.to_owned());
-        let mut words = text.split_whitespace().peekable();
-        let min: Duration = words.next().ok_or_else(fail)?.parse()?;
-        let max = match words.peek() {
-            Some(word) if word.starts_with(|c: char| c.is_ascii_digit()) => words.next().ok_or_else(fail)?.parse()?,
-            _ => min,
-        };
-        let mut slot = Slot { min, max, packets: None, bytes: None };
-        while let Some(word) = words.next() {
-            let value = words.next().ok_or_else(fail)?;
-            match word {
-                "packets" => slot.packets = Some(value.parse().ok().filter(|n| *n > 0).ok_or_else(fail)?),
-                "bytes" => slot.bytes = Some(value.parse()?),
-                _ => return Err(fail()),
-            }
-        }
-        let sound = slot.min <= slot.max && slot.max > Duration::ZERO && slot.bytes != Some(ByteCount::ZERO);
-        if sound { Ok(slot) } else { Err(fail()) }
-    }
-}
-
-serde_as_text!(Slot);

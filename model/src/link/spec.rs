@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Aqm, Chance, Change, ConditionError, Conditions, DEFAULT_QUEUE, Direction, Distribution, Framing, Generator,
-    Jitter, Link, Loss, LossKey, NETEM_LIMIT, Outage, QueueLimit, RateTrace, Reorder, ScriptedDrop, Slot,
+    Jitter, Link, Loss, LossKey, NETEM_LIMIT, Outage, Pause, QueueLimit, RateTrace, Reorder, ScriptedDrop, Slot,
 };
 use crate::units::{BitRate, Duration};
 
@@ -270,6 +270,9 @@ fn refuse_excluding(
     if let Some(Distribution::File(path)) = &spec.distribution {
         return impossible(format!("the table of delays `{path}` has not been read"));
     }
+    if let Some(Slot { pause: Pause::Distributed { distribution: Distribution::File(path), .. }, .. }) = &spec.slot {
+        return impossible(format!("the table of pauses `{path}` has not been read"));
+    }
     if said.rate.is_some() && said.rate_trace.is_some() {
         return impossible(format!("`rate` and `rate-trace` exclude each other ({direction}); give one"));
     }
@@ -289,6 +292,15 @@ fn refuse_excluding(
         ));
     }
     if generator == Generator::Netem {
+        if let Some(Slot { pause: Pause::Distributed { distribution, .. }, .. }) = &spec.slot
+            && *distribution != Distribution::Uniform
+        {
+            return impossible(format!(
+                "`slot` by a table does not go with `generator` netem ({direction}): the kernel takes a draw from the \
+                 seeded sequence at the instant at which a slot opens, so what the seed decides depends on time; write \
+                 the shortest and the longest pause, or take `generator` counter"
+            ));
+        }
         for (name, there) in [
             ("queue", said.queue.is_some()),
             ("aqm", spec.aqm.is_some_and(|aqm| aqm != Aqm::None)),

@@ -112,6 +112,11 @@ fn every_condition_has_a_text_form_and_refuses_nonsense() {
     ]);
     round_trips::<Framing>(&["14", "-4", "10 48 5", "0 53"]);
     round_trips::<Slot>(&["10ms", "10ms 20ms", "0ms 2ms packets 5", "10ms 20ms packets 5 bytes 64KiB"]);
+    round_trips::<Slot>(&[
+        "distribution normal 10ms 2ms",
+        "distribution table a.dist 10ms 2ms packets 5",
+        "distribution inline a.dist -8 0 9 10ms 2ms bytes 64KiB",
+    ]);
     round_trips::<Aqm>(&["none", "codel", "codel ecn", "codel 2ms 50ms ecn", "threshold 30p", "threshold 0.5bdp"]);
     round_trips::<RateTrace>(&["traces/lte.down", "inline lte.down 0 1 1x3 5"]);
     round_trips::<Change>(&["2s: delay 80ms, rate 5Mbit", "1s..2s: loss 2%", "1ms: ecn true, limit 40, loss 1% 3%"]);
@@ -123,7 +128,13 @@ fn every_condition_has_a_text_form_and_refuses_nonsense() {
     refuses::<Loss>(&["1% 2% 3%", "state", "state 60% 10% 0% 100% 60%", "state 1% 0%", "state 1% 50% 10% 0%"]);
     refuses::<Distribution>(&["gauss", "table ", "inline empty", "inline big 40000"]);
     refuses::<Framing>(&["", "x", "1 0 5", "1 5 -5", "1 -5"]);
-    refuses::<Slot>(&["", "20ms 10ms", "0ms", "1ms packets 0", "1ms lots 3"]);
+    refuses::<Slot>(&["", "20ms 10ms", "0ms", "1ms packets 0", "1ms lots 3", "1ms packets"]);
+    refuses::<Slot>(&[
+        "distribution",
+        "distribution normal 1ms",
+        "distribution gauss 1ms 1ms",
+        "distribution normal 0ms 0ms",
+    ]);
     refuses::<Aqm>(&["red", "codel 100ms 5ms", "codel 0ms", "threshold", "threshold 0p"]);
     refuses::<RateTrace>(&["", "inline a", "inline a 0", "inline a 1y"]);
     refuses::<Change>(&[

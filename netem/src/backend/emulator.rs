@@ -28,11 +28,12 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use samepath_model::link::{Conditions, Direction, Link};
 use samepath_model::record::{DirectionReport, Lateness};
 
+use super::Port;
 use super::buffer::{Buffer, Pool};
 use super::lateness;
 use super::mail::{Letter, Mailbox};
+use super::passthrough::{self, Passed};
 use super::segment::{self, HEADER, LARGEST, Run, Split, VirtioHeader};
-use super::{Port, passthrough};
 use crate::capture::{Capture, CaptureReport};
 use crate::control::Snapshot;
 use crate::ledger::{Entry, LedgerError, Spool};
@@ -113,8 +114,8 @@ pub(crate) struct Account {
 }
 
 impl Emulator {
-    /// Starts the data thread between the ports of client and server. In fast mode it joins neighbours
-    /// that leave together, which ports of packet sockets cannot take.
+    /// Starts the data thread between the ports of client and server. Ports of packet sockets cannot take
+    /// joined neighbours.
     ///
     /// # Errors
     /// Where the thread cannot be started.
@@ -123,27 +124,34 @@ impl Emulator {
         seed: u64,
         ports: [Port; 2],
         books: Books,
-        fast: bool,
+        joining: Joining,
     ) -> Result<Emulator, EmulatorError> {
-        let pipes = Direction::BOTH.map(|direction| Pipe::new(link, direction, seed));
-        let pool = Pool::new(usize::from(link.mtu));
-        let lateness = lateness::histogram();
+        let link = link.clone();
         Emulator::spawn(move |orders, waked| {
             let sleeper = Sleeper::new(waked)?;
-            let together = Vec::with_capacity(segment::MOST);
-            let (run, large) = (Run::new(), vec![0; HEADER + LARGEST]);
-            let aside = None;
-            DataThread { pipes, aside, ports, books, pool, lateness, orders, sleeper, fast, run, together, large }.run()
+            DataThread::new(&link, seed, ports, books, joining, orders, sleeper).run()
         })
     }
 
     /// Starts a thread that carries packets, super-packets among them, between ports that have the
-    /// header of virtio-net.
+    /// header of virtio-net, and decides nothing until it is given conditions.
     ///
     /// # Errors
     /// Where the thread cannot be started.
-    pub(crate) fn pass_through(ports: [Port; 2]) -> Result<Emulator, EmulatorError> {
-        Emulator::spawn(move |orders, waked| passthrough::run(ports, &orders, waked))
+    pub(crate) fn pass_through(
+        link: &Link,
+        seed: u64,
+        ports: [Port; 2],
+        joining: Joining,
+    ) -> Result<Emulator, EmulatorError> {
+        let link = link.clone();
+        Emulator::spawn(move |orders, waked| match passthrough::run(ports, &orders, waked)? {
+            Passed::Stopped(account) => Ok(account),
+            Passed::UntilConditions { ports, sleeper, directions } => {
+                let thread = DataThread::new(&link, seed, ports, Books::default(), joining, orders, sleeper);
+                DataThread { earlier: directions, ..thread }.run()
+            }
+        })
     }
 
     fn spawn(
@@ -238,6 +246,40 @@ impl Books {
     }
 }
 
+/// Whether neighbours that leave together are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joining {
+    /// In exact mode.
+    Never,
+    /// In fast mode.
+    Always,
+    /// Where no condition needs single packets, as the conditions are.
+    WhereNothingShows,
+}
+
+impl Joining {
+    /// Whether it is done under these conditions.
+    pub(crate) fn under(self, link: &Link) -> bool {
+        match self {
+            Joining::Never => false,
+            Joining::Always => true,
+            Joining::WhereNothingShows => !needs_single_packets(link),
+        }
+    }
+}
+
+/// Whether some condition shows only where packets reach the receiving host one at a time: all of them, but
+/// those that drop packets, and a delay that is the same for all.
+fn needs_single_packets(link: &Link) -> bool {
+    Direction::BOTH.iter().any(|&direction| {
+        let conditions = link.direction(direction).clone();
+        let plain = Conditions::transparent();
+        let others =
+            Conditions { delay: plain.delay, loss: plain.loss, drops: Vec::new(), outages: Vec::new(), ..conditions };
+        others != plain
+    })
+}
+
 /// Whether a link does anything to its packets.
 pub(crate) fn is_shaped(link: &Link) -> bool {
     let transparent = |conditions: &Conditions| *conditions == Conditions::transparent();
@@ -256,16 +298,51 @@ struct DataThread {
     lateness: Histogram<u64>,
     orders: Arc<Orders>,
     sleeper: Sleeper,
-    /// Whether neighbours that leave together are joined.
+    /// Whether neighbours that leave together are joined; and when that may be.
     fast: bool,
+    joining: Joining,
     run: Run,
     /// The packets of the run; one at most in exact mode.
     together: Vec<Released<Buffer>>,
     /// What a TUN device hands over.
     large: Vec<u8>,
+    /// What went by before there were conditions.
+    earlier: [DirectionReport; 2],
 }
 
 impl DataThread {
+    fn new(
+        link: &Link,
+        seed: u64,
+        ports: [Port; 2],
+        books: Books,
+        joining: Joining,
+        orders: Arc<Orders>,
+        sleeper: Sleeper,
+    ) -> DataThread {
+        DataThread {
+            pipes: Direction::BOTH.map(|direction| Pipe::new(link, direction, seed)),
+            aside: None,
+            ports,
+            books,
+            pool: Pool::new(usize::from(link.mtu)),
+            lateness: lateness::histogram(),
+            orders,
+            sleeper,
+            fast: joining.under(link),
+            joining,
+            run: Run::new(),
+            together: Vec::with_capacity(segment::MOST),
+            large: vec![0; HEADER + LARGEST],
+            earlier: Default::default(),
+        }
+    }
+
+    /// What each direction has carried in all.
+    fn reports(&self) -> [DirectionReport; 2] {
+        std::array::from_fn(|at| sum(&self.earlier[at], self.pipes[at].report()))
+    }
+
     fn run(mut self) -> Result<Account, EmulatorError> {
         // Timers of a thread under SCHED_FIFO have no slack; this is for where it is not permitted.
         let _ = set_timerslack(1);
@@ -330,6 +407,7 @@ impl DataThread {
             Letter::Change { link, answer } => {
                 let now = monotonic();
                 self.pipes.iter_mut().for_each(|pipe| pipe.set_conditions(&link, now));
+                self.fast = self.joining.under(&link);
                 if let Some(capture) = &mut self.books.capture {
                     capture.note(&format!("the link from here on: {link}"));
                 }
@@ -351,7 +429,7 @@ impl DataThread {
                 let _ = answer.send(());
             }
             Letter::Snapshot { answer } => {
-                let [up, down] = self.pipes.each_ref().map(Pipe::report);
+                let [up, down] = self.reports();
                 let _ = answer.send(Snapshot {
                     up,
                     down,
@@ -538,7 +616,7 @@ impl DataThread {
         };
         let lateness = lateness::report(&self.lateness);
         Ok(Account {
-            directions: self.pipes.each_ref().map(Pipe::report),
+            directions: self.reports(),
             lateness,
             port_drops: self.ports.iter().map(Port::drops).sum(),
             realtime,
@@ -549,6 +627,19 @@ impl DataThread {
             capture,
         })
     }
+}
+
+/// What one direction carried in two stretches of time.
+fn sum(earlier: &DirectionReport, mut report: DirectionReport) -> DirectionReport {
+    report.packets += earlier.packets;
+    report.bytes += earlier.bytes;
+    report.delivered_packets += earlier.delivered_packets;
+    report.delivered_bytes += earlier.delivered_bytes;
+    report.largest_packet = report.largest_packet.max(earlier.largest_packet);
+    for (cause, n) in &earlier.dropped {
+        *report.dropped.entry(cause.clone()).or_default() += n;
+    }
+    report
 }
 
 /// The data thread's way to sleep: until a packet comes, an order comes, or an instant is there.

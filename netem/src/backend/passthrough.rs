@@ -1,8 +1,8 @@
 //! A link without conditions whose ledger nobody keeps: packets cross it as the host hands them over,
 //! super-packets of up to 64 KiB among them, as between two machines whose network cards segment.
 //!
-//! It decides nothing, so there is nothing to decide for each wire packet; a link with conditions, or
-//! with a ledger, never comes here. Each packet has the header of virtio-net before it
+//! It decides nothing, so there is nothing to decide for each wire packet; a link with a ledger never comes here,
+//! and one that is given conditions goes on in the emulator's own way, from the same ports, with the same counts. Each packet has the header of virtio-net before it
 //! (`linux/virtio_net.h`), by which the receiving host knows what it is spared to segment and to sum.
 
 use std::os::fd::OwnedFd;
@@ -21,15 +21,28 @@ use crate::sys::{monotonic, thread_cpu};
 /// Packets taken from one side before the other has its turn.
 const BATCH: usize = 64;
 
-/// Carries packets between the ports until told to stop.
-pub(super) fn run(mut ports: [Port; 2], orders: &Orders, waked: OwnedFd) -> Result<Account, EmulatorError> {
+/// How it ended.
+pub(super) enum Passed {
+    /// It was told to stop.
+    Stopped(Account),
+    /// The next letter has conditions: others must go on.
+    UntilConditions { ports: [Port; 2], sleeper: Sleeper, directions: [DirectionReport; 2] },
+}
+
+/// Carries packets between the ports until told to stop, or given conditions.
+pub(super) fn run(mut ports: [Port; 2], orders: &Orders, waked: OwnedFd) -> Result<Passed, EmulatorError> {
     let sleeper = Sleeper::new(waked)?;
     let realtime = become_realtime();
     let started = monotonic();
     let mut directions = [DirectionReport::default(), DirectionReport::default()];
     let mut buffer = vec![0; HEADER + LARGEST];
     while !orders.stop.load(Ordering::Acquire) {
-        for letter in orders.mail.take() {
+        let mut letters = orders.mail.take().into_iter();
+        for letter in letters.by_ref() {
+            if matches!(letter, Letter::Change { .. }) {
+                std::iter::once(letter).chain(letters).for_each(|letter| orders.mail.leave(letter));
+                return Ok(Passed::UntilConditions { ports, sleeper, directions });
+            }
             answer(letter, &directions);
         }
         let mut busy = false;
@@ -48,7 +61,7 @@ pub(super) fn run(mut ports: [Port; 2], orders: &Orders, waked: OwnedFd) -> Resu
             sleeper.sleep(&ports, None)?;
         }
     }
-    Ok(Account {
+    Ok(Passed::Stopped(Account {
         directions,
         // Nothing was promised, so nothing can be late.
         lateness: Lateness::default(),
@@ -59,18 +72,14 @@ pub(super) fn run(mut ports: [Port; 2], orders: &Orders, waked: OwnedFd) -> Resu
         wall: monotonic() - started,
         ledger_lost: 0,
         capture: None,
-    })
+    }))
 }
 
 /// Does what a letter asks for. Nobody may be left to hear the answer.
 fn answer(letter: Letter, directions: &[DirectionReport; 2]) {
     match letter {
-        Letter::Change { answer, .. } => {
-            let _ = answer.send(Err("it passes super-packets on whole, since it was started without conditions; \
-                                     start it with a --name or a condition, and it can be given any"));
-        }
-        // Without an answer: there is nothing to set aside.
-        Letter::Probe { .. } => {}
+        // Without an answer: of these the first is left to others, and there is nothing to set aside.
+        Letter::Change { .. } | Letter::Probe { .. } => {}
         Letter::Snapshot { answer } => {
             let [up, down] = directions;
             let _ = answer.send(Snapshot { up: up.clone(), down: down.clone(), ..Snapshot::default() });

@@ -4,15 +4,19 @@
 //! through at once and is followed by a pause. A slot that opened while nothing was due is not kept:
 //! the pause is drawn anew from when the next packet is due.
 
-use samepath_model::link::{Direction, Slot};
+use std::sync::Arc;
 
-use super::Nanos;
+use samepath_model::link::{Direction, Pause, Slot};
+
 use super::draws::{Draws, Effect, Key};
+use super::{Nanos, distribution};
 
 /// The gate at the end of one direction.
 #[derive(Debug)]
 pub(super) struct Gate {
     slot: Slot,
+    /// The table of the pauses; `None`: uniform.
+    table: Option<Arc<[i16]>>,
     draws: Draws,
     /// Pauses drawn so far.
     pauses: u64,
@@ -24,14 +28,18 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(slot: Slot, seed: u64, direction: Direction) -> Self {
-        let mut gate =
-            Gate { slot, draws: Draws::new(seed, direction), pauses: 0, opens: 0, packets_left: 0, bytes_left: 0 };
+        let table = match &slot.pause {
+            Pause::Distributed { distribution, .. } => distribution::table(distribution),
+            Pause::Between { .. } => None,
+        };
+        let draws = Draws::new(seed, direction);
+        let mut gate = Gate { slot, table, draws, pauses: 0, opens: 0, packets_left: 0, bytes_left: 0 };
         gate.refill();
         gate
     }
 
-    pub(super) fn is(&self, slot: Slot) -> bool {
-        self.slot == slot
+    pub(super) fn is(&self, slot: &Slot) -> bool {
+        self.slot == *slot
     }
 
     /// The next packet is due at `due`.
@@ -60,10 +68,23 @@ impl Gate {
     }
 
     fn pause(&mut self, from: Nanos) {
-        let (min, max) = (self.slot.min.as_nanos(), self.slot.max.as_nanos());
         let share = self.draws.uniform(Effect::SlotPause, false, Key::index(self.pauses));
         self.pauses += 1;
-        self.opens = from + min + (share * (max - min) as f64) as u64;
+        let pause = match &self.slot.pause {
+            Pause::Between { min, max } => {
+                let (min, max) = (min.as_nanos(), max.as_nanos());
+                min + (share * (max - min) as f64) as Nanos
+            }
+            Pause::Distributed { delay, jitter, .. } => {
+                let (delay, jitter) = (delay.as_nanos() as f64, jitter.as_nanos() as f64);
+                let value = match &self.table {
+                    Some(table) => f64::from(table[(share * table.len() as f64) as usize]) / distribution::SCALE,
+                    None => 2.0 * share - 1.0,
+                };
+                (delay + jitter * value).max(0.0) as Nanos
+            }
+        };
+        self.opens = from + pause;
         self.refill();
     }
 

@@ -325,8 +325,9 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             self.line.allow_disorder();
         }
         self.limit = conditions.limit.map_or(usize::MAX, |limit| limit as usize);
-        if !conditions.slot.is_some_and(|slot| self.gate.as_ref().is_some_and(|gate| gate.is(slot))) {
-            self.gate = conditions.slot.map(|slot| Box::new(Gate::new(slot, self.seed, self.direction)));
+        if !conditions.slot.as_ref().is_some_and(|slot| self.gate.as_ref().is_some_and(|gate| gate.is(slot))) {
+            let gate = |slot| Box::new(Gate::new(slot, self.seed, self.direction));
+            self.gate = conditions.slot.clone().map(gate);
         }
         let capacity = link.queue_capacity(self.direction);
         let threshold = match conditions.aqm {

@@ -104,12 +104,18 @@ pub(crate) struct NetemRate {
 }
 
 /// `struct tc_netem_slot`; times in nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct NetemSlot {
     /// Shortest time between two slots.
     pub(crate) min_delay: i64,
     /// Longest time between two slots.
     pub(crate) max_delay: i64,
+    /// Middle of that time, where it is drawn from a table.
+    pub(crate) dist_delay: i64,
+    /// Spread of it; not 0 where there is a table.
+    pub(crate) dist_jitter: i64,
+    /// The table, scaled by 8192; empty: uniform, by the first two.
+    pub(crate) distribution: Vec<i16>,
     /// Packets of a slot; 0: any number.
     pub(crate) max_packets: i32,
     /// Bytes of a slot; 0: any number.
@@ -155,6 +161,7 @@ mod attribute {
     pub(super) const LATENCY64: u16 = 10;
     pub(super) const JITTER64: u16 = 11;
     pub(super) const SLOT: u16 = 12;
+    pub(super) const SLOT_DISTRIBUTION: u16 = 13;
     pub(super) const SEED: u16 = 14;
     /// `NETEM_LOSS_GI`, within `TCA_NETEM_LOSS`.
     pub(super) const LOSS_FOUR_STATE: u16 = 1;
@@ -182,8 +189,7 @@ impl Netem {
         message.attribute(attribute::LATENCY64, &self.delay.to_ne_bytes());
         message.attribute(attribute::JITTER64, &self.jitter.to_ne_bytes());
         if !self.distribution.is_empty() {
-            let table: Vec<u8> = self.distribution.iter().flat_map(|value| value.to_ne_bytes()).collect();
-            message.attribute(attribute::DELAY_DISTRIBUTION, &table);
+            message.table(attribute::DELAY_DISTRIBUTION, &self.distribution);
         }
         for (kind, (probability, correlation)) in
             [(attribute::REORDER, self.reorder), (attribute::CORRUPT, self.corrupt)]
@@ -215,13 +221,17 @@ impl Netem {
                 message.attribute(attribute::RATE64, &rate.bytes_per_second.to_ne_bytes());
             }
         }
-        if let Some(slot) = self.slot {
+        if let Some(slot) = &self.slot {
             let mut value = Message::default();
             value.0.extend_from_slice(&slot.min_delay.to_ne_bytes());
             value.0.extend_from_slice(&slot.max_delay.to_ne_bytes());
             value.words(&[slot.max_packets.cast_unsigned(), slot.max_bytes.cast_unsigned()]);
-            value.0.extend_from_slice(&[0; 16]); // dist_delay and dist_jitter: not by a distribution
+            value.0.extend_from_slice(&slot.dist_delay.to_ne_bytes());
+            value.0.extend_from_slice(&slot.dist_jitter.to_ne_bytes());
             message.attribute(attribute::SLOT, &value.0);
+            if !slot.distribution.is_empty() {
+                message.table(attribute::SLOT_DISTRIBUTION, &slot.distribution);
+            }
         }
         if let Some(seed) = self.seed {
             message.attribute(attribute::SEED, &seed.to_ne_bytes());
@@ -362,6 +372,11 @@ impl Message {
 
     fn words(&mut self, words: &[u32]) {
         words.iter().for_each(|word| self.0.extend_from_slice(&word.to_ne_bytes()));
+    }
+
+    fn table(&mut self, kind: u16, table: &[i16]) {
+        let bytes: Vec<u8> = table.iter().flat_map(|value| value.to_ne_bytes()).collect();
+        self.attribute(kind, &bytes);
     }
 
     fn word_attribute(&mut self, kind: u16, words: &[u32]) {

@@ -7,7 +7,7 @@ use samepath_model::link::LinkSpec;
 use samepath_netem::link::netem_generator::{Fate, fates};
 
 use crate::scene::{Flood, Scene, backends, play};
-use crate::statistics::{critical, distance_between};
+use crate::statistics::{critical, distance_between, median};
 
 /// A packet every millisecond: nothing overtakes by accident.
 const FLOOD: Flood = Flood { count: 2000, bytes: 100, micros: 1000 };
@@ -119,6 +119,43 @@ fn jitter_moves_the_losses_as_foretold() {
     holds_for_every_seed("delay = '50ms'\njitter = '40ms'\nloss = '5%'", |scene, fates| {
         same("losses", &scene.lost(), &which(fates, |fate| fate.lost));
     });
+}
+
+#[test]
+fn slots_leave_the_losses_as_foretold() {
+    for slot in ["10ms 20ms", "distribution uniform 10ms 2ms packets 5"] {
+        holds_for_every_seed(&format!("loss = '5%'\nslot = '{slot}'"), |scene, fates| {
+            same("losses", &scene.lost(), &which(fates, |fate| fate.lost));
+        });
+    }
+}
+
+#[test]
+fn pauses_between_slots_are_distributed_alike() {
+    if !there_is_netem() {
+        return;
+    }
+    // One packet a slot, and always one that waits: they leave as far apart as the pauses are long.
+    let flood = Flood { count: 500, bytes: 100, micros: 0 };
+    for distribution in ["uniform", "normal", "paretonormal"] {
+        let conditions = format!("slot = 'distribution {distribution} 10ms 3ms packets 1'");
+        let of = |backend| {
+            let scene = play(backend, &conditions, 11, flood);
+            let mut left: Vec<i64> = scene.packets.iter().filter_map(|packet| packet.left).collect();
+            left.sort_unstable();
+            left.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e6).collect::<Vec<f64>>()
+        };
+        let kernel = of("netem");
+        println!("{distribution}: median {}", median(&kernel));
+        for backend in backends().into_iter().filter(|backend| *backend != "netem") {
+            let embedded = of(backend);
+            let distance = distance_between(&kernel, &embedded);
+            // As of delays; half a millisecond of lateness.
+            let bound = critical(kernel.len(), embedded.len()) + 0.5 / 6.0;
+            println!("{distribution}: {backend} and netem: distance {distance:.4}, bound {bound:.4}");
+            assert!(distance < bound, "{distribution}: {backend} and netem: {distance}, bound {bound}");
+        }
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@
 //! bucket's own buffer is made smaller. Without a rate everything is one netem at the second hop.
 
 use samepath_model::link::{
-    Aqm, Chance, Conditions, Direction, Framing, Generator, Link, Loss, LossKey, QueueCapacity, Slot,
+    Aqm, Chance, Conditions, Direction, Framing, Generator, Link, Loss, LossKey, Pause, QueueCapacity, Slot,
 };
 use samepath_model::units::{BitRate, Duration, Probability};
 
@@ -124,7 +124,7 @@ pub(super) fn hops(link: &Link, direction: Direction, seed: u64) -> Result<Hops,
         corrupt: chance(conditions.corrupt),
         reorder: chance(conditions.reorder.chance),
         gap: conditions.reorder.gap,
-        slot: conditions.slot.map(slot),
+        slot: conditions.slot.as_ref().map(slot),
         seed,
         ..Netem::default()
     };
@@ -171,13 +171,29 @@ fn framed(rate: BitRate, framing: Framing) -> NetemRate {
     NetemRate { bytes_per_second, packet_overhead: packet, cell_size: cell, cell_overhead }
 }
 
-fn slot(slot: Slot) -> NetemSlot {
+fn slot(slot: &Slot) -> NetemSlot {
     let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
-    NetemSlot {
-        min_delay: nanos(slot.min),
-        max_delay: nanos(slot.max),
+    let plain = NetemSlot {
         max_packets: slot.packets.map_or(0, |n| i32::try_from(n).unwrap_or(i32::MAX)),
         max_bytes: slot.bytes.map_or(0, |bytes| i32::try_from(bytes.bytes()).unwrap_or(i32::MAX)),
+        ..NetemSlot::default()
+    };
+    match &slot.pause {
+        Pause::Between { min, max } => NetemSlot { min_delay: nanos(*min), max_delay: nanos(*max), ..plain },
+        Pause::Distributed { distribution, delay, jitter } => match distribution::table(distribution) {
+            Some(table) if *jitter > Duration::ZERO => NetemSlot {
+                dist_delay: nanos(*delay),
+                dist_jitter: nanos(*jitter),
+                distribution: table.to_vec(),
+                ..plain
+            },
+            // Which is what a uniform one comes to.
+            _ => NetemSlot {
+                min_delay: nanos(delay.saturating_sub(*jitter)),
+                max_delay: nanos(*delay + *jitter),
+                ..plain
+            },
+        },
     }
 }
 
@@ -335,7 +351,7 @@ mod tests {
         assert_eq!(netem.distribution.len(), 4096);
         let rate = NetemRate { bytes_per_second: 1_000_000, packet_overhead: 10, cell_size: 48, cell_overhead: 5 };
         assert_eq!(netem.rate, Some(rate));
-        let slot = NetemSlot { min_delay: 1_000_000, max_delay: 2_000_000, max_packets: 3, max_bytes: 0 };
+        let slot = NetemSlot { min_delay: 1_000_000, max_delay: 2_000_000, max_packets: 3, ..NetemSlot::default() };
         assert_eq!(netem.slot, Some(slot));
     }
 

@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use hdrhistogram::Histogram;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
-use samepath_model::link::{Direction, Link, Loss, QueueCapacity};
+use samepath_model::link::{Direction, Link, Loss, Pause, QueueCapacity};
 use samepath_model::record::{DirectionReport, DropCause};
 
 use super::{KernelError, RouterAccount};
@@ -58,6 +58,8 @@ pub(super) struct Promise {
     delay: Nanos,
     /// How much longer than `delay` the delay line may hold a packet.
     spread: Nanos,
+    /// The longest pause before a slot, where there are slots: there a packet waits for all before it.
+    pause: Option<Nanos>,
     /// Whether each packet's due time follows from the arrivals alone.
     exact: bool,
     loses: bool,
@@ -76,6 +78,11 @@ impl Promise {
             capacity: link.queue_capacity(direction).or(conditions.limit.map(QueueCapacity::Packets)),
             delay: conditions.delay.as_nanos(),
             spread: conditions.jitter.spread.as_nanos(),
+            pause: conditions.slot.as_ref().map(|slot| match &slot.pause {
+                Pause::Between { max, .. } => max.as_nanos(),
+                // Tables reach four jitters far.
+                Pause::Distributed { delay, jitter, .. } => delay.as_nanos() + 4 * jitter.as_nanos(),
+            }),
             exact: conditions.jitter.is_none() && conditions.reorder.is_never() && conditions.slot.is_none(),
             loses: conditions.loss != Loss::None,
             corrupts: !conditions.corrupt.is_never(),
@@ -370,6 +377,8 @@ struct Story {
     reckoning: Reckoning,
     report: DirectionReport,
     lateness: Histogram<u64>,
+    /// The latest to arrive of those that left, and when the last one left.
+    newest: Option<(u64, Nanos)>,
     /// Departures that match no arrival yet.
     early: Vec<Event>,
     /// Departures that match no arrival, and the first of them.
@@ -397,6 +406,7 @@ impl Story {
             alike: HashMap::new(),
             report: DirectionReport::default(),
             lateness: lateness::histogram(),
+            newest: None,
             early: Vec::new(),
             strangers: 0,
             first_stranger: None,
@@ -425,6 +435,8 @@ impl Story {
             let of = |number: &u64| (number - first) as usize;
             if let Some(number) = numbers.iter().find(|&number| open[of(number)].left.is_none()) {
                 open[of(number)].left = Some(event.at);
+                let newest = self.newest.map_or(0, |(newest, _)| newest);
+                self.newest = Some((newest.max(*number), event.at));
             } else if let Some(number) = numbers.front() {
                 open[of(number)].copies.push(event.at);
                 self.report.duplicated += 1;
@@ -455,7 +467,8 @@ impl Story {
         }
         let horizon = self.promise.horizon();
         while let Some(open) = self.open.front() {
-            if until != Nanos::MAX && open.entry.arrived() + horizon > until {
+            let arrived = open.entry.arrived();
+            if until != Nanos::MAX && (arrived + horizon > until || self.may_wait(arrived, until)) {
                 break;
             }
             let open = self.open.pop_front().expect("there is a first");
@@ -465,11 +478,20 @@ impl Story {
                     self.alike.remove(&open.print.halves);
                 }
             }
-            self.first += 1;
             self.finish(open, now, books);
+            self.first += 1;
         }
     }
 
+    /// Whether the first open packet, if it has not left by `now`, may still wait for a slot: none that came later
+    /// has left, and it is not long ago that one did.
+    fn may_wait(&self, arrived: Nanos, now: Nanos) -> bool {
+        let Some(pause) = self.promise.pause else { return false };
+        let last = self.newest.map_or(arrived, |(_, left)| left.max(arrived));
+        self.newest.is_none_or(|(newest, _)| self.first > newest) && last + pause + self.promise.horizon() > now
+    }
+
+    /// The first packet's story.
     fn finish(&mut self, open: Open, now: Nanos, books: &mut Books) {
         let Open { mut entry, left, copies, bytes, .. } = open;
         let (arrived, size) = (entry.arrived(), entry.size());
@@ -489,7 +511,10 @@ impl Story {
             None => {
                 let departure = self.reckoning.peek(&self.promise, arrived, size);
                 entry.set_queued(departure - arrived);
-                let cause = if departure + self.promise.delay + self.promise.spread > now {
+                // It may still come, as late as others did.
+                let late = self.lateness.max().max(SETTLING);
+                let due = departure + self.promise.delay + self.promise.spread;
+                let cause = if due + late > now || self.may_wait(arrived, now) {
                     DropCause::LinkDown
                 } else if self.reckoning.is_full(&self.promise, arrived, size) {
                     DropCause::Overflow

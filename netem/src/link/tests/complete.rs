@@ -23,7 +23,12 @@ fn any_further() -> impl Strategy<Value = String> {
             "generator = 'netem'\n",
         ]),
         one_of(&["", "jitter = '2ms 30%'\n", "jitter = '2ms'\ndistribution = 'pareto'\n"]),
-        one_of(&["", "slot = '1ms 3ms packets 4'\n", "slot = '2ms bytes 3000'\n"]),
+        one_of(&[
+            "",
+            "slot = '1ms 3ms packets 4'\n",
+            "slot = '2ms bytes 3000'\n",
+            "slot = 'distribution paretonormal 2ms 1ms'\n",
+        ]),
         one_of(&["", "reorder = '20% 30% gap 3'\n"]),
         one_of(&["", "limit = 5\n"]),
         one_of(&["", "change = ['10ms: delay 1ms, jitter 0ms', '20ms..60ms: loss 30%, delay 8ms']\n"]),
@@ -311,6 +316,36 @@ fn slots_let_groups_through() {
     let run = play(&mut pipe, (0..9).map(|_| (SECOND, 100)));
     let times: Vec<u64> = run.out.iter().map(|(_, at)| (at - SECOND) / MS).collect();
     assert_eq!(times, [0, 0, 0, 5, 5, 5, 10, 10, 10]);
+}
+
+#[test]
+fn pauses_between_slots_are_distributed_as_said() {
+    let pauses = |rule: &str| -> Vec<f64> {
+        let mut pipe = pipe(&format!("slot = '{rule} packets 1'"), Direction::Up, 1);
+        let run = play(&mut pipe, (0..4001).map(|_| (SECOND, 100)));
+        run.out.windows(2).map(|pair| (pair[1].1 - pair[0].1) as f64 / MS as f64).collect()
+    };
+    let moments = |sample: &[f64]| {
+        let mean = sample.iter().sum::<f64>() / sample.len() as f64;
+        (mean, (sample.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / sample.len() as f64).sqrt())
+    };
+    // Four standard errors of 4000 draws, and what rounding makes.
+    let (mean, deviation) = moments(&pauses("distribution normal 50ms 10ms"));
+    assert!((mean - 50.0).abs() < 0.64 && (deviation - 10.0).abs() < 0.46, "{mean} {deviation}");
+    let uniform = pauses("distribution uniform 50ms 10ms");
+    assert!(uniform.iter().all(|pause| (40.0..60.0).contains(pause)));
+    let (mean, deviation) = moments(&uniform);
+    assert!((mean - 50.0).abs() < 0.37 && (deviation - 5.774).abs() < 0.2, "{mean} {deviation}");
+    // The same numbers as the two ends of it give.
+    assert_eq!(uniform, pauses("40ms 60ms"));
+    // A table of one's own: one jitter less, none, and one more.
+    let own = pauses("distribution inline own -8192 0 8192 5ms 4ms");
+    for value in [1.0, 5.0, 9.0] {
+        let count = own.iter().filter(|pause| (*pause - value).abs() < 1e-6).count();
+        assert!(count.abs_diff(1333) < 120, "{value}: {count} of 4000");
+    }
+    // Below nothing there is no pause.
+    assert!(pauses("distribution inline low -8192 1ms 2ms").iter().all(|pause| *pause == 0.0));
 }
 
 #[test]
