@@ -36,6 +36,8 @@ fn the_impossible_is_refused_by_name() {
         ("generator = 'netem'\nrate = '1Mbit'\nqueue = '9p'", "no `queue`"),
         ("generator = 'netem'\nrate = '1Mbit'\naqm = 'codel'", "no `aqm`"),
         ("generator = 'netem'\nrate-trace = 'inline a 1 1'", "no `rate-trace`"),
+        ("generator = 'netem'\nslot = 'distribution normal 9ms 1ms'", "`slot` by a table does not go with"),
+        ("slot = 'distribution table a.dist 9ms 1ms'", "the table of pauses `a.dist` has not been read"),
         ("delay = '9ms'\njitter = '5ms'\nchange = ['2s: delay 3ms']", "from 2s"),
         ("change = ['1s..2s: rate 1Mbit']", "no rate to start from"),
         ("change = ['1s: queue 9p']", "without a rate"),

@@ -123,11 +123,9 @@ fn jitter_moves_the_losses_as_foretold() {
 
 #[test]
 fn slots_leave_the_losses_as_foretold() {
-    for slot in ["10ms 20ms", "distribution uniform 10ms 2ms packets 5"] {
-        holds_for_every_seed(&format!("loss = '5%'\nslot = '{slot}'"), |scene, fates| {
-            same("losses", &scene.lost(), &which(fates, |fate| fate.lost));
-        });
-    }
+    holds_for_every_seed("loss = '5%'\nslot = 'distribution uniform 10ms 2ms'", |scene, fates| {
+        same("losses", &scene.lost(), &which(fates, |fate| fate.lost));
+    });
 }
 
 #[test]
@@ -136,8 +134,8 @@ fn pauses_between_slots_are_distributed_alike() {
         return;
     }
     // One packet a slot, and always one that waits: they leave as far apart as the pauses are long.
-    let flood = Flood { count: 500, bytes: 100, micros: 0 };
-    for distribution in ["uniform", "normal", "paretonormal"] {
+    let flood = Flood { count: 250, bytes: 100, micros: 0 };
+    for distribution in ["uniform", "paretonormal"] {
         let conditions = format!("slot = 'distribution {distribution} 10ms 3ms packets 1'");
         let of = |backend| {
             let scene = play(backend, &conditions, 11, flood);
