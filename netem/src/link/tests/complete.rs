@@ -27,7 +27,7 @@ fn any_further() -> impl Strategy<Value = String> {
             "",
             "slot = '1ms 3ms packets 4'\n",
             "slot = '2ms bytes 3000'\n",
-            "slot = 'distribution paretonormal 2ms 1ms'\n",
+            "slot = 'distribution uniform 2ms 1ms'\n",
         ]),
         one_of(&["", "reorder = '20% 30% gap 3'\n"]),
         one_of(&["", "limit = 5\n"]),
