@@ -188,7 +188,9 @@ async fn both_ends_of_quic_see_the_same_packets() {
             assert!(reached >= run.end, "{what}: {run:?} but {reached}");
         }
         // Nothing was left out.
-        assert!(report.client.settings.iter().chain(report.server.settings.iter()).all(|s| !s.name.starts_with("mapping.")));
+        assert!(
+            report.client.settings.iter().chain(report.server.settings.iter()).all(|s| !s.name.starts_with("mapping."))
+        );
     }
 }
 
