@@ -225,6 +225,15 @@ pub fn mark_congestion(packet: &mut [u8]) -> bool {
     }
 }
 
+/// Whether an IP packet is marked "congestion experienced".
+pub fn is_congestion_marked(packet: &[u8]) -> bool {
+    match packet {
+        [first, tos, ..] if *first >> 4 == 4 => *tos & 3 == 3,
+        [first, class, ..] if *first >> 4 == 6 => *class >> 4 & 3 == 3,
+        _ => false,
+    }
+}
+
 fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
     bytes.get(at..)?.first_chunk()
 }
@@ -436,6 +445,7 @@ mod tests {
                 bytes.extend([0; 100]);
                 let untouched = bytes.clone();
                 assert_eq!(mark_congestion(&mut bytes), capable);
+                assert!(!capable || is_congestion_marked(&bytes));
                 let (marked, _) = Ipv4Header::from_slice(&bytes).unwrap();
                 if capable {
                     assert_eq!(marked.ecn.value(), 3);

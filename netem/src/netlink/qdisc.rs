@@ -24,6 +24,8 @@ pub(crate) enum Qdisc {
     Netem(Box<Netem>),
     /// `sch_tbf`: a token bucket over a buffer in bytes.
     Tbf(Tbf),
+    /// `sch_codel`: a queue that drops or marks by how long packets have waited.
+    Codel(Codel),
 }
 
 impl Qdisc {
@@ -32,6 +34,7 @@ impl Qdisc {
         match self {
             Qdisc::Netem(_) => "netem",
             Qdisc::Tbf(_) => "tbf",
+            Qdisc::Codel(_) => "codel",
         }
     }
 
@@ -39,6 +42,7 @@ impl Qdisc {
         match self {
             Qdisc::Netem(netem) => netem.options(),
             Qdisc::Tbf(tbf) => tbf.options(),
+            Qdisc::Codel(codel) => codel.options(),
         }
     }
 }
@@ -276,6 +280,41 @@ impl Tbf {
     }
 }
 
+/// CoDel (RFC 8289); times in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Codel {
+    /// Packets that wait at most.
+    pub(crate) limit: u32,
+    /// The wait that is acceptable.
+    pub(crate) target: u32,
+    /// How long it may be exceeded.
+    pub(crate) interval: u32,
+    /// Whether packets of ECN-capable transports are marked in place of being dropped.
+    pub(crate) ecn: bool,
+    /// From which wait on every such packet is marked.
+    pub(crate) mark_from: Option<u32>,
+}
+
+impl Codel {
+    fn options(&self) -> Message {
+        /// `TCA_CODEL_*` of `linux/pkt_sched.h`.
+        const TARGET: u16 = 1;
+        const LIMIT: u16 = 2;
+        const INTERVAL: u16 = 3;
+        const ECN: u16 = 4;
+        const CE_THRESHOLD: u16 = 5;
+        let mut message = Message::default();
+        let ecn = u32::from(self.ecn);
+        for (kind, word) in [(TARGET, self.target), (LIMIT, self.limit), (INTERVAL, self.interval), (ECN, ecn)] {
+            message.word_attribute(kind, &[word]);
+        }
+        if let Some(wait) = self.mark_from {
+            message.word_attribute(CE_THRESHOLD, &[wait]);
+        }
+        message
+    }
+}
+
 /// What the kernel says of one queueing discipline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct QdiscState {
@@ -426,6 +465,18 @@ mod tests {
         // A packet in the bad state is always lost, so the kernel's h is 0.
         let expected = [0.01, 0.25].map(|p| (p * f64::from(u32::MAX)).round_ties_even() as u32);
         assert_eq!((kind, words), (attribute::LOSS_GILBERT_ELLIOTT, vec![expected[0], expected[1], 0, 0]));
+    }
+
+    #[test]
+    fn codel_as_the_kernel_reads_it() {
+        let codel = Codel { limit: 99, target: 4_000, interval: 100_000, ecn: true, mark_from: None };
+        let words = |codel: Codel| -> Vec<(u16, u32)> {
+            let options = codel.options().0;
+            let word = |value: &[u8]| u32::from_ne_bytes(value.try_into().unwrap());
+            attributes(&options).map(|(kind, value)| (kind, word(value))).collect()
+        };
+        assert_eq!(words(codel), [(1, 4_000), (2, 99), (3, 100_000), (4, 1)]);
+        assert_eq!(words(Codel { ecn: false, mark_from: Some(700), ..codel })[3..], [(4, 0), (5, 700)]);
     }
 
     #[test]

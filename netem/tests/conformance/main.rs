@@ -22,7 +22,7 @@ const LATE: f64 = 15.0;
 const STEADY: Flood = Flood { count: 2000, bytes: 100, micros: 1000 };
 
 /// Plays the same on every backend, and asks the same of each.
-fn on_each(conditions: &str, flood: Flood, holds: impl Fn(&Scene)) {
+fn on_each(conditions: &str, flood: Flood, mut holds: impl FnMut(&Scene)) {
     for backend in backends() {
         holds(&play(backend, conditions, 7, flood));
     }
@@ -152,6 +152,45 @@ fn a_full_buffer_drops_what_comes_and_the_delay_line_is_no_part_of_it() {
             assert!(causes.into_iter().all(|cause| cause == DropCause::Overflow), "{} {queue}", scene.backend);
         });
     }
+}
+
+/// Half as much again as the link carries: 528 bytes take 2.1 ms.
+const TOO_MUCH: Flood = Flood { count: 1500, bytes: 500, micros: 1400 };
+
+#[test]
+fn a_queue_that_manages_itself_keeps_the_wait_short() {
+    let mut dropped = Vec::new();
+    on_each("delay = '10ms'\nrate = '2Mbit'\nqueue = '1000p'\naqm = 'codel 30ms 100ms'", TOO_MUCH, |scene| {
+        let causes: Vec<_> = scene.packets.iter().filter_map(|packet| packet.dropped).collect();
+        assert!(causes.iter().all(|cause| *cause == DropCause::Aqm), "{}: {causes:?}", scene.backend);
+        // Nothing is dropped before the target has been exceeded for an interval: a second of 500 more than fit a
+        // second makes a wait of 30 ms within 90 ms.
+        let first = scene.packets.iter().position(|packet| packet.dropped.is_some()).expect("it drops");
+        let earliest = (scene.packets[first].arrived - scene.packets[0].arrived) as f64 / 1e6;
+        assert!(earliest > 60.0, "{}: it dropped what came after {earliest} ms", scene.backend);
+        let longest = scene.delays().into_iter().fold(0.0, f64::max);
+        println!("{}: {} dropped, first {first}, longest delay {longest:.0} ms", scene.backend, causes.len());
+        dropped.push((scene.backend, causes.len() as f64, longest));
+    });
+    let Some(&(reference, count, longest)) = dropped.first() else { return };
+    for (backend, drops, delay) in &dropped {
+        assert!((drops / count - 1.0).abs() < 0.3, "{backend} drops {drops}, {reference} {count}");
+        assert!((delay / longest - 1.0).abs() < 0.3, "{backend} delays by {delay} ms, {reference} by {longest} ms");
+    }
+}
+
+#[test]
+fn a_threshold_marks_what_has_waited_longer() {
+    // 8 kB are 32 ms. All at once: what finds less before it is not marked, all the rest is.
+    let flood = Flood { count: 100, bytes: 500, micros: 0 };
+    on_each("rate = '2Mbit'\nqueue = '1000p'\naqm = 'threshold 8kB'", flood, |scene| {
+        assert_eq!(scene.lost(), Vec::<u64>::new(), "{}", scene.backend);
+        let first = scene.packets.iter().position(|packet| packet.congestion_marked).expect("it marks");
+        // The sixteenth finds 7,920 bytes, the seventeenth 8,448; and the host takes its time to send them.
+        println!("{}: marks from {first} on", scene.backend);
+        assert!((12..=25).contains(&first), "{}: marks from {first} on", scene.backend);
+        assert!(scene.packets[first..].iter().all(|packet| packet.congestion_marked), "{}", scene.backend);
+    });
 }
 
 #[test]

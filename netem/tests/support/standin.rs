@@ -268,6 +268,8 @@ const FILLING: u8 = 0x5a;
 fn flood(address: IpAddr, count: u64, bytes: usize, micros: u64) {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a port");
     socket.connect((address, SINK_PORT)).expect("a route");
+    // As of an ECN-capable transport (RFC 3168): a link that marks in place of dropping does so.
+    setsockopt(&socket, sockopt::Ipv4Tos, &2).expect("a socket of IPv4");
     let mut datagram = vec![FILLING; bytes.max(16)];
     let mut send = |number: u64| {
         datagram[..8].copy_from_slice(&number.to_be_bytes());

@@ -13,6 +13,11 @@
 //! The second hop's netem therefore has the rate too: a work-conserving server behind one of the same
 //! rate sets each packet's end of transmission right and holds no more than the burst, by which the
 //! bucket's own buffer is made smaller. Without a rate everything is one netem at the second hop.
+//!
+//! A queue that manages itself is a codel below a bucket with a small burst. What such a bucket has let
+//! go waits on at the second hop while the link is busy, and the bucket looks at the packet at its head
+//! one transmission early: together that is as long as the burst takes, and so much less is the wait that
+//! codel may see.
 
 use samepath_model::link::{
     Aqm, Chance, Conditions, Direction, Framing, Generator, Link, Loss, LossKey, Pause, QueueCapacity, Slot,
@@ -20,7 +25,7 @@ use samepath_model::link::{
 use samepath_model::units::{BitRate, Duration, Probability};
 
 use crate::link::distribution;
-use crate::netlink::qdisc::{Netem, NetemLoss, NetemRate, NetemSlot, Qdisc, Tbf};
+use crate::netlink::qdisc::{Codel, Netem, NetemLoss, NetemRate, NetemSlot, Qdisc, Tbf};
 
 /// Conditions that the kernel's netem cannot express.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +43,10 @@ const UNLIMITED: u32 = 0x3fff_ffff;
 /// How long a burst of the token bucket lasts, and how many of the largest packets it has at least:
 /// more than timers are late, or the bucket would spill.
 const BURST: (Duration, u64) = (Duration::from_millis(5), 4);
+
+/// How long the part of a burst beyond one packet lasts before a queue that manages itself: at most, and at most as
+/// this part of the wait by which it judges.
+const MANAGED_BURST: (Duration, u32) = (Duration::from_millis(1), 8);
 
 /// The queueing disciplines of one direction, at its two hops. At each, the first is the root and
 /// every other the child of the one before.
@@ -140,24 +149,81 @@ pub(super) fn hops(link: &Link, direction: Direction, seed: u64) -> Result<Hops,
         return Ok(Hops { first: Vec::new(), second: vec![netem(Netem { loss, duplicate, ecn, rate, ..late })] });
     };
     let (first, second) = match capacity {
+        QueueCapacity::Packets(limit) if conditions.aqm != Aqm::None => {
+            let managed = managed(link, direction, rate, limit)?;
+            let early_is_nothing = conditions.loss == Loss::None && conditions.duplicate.is_never();
+            let first = if early_is_nothing { Vec::new() } else { vec![netem(early)] };
+            (first.into_iter().chain(managed).collect(), behind_bucket(rate, late, conditions))
+        }
         QueueCapacity::Packets(limit) => {
             (vec![netem(Netem { rate: Some(framed(rate, framing)), limit, ..early })], vec![netem(late)])
         }
         QueueCapacity::Bytes(limit) => {
-            let (bucket, mtu) = (bucket(rate, limit.bytes(), link.mtu), plain(rate));
+            let bucket = bucket(rate, limit.bytes(), link.mtu);
             let early_is_nothing = conditions.loss == Loss::None && conditions.duplicate.is_never();
             let first = if early_is_nothing { Vec::new() } else { vec![netem(early)] };
-            let server = Netem { limit: UNLIMITED, rate: Some(mtu), seed, ..Netem::default() };
-            // A netem with a rate keeps the order whatever the jitter; so the rate comes before it.
-            let second = if !conditions.jitter.is_none() || !conditions.reorder.is_never() {
-                vec![netem(server), netem(late)]
-            } else {
-                vec![netem(Netem { rate: server.rate, ..late })]
-            };
-            (first.into_iter().chain([Qdisc::Tbf(bucket)]).collect(), second)
+            (first.into_iter().chain([Qdisc::Tbf(bucket)]).collect(), behind_bucket(rate, late, conditions))
         }
     };
     Ok(Hops { first, second })
+}
+
+/// The second hop behind a bucket: a server of the bucket's rate, and the delay line `late`.
+fn behind_bucket(rate: BitRate, late: Netem, conditions: &Conditions) -> Vec<Qdisc> {
+    let netem = |netem: Netem| Qdisc::Netem(Box::new(netem));
+    let server = Netem { limit: UNLIMITED, rate: Some(plain(rate)), seed: late.seed, ..Netem::default() };
+    // A netem with a rate keeps the order whatever the jitter; so the rate comes before it.
+    if !conditions.jitter.is_none() || !conditions.reorder.is_never() {
+        vec![netem(server), netem(late)]
+    } else {
+        vec![netem(Netem { rate: server.rate, ..late })]
+    }
+}
+
+/// A queue that manages itself, behind its bucket.
+fn managed(link: &Link, direction: Direction, rate: BitRate, limit: u32) -> Result<[Qdisc; 2], Inexpressible> {
+    const INTERVAL: Duration = Duration::from_millis(100);
+    let wait = match link.direction(direction).aqm {
+        Aqm::CoDel { target, .. } => target,
+        Aqm::Threshold(size) => match link.capacity_of(direction, size) {
+            Some(QueueCapacity::Bytes(bytes)) => rate.time_for(bytes.bytes()),
+            _ => {
+                let (condition, remedy) =
+                    ("a threshold in packets", "codel knows how long a packet has waited: give it in bytes or time");
+                return Err(Inexpressible { condition, direction, remedy });
+            }
+        },
+        Aqm::None => Duration::ZERO,
+    };
+    let slack = MANAGED_BURST.0.min(wait / u64::from(MANAGED_BURST.1));
+    let burst = u64::from(link.mtu) + rate.bytes_in(slack).bytes();
+    let sees = wait.saturating_sub(rate.time_for(burst));
+    if sees == Duration::ZERO {
+        let condition = "a managed queue whose wait is shorter than the transmission of a packet";
+        return Err(Inexpressible { condition, direction, remedy: EMBEDDED });
+    }
+    let micros = |time: Duration| u32::try_from(time.as_nanos() / 1_000).unwrap_or(u32::MAX).max(1);
+    // One more is in transmission.
+    let plain = Codel {
+        limit: limit.saturating_sub(1).max(1),
+        target: 0,
+        interval: micros(INTERVAL),
+        ecn: false,
+        mark_from: None,
+    };
+    let codel = match link.direction(direction).aqm {
+        Aqm::CoDel { interval, ecn, .. } => Codel { target: micros(sees), interval: micros(interval), ecn, ..plain },
+        // It marks, and never drops: nothing waits for a minute.
+        _ => Codel { target: micros(Duration::from_secs(60)), mark_from: Some(micros(sees)), ..plain },
+    };
+    let bytes = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    let bucket = Tbf {
+        bytes_per_second: self::plain(rate).bytes_per_second,
+        burst: bytes(burst),
+        // Of the queue that codel takes the place of.
+        limit: bytes(burst),
+    };
+    Ok([Qdisc::Tbf(bucket), Qdisc::Codel(codel)])
 }
 
 fn plain(rate: BitRate) -> NetemRate {
@@ -242,9 +308,6 @@ fn refuse(link: &Link, direction: Direction) -> Result<(), Inexpressible> {
     if rate_trace.is_some() {
         return cannot("a rate trace", EMBEDDED);
     }
-    if *aqm != Aqm::None {
-        return cannot("a managed queue (`aqm`)", EMBEDDED);
-    }
     if link.generator == Generator::Netem {
         return Ok(()); // made to be what it can express
     }
@@ -255,6 +318,15 @@ fn refuse(link: &Link, direction: Direction) -> Result<(), Inexpressible> {
         );
     }
     let in_bytes = matches!(link.queue_capacity(direction), Some(QueueCapacity::Bytes(_)));
+    if in_bytes && *aqm != Aqm::None {
+        return cannot(
+            "a managed queue (`aqm`) with a buffer in bytes",
+            "give the queue in packets, as `--queue 100p`",
+        );
+    }
+    if *overhead != Framing::default() && *aqm != Aqm::None {
+        return cannot("a packet overhead before a managed queue (`aqm`)", EMBEDDED);
+    }
     if in_bytes && *overhead != Framing::default() {
         return cannot("a packet overhead before a queue in bytes", "give the queue in packets, as `--queue 100p`");
     }
@@ -288,7 +360,10 @@ mod tests {
             ("outage = ['1s..2s']", "outages (up)"),
             ("change = ['1s: delay 9ms']", "change at set times (up)"),
             ("rate-trace = 'inline a 1 1'", "a rate trace (up)"),
-            ("rate = '8Mbit'\naqm = 'codel'", "`aqm`"),
+            ("rate = '8Mbit'\naqm = 'codel'", "--queue 100p"),
+            ("rate = '1Mbit'\nqueue = '9p'\naqm = 'codel'", "shorter than the transmission of a packet"),
+            ("rate = '8Mbit'\nqueue = '9p'\naqm = 'threshold 3p'", "in bytes or time"),
+            ("rate = '8Mbit'\nqueue = '9p'\noverhead = '14'\naqm = 'codel'", "packet overhead before a managed"),
             ("rate = '8Mbit'\nlimit = 9", "--generator netem"),
             ("rate = '8Mbit'\nqueue = '9kB'\noverhead = '14'", "--queue 100p"),
             ("loss = '1%'", "keyed by time (up): the kernel draws for each packet in turn, so say `--loss-key index`"),
@@ -362,6 +437,22 @@ mod tests {
         assert_eq!((first.limit, first.delay, first.rate.map(|r| r.bytes_per_second)), (30, 0, Some(1_000_000)));
         let [Qdisc::Netem(second)] = hops.second.as_slice() else { panic!("{hops:?}") };
         assert_eq!((second.delay, second.rate), (10_000_000, None));
+    }
+
+    #[test]
+    fn a_queue_that_manages_itself_sees_less_of_the_wait_than_there_is() {
+        let text = "delay = '10ms'\nrate = '12Mbit'\nqueue = '100p'\n";
+        let hops = up(&format!("{text}aqm = 'codel 8ms 90ms ecn'"));
+        let [Qdisc::Tbf(bucket), Qdisc::Codel(codel)] = hops.first.as_slice() else { panic!("{hops:?}") };
+        // A packet takes a millisecond, and so does the rest of the burst.
+        assert_eq!(bucket.burst, 3000);
+        let expected = Codel { limit: 99, target: 6_000, interval: 90_000, ecn: true, mark_from: None };
+        assert_eq!(*codel, expected);
+        let [Qdisc::Netem(second)] = hops.second.as_slice() else { panic!("{hops:?}") };
+        assert_eq!((second.delay, second.rate.map(|rate| rate.bytes_per_second)), (10_000_000, Some(1_500_000)));
+        let hops = up(&format!("{text}aqm = 'threshold 8ms'\nloss = '1%'\nloss-key = 'index'"));
+        let [Qdisc::Netem(_), Qdisc::Tbf(_), Qdisc::Codel(codel)] = hops.first.as_slice() else { panic!("{hops:?}") };
+        assert_eq!((codel.mark_from, codel.ecn), (Some(6_000), false));
     }
 
     #[test]

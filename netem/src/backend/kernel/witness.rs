@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use hdrhistogram::Histogram;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
-use samepath_model::link::{Direction, Link, Loss, Pause, QueueCapacity};
+use samepath_model::link::{Aqm, Direction, Link, Loss, Pause, QueueCapacity};
 use samepath_model::record::{DirectionReport, DropCause};
 
 use super::{KernelError, RouterAccount};
@@ -63,6 +63,8 @@ pub(super) struct Promise {
     /// Whether each packet's due time follows from the arrivals alone.
     exact: bool,
     loses: bool,
+    /// Whether the buffer drops before it is full.
+    manages: bool,
     corrupts: bool,
     mtu: u16,
 }
@@ -85,6 +87,7 @@ impl Promise {
             }),
             exact: conditions.jitter.is_none() && conditions.reorder.is_never() && conditions.slot.is_none(),
             loses: conditions.loss != Loss::None,
+            manages: matches!(conditions.aqm, Aqm::CoDel { .. }),
             corrupts: !conditions.corrupt.is_never(),
             mtu: link.mtu,
         }
@@ -188,6 +191,8 @@ struct Event {
     at: Nanos,
     direction: Direction,
     leaves: bool,
+    /// Whether it is marked "congestion experienced".
+    marked: bool,
     print: Print,
     info: PacketInfo,
     /// The packet, where it is captured and arrives.
@@ -305,6 +310,7 @@ impl Watch {
                         at: heard.realtime.wrapping_sub(distance),
                         direction: if heard.outgoing { of_end.opposite() } else { of_end },
                         leaves: heard.outgoing,
+                        marked: packet::is_congestion_marked(packet),
                         print: Print::of(packet),
                         info: packet::parse(packet),
                         bytes: if captures && !heard.outgoing { packet.into() } else { Box::default() },
@@ -391,6 +397,8 @@ struct Story {
 struct Open {
     entry: Entry,
     print: Print,
+    /// Whether it came marked.
+    marked: bool,
     left: Option<Nanos>,
     copies: Vec<Nanos>,
     /// The packet, where it is captured.
@@ -422,8 +430,13 @@ impl Story {
         self.alike.entry(event.print.halves).or_default().push_back(number);
         let entry = Entry::new(self.promise.direction, number, event.at, &event.info);
         let early = self.early.iter().position(|early| early.print == event.print);
-        let left = early.map(|at| self.early.swap_remove(at).at.max(event.at));
-        self.open.push_back(Open { entry, print: event.print, left, copies: Vec::new(), bytes: event.bytes });
+        let early = early.map(|at| self.early.swap_remove(at));
+        let left = early.as_ref().map(|early| early.at.max(event.at));
+        let (print, marked) = (event.print, event.marked);
+        self.open.push_back(Open { entry, print, marked, left, copies: Vec::new(), bytes: event.bytes });
+        if let Some(early) = early {
+            self.note_mark(number, early.marked);
+        }
     }
 
     fn left(&mut self, event: Event) {
@@ -434,9 +447,11 @@ impl Story {
             let open = &mut self.open;
             let of = |number: &u64| (number - first) as usize;
             if let Some(number) = numbers.iter().find(|&number| open[of(number)].left.is_none()) {
-                open[of(number)].left = Some(event.at);
+                let number = *number;
+                open[of(&number)].left = Some(event.at);
                 let newest = self.newest.map_or(0, |(newest, _)| newest);
-                self.newest = Some((newest.max(*number), event.at));
+                self.newest = Some((newest.max(number), event.at));
+                self.note_mark(number, event.marked);
             } else if let Some(number) = numbers.front() {
                 open[of(number)].copies.push(event.at);
                 self.report.duplicated += 1;
@@ -455,6 +470,15 @@ impl Story {
                 self.report.corrupted += 1;
             }
             None => self.early.push(event),
+        }
+    }
+
+    /// Notes that a packet left with a mark that it did not come with.
+    fn note_mark(&mut self, number: u64, marked: bool) {
+        let Some(open) = self.open.get_mut((number - self.first) as usize) else { return };
+        if marked && !open.marked {
+            open.entry.set_marked();
+            self.report.marked += 1;
         }
     }
 
@@ -520,6 +544,8 @@ impl Story {
                     DropCause::Overflow
                 } else if self.promise.loses {
                     DropCause::Loss
+                } else if self.promise.manages {
+                    DropCause::Aqm
                 } else if self.promise.rate.is_some() {
                     DropCause::Overflow
                 } else {
