@@ -11,7 +11,7 @@ mod kernel;
 mod scene;
 mod statistics;
 
-use samepath_model::record::DropCause;
+use samepath_model::record::{DropCause, PacketRecord};
 
 use scene::{Flood, HEADERS, Scene, backends, play};
 use statistics::{distance_to, expected, median};
@@ -181,15 +181,16 @@ fn a_queue_that_manages_itself_keeps_the_wait_short() {
 
 #[test]
 fn a_threshold_marks_what_has_waited_longer() {
-    // 8 kB are 32 ms. All at once: what finds less before it is not marked, all the rest is.
-    let flood = Flood { count: 100, bytes: 500, micros: 0 };
+    // 8 kB are 32 ms of waiting, to which a packet's own transmission adds 2. All come at once.
+    let flood = Flood { count: 200, bytes: 500, micros: 0 };
     on_each("rate = '2Mbit'\nqueue = '1000p'\naqm = 'threshold 8kB'", flood, |scene| {
         assert_eq!(scene.lost(), Vec::<u64>::new(), "{}", scene.backend);
-        let first = scene.packets.iter().position(|packet| packet.congestion_marked).expect("it marks");
-        // The sixteenth finds 7,920 bytes, the seventeenth 8,448; and the host takes its time to send them.
-        println!("{}: marks from {first} on", scene.backend);
-        assert!((12..=25).contains(&first), "{}: marks from {first} on", scene.backend);
-        assert!(scene.packets[first..].iter().all(|packet| packet.congestion_marked), "{}", scene.backend);
+        let waited = |packet: &PacketRecord| packet.queued as f64 / 1e6;
+        let (marked, unmarked): (Vec<_>, Vec<_>) = scene.packets.iter().partition(|packet| packet.congestion_marked);
+        let soonest = marked.into_iter().map(waited).fold(f64::INFINITY, f64::min);
+        let longest = unmarked.into_iter().map(waited).fold(0.0, f64::max);
+        println!("{}: marks from {soonest} ms on, and no more from {longest} ms on", scene.backend);
+        assert!(soonest >= 34.0 - LATE && longest <= 34.0 + LATE, "{}: {soonest} ms, {longest} ms", scene.backend);
     });
 }
 
