@@ -174,7 +174,8 @@ impl Outer {
         Some(Outer { namespace: Namespace::current().ok()?, block })
     }
 
-    /// Joins the server end of a new link to it: gives the addresses that the new link is to have.
+    /// Joins the server end of a new link to it: gives the addresses that the new link is to have. That end must be
+    /// let [`forward`] once it has all its devices: a router that gets another says so on it.
     ///
     /// # Errors
     /// Where the kernel or the number of links forbids it; then nothing is joined.
@@ -186,8 +187,7 @@ impl Outer {
             .server
             .run(|| {
                 device::configure(UPLINK, UPLINK_MTU, &[])?;
-                add_routes(UPLINK, &EVERYWHERE)?;
-                forward()
+                add_routes(UPLINK, &EVERYWHERE)
             })?
             .map_err(step("lead the link's server end on"))?;
         self.namespace

@@ -463,6 +463,8 @@ fn lead_on(namespaces: &Namespaces, addresses: &Addresses) -> Result<(), PathErr
     let failed = |source| PathError::Device { what: "add a route over the link", source };
     if addresses.leads_on() {
         namespaces.client.run(|| nest::add_routes(LINK_DEVICE, &EVERYWHERE))?.map_err(failed)?;
+        let failed = |source| PathError::Device { what: "let the server's end forward packets", source };
+        namespaces.server.run(nest::forward)?.map_err(failed)?;
     } else {
         let inside = addresses.beyond_client();
         namespaces.server.run(|| nest::add_routes(LINK_DEVICE, &inside))?.map_err(failed)?;
