@@ -258,9 +258,10 @@ impl LivePath {
         Ok(since)
     }
 
-    /// How it stands; `None` where there is no emulator, or it does not answer.
+    /// How it stands; `None` where nothing is emulated, or who counts does not answer.
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
-        self.emulator.as_ref().and_then(Emulator::snapshot)
+        let of_router = || self.router.as_ref().and_then(Router::snapshot);
+        self.emulator.as_ref().and_then(Emulator::snapshot).or_else(of_router)
     }
 
     /// Whether something keeps the link's conditions; a bare pair of devices promises nothing.

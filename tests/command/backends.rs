@@ -7,7 +7,7 @@ use samepath_model::Direction;
 use samepath_model::record::{Calibration, Outcome, TrialRecord};
 use samepath_results::Run;
 
-use crate::support::{can_emulate, file, run, stderr, stdout};
+use crate::support::{can_emulate, expect_status, file, has, run, stderr, stdout};
 
 /// Every transport, with loss and without, on a link that a slow machine can keep; its bounds are wide.
 const SMALL: &str = r#"
@@ -124,6 +124,27 @@ fn a_whole_run_on_the_kernels_netem_and_the_same_losses_on_the_embedded_link() {
         }
     }
     assert!(losses > 0, "nothing was lost in any trial");
+}
+
+#[test]
+fn a_link_on_the_kernels_netem_tells_how_it_stands_and_another_leads_through_it() {
+    if !can_emulate("backends") || !has("ping", "backends") || !carries("netem") {
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_samepath");
+    let inner = format!("{program} link --quiet --backend netem --rtt 30ms -- ping -c 3 198.18.0.2");
+    let script = format!("{inner} && {program} link status --json");
+    let output = run(&["link", "--backend", "netem", "--rtt", "20ms", "--", "sh", "-c", &script]);
+    expect_status(&output, 0);
+    let said = stdout(&output);
+    let times = said.lines().filter_map(|line| line.split("time=").nth(1)?.split(' ').next()?.parse::<f64>().ok());
+    let times: Vec<f64> = times.collect();
+    assert!(times.len() == 3 && times.iter().all(|time| *time >= 50.0), "{said}");
+    let status: serde_json::Value = serde_json::from_str(&said[said.find("\n{").expect("JSON")..]).expect("JSON");
+    for direction in ["up", "down"] {
+        let counts = &status["counters"][direction];
+        assert_eq!((counts["packets"].as_u64(), counts["delivered_packets"].as_u64()), (Some(3), Some(3)), "{status}");
+    }
 }
 
 #[test]

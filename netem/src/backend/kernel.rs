@@ -32,6 +32,7 @@ pub use plan::{Inexpressible, check};
 use super::emulator::Books;
 use super::packet::Tap;
 use crate::capture::CaptureReport;
+use crate::control::Snapshot;
 use crate::device::{self, LINK_DEVICE};
 use crate::ledger::LedgerError;
 use crate::link::{Nanos, packet};
@@ -222,6 +223,11 @@ impl Router {
         self.dropped.set(None);
         self.witness.look_again();
         Ok(())
+    }
+
+    /// How it stands; `None` where the witness does not answer.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        self.witness.snapshot()
     }
 
     fn swallow_tcp(&self, namespaces: &Namespaces, on: bool) -> Result<(), PathError> {

@@ -25,21 +25,21 @@ pub(crate) enum Letter {
 
 /// Where letters wait.
 #[derive(Debug, Default)]
-pub(super) struct Mailbox {
+pub(crate) struct Mailbox {
     full: AtomicBool,
     letters: Mutex<Vec<Letter>>,
 }
 
 impl Mailbox {
     /// Leaves a letter; wake the thread afterwards.
-    pub(super) fn leave(&self, letter: Letter) {
+    pub(crate) fn leave(&self, letter: Letter) {
         self.letters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(letter);
         self.full.store(true, Ordering::Release);
     }
 
     /// The letters that have come since the last call.
     #[inline]
-    pub(super) fn take(&self) -> Vec<Letter> {
+    pub(crate) fn take(&self) -> Vec<Letter> {
         if !self.full.load(Ordering::Acquire) {
             return Vec::new();
         }

@@ -29,9 +29,11 @@ use samepath_model::record::{DirectionReport, DropCause};
 use super::{KernelError, RouterAccount};
 use crate::backend::emulator::Books;
 use crate::backend::lateness;
+use crate::backend::mail::{Letter, Mailbox};
 use crate::backend::packet::Tap;
 use crate::capture::Capture;
-use crate::ledger::Entry;
+use crate::control::Snapshot;
+use crate::ledger::{Entry, Spool};
 use crate::link::Nanos;
 use crate::link::packet::{self, PacketInfo};
 use crate::sys::{monotonic, thread_cpu};
@@ -41,6 +43,8 @@ const REST_MILLIS: u16 = 1;
 /// What is heard later than this before now is not decided yet: a packet is stamped a moment before
 /// it can be read.
 const SETTLING: Nanos = 2_000_000;
+/// How long the thread may take to answer.
+const ANSWER_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
 /// A packet that has not left this long after it should have is taken for dropped.
 const PATIENCE: Nanos = 1_000_000_000;
 /// A distance of the clocks that has changed by more was set.
@@ -118,6 +122,7 @@ pub(super) struct Witness {
     thread: JoinHandle<Result<RouterAccount, KernelError>>,
     stop: Arc<AtomicBool>,
     watched: Arc<Watched>,
+    mail: Arc<Mailbox>,
     /// Written to, it wakes the thread.
     wake: OwnedFd,
 }
@@ -145,8 +150,10 @@ impl Witness {
         let stop = Arc::new(AtomicBool::new(false));
         let of_thread = stop.clone();
         let watched = Arc::new(Watched { from: AtomicU64::new(0), until: AtomicU64::new(Nanos::MAX) });
+        let mail = Arc::new(Mailbox::default());
         let watch = Watch {
             taps,
+            mail: mail.clone(),
             watched: watched.clone(),
             waiting: VecDeque::new(),
             stories: promises.map(Story::new),
@@ -155,11 +162,20 @@ impl Witness {
             distance: clock_distance(),
         };
         let thread = std::thread::Builder::new().name("witness".into()).spawn(move || watch.run(&of_thread, &waked))?;
-        Ok(Witness { thread, stop, watched, wake })
+        Ok(Witness { thread, stop, watched, mail, wake })
     }
 
     pub(super) fn is_running(&self) -> bool {
         !self.thread.is_finished()
+    }
+
+    /// What it has counted; a packet counts as dropped only when it can no more come. `None` where the thread does
+    /// not answer.
+    pub(super) fn snapshot(&self) -> Option<Snapshot> {
+        let (answer, answered) = std::sync::mpsc::channel();
+        self.mail.leave(Letter::Snapshot { answer });
+        let _ = nix::unistd::write(&self.wake, &[1]);
+        answered.recv_timeout(ANSWER_LIMIT).ok()
     }
 
     /// Takes no notice of what comes and goes from now on.
@@ -256,6 +272,7 @@ struct Watch {
     stories: [Story; 2],
     books: Books,
     watched: Arc<Watched>,
+    mail: Arc<Mailbox>,
     missed: u64,
     /// How far the wall clock, by which the taps stamp, is ahead of the monotonic one.
     distance: u64,
@@ -275,6 +292,12 @@ impl Watch {
             for story in &mut self.stories {
                 story.finish_before(now.saturating_sub(SETTLING), end, &mut self.books);
             }
+            for letter in self.mail.take() {
+                // Nobody may be left to hear the answer; other letters are for those who carry packets.
+                if let Letter::Snapshot { answer } = letter {
+                    let _ = answer.send(self.snapshot());
+                }
+            }
             self.wait(waked, heard || !self.waiting.is_empty());
         }
     }
@@ -283,7 +306,7 @@ impl Watch {
     fn wait(&self, waked: &OwnedFd, about: bool) {
         let fds = [waked.as_fd(), self.taps[0].as_fd(), self.taps[1].as_fd()];
         let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        // Within the rest only an order to stop wakes it, or every packet would.
+        // Within the rest only an order or a question wakes it, or every packet would.
         let (fds, time) = if about {
             (&mut fds[..1], PollTimeout::from(REST_MILLIS))
         } else {
@@ -291,6 +314,32 @@ impl Watch {
             (&mut fds[..], PollTimeout::from(1000u16))
         };
         let _ = poll(fds, time);
+        if fds[0].any().unwrap_or(false) {
+            let mut drained = [0u8; 64];
+            let _ = nix::unistd::read(waked, &mut drained);
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let [up, down] = self.stories.each_ref().map(|story| story.report.clone());
+        let inside = |story: &Story| story.open.iter().filter(|open| open.left.is_none()).count() as u64;
+        Snapshot {
+            up,
+            down,
+            inside: self.stories.each_ref().map(inside),
+            lateness: lateness::report(&self.lateness()),
+            ledger_lost: self.books.ledger.as_ref().map_or(0, Spool::lost),
+            capture_missing: self.books.capture.as_ref().map_or(0, Capture::missing),
+        }
+    }
+
+    /// Over both directions.
+    fn lateness(&self) -> Histogram<u64> {
+        let mut all = lateness::histogram();
+        for story in &self.stories {
+            all.add(&story.lateness).expect("the histograms have the same bounds");
+        }
+        all
     }
 
     /// Takes what the taps have heard; tells whether it was anything.
@@ -361,11 +410,7 @@ impl Watch {
                 ));
             }
         }
-        let mut all = lateness::histogram();
-        for story in &self.stories {
-            all.add(&story.lateness).expect("the histograms have the same bounds");
-        }
-        let lateness = lateness::report(&all);
+        let lateness = lateness::report(&self.lateness());
         let directions = self.stories.map(|story| story.report);
         Ok(RouterAccount { directions, lateness, cpu: thread_cpu(), ledger_lost, capture, doubts })
     }
