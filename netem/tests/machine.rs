@@ -262,7 +262,8 @@ fn one_seed_drops_the_same_packets_by_index() {
 
 #[test]
 fn fast_and_exact_mode_drop_the_same_packets() {
-    const BURSTS: usize = 30;
+    // The smallest receive buffer that kernels grant has room for all of it.
+    const BURSTS: usize = 15;
     let Some(&(backend, user)) = cases().iter().find(|(backend, _)| *backend == "tun") else {
         println!("skipped: fast mode needs TUN devices");
         return;
@@ -296,7 +297,7 @@ fn fast_and_exact_mode_drop_the_same_packets() {
     };
     for loss in ["10%", "burst 10% 3"] {
         let (exact, fast) = (dropped("exact", "index", loss), dropped("fast", "index", loss));
-        assert!(!exact.is_empty(), "10 % of 600 packets");
+        assert!(!exact.is_empty(), "10 % of 300 packets");
         assert_eq!(exact, fast, "{loss}");
     }
 }
