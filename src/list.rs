@@ -20,7 +20,7 @@ const WORKLOADS: &[(&str, &str, &str)] = &[
     (
         "messages",
         "small messages released by the clock whatever the transport does: the head-of-line probe",
-        "direction, streams, size, spacing, count or duration, warmup",
+        "direction, streams, size, spacing, staggered, count or duration, warmup",
     ),
 ];
 

@@ -7,7 +7,7 @@ mod checks;
 mod score;
 
 use anyhow::Context;
-use samepath_model::Experiment;
+use samepath_model::{Experiment, Trial};
 use samepath_results::Run;
 use serde::Serialize;
 
@@ -25,9 +25,12 @@ pub(crate) struct Finding {
     pub(crate) expected: String,
     /// What was measured.
     pub(crate) found: String,
-    /// Whether they agree.
-    pub(crate) pass: bool,
+    /// Whether they agree; `None` where theory has no figure, and what was found is only said.
+    pub(crate) pass: Option<bool>,
 }
+
+/// How often trials are repeated that the machine voided: what else ran on it is no fault of the lab's.
+const REPEATS: usize = 2;
 
 /// Makes the checks that were asked for, and fails if one does.
 pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
@@ -49,24 +52,21 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
         let experiment = Experiment::parse(check.experiment).context("a built-in check is broken")?;
         let run = Run::create(&dir, &experiment, harness::manifest(&experiment, &args.harness))?;
         let trials = harness::order(experiment.trials()?);
-        let (run, finish) = harness::carry_out(run, trials, &args.harness)?;
-        if finish != Finish::Complete {
+        let Some((run, repeated)) = carry_out(run, trials, args)? else {
             eprintln!("interrupted");
             return Ok(Exit::Interrupted);
-        }
+        };
         run.seal()?;
-        let mut findings = score::every_trial_counts(&run)?;
+        let mut findings = score::every_trial_counts(&run, repeated)?;
         findings.extend((check.score)(&run)?);
         if !args.harness.json {
-            for finding in &findings {
-                let mark = if finding.pass { "pass" } else { "FAIL" };
-                println!("     {mark}  {:<46} expected {:<22} found {}", finding.what, finding.expected, finding.found);
-            }
+            findings.iter().for_each(|finding| println!("     {}", finding.line()));
         }
         results.push((check, findings));
     }
-    let passed = results.iter().flat_map(|(_, findings)| findings).filter(|finding| finding.pass).count();
-    let all: usize = results.iter().map(|(_, findings)| findings.len()).sum();
+    let judged: Vec<bool> =
+        results.iter().flat_map(|(_, findings)| findings).filter_map(|finding| finding.pass).collect();
+    let (passed, all) = (judged.iter().filter(|pass| **pass).count(), judged.len());
     if args.harness.json {
         let document: Vec<_> = results
             .iter()
@@ -77,6 +77,38 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
         println!("{passed} of {all} comparisons agree with theory");
     }
     Ok(if passed == all { Exit::Done } else { Exit::Failed })
+}
+
+/// Runs the trials, and those again that the machine voided; also says how many were. `None` if the user
+/// stopped it.
+fn carry_out(run: Run, trials: Vec<Trial>, args: &ValidateArgs) -> anyhow::Result<Option<(Run, usize)>> {
+    let (mut run, mut trials, mut repeated) = (run, trials, 0);
+    for repeats in 0.. {
+        let finish;
+        (run, finish) = harness::carry_out(run, trials, &args.harness)?;
+        if finish != Finish::Complete {
+            return Ok(None);
+        }
+        trials = harness::order(score::voided_by_the_machine(&run));
+        if trials.is_empty() || repeats == REPEATS {
+            break;
+        }
+        eprintln!("{} of {} trials were void and are repeated", trials.len(), run.trials().len());
+        repeated += trials.len();
+    }
+    Ok(Some((run, repeated)))
+}
+
+impl Finding {
+    /// As printed.
+    fn line(&self) -> String {
+        let Finding { what, expected, found, pass } = self;
+        match pass {
+            Some(true) => format!("pass  {what:<46} expected {expected:<22} found {found}"),
+            Some(false) => format!("FAIL  {what:<46} expected {expected:<22} found {found}"),
+            None => format!("note  {what:<46} {expected:<31} found {found}"),
+        }
+    }
 }
 
 fn choose(names: &[String]) -> anyhow::Result<Vec<&'static Check>> {

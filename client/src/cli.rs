@@ -72,6 +72,9 @@ pub struct ClientArgs {
     /// Messages: time between two of one stream
     #[arg(long, value_name = "TIME", conflicts_with = "trial")]
     spacing: Option<Duration>,
+    /// Messages: release those of all streams at one instant, not staggered within the spacing
+    #[arg(long, conflicts_with = "trial")]
+    together: bool,
     /// Messages: how many a stream
     #[arg(long, value_name = "N", conflicts_with = "trial")]
     count: Option<u32>,
@@ -257,6 +260,7 @@ impl ClientArgs {
                     &[
                         ("--size", self.size.is_some()),
                         ("--spacing", self.spacing.is_some()),
+                        ("--together", self.together),
                         ("--count", self.count.is_some()),
                         ("--warmup", self.warmup.is_some()),
                     ],
@@ -287,6 +291,7 @@ impl ClientArgs {
                     streams: self.streams.unwrap_or(default.streams),
                     size: self.size.unwrap_or(default.size),
                     spacing: self.spacing.unwrap_or(default.spacing),
+                    staggered: !self.together,
                     count: self.count,
                     duration,
                     warmup: self.warmup.unwrap_or(default.warmup),

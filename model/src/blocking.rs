@@ -25,6 +25,12 @@ pub struct Blocking {
     pub stall_mean_ms: f64,
     /// The same of the stream that stalled longest.
     pub stall_max_ms: f64,
+    /// The same of each stream, by its number; empty in records from before it was kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stall_of_stream_ms: Vec<f64>,
+    /// Its percentiles over the streams; `None` in records from before they were kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stall_ms: Option<Percentiles>,
     /// Bytes that had arrived and could not be delivered, times how long, in byte-seconds.
     pub buffered_byte_seconds: f64,
     /// Mean parts of the delay, over all messages.

@@ -330,7 +330,7 @@ const LINK_AXES: &[&str] = &[
     "generator",
 ];
 const BULK_AXES: &[&str] = &["direction", "streams", "bytes", "duration", "udp-rate", "datagram"];
-const MESSAGES_AXES: &[&str] = &["direction", "streams", "size", "spacing", "count", "duration", "warmup"];
+const MESSAGES_AXES: &[&str] = &["direction", "streams", "size", "spacing", "staggered", "count", "duration", "warmup"];
 const TUNING_AXES: &[&str] = &[
     "controller",
     "receive-window",

@@ -61,9 +61,11 @@ pub struct Messages {
     pub streams: u16,
     /// Size of each message.
     pub size: ByteCount,
-    /// Time between two messages of one stream. The streams are staggered evenly within it, so
-    /// with 8 streams and 40 ms a message is released every 5 ms.
+    /// Time between two messages of one stream.
     pub spacing: Duration,
+    /// Whether the streams are staggered evenly within the spacing, so that with 8 streams and 40 ms a
+    /// message is released every 5 ms. If not, those of all streams are released together, every 40 ms.
+    pub staggered: bool,
     /// Messages a stream. Exactly one of `count` and `duration` is set.
     pub count: Option<u32>,
     /// Time for which messages are released.
@@ -80,6 +82,7 @@ impl Default for Messages {
             streams: 8,
             size: ByteCount::new(1000),
             spacing: Duration::from_millis(40),
+            staggered: true,
             count: None,
             duration: None,
             warmup: ByteCount::new(1_000_000),
@@ -208,8 +211,7 @@ impl Workload {
                     stream,
                     seq,
                     size: Some(messages.size),
-                    release: messages.spacing * u64::from(seq)
-                        + messages.spacing * u64::from(stream) / u64::from(messages.streams),
+                    release: messages.spacing * u64::from(seq) + messages.lag(stream),
                 })
             })),
         }
@@ -235,6 +237,11 @@ impl Workload {
 }
 
 impl Messages {
+    /// How far a stream's releases lie behind those of stream 0.
+    fn lag(&self, stream: StreamId) -> Duration {
+        if self.staggered { self.spacing * u64::from(stream) / u64::from(self.streams) } else { Duration::ZERO }
+    }
+
     /// How many messages each stream sends.
     pub fn per_stream(&self) -> u32 {
         match (self.count, self.duration) {
@@ -269,11 +276,12 @@ impl fmt::Display for Workload {
                 let (n, all) = (m.streams, u64::from(m.per_stream()) * u64::from(m.streams));
                 write!(
                     f,
-                    "{all} messages of {} {}, {n} stream{}, one each {} a stream",
+                    "{all} messages of {} {}, {n} stream{}, one each {} a stream{}",
                     m.size,
                     m.direction,
                     if n == 1 { "" } else { "s" },
-                    m.spacing
+                    m.spacing,
+                    if m.staggered { "" } else { ", all together" }
                 )
             }
         }
@@ -295,6 +303,15 @@ mod tests {
         let all: Vec<_> = workload.schedule().collect();
         assert_eq!(all.len(), 12);
         assert!(all.windows(2).all(|w| w[1].release - w[0].release == Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn without_stagger_all_streams_release_at_one_instant() {
+        let workload =
+            Workload::Messages(Messages { streams: 4, staggered: false, count: Some(3), ..Messages::default() });
+        let releases: Vec<_> = workload.schedule().map(|m| m.release.as_nanos() / 1_000_000).collect();
+        assert_eq!(releases, [0, 0, 0, 0, 40, 40, 40, 40, 80, 80, 80, 80]);
+        assert!(workload.to_string().ends_with("all together"), "{workload}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The figures as tables for spreadsheets: `trials.csv`, `cells.csv`, and `delay-parts.csv`, which has
-//! what the delays are made of.
+//! The figures as tables for spreadsheets: `trials.csv`, `cells.csv`, `delay-parts.csv`, which has what the
+//! delays are made of, and `streams.csv`, which has how long each stream stalled.
 //!
 //! Every column is there whatever was measured; what is missing is an empty field.
 
@@ -13,18 +13,19 @@ use crate::cells::cells;
 use crate::field::Field;
 use crate::store::{Run, StoreError, write_atomically};
 
-/// Writes `trials.csv` (a row a trial), `cells.csv` (a row a cell) and `delay-parts.csv` (three rows a
-/// trial whose packets were mapped) into `dir`, which is made where it is not there. Returns their
-/// paths.
+/// Writes `trials.csv` (a row a trial), `cells.csv` (a row a cell), and of the trials whose packets were
+/// mapped `delay-parts.csv` (three rows each) and `streams.csv` (a row a stream) into `dir`, which is made
+/// where it is not there. Returns their paths.
 ///
 /// # Errors
 /// Where the directory or a file cannot be written.
-pub fn write(run: &Run, dir: &Path) -> Result<[PathBuf; 3], StoreError> {
+pub fn write(run: &Run, dir: &Path) -> Result<[PathBuf; 4], StoreError> {
     std::fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
-    let paths = ["trials.csv", "cells.csv", "delay-parts.csv"].map(|name| dir.join(name));
+    let paths = ["trials.csv", "cells.csv", "delay-parts.csv", "streams.csv"].map(|name| dir.join(name));
     write_atomically(&paths[0], &rows(trial_rows(run)))?;
     write_atomically(&paths[1], &rows(cell_rows(run)))?;
     write_atomically(&paths[2], &rows(part_rows(run)))?;
+    write_atomically(&paths[3], &rows(stream_rows(run)))?;
     Ok(paths)
 }
 
@@ -84,6 +85,27 @@ fn cell_rows(run: &Run) -> Vec<Vec<String>> {
             row.push(optional(interval.map(|i| i.high)));
         }
         rows.push(row);
+    }
+    rows
+}
+
+/// How long each stream held bytes that it could not deliver.
+fn stream_rows(run: &Run) -> Vec<Vec<String>> {
+    let axes = axes(run);
+    let mut head: Vec<String> = ["trial", "part"].map(String::from).to_vec();
+    head.extend(axes.iter().cloned());
+    head.extend(["arm", "seed", "outcome", "stream", "stall_ms"].map(String::from));
+    let mut rows = vec![head];
+    for record in run.trials() {
+        let Some(blocking) = record.summary.as_ref().and_then(|summary| summary.blocking.as_ref()) else { continue };
+        let trial = &record.trial;
+        for (stream, stall) in blocking.stall_of_stream_ms.iter().enumerate() {
+            let mut row = vec![trial.id.to_string(), trial.part.clone()];
+            row.extend(axes.iter().map(|axis| trial.axes.get(axis).cloned().unwrap_or_default()));
+            row.extend([trial.arm.to_string(), trial.seed.to_string(), outcome(record).0.to_owned()]);
+            row.extend([stream.to_string(), stall.to_string()]);
+            rows.push(row);
+        }
     }
     rows
 }
@@ -165,7 +187,7 @@ mod tests {
         let failed = Outcome::Failed { step: "server".into(), error };
         let failed = TrialRecord { outcome: failed.clone(), summary: None, link: None, ..run.trials()[0].clone() };
         run.append(&failed).unwrap();
-        let [trials, cells, parts] = write(&run, &dir.path().join("tables")).unwrap();
+        let [trials, cells, parts, streams] = write(&run, &dir.path().join("tables")).unwrap();
         let (head, rows) = read(&trials);
         assert_eq!(head[..4], ["trial", "part", "loss", "arm"]);
         assert_eq!(rows.len(), 24);
@@ -179,6 +201,8 @@ mod tests {
         // These trials are not mapped: the table is there, and empty.
         let (head, rows) = read(&parts);
         assert!(head.contains(&"own_loss_ms".to_owned()) && rows.is_empty());
+        let (head, rows) = read(&streams);
+        assert!(head.ends_with(&["stream".to_owned(), "stall_ms".to_owned()]) && rows.is_empty());
         let (_, rows) = read(&cells);
         assert_eq!(rows.len(), 2 * 3 + 2);
         assert_eq!((rows[0]["n"].as_str(), rows[0]["failed"].as_str()), ("2", "1"));

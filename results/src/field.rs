@@ -63,6 +63,10 @@ pub enum Field {
     BlockedMax,
     /// Time in which a stream held bytes that it could not deliver, mean over the streams.
     StallMean,
+    /// Its median over the streams.
+    StallP50,
+    /// Its 95th percentile over the streams.
+    StallP95,
     /// The same of the stream that stalled longest.
     StallMax,
     /// Bytes held back times how long.
@@ -90,7 +94,7 @@ pub enum Better {
 
 impl Field {
     /// Every figure, in the order of the tables.
-    pub const ALL: [Field; 35] = [
+    pub const ALL: [Field; 37] = [
         Field::Messages,
         Field::Delivered,
         Field::ReceivedBytes,
@@ -119,6 +123,8 @@ impl Field {
         Field::BlockedP99,
         Field::BlockedMax,
         Field::StallMean,
+        Field::StallP50,
+        Field::StallP95,
         Field::StallMax,
         Field::Buffered,
         Field::TailHold,
@@ -159,6 +165,8 @@ impl Field {
             Field::BlockedP99 => "blocked_p99_ms",
             Field::BlockedMax => "blocked_max_ms",
             Field::StallMean => "stall_mean_ms",
+            Field::StallP50 => "stall_p50_ms",
+            Field::StallP95 => "stall_p95_ms",
             Field::StallMax => "stall_max_ms",
             Field::Buffered => "buffered_byte_seconds",
             Field::TailHold => "tail_hold_percent",
@@ -198,6 +206,8 @@ impl Field {
             Field::BlockedP99 => "blocked p99",
             Field::BlockedMax => "blocked max",
             Field::StallMean => "stall a stream",
+            Field::StallP50 => "stall p50",
+            Field::StallP95 => "stall p95",
             Field::StallMax => "longest stall",
             Field::Buffered => "held back",
             Field::TailHold => "tail: hold",
@@ -236,6 +246,8 @@ impl Field {
             | Field::BlockedP99
             | Field::BlockedMax
             | Field::StallMean
+            | Field::StallP50
+            | Field::StallP95
             | Field::StallMax => "ms",
             Field::HandshakeRtts | Field::FirstByteRtts => "RTT",
             Field::ClientCpu | Field::ServerCpu => "s/GB",
@@ -265,6 +277,8 @@ impl Field {
             | Field::BlockedP99
             | Field::BlockedMax
             | Field::StallMean
+            | Field::StallP50
+            | Field::StallP95
             | Field::StallMax
             | Field::Buffered => Some(Better::Lower),
             Field::Messages
@@ -323,6 +337,8 @@ impl Field {
             Field::BlockedP99 => of_blocking(|b| b.blocked_ms.p99),
             Field::BlockedMax => of_blocking(|b| b.blocked_ms.max),
             Field::StallMean => of_blocking(|b| b.stall_mean_ms),
+            Field::StallP50 => summary.blocking.as_ref()?.stall_ms.map(|stall| stall.p50),
+            Field::StallP95 => summary.blocking.as_ref()?.stall_ms.map(|stall| stall.p95),
             Field::StallMax => of_blocking(|b| b.stall_max_ms),
             Field::Buffered => of_blocking(|b| b.buffered_byte_seconds),
             Field::TailHold => of_blocking(|b| 100.0 * b.of_slowest.hold / b.of_slowest.total()),

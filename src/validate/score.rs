@@ -12,15 +12,17 @@ pub(crate) use rate::{link_is_filled, objects_in_sequence, periodic_loss, same_c
 pub(crate) use start::{first_packets_lost, round_trips};
 
 use samepath_model::record::{Outcome, PacketRecord, TrialRecord};
-use samepath_model::{Direction, Transport};
+use samepath_model::{Direction, Transport, Trial};
 use samepath_results::Run;
+use samepath_results::blocking::FAULT;
 
 use super::Finding;
 
 /// No trial of a check may fail, unless its ledger proves that TCP's own timer had backed off beyond the
 /// time limit; and of twenty at most one may be void: a machine that is interrupted now and then says so
 /// in single trials, which no score then counts.
-pub(crate) fn every_trial_counts(run: &Run) -> anyhow::Result<Vec<Finding>> {
+/// `repeated` says how many trials were made again.
+pub(crate) fn every_trial_counts(run: &Run, repeated: usize) -> anyhow::Result<Vec<Finding>> {
     let records = run.trials();
     let (mut voids, mut failures, mut backed_off) = (Vec::new(), Vec::new(), Vec::new());
     for record in records {
@@ -39,16 +41,29 @@ pub(crate) fn every_trial_counts(run: &Run) -> anyhow::Result<Vec<Finding>> {
     let allowed = records.len() / 20;
     let pass = failures.is_empty() && voids.len() <= allowed;
     let trouble = [failures, backed_off, voids].concat();
+    let again = match repeated {
+        0 => String::new(),
+        n => format!(", {n} void and repeated"),
+    };
     Ok(vec![Finding {
         what: format!("trials that count, of {}", records.len()),
         expected: format!("at least {}", records.len() - allowed),
         found: if trouble.is_empty() {
-            "all".into()
+            format!("all{again}")
         } else {
-            format!("all but {}: {}", trouble.len(), named(&trouble))
+            format!("all but {}{again}: {}", trouble.len(), named(&trouble))
         },
-        pass,
+        pass: Some(pass),
     }])
+}
+
+/// The trials that are void because the machine was busy, and not because the lab contradicted itself.
+pub(crate) fn voided_by_the_machine(run: &Run) -> Vec<Trial> {
+    let by_the_machine = |record: &&TrialRecord| {
+        let Outcome::Void { reasons } = &record.outcome else { return false };
+        !reasons.iter().any(|reason| reason.ends_with(FAULT))
+    };
+    run.trials().iter().filter(by_the_machine).map(|record| record.trial.clone()).collect()
 }
 
 /// The trials that count.
@@ -86,7 +101,7 @@ fn near(what: String, wanted: f64, tolerance: f64, found: f64, unit: &str) -> Fi
         what,
         expected: format!("{} ± {} {unit}", short(wanted), short(tolerance)),
         found: format!("{} {unit}", short(found)),
-        pass: (found - wanted).abs() <= tolerance,
+        pass: Some((found - wanted).abs() <= tolerance),
     }
 }
 
@@ -102,8 +117,13 @@ fn within(what: String, least: f64, most: f64, found: f64, unit: &str) -> Findin
         what,
         expected: format!("{} to {} {unit}", short(least), short(most)),
         found: format!("{} {unit}", short(found)),
-        pass: (least..=most).contains(&found),
+        pass: Some((least..=most).contains(&found)),
     }
+}
+
+/// What is said and not judged: `beside` is what to hold it against.
+fn told(what: String, beside: String, found: String) -> Finding {
+    Finding { what, expected: beside, found, pass: None }
 }
 
 /// Median of values in any order.
@@ -127,7 +147,8 @@ mod tests {
 
     #[test]
     fn nothing_measured_never_passes() {
-        assert!(!near("x".into(), 1.0, 10.0, f64::NAN, "ms").pass);
+        assert_eq!(near("x".into(), 1.0, 10.0, f64::NAN, "ms").pass, Some(false));
+        assert_eq!(within("x".into(), 0.0, 1.0, f64::NAN, "").pass, Some(false));
         assert!(quantile(&[], 0.5).is_nan());
     }
 }

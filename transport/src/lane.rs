@@ -132,8 +132,8 @@ pub(crate) enum To {
     Quic(quinn::SendStream, quinn::Connection),
 }
 
-/// The most chunks handed to the kernel at once.
-const VECTORS: usize = 16;
+/// The most chunks handed over at once: a TLS record's worth of small messages.
+const VECTORS: usize = 128;
 
 impl ByteWriter {
     pub(crate) const fn new(to: To, place: Option<Place>) -> Self {

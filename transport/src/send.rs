@@ -30,6 +30,9 @@ use crate::{TransportError, clock};
 /// What a turn of the round-robin carries where messages compete.
 const MESSAGE_CHUNK: u64 = 16 << 10;
 
+/// What is handed to the transport at once of the messages that wait: a TLS record's worth.
+const MESSAGE_WRITE: u64 = 16 << 10;
+
 /// What a turn of the round-robin carries where bulk transfers compete.
 const BULK_CHUNK: u64 = 64 << 10;
 
@@ -333,7 +336,8 @@ async fn write_warmup(
 }
 
 /// Messages of several streams on one ordered byte stream: the streams in the order that is set, each
-/// stream in its own.
+/// stream in its own. What waits together is handed over together, as a server does that answers several
+/// requests at once: one system call, and under TLS records that hold several messages.
 async fn write_messages(
     shared: Arc<Shared>,
     mut writer: ByteWriter,
@@ -341,20 +345,16 @@ async fn write_messages(
     mut queue: Queue,
 ) -> Result<(), TransportError> {
     write_warmup(&shared, &mut writer, streams.clone()).await?;
+    let order = shared.plan.tuning.order;
     let first = streams.start;
     let mut waiting: Vec<VecDeque<Message>> = streams.map(|_| VecDeque::new()).collect();
     let mut offsets = vec![0u64; waiting.len()];
     // The streams that have something to send, in the order of their turns.
     let mut turns: VecDeque<usize> = VecDeque::new();
     let mut chunks = Vec::new();
+    let mut written: Vec<(usize, u64, bool)> = Vec::new();
     loop {
-        let released = match turns.front() {
-            Some(_) => queue.try_recv().ok(),
-            None => match queue.recv().await {
-                None => break,
-                released => released,
-            },
-        };
+        let released = if turns.is_empty() { queue.recv().await } else { queue.try_recv().ok() };
         if let Some(message) = released {
             let place = usize::from(message.stream - first);
             if waiting[place].is_empty() {
@@ -363,30 +363,46 @@ async fn write_messages(
             waiting[place].push_back(message);
             continue;
         }
-        let Some(place) = next_turn(shared.plan.tuning.order, &mut turns) else { continue };
-        let Some(message) = waiting[place].front().copied() else { continue };
-        let size = message.size.map_or(0, ByteCount::bytes);
-        let offset = offsets[place];
-        let len = (size - offset).min(MESSAGE_CHUNK);
-        let (stream, seq) = (message.stream, message.seq);
-        let header = Header { kind: Kind::Data, stream, len: len as u32, seq, offset };
-        shared.frame(header, &mut writer, &mut chunks);
+        if turns.is_empty() {
+            break;
+        }
+        let mut room = MESSAGE_WRITE;
+        while let Some(place) = next_turn(order, &mut turns) {
+            let Some(message) = waiting[place].front().copied() else { continue };
+            let size = message.size.map_or(0, ByteCount::bytes);
+            let offset = offsets[place];
+            let len = (size - offset).min(MESSAGE_CHUNK);
+            if !written.is_empty() && HEADER_LEN as u64 + len > room {
+                // The first in the next call; in sequence its number alone decides.
+                turns.push_front(place);
+                break;
+            }
+            room = room.saturating_sub(HEADER_LEN as u64 + len);
+            let (stream, seq) = (message.stream, message.seq);
+            let header = Header { kind: Kind::Data, stream, len: len as u32, seq, offset };
+            shared.frame(header, &mut writer, &mut chunks);
+            let index = shared.plan.index(stream, seq).expect("it is of the schedule");
+            let last = offset + len == size;
+            written.push((index, len, last));
+            if last {
+                offsets[place] = 0;
+                waiting[place].pop_front();
+            } else {
+                offsets[place] += len;
+            }
+            if !waiting[place].is_empty() {
+                turns.push_back(place);
+            }
+        }
         writer.write_all(&mut chunks).await?;
         chunks.clear();
         let at = clock::now();
         let mut log = shared.log();
-        let index = shared.plan.index(message.stream, message.seq).expect("it is of the schedule");
-        log.wrote(index, len);
-        if offset + len == size {
-            log.finished(index, at);
-            offsets[place] = 0;
-            waiting[place].pop_front();
-        } else {
-            offsets[place] += len;
-        }
-        drop(log);
-        if !waiting[place].is_empty() {
-            turns.push_back(place);
+        for (index, len, last) in written.drain(..) {
+            log.wrote(index, len);
+            if last {
+                log.finished(index, at);
+            }
         }
     }
     writer.finish();
@@ -432,8 +448,8 @@ async fn write_each_on_its_own(
                         while offset < size {
                             let len = (size - offset).min(MESSAGE_CHUNK);
                             let (stream, seq) = (message.stream, message.seq);
-        let header = Header { kind: Kind::Data, stream, len: len as u32, seq, offset };
-        shared.frame(header, &mut writer, &mut chunks);
+                            let header = Header { kind: Kind::Data, stream, len: len as u32, seq, offset };
+                            shared.frame(header, &mut writer, &mut chunks);
                             writer.write_all(&mut chunks).await?;
                             chunks.clear();
                             offset += len;

@@ -15,7 +15,7 @@ pub(super) fn figures(analysis: &Analysis) -> Option<Blocking> {
     let mut blocked: Vec<i64> = accounts.iter().map(|account| account.parts.blocked()).collect();
     let blocked_ms = percentiles_ms(&mut blocked)?;
     let innocent: Vec<&Account> = accounts.iter().copied().filter(|account| account.innocent).collect();
-    let stalls = analysis.stalls();
+    let mut stalls: Vec<i64> = analysis.stalls().into_iter().map(|(_, ns)| ns).collect();
     let millis = |ns: i64| ns as f64 / 1e6;
     Some(Blocking {
         messages: accounts.len() as u64,
@@ -23,8 +23,10 @@ pub(super) fn figures(analysis: &Analysis) -> Option<Blocking> {
         innocent_blocked: innocent.iter().filter(|account| account.parts.blocked() > BLOCKED).count() as u64,
         blocked_mean_ms: blocked.iter().map(|&ns| ns as f64).sum::<f64>() / blocked.len() as f64 / 1e6,
         blocked_ms,
-        stall_mean_ms: stalls.iter().map(|(_, ns)| millis(*ns)).sum::<f64>() / stalls.len().max(1) as f64,
-        stall_max_ms: stalls.iter().map(|(_, ns)| millis(*ns)).fold(0.0, f64::max),
+        stall_mean_ms: stalls.iter().map(|ns| millis(*ns)).sum::<f64>() / stalls.len().max(1) as f64,
+        stall_max_ms: stalls.iter().map(|ns| millis(*ns)).fold(0.0, f64::max),
+        stall_of_stream_ms: stalls.iter().map(|ns| millis(*ns)).collect(),
+        stall_ms: percentiles_ms(&mut stalls),
         buffered_byte_seconds: analysis.buffered as f64 / 1e9,
         all: mean(&accounts),
         of_innocent: mean(&innocent),

@@ -34,6 +34,10 @@ use parts::Stall;
 /// A message counts as blocked beyond this, in nanoseconds.
 pub const BLOCKED: i64 = 1_000_000;
 
+/// How a reason ends for which a trial is void, where its records contradict each other: no doing of a
+/// busy machine, but a bug.
+pub const FAULT: &str = "a fault of a clock or of the mapping";
+
 /// Why the packets of a trial cannot be mapped to its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unmapped {
@@ -182,7 +186,7 @@ impl Analysis {
         said.into_iter()
             .map(|(_, words, times)| {
                 let more = if times > 1 { format!(" (and {} more like it)", times - 1) } else { String::new() };
-                format!("{words}{more}: a fault of a clock or of the mapping")
+                format!("{words}{more}: {FAULT}")
             })
             .collect()
     }

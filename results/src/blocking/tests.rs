@@ -228,6 +228,9 @@ fn on_one_byte_stream_all_wait_for_the_lost_packet() {
     assert!((figures.blocked_ms.max - 64.98).abs() < 1e-9 && figures.blocked_ms.p50 == 59.98, "{figures:?}");
     // Stream 1 holds 120 bytes back for 64.98 ms, stream 0 for 59.98 ms; streams 2 and 3 have none.
     assert!((figures.stall_max_ms - 64.98).abs() < 1e-9 && (figures.stall_mean_ms - 31.24).abs() < 1e-9);
+    assert_eq!(figures.stall_of_stream_ms, [59.98, 64.98, 0.0, 0.0]);
+    let of_streams = figures.stall_ms.unwrap();
+    assert_eq!((of_streams.p50, of_streams.p95, of_streams.max), (0.0, 64.98, 64.98));
     assert!((figures.buffered_byte_seconds - 120.0 * (0.06498 + 0.05998)).abs() < 1e-9);
     assert!((figures.of_slowest.total() - 100.008).abs() < 1e-6, "{figures:?}");
 

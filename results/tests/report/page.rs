@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use samepath_model::record::Outcome;
+use samepath_model::record::{Outcome, TrialRecord};
 use samepath_results::report::{ReportError, draw};
 
 use crate::{synthetic, whole};
@@ -57,7 +57,7 @@ fn the_report_is_whole_self_contained_and_the_same_each_time() {
     assert_eq!(page, run.dir().join("report/index.html"));
     let first = files(&run.dir().join("report"));
     let count = |suffix: &str| first.keys().filter(|p| p.to_string_lossy().ends_with(suffix)).count();
-    assert_eq!((count(".svg"), count(".png"), count(".csv"), count(".html")), (16, 16, 3, 1));
+    assert_eq!((count(".svg"), count(".png"), count(".csv"), count(".html")), (16, 16, 4, 1));
     for (path, bytes) in first.iter().filter(|(p, _)| p.to_string_lossy().ends_with(".png")) {
         assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 10_000, "{path:?}");
     }
@@ -75,6 +75,13 @@ fn the_report_is_whole_self_contained_and_the_same_each_time() {
         rows += 1;
     }
     assert_eq!(rows, 5 * 3 * 3 * 3, "three rows a trial of the part that is mapped");
+    let streams = String::from_utf8(first[&run.dir().join("report/tables/streams.csv")].clone()).unwrap();
+    let of_a_trial = |record: &TrialRecord| {
+        let blocking = record.summary.as_ref().and_then(|summary| summary.blocking.as_ref());
+        blocking.map_or(0, |blocking| blocking.stall_of_stream_ms.len())
+    };
+    let expected: usize = run.trials().iter().map(of_a_trial).sum();
+    assert!(expected > 0 && streams.lines().count() == 1 + expected, "a row a stream of what is mapped: {expected}");
 
     let html = fs::read_to_string(&page).unwrap();
     for outward in ["http:", "https:", "//cdn", "<script", "<link", "<img", "<iframe", "@import", "url(", " src="] {

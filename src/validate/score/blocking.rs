@@ -71,9 +71,9 @@ pub(crate) fn innocent_messages(run: &Run) -> anyhow::Result<Vec<Finding>> {
         .collect())
 }
 
-/// T10. A burst of B lost packets stalls every stream of a TCP connection. On QUIC it stalls the streams whose
-/// bytes were lost: in turns each packet is another stream's, so min(B, N); in sequence the burst lies in
-/// one stream, or in two at a boundary.
+/// T10. A burst of B lost packets stalls every stream of a TCP connection, whatever their order. On QUIC it stalls
+/// the streams whose bytes were lost: in turns each packet is another stream's, so min(B, N); in sequence the
+/// burst lies in one stream, or in two at a boundary.
 pub(crate) fn streams_stalled(run: &Run) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for record in done(run) {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use samepath_model::record::{Metric, TrialRecord};
-use samepath_model::{Arm, Workload};
+use samepath_model::units::ByteCount;
+use samepath_model::{Arm, Transport, Workload};
 use samepath_results::Run;
 
-use super::{Finding, done, median, near, within};
+use super::{Finding, done, median, near, short, told, within};
 
 /// P1. The interoperability runner's goodput scenario: at least 9.0 of 10 Mbit/s, the rest being
 /// headers, slow start and recovery.
@@ -18,81 +19,115 @@ pub(crate) fn link_is_filled(run: &Run) -> anyhow::Result<Vec<Finding>> {
                 what: format!("{} seed {}: goodput", record.trial.arm, record.trial.seed),
                 expected: "at least 9.0 Mbit/s".into(),
                 found: format!("{found:.2} Mbit/s"),
-                pass: found >= 9.0,
+                pass: Some(found >= 9.0),
             }
         })
         .collect())
 }
 
 /// T6. At most a window is under way in a round trip: goodput is the receive window over the round-trip
-/// time, less what the sender's wait for the window's update costs. Counted from the second second to the
-/// end, when slow start is over; one window more may fall into a stretch of time than its length in
-/// round trips.
+/// time, less what the handshake, slow start and the sender's wait for the window's update cost. Over the whole
+/// transfer, which is long enough that they cost little.
 pub(crate) fn window_limits(run: &Run) -> anyhow::Result<Vec<Finding>> {
-    const FROM: f64 = 2.0;
     let mut findings = Vec::new();
     for record in done(run) {
         let Some(window) = record.trial.tuning.receive_window else { continue };
-        let Some(to) = record.trial.workload.nominal_duration() else { continue };
-        let rtt = record.trial.link.rtt().as_secs_f64();
-        let limit = window.bytes() as f64 * 8.0 / rtt / 1e6;
-        let found = steady_goodput(run, record, FROM, to.as_secs_f64())? / limit;
-        let most = 1.0 + rtt / (to.as_secs_f64() - FROM);
+        let limit = window.bytes() as f64 * 8.0 / record.trial.link.rtt().as_secs_f64() / 1e6;
         let what = format!("{} seed {}: window {window}: share of its rate", record.trial.arm, record.trial.seed);
-        findings.push(within(what, 0.85, most, found, ""));
+        findings.push(within(what, 0.85, 1.0, goodput(record) / limit, ""));
     }
     Ok(findings)
 }
 
 /// T8. Where one of n packets is lost, Reno's window swings between W/2 and W: 3/8·W² packets in W/2
 /// round trips, a mean of √(3n/2) (Mathis et al., "The Macroscopic Behavior of the TCP Congestion Avoidance
-/// Algorithm", 1997). The formula leaves out that during the round trip of recovery, at W/2, the window does
-/// not grow: n = 3/8·W² + W/2 in W/2 + 1 round trips. That is 4 % less at n = 400 and 8 % at n = 100, and
-/// it is what is expected here, within 15 %. Counted from the second second to the end, without slow start.
+/// Algorithm", 1997). From the second second to the end, without slow start.
+///
+/// The formula is for windows that are large: it leaves out the round trip of recovery, in which the window
+/// stays at W/2 (RFC 6675; RFC 9002, section 7.3.2), and that windows are whole segments, rounded down when
+/// halved. At n = 400 this is 8 % and the formula is judged, within 15 %. At n = 100, with a dozen segments,
+/// it is 16 %, to which a delayed acknowledgement of each round's odd last segment adds 4 % of round-trip
+/// time on Linux (with TCP_QUICKACK at the receiver it is gone, and the goodput that much higher): there the
+/// formula's figure is said, and Reno in whole segments is judged, within 10 %.
 pub(crate) fn periodic_loss(run: &Run) -> anyhow::Result<Vec<Finding>> {
-    /// Payload of a full segment with timestamps at an MTU of 1500.
-    const MSS: f64 = 1448.0;
     const FROM: f64 = 2.0;
+    /// Mean window in segments from which the formula is taken at its word.
+    const LARGE: f64 = 20.0;
     let mut findings = Vec::new();
     for ((part, arm), records) in by_part_and_arm(run) {
         let Some(trial) = records.first().map(|record| &record.trial) else { continue };
         let Some(apart) = trial.link.down.drops.iter().find_map(|drop| match drop {
-            samepath_model::link::ScriptedDrop::Data(n) => Some(*n as f64),
+            samepath_model::link::ScriptedDrop::Data(n) => Some(*n),
             _ => None,
         }) else {
             continue;
         };
-        let largest = ((0.25 + 1.5 * apart).sqrt() - 0.5) / 0.75;
-        let packets_a_round_trip = apart / (largest / 2.0 + 1.0);
-        let expected = packets_a_round_trip * MSS * 8.0 / trial.link.rtt().as_secs_f64() / 1e6;
         let to = trial.workload.nominal_duration().map_or(0.0, |duration| duration.as_secs_f64());
         let rates = records.iter().map(|record| steady_goodput(run, record, FROM, to)).collect::<Result<_, _>>()?;
         let found = median(rates);
-        findings.push(near(format!("{part}: {arm}: goodput"), expected, 0.15 * expected, found, "Mbit/s"));
+        let rate = |window: f64| window * MSS * 8.0 / trial.link.rtt().as_secs_f64() / 1e6;
+        let (formula, whole) = (rate(mathis(apart)), rate(in_whole_segments(apart)));
+        if mathis(apart) >= LARGE {
+            findings.push(near(format!("{part}: {arm}: goodput, Mathis"), formula, 0.15 * formula, found, "Mbit/s"));
+        } else {
+            let off = (found / formula - 1.0) * 100.0;
+            findings.push(told(
+                format!("{part}: {arm}: goodput, Mathis"),
+                format!("{} Mbit/s", short(formula)),
+                format!("{} Mbit/s, {off:+.0} %: its window is large, this one is not", short(found)),
+            ));
+        }
+        findings.push(near(format!("{part}: {arm}: goodput, whole segments"), whole, 0.1 * whole, found, "Mbit/s"));
     }
     Ok(findings)
 }
 
+/// Payload of a full segment with timestamps at an MTU of 1500.
+const MSS: f64 = 1448.0;
+
+/// Mathis' mean window in segments where one packet in `apart` is lost.
+fn mathis(apart: u64) -> f64 {
+    (1.5 * apart as f64).sqrt()
+}
+
+/// Mean of new segments in a round trip, of a Reno whose windows are whole segments: after each loss a round
+/// trip at half the window, then from there one segment more in each, until `apart` packets are sent, of
+/// which one was lost.
+fn in_whole_segments(apart: u64) -> f64 {
+    // From any start it soon swings between the same two windows.
+    let (mut half, mut round_trips) = (1, 0.0);
+    for _ in 0..64 {
+        let (mut window, mut left) = (half, apart.saturating_sub(half));
+        round_trips = 1.0;
+        while left >= window {
+            left -= window;
+            round_trips += 1.0;
+            window += 1;
+        }
+        round_trips += left as f64 / window as f64;
+        half = (window / 2).max(1);
+    }
+    (apart - 1) as f64 / round_trips
+}
+
 /// T11. N equal objects that share a rate end together, after N times the time of one; one after the
-/// other they end after 1, 2, … N times: the mean is (N + 1)/2N of that. Counted from the first byte, so that
-/// the connection's own start is not an object's.
+/// other they end after 1, 2, … N times: the mean is (N + 1)/2N of that. Counted from the start, and so with the
+/// handshake and slow start, which the objects are large enough to outweigh.
 pub(crate) fn objects_in_sequence(run: &Run) -> anyhow::Result<Vec<Finding>> {
-    let mut means: BTreeMap<(Arm, u16), BTreeMap<String, f64>> = BTreeMap::new();
+    let mut means: BTreeMap<(Arm, u16), BTreeMap<String, Vec<f64>>> = BTreeMap::new();
     for record in done(run) {
         let messages = run.messages(&record.trial.id)?;
-        let first_byte = record.summary.as_ref().and_then(|s| s.first_byte_ms).unwrap_or(f64::NAN);
-        let times: Vec<f64> =
-            messages.iter().map(|m| m.delivered.map_or(f64::NAN, |at| at as f64 / 1e6 - first_byte)).collect();
+        let times: Vec<f64> = messages.iter().map(|m| m.delivered.map_or(f64::NAN, |at| at as f64 / 1e6)).collect();
         let mean = times.iter().sum::<f64>() / times.len() as f64;
         let of = (record.trial.arm, record.trial.workload.streams());
-        means.entry(of).or_default().insert(record.trial.tuning.order.to_string(), mean);
+        means.entry(of).or_default().entry(record.trial.tuning.order.to_string()).or_default().push(mean);
     }
     Ok(means
         .into_iter()
         .map(|((arm, streams), mean)| {
             let n = f64::from(streams);
             let expected = (n + 1.0) / (2.0 * n);
-            let of = |order: &str| mean.get(order).copied().unwrap_or(f64::NAN);
+            let of = |order: &str| median(mean.get(order).cloned().unwrap_or_default());
             let found = of("sequential") / of("round-robin");
             near(format!("{arm}: {streams} objects, sequential/round-robin"), expected, 0.05 * expected, found, "")
         })
@@ -100,25 +135,42 @@ pub(crate) fn objects_in_sequence(run: &Run) -> anyhow::Result<Vec<Finding>> {
 }
 
 /// P5. With the same controller and nothing lost, what TLS and QUIC need beyond TCP is their handshake:
-/// the rest of the transfer takes the same time, within 10 %. With loss the medians are said, not judged:
-/// loss detection and pacing differ (see the report's notes on what cannot be made equal).
+/// the rest of the transfer takes the same time, within 10 %. With loss the medians are said, and those of the
+/// ratios of one seed, but not judged: loss detection and pacing differ (see the report's notes on what cannot
+/// be made equal).
 pub(crate) fn same_controller_same_time(run: &Run) -> anyhow::Result<Vec<Finding>> {
-    let mut cells: BTreeMap<(String, u64), BTreeMap<Arm, Vec<f64>>> = BTreeMap::new();
+    /// By seed, the milliseconds from the end of the handshake to the end of the transfer.
+    type Times = BTreeMap<u64, f64>;
+    let mut cells: Vec<(f64, u64, BTreeMap<Arm, Times>)> = Vec::new();
     for record in done(run) {
         let (Workload::Bulk(bulk), Some(summary)) = (&record.trial.workload, &record.summary) else { continue };
         let (Some(all), Some(handshake)) = (summary.completion_ms, summary.handshake_ms) else { continue };
-        let loss = record.trial.link.down.loss.to_string();
-        let cell = (loss, bulk.bytes.map_or(0, |bytes| bytes.bytes()));
-        cells.entry(cell).or_default().entry(record.trial.arm).or_default().push(all - handshake);
+        let (loss, bytes) = (record.trial.link.down.loss.rate(), bulk.bytes.map_or(0, |bytes| bytes.bytes()));
+        let place = cells.iter().position(|(l, b, _)| (*l, *b) == (loss, bytes)).unwrap_or_else(|| {
+            cells.push((loss, bytes, BTreeMap::new()));
+            cells.len() - 1
+        });
+        cells[place].2.entry(record.trial.arm).or_default().insert(record.trial.seed, all - handshake);
     }
+    cells.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let mut findings = Vec::new();
-    for ((loss, bytes), mut arms) in cells {
-        let Some((_, tcp)) = arms.pop_first() else { continue };
-        let tcp = median(tcp);
+    for (loss, bytes, mut arms) in cells {
+        let of = |times: &Times| median(times.values().copied().collect());
+        let tcp = arms.remove(&Arm::default_of(Transport::Tcp)).unwrap_or_default();
         for (arm, times) in arms {
-            let found = median(times);
-            let what = format!("{arm}: {} kB, loss {loss}: time without handshake", bytes / 1000);
-            findings.push(near(what, tcp, 0.1 * tcp, found, "ms"));
+            let (expected, found) = (of(&tcp), of(&times));
+            let size = ByteCount::new(bytes);
+            if loss == 0.0 {
+                let what = format!("{arm}: {size}, nothing lost: time without handshake");
+                findings.push(near(what, expected, 0.1 * expected, found, "ms"));
+                continue;
+            }
+            let ratios = times.iter().filter_map(|(seed, time)| Some(time / tcp.get(seed)?)).collect();
+            findings.push(told(
+                format!("{arm}: {size}, loss {}%: time without handshake", short(loss * 100.0)),
+                format!("tcp {} ms", short(expected)),
+                format!("{} ms; in one weather {} of tcp's", short(found), short(median(ratios))),
+            ));
         }
     }
     Ok(findings)
@@ -147,4 +199,23 @@ fn by_part_and_arm(run: &Run) -> BTreeMap<(String, Arm), Vec<&TrialRecord>> {
         groups.entry((record.trial.part.clone(), record.trial.arm)).or_default().push(record);
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_formula_gives_the_figures_that_are_quoted_from_it() {
+        let rate = |window: f64| window * MSS * 8.0 / 0.05 / 1e6;
+        assert!((rate(mathis(100)) - 2.84).abs() < 0.005 && (rate(mathis(400)) - 5.68).abs() < 0.01);
+        // 7 in recovery, then 7, 8, … 14, and 9 of 15 segments: 99 of 100 arrive in 9.6 round trips.
+        assert!((in_whole_segments(100) - 99.0 / 9.6).abs() < 1e-9, "{}", in_whole_segments(100));
+        let short_of = |apart| in_whole_segments(apart) / mathis(apart);
+        assert!(
+            (0.9..0.95).contains(&short_of(400)) && (0.96..1.0).contains(&short_of(10_000)),
+            "{}",
+            short_of(10_000)
+        );
+    }
 }
