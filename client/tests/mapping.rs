@@ -195,6 +195,33 @@ async fn both_ends_of_quic_see_the_same_packets() {
 }
 
 #[tokio::test]
+async fn messages_of_one_instant_share_tls_records_up_to_their_size() {
+    let plans = [1400, 4096, 16_384].map(|record| {
+        let together = Messages {
+            streams: 16,
+            size: ByteCount::new(1000),
+            spacing: Duration::from_millis(2),
+            staggered: false,
+            count: Some(5),
+            warmup: ByteCount::new(1),
+            ..Messages::default()
+        };
+        let tuning = Tuning { tls_record_size: Some(ByteCount::new(record)), ..Tuning::default() };
+        Plan { tuning, ..plan(Arm::default_of(Transport::Tls), Workload::Messages(together)) }
+    });
+    for ((plan, report), whole) in played(plans).await.into_iter().zip([1, 4, 16]) {
+        // Messages that lie in one record as a whole, at most.
+        let mut records: HashMap<u64, Vec<&LayoutRecord>> = HashMap::new();
+        for run in report.layout.iter().filter(|run| run.seq.is_some()) {
+            records.entry(run.unit_start).or_default().push(run);
+        }
+        let is_whole = |run: &&&LayoutRecord| run.end - run.start == 1000 + HEADER_LEN as u64;
+        let most = records.values().map(|runs| runs.iter().filter(is_whole).count()).max();
+        assert_eq!(most, Some(whole), "{:?}", plan.tuning.tls_record_size);
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_noted_where_nobody_asked() {
     let plans = Arm::all().map(|arm| Plan { mapping: false, ..plan(arm, workloads().remove(0)) });
     for (plan, report) in played(plans).await {

@@ -57,7 +57,41 @@ fn check_qlog(path: &Path) {
     for name in ["transport:packet_sent", "transport:packet_received", "recovery:metrics_updated"] {
         assert!(events.iter().any(|event| event["name"] == name), "{}: no {name}", path.display());
     }
-    assert!(events.iter().all(|event| event["time"].is_number()));
+    // qvis sorts, and complains, where times run backwards; and it takes a trace apart by `group_id`.
+    let times: Vec<f64> = events.iter().map(|event| event["time"].as_f64().unwrap()).collect();
+    assert!(times.is_sorted() && events.iter().all(|event| event.get("group_id").is_none()));
+    let end = if path.to_string_lossy().contains("_client") { "client" } else { "server" };
+    assert_eq!(head["trace"]["vantage_point"]["type"], end);
+    assert_eq!(head["trace"]["common_fields"]["time_format"], "relative");
+    // What its congestion, sequence and multiplexing diagrams are drawn from.
+    let of = |name: &'static str| events.iter().filter(move |event| event["name"] == name).map(|event| &event["data"]);
+    let mut acknowledged = 0;
+    for (name, packet) in ["transport:packet_sent", "transport:packet_received"]
+        .into_iter()
+        .flat_map(|name| of(name).map(move |packet| (name, packet)))
+    {
+        assert!(packet["header"]["packet_number"].is_u64() && packet["header"]["packet_type"].is_string(), "{packet}");
+        if (end, name) == ("server", "transport:packet_received") && packet["header"]["packet_type"] == "initial" {
+            // A server opens a client's first packet before it knows whose it is.
+            continue;
+        }
+        assert!(packet["raw"]["length"].as_u64().is_some_and(|length| length > 20), "{name}: {packet}");
+        let frames = packet["frames"].as_array().unwrap_or_else(|| panic!("{name}: no frames: {packet}"));
+        assert!(!frames.is_empty() && frames.iter().all(|frame| frame["frame_type"].is_string()), "{packet}");
+        acknowledged += frames.iter().filter(|frame| frame["acked_ranges"][0][0].is_u64()).count();
+    }
+    assert!(acknowledged > 3, "{acknowledged} packets with acknowledgements");
+    let data = if end == "server" { "transport:packet_sent" } else { "transport:packet_received" };
+    let streams: u64 = of(data)
+        .flat_map(|packet| packet["frames"].as_array().unwrap())
+        .filter(|frame| frame["frame_type"] == "stream")
+        .map(|frame| frame["length"].as_u64().unwrap())
+        .sum();
+    // The warm-up and 20 messages go down.
+    assert!(streams >= 100_000 + 20 * 2000, "{streams} bytes of streams");
+    // A round trip is 20 ms, not 0.02.
+    let rtts: Vec<f64> = of("recovery:metrics_updated").filter_map(|metrics| metrics["min_rtt"].as_f64()).collect();
+    assert!(rtts.iter().any(|rtt| (20.0..60.0).contains(rtt)), "{rtts:?}");
 }
 
 fn check_with_tshark(trial: &Path, arm: &str) {

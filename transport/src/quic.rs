@@ -8,10 +8,12 @@
 
 mod frames;
 mod observe;
+mod qlog;
 
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::Pin as BoxPin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -31,6 +33,7 @@ use sha2::{Digest, Sha256};
 pub use frames::{Frame, Frames, Malformed};
 use observe::Observed;
 pub use observe::Observer;
+use qlog::Completed;
 
 use crate::control::Secret;
 use crate::identity::{self, Fingerprint, Identity, Pin};
@@ -144,38 +147,44 @@ fn first_id(secret: &Secret) -> ConnectionId {
     ConnectionId::new(&Sha256::digest([b"quic ", &secret[..]].concat())[..20])
 }
 
-/// Writes quinn's qlog of a connection into the directory that `QLOGDIR` names, if it names one, as
+/// Where the qlogs go: the directory that `QLOGDIR` names, if it names one.
+fn log_directory() -> Option<PathBuf> {
+    std::env::var_os("QLOGDIR").filter(|directory| !directory.is_empty()).map(PathBuf::from)
+}
+
+/// Writes the qlog of a connection into the directory that `QLOGDIR` names, if it names one, as
 /// `ID_client.sqlog` or `ID_server.sqlog`: JSON text sequences (RFC 7464), the ID being that of the
-/// connection's first packet. It holds what quinn logs: the packets, by number, and the metrics of
-/// recovery; not their frames.
-fn log_events(config: &mut quinn::TransportConfig, end: End, id: &ConnectionId) -> io::Result<()> {
-    let Some(directory) = std::env::var_os("QLOGDIR").filter(|directory| !directory.is_empty()) else {
-        return Ok(());
-    };
-    let end = match end {
+/// connection's first packet. It holds the packets with their frames, and the metrics of recovery.
+fn log_events(
+    config: &mut quinn::TransportConfig,
+    end: End,
+    id: &ConnectionId,
+    observer: Option<&Arc<Observer>>,
+) -> io::Result<()> {
+    let (Some(directory), Some(observer)) = (log_directory(), observer) else { return Ok(()) };
+    let name = match end {
         End::Client => "client",
         End::Server => "server",
     };
-    let path = std::path::Path::new(&directory).join(format!("{id}_{end}.sqlog"));
-    let told = |error: io::Error| {
+    let path = directory.join(format!("{id}_{name}.sqlog"));
+    let file = Completed::create(&path, end, id.to_string(), observer.clone()).map_err(|error| {
         let what = format!(
             "cannot write the qlog `{}`: {error}; make QLOGDIR a directory that can be written",
             path.display()
         );
         io::Error::new(error.kind(), what)
-    };
-    let file = std::fs::File::create(&path).map_err(told)?;
+    })?;
     let mut log = QlogConfig::default();
-    // By the line: an end that is told to go leaves no half of one.
-    log.writer(Box::new(io::LineWriter::new(file))).title(Some(format!("samepath {end}")));
+    log.writer(Box::new(file)).title(Some(format!("samepath {name}")));
     config.qlog_stream(log.into_stream());
     Ok(())
 }
 
-/// Who notes a connection's packets at this end, if they are to be mapped to messages.
+/// Who notes a connection's packets at this end, if they are to be mapped to messages, or logged.
 fn observer(plan: &Plan, end: End, client_port: u16, ipv6: bool) -> Option<Arc<Observer>> {
     let room = plan.datagram(ipv6) - crate::frame::HEADER_LEN;
-    plan.mapping.then(|| Observer::new(end, client_port, room as u64))
+    let logs = log_directory().is_some();
+    (plan.mapping || logs).then(|| Observer::new(end, client_port, room as u64, plan.mapping, logs))
 }
 
 /// Connects and shows the preface. Returns the endpoint too, which must outlive the connection,
@@ -205,7 +214,7 @@ pub async fn connect(
         None => tls,
     });
     let mut transport = transport_config(plan, address.is_ipv6());
-    log_events(&mut transport, End::Client, &first_id(&secret))?;
+    log_events(&mut transport, End::Client, &first_id(&secret), observer.as_ref())?;
     config.transport_config(Arc::new(transport));
     config.initial_dst_cid_provider(Arc::new(move || first_id(&secret)));
     let connecting =
@@ -304,7 +313,7 @@ impl Server {
                 None => self.crypto.clone(),
             });
             let mut transport = transport_config(&plan, ipv6);
-            if let Err(error) = log_events(&mut transport, End::Server, &id) {
+            if let Err(error) = log_events(&mut transport, End::Server, &id, observer.as_ref()) {
                 // A server goes on without: its sessions have no part in its environment.
                 eprintln!("samepath: {error}");
             }

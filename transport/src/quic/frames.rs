@@ -1,13 +1,22 @@
 //! The frames of a QUIC packet's plaintext (RFC 9000, section 19), as far as the mapping of packets to
-//! messages needs them: which stream bytes and which datagram a packet carries.
+//! messages and the qlogs need them: which stream bytes and which datagram a packet carries, what it
+//! acknowledges, which limits it moves.
 //!
 //! Sans-io. Everything else is stepped over, frame by frame, since a packet's frames can only be
 //! found one after the other.
 
-/// A frame that carries bytes of an application.
+/// A frame, by its section in RFC 9000 where no other source is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// Bytes of a stream (section 19.8).
+    /// So many PADDING frames in a row (19.1).
+    Padding(usize),
+    /// PING (19.2).
+    Ping,
+    /// ACK (19.3).
+    Ack(Ack<'a>),
+    /// CRYPTO (19.6): offset and length.
+    Crypto(u64, usize),
+    /// Bytes of a stream (19.8).
     Stream {
         /// The stream's ID, its two type bits included.
         id: u64,
@@ -15,9 +24,54 @@ pub enum Frame<'a> {
         offset: u64,
         /// The bytes; none in a frame that only ends the stream.
         data: &'a [u8],
+        /// Whether they are the stream's last.
+        fin: bool,
     },
+    /// MAX_DATA (19.9).
+    MaxData(u64),
+    /// MAX_STREAM_DATA (19.10): the stream and its limit.
+    MaxStreamData(u64, u64),
+    /// MAX_STREAMS (19.11): whether of bidirectional streams, and how many.
+    MaxStreams(bool, u64),
     /// A datagram (RFC 9221, section 4).
     Datagram(&'a [u8]),
+    /// One that is only stepped over, by its type.
+    Other(u64),
+}
+
+impl Frame<'_> {
+    /// Whether a packet with it must be acknowledged, and so counts as in flight (RFC 9002, section 2).
+    pub const fn is_ack_eliciting(&self) -> bool {
+        !matches!(self, Frame::Padding(_) | Frame::Ack(_) | Frame::Other(0x1c | 0x1d))
+    }
+}
+
+/// What an ACK frame acknowledges (RFC 9000, section 19.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack<'a> {
+    /// The largest packet number.
+    pub largest: u64,
+    /// The delay as written, in units of 2^`ack_delay_exponent` microseconds.
+    pub delay: u64,
+    /// How far the first range goes down from the largest.
+    first: u64,
+    /// The further ranges, as written.
+    further: &'a [u8],
+}
+
+impl Ack<'_> {
+    /// The ranges of packet numbers, from the largest down: the smallest and the largest of each.
+    pub fn ranges(&self) -> Vec<(u64, u64)> {
+        let mut smallest = self.largest.saturating_sub(self.first);
+        let mut ranges = vec![(smallest, self.largest)];
+        let mut further = Frames::of(self.further);
+        while let (Some(gap), Some(length)) = (further.varint(), further.varint()) {
+            let largest = smallest.saturating_sub(gap.saturating_add(2));
+            smallest = largest.saturating_sub(length);
+            ranges.push((smallest, largest));
+        }
+        ranges
+    }
 }
 
 /// Bytes that are no frames of QUIC version 1 or of the extensions that quinn speaks.
@@ -29,7 +83,7 @@ pub struct Malformed {
     problem: &'static str,
 }
 
-/// The frames of a packet's plaintext that carry an application's bytes, in order.
+/// The frames of a packet's plaintext, in order.
 #[derive(Debug, Clone)]
 pub struct Frames<'a> {
     plaintext: &'a [u8],
@@ -42,47 +96,67 @@ impl<'a> Frames<'a> {
         Frames { plaintext, at: 0 }
     }
 
-    /// Reads the frame that starts here; `None` is one that carries no application bytes.
-    fn frame(&mut self) -> Option<Option<Frame<'a>>> {
+    /// Reads the frame that starts here.
+    fn frame(&mut self) -> Option<Frame<'a>> {
         let kind = self.varint()?;
-        match kind {
-            // PADDING, PING; HANDSHAKE_DONE; IMMEDIATE_ACK (draft-ietf-quic-ack-frequency).
-            0x00 | 0x01 | 0x1e | 0x1f => {}
-            // ACK: largest, delay, count of ranges, the first range, then a gap and a range each;
-            // with three counters of ECN marks in the second form.
+        Some(match kind {
+            0x00 => {
+                let more = self.plaintext[self.at..].iter().take_while(|byte| **byte == 0).count();
+                self.at += more;
+                Frame::Padding(1 + more)
+            }
+            0x01 => Frame::Ping,
+            // Largest, delay, count of ranges, the first range, then a gap and a range each; with three
+            // counters of ECN marks in the second form.
             0x02 | 0x03 => {
-                self.varints(2)?;
-                let ranges = self.varint()?;
-                self.varint()?;
-                for _ in 0..ranges {
+                let (largest, delay, count, first) = (self.varint()?, self.varint()?, self.varint()?, self.varint()?);
+                let from = self.at;
+                for _ in 0..count {
                     self.varints(2)?;
                 }
+                let further = &self.plaintext[from..self.at];
                 if kind == 0x03 {
                     self.varints(3)?;
                 }
+                Frame::Ack(Ack { largest, delay, first, further })
             }
-            // RESET_STREAM: stream, error, final size.
-            0x04 => self.varints(3)?,
-            // STOP_SENDING, MAX_STREAM_DATA, STREAM_DATA_BLOCKED: stream and a number.
-            0x05 | 0x11 | 0x15 => self.varints(2)?,
-            // CRYPTO: offset, length, data.
-            0x06 => {
-                self.varint()?;
-                self.counted()?;
-            }
-            // NEW_TOKEN: length, token.
-            0x07 => {
-                self.counted()?;
-            }
-            // STREAM: its bits say whether offset and length are there, and whether it is the last.
+            // Offset, length, data.
+            0x06 => Frame::Crypto(self.varint()?, self.counted()?.len()),
+            // Its bits say whether offset and length are there, and whether it is the last.
             0x08..=0x0f => {
                 let id = self.varint()?;
                 let offset = if kind & 0x04 != 0 { self.varint()? } else { 0 };
                 let data = if kind & 0x02 != 0 { self.counted()? } else { self.rest() };
-                return Some(Some(Frame::Stream { id, offset, data }));
+                Frame::Stream { id, offset, data, fin: kind & 0x01 != 0 }
             }
-            // MAX_DATA, MAX_STREAMS, DATA_BLOCKED, STREAMS_BLOCKED, RETIRE_CONNECTION_ID: a number.
-            0x10 | 0x12..=0x14 | 0x16 | 0x17 | 0x19 => self.varints(1)?,
+            0x10 => Frame::MaxData(self.varint()?),
+            0x11 => Frame::MaxStreamData(self.varint()?, self.varint()?),
+            0x12 | 0x13 => Frame::MaxStreams(kind == 0x12, self.varint()?),
+            // Without and with a length.
+            0x30 => Frame::Datagram(self.rest()),
+            0x31 => Frame::Datagram(self.counted()?),
+            _ => {
+                self.step_over(kind)?;
+                Frame::Other(kind)
+            }
+        })
+    }
+
+    /// Steps over the body of a frame of one of the other types; `None` where the type is unknown.
+    fn step_over(&mut self, kind: u64) -> Option<()> {
+        match kind {
+            // HANDSHAKE_DONE; IMMEDIATE_ACK (draft-ietf-quic-ack-frequency).
+            0x1e | 0x1f => {}
+            // RESET_STREAM: stream, error, final size.
+            0x04 => self.varints(3)?,
+            // STOP_SENDING, STREAM_DATA_BLOCKED: stream and a number.
+            0x05 | 0x15 => self.varints(2)?,
+            // NEW_TOKEN: length, token.
+            0x07 => {
+                self.counted()?;
+            }
+            // DATA_BLOCKED, STREAMS_BLOCKED, RETIRE_CONNECTION_ID: a number.
+            0x14 | 0x16 | 0x17 | 0x19 => self.varints(1)?,
             // NEW_CONNECTION_ID: sequence number, what to retire, the ID, a reset token.
             0x18 => {
                 self.varints(2)?;
@@ -98,14 +172,11 @@ impl<'a> Frames<'a> {
                 self.varints(if kind == 0x1c { 2 } else { 1 })?;
                 self.counted()?;
             }
-            // DATAGRAM, without and with a length.
-            0x30 => return Some(Some(Frame::Datagram(self.rest()))),
-            0x31 => return Some(Some(Frame::Datagram(self.counted()?))),
             // ACK_FREQUENCY (draft-ietf-quic-ack-frequency): four numbers.
             0xaf => self.varints(4)?,
             _ => return None,
         }
-        Some(None)
+        Some(())
     }
 
     /// A number of one to eight bytes (RFC 9000, section 16).
@@ -142,20 +213,15 @@ impl<'a> Iterator for Frames<'a> {
     type Item = Result<Frame<'a>, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.at < self.plaintext.len() {
-            let at = self.at;
-            match self.frame() {
-                Some(None) => {}
-                Some(Some(frame)) => return Some(Ok(frame)),
-                None => {
-                    // What follows a frame that cannot be read is not to be found.
-                    self.at = self.plaintext.len();
-                    let problem = "a frame of an unknown type, or cut short";
-                    return Some(Err(Malformed { at, problem }));
-                }
-            }
+        let at = self.at;
+        if at == self.plaintext.len() {
+            return None;
         }
-        None
+        Some(self.frame().ok_or_else(|| {
+            // What follows a frame that cannot be read is not to be found.
+            self.at = self.plaintext.len();
+            Malformed { at, problem: "a frame of an unknown type, or cut short" }
+        }))
     }
 }
 
@@ -164,7 +230,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A frame of every type but those of interest, as RFC 9000 writes it.
+    /// A frame of every type but those that carry an application's bytes, as RFC 9000 writes it.
     const OTHERS: &[&[u8]] = &[
         &[0x00],
         &[0x01],
@@ -217,9 +283,11 @@ mod tests {
                 let packet = [before, stream, datagram, *after, &[0x09, 0x43, 0xe8, b'z']].concat();
                 let found: Vec<_> = Frames::of(&packet).collect::<Result<_, _>>().unwrap();
                 let expected = [
-                    Frame::Stream { id: 7, offset: 1024, data: b"abc" },
+                    Frames::of(before).next().unwrap().unwrap(),
+                    Frame::Stream { id: 7, offset: 1024, data: b"abc", fin: false },
                     Frame::Datagram(b"xy"),
-                    Frame::Stream { id: 1000, offset: 0, data: b"z" },
+                    Frames::of(after).next().unwrap().unwrap(),
+                    Frame::Stream { id: 1000, offset: 0, data: b"z", fin: true },
                 ];
                 assert_eq!(found, expected, "{before:x?} {after:x?}");
             }
@@ -234,15 +302,29 @@ mod tests {
             assert!(matches!(found[..], [Err(Malformed { at: 0, .. })]), "{broken:x?}: {found:?}");
         }
         let found: Vec<_> = Frames::of(&[0x01, 0x21, 0x08, 0x00]).collect();
-        assert!(matches!(found[..], [Err(Malformed { at: 1, .. })]), "{found:?}");
+        assert!(matches!(found[..], [Ok(Frame::Ping), Err(Malformed { at: 1, .. })]), "{found:?}");
+    }
+
+    #[test]
+    fn acknowledged_ranges_are_counted_down_as_the_rfc_says() {
+        // RFC 9000, section 19.3.1: each range ends two below the gap under the one before it.
+        let ack: &[u8] = &[0x02, 0x20, 0x00, 0x02, 0x01, 0x00, 0x02, 0x03, 0x04];
+        let Some(Ok(Frame::Ack(ack))) = Frames::of(ack).next() else { panic!("{ack:?}") };
+        assert_eq!(ack.ranges(), [(31, 32), (27, 29), (18, 22)]);
+        let eliciting = |bytes: &[u8]| Frames::of(bytes).next().unwrap().unwrap().is_ack_eliciting();
+        let not: Vec<_> = OTHERS.iter().filter(|frame| !eliciting(frame)).map(|frame| frame[0]).collect();
+        assert_eq!(not, [0x00, 0x02, 0x02, 0x03, 0x1c, 0x1d]);
     }
 
     proptest! {
         #[test]
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             for frame in Frames::of(&bytes).flatten() {
-                let (Frame::Stream { data, .. } | Frame::Datagram(data)) = frame;
-                prop_assert!(data.len() <= bytes.len());
+                match frame {
+                    Frame::Stream { data, .. } | Frame::Datagram(data) => prop_assert!(data.len() <= bytes.len()),
+                    Frame::Ack(ack) => prop_assert!(ack.ranges().len() <= bytes.len()),
+                    _ => {}
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What a QUIC endpoint sees in its packets: the keys that protect them are wrapped, so that each
-//! packet's plaintext passes by as it is sealed and as it is opened.
+//! packet's plaintext passes by as it is sealed and as it is opened, for the mapping of packets to
+//! messages and for the logs.
 //!
 //! quinn does not say which packet carried which bytes, and its qlog names packets without their
 //! frames. Whoever holds the packet protection (RFC 9001, section 5) sees both, the packet's number,
@@ -22,6 +23,7 @@ use samepath_model::link::Direction;
 use samepath_model::record::End;
 
 use super::frames::{Frame, Frames};
+use super::qlog::{self, Contents};
 use crate::carriage::datagram_run;
 use crate::clock;
 use crate::frame::{HEADER_LEN, Header};
@@ -33,6 +35,10 @@ pub struct Observer {
     client_port: u16,
     /// The payload of the datagrams that messages are cut into, where they are.
     datagram_room: u64,
+    /// Whether packets are mapped to messages.
+    maps: bool,
+    /// Whether its events are logged.
+    logs: bool,
     notes: Mutex<Notes>,
 }
 
@@ -42,12 +48,19 @@ struct Notes {
     sights: Vec<SightRecord>,
     /// Packets whose frames could not be read.
     unread: u64,
+    /// The packet that passed by last in each direction, until it is logged.
+    last: [Option<Contents>; 2],
 }
 
 impl Observer {
     /// An observer at this end of the connection that the client makes from this port.
-    pub(crate) fn new(end: End, client_port: u16, datagram_room: u64) -> Arc<Observer> {
-        Arc::new(Observer { end, client_port, datagram_room, notes: Mutex::default() })
+    pub(crate) fn new(end: End, client_port: u16, datagram_room: u64, maps: bool, logs: bool) -> Arc<Observer> {
+        Arc::new(Observer { end, client_port, datagram_room, maps, logs, notes: Mutex::default() })
+    }
+
+    /// What the last packet of this direction held; it is handed over once.
+    pub(super) fn contents(&self, direction: Direction) -> Option<Contents> {
+        self.notes.lock().expect("no panic while held").last[direction.index()].take()
     }
 
     /// What was seen so far, and how many packets could not be read; it is handed over once.
@@ -57,7 +70,18 @@ impl Observer {
         (std::mem::take(&mut notes.sights), unread)
     }
 
-    fn see(&self, direction: Direction, number: u64, mark: Mark, plaintext: &[u8]) {
+    /// A packet of `size` bytes passes by.
+    pub(super) fn see(&self, direction: Direction, number: u64, mark: Mark, plaintext: &[u8], size: usize) {
+        if self.logs {
+            let contents = Contents { number, size, frames: qlog::frames(plaintext) };
+            self.notes.lock().expect("no panic while held").last[direction.index()] = Some(contents);
+        }
+        if self.maps {
+            self.map(direction, number, mark, plaintext);
+        }
+    }
+
+    fn map(&self, direction: Direction, number: u64, mark: Mark, plaintext: &[u8]) {
         let at = clock::now().cast_signed();
         let Observer { end, client_port: port, .. } = *self;
         let none = SightRecord { end, direction, at, port, number, mark, domain: None, start: 0, end_offset: 0 };
@@ -67,7 +91,7 @@ impl Observer {
             match frame {
                 // A frame that only ends its stream holds no byte of it.
                 Ok(Frame::Stream { data: [], .. }) => {}
-                Ok(Frame::Stream { id, offset, data }) => {
+                Ok(Frame::Stream { id, offset, data, .. }) => {
                     let end_offset = offset + data.len() as u64;
                     notes.sights.push(SightRecord { domain: Some(id), start: offset, end_offset, ..none });
                 }
@@ -77,6 +101,7 @@ impl Observer {
                     let (start, end_offset) = (run.start, run.end);
                     notes.sights.push(SightRecord { domain: Some(domain), start, end_offset, ..none });
                 }
+                Ok(_) => {}
                 Err(_) => notes.unread += 1,
             }
         }
@@ -85,14 +110,14 @@ impl Observer {
         }
     }
 
-    fn sent(&self) -> Direction {
+    pub(super) fn sent(&self) -> Direction {
         match self.end {
             End::Client => Direction::Up,
             End::Server => Direction::Down,
         }
     }
 
-    fn received(&self) -> Direction {
+    pub(super) fn received(&self) -> Direction {
         match self.end {
             End::Client => Direction::Down,
             End::Server => Direction::Up,
@@ -217,15 +242,15 @@ impl PacketKey for ObservedKey {
         let plaintext = buf[header_len..buf.len() - self.key.tag_len()].to_vec();
         self.key.encrypt(packet, buf, header_len);
         if let Some(mark) = buf.last_chunk() {
-            self.observer.see(self.observer.sent(), packet, *mark, &plaintext);
+            self.observer.see(self.observer.sent(), packet, *mark, &plaintext, buf.len());
         }
     }
 
     fn decrypt(&self, packet: u64, header: &[u8], payload: &mut BytesMut) -> Result<(), CryptoError> {
-        let mark = payload.last_chunk().copied();
+        let (mark, size) = (payload.last_chunk().copied(), header.len() + payload.len());
         self.key.decrypt(packet, header, payload)?;
         if let Some(mark) = mark {
-            self.observer.see(self.observer.received(), packet, mark, payload);
+            self.observer.see(self.observer.received(), packet, mark, payload, size);
         }
         Ok(())
     }
