@@ -30,6 +30,8 @@ pub const SERVER_CONTROL: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 2);
 
 /// The device of the link, at both ends.
 pub const LINK_DEVICE: &str = "link0";
+/// Where packets of the link come in that the kernel has cut, at both ends; they go on to [`LINK_DEVICE`].
+pub const DELIVERY_DEVICE: &str = "link0in";
 /// The device beside the link, at both ends.
 pub const CONTROL_DEVICE: &str = "ctl0";
 
@@ -145,13 +147,25 @@ struct EthtoolRequest<T> {
 /// The bit of `NETIF_F_GRO` in the kernel's feature masks (`linux/netdev_features.h`).
 const FEATURE_GRO: u32 = 1 << 14;
 
+/// `NETIF_F_SG`, `…_IP_CSUM`, `…_HW_CSUM` and `…_IPV6_CSUM`: packets in pieces, and checksums left to the device.
+const FEATURES_OF_SINGLE_PACKETS: u32 = 1 | 1 << 1 | 1 << 3 | 1 << 4;
+
 /// Switches every offload of a device off that can be: segmentation, receive merging, checksums.
 /// Otherwise what crosses it are super-packets of up to 64 KiB, and one loss takes all of it.
 ///
 /// # Errors
 /// Where the kernel refuses.
 pub(crate) fn switch_offloads_off(name: &str) -> io::Result<()> {
-    set_features(name, false)
+    set_features(name, Features::default())
+}
+
+/// The same for a device that is to cut super-packets at no greater cost than it must: its packets may lie in
+/// pieces, so that cutting copies nothing, and have their checksums still to be made.
+///
+/// # Errors
+/// Where the kernel refuses.
+pub(crate) fn switch_segmentation_off(name: &str) -> io::Result<()> {
+    set_features(name, Features { kept: FEATURES_OF_SINGLE_PACKETS, ..Features::default() })
 }
 
 /// The same for a veth device that is to keep the order of packets sent to it from several CPUs: it
@@ -162,11 +176,20 @@ pub(crate) fn switch_offloads_off(name: &str) -> io::Result<()> {
 /// Where the kernel refuses.
 pub(crate) fn switch_offloads_off_in_order(name: &str) -> io::Result<()> {
     Netlink::open()?.forbid_merging(if_nametoindex(name)?)?;
-    set_features(name, true)
+    set_features(name, Features { on: FEATURE_GRO, ..Features::default() })
+}
+
+/// What is not simply switched off.
+#[derive(Default)]
+struct Features {
+    /// Left as they are, of the first 32, where all these are.
+    kept: u32,
+    /// Switched on.
+    on: u32,
 }
 
 #[allow(unsafe_code)] // ioctl
-fn set_features(name: &str, keep_order: bool) -> io::Result<()> {
+fn set_features(name: &str, features: Features) -> io::Result<()> {
     let control = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let mut get = GetFeatures { command: ETHTOOL_GFEATURES, words: FEATURE_WORDS as u32, features: [[0; 4]; 4] };
     let mut request = EthtoolRequest { name: device_name(name), data: &raw mut get, rest: [0; 16] };
@@ -181,10 +204,9 @@ fn set_features(name: &str, keep_order: bool) -> io::Result<()> {
     for (word, of) in set.features.iter_mut().zip(&get.features).take(words as usize) {
         *word = [of[0] & of[2], 0]; // what is available and active: off
     }
-    if keep_order {
-        set.features[0][0] |= FEATURE_GRO;
-        set.features[0][1] |= FEATURE_GRO;
-    }
+    set.features[0][0] &= !features.kept;
+    set.features[0][0] |= features.on;
+    set.features[0][1] |= features.on;
     let mut request = EthtoolRequest { name: device_name(name), data: &raw mut set, rest: [0; 16] };
     // SAFETY: as above; the kernel reads `words` blocks.
     unsafe { sys::ioctl(control.as_fd(), libc::SIOCETHTOOL as _, &mut request) }

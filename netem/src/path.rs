@@ -5,18 +5,20 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
+use nix::net::if_::if_nametoindex;
 use samepath_model::link::{Direction, Link};
-use samepath_model::record::{DirectionReport, DropCause, Lateness, LinkReport};
+use samepath_model::record::{DirectionReport, DropCause, Lateness, LinkReport, Setting};
 use samepath_model::{Mode, Tolerance};
 
 use crate::backend::emulator::{Account, Books, Emulator, EmulatorError, Joining, is_shaped};
 use crate::backend::kernel::{KernelError, Router, RouterAccount};
 use crate::backend::packet::PacketPort;
 use crate::backend::tun::TunPort;
+use crate::backend::wire::Wire;
 use crate::backend::{Backend, Port};
 use crate::capture::{Capture, CaptureError, CaptureReport};
 use crate::control::Snapshot;
-use crate::device::{self, CONTROL_DEVICE, LINK_DEVICE};
+use crate::device::{self, CONTROL_DEVICE, DELIVERY_DEVICE, LINK_DEVICE};
 use crate::host::{CpuTimes, HostCounters};
 use crate::ledger::{LedgerError, Spool};
 use crate::link::Nanos;
@@ -79,6 +81,8 @@ impl Keep<'_> {
     }
 }
 
+/// How an end gets packets that leave together.
+const TOGETHER: &str = "single packets, neighbours in one call";
 const MAKE_TUN: &str = "make a TUN device";
 const MAKE_VETH: &str = "make a veth pair";
 
@@ -129,7 +133,7 @@ pub struct LivePath {
     backend: Cell<&'static str>,
     /// Whether neighbours are joined; only TUN devices can.
     joining: Option<Joining>,
-    settings: Vec<samepath_model::record::Setting>,
+    settings: Vec<Setting>,
     /// Whether it had conditions at any time.
     shaped: Cell<bool>,
     mtu: u16,
@@ -180,7 +184,7 @@ impl LivePath {
             Around::Trial | Around::Nothing => Addresses::OUTERMOST,
         };
         let is_trial = matches!(around, Around::Trial);
-        let settings = apply_settings(&namespaces, link)?;
+        let mut settings = apply_settings(&namespaces, link)?;
         // Where nothing is decided and nothing is kept there is nothing to cut and join either; but a trial
         // (which has the control pair) is always measured.
         let passes_through = joining.under(link) && !is_shaped(link) && keep.is_nothing() && !is_trial;
@@ -196,7 +200,10 @@ impl LivePath {
             }
             _ => None,
         };
-        let (ports, ipv6) = make_devices(&namespaces, backend, &addresses, link.mtu)?;
+        let (mut ports, ipv6) = make_devices(&namespaces, backend, &addresses, link.mtu)?;
+        if let (Some(ports), false) = (&mut ports, joining.under(link)) {
+            settings.extend(lay_wires(&namespaces, ports, link));
+        }
         if is_trial {
             make_control(&namespaces)?;
         } else {
@@ -398,7 +405,7 @@ fn buffer_for(link: &Link) -> u64 {
         .unwrap_or(64 << 20) // no rate: what the kernel's own limits usually come to on fast paths
 }
 
-fn apply_settings(namespaces: &Namespaces, link: &Link) -> Result<Vec<samepath_model::record::Setting>, PathError> {
+fn apply_settings(namespaces: &Namespaces, link: &Link) -> Result<Vec<Setting>, PathError> {
     let buffer = buffer_for(link);
     let at_client = namespaces.client.run(|| sysctl::apply(buffer))?;
     let at_server = namespaces.server.run(|| sysctl::apply(buffer))?;
@@ -406,7 +413,7 @@ fn apply_settings(namespaces: &Namespaces, link: &Link) -> Result<Vec<samepath_m
     let mut settings = at_client.clone();
     for (server, client) in at_server.into_iter().zip(&at_client) {
         if server != *client {
-            settings.push(samepath_model::record::Setting { name: format!("server {}", server.name), ..server });
+            settings.push(Setting { name: format!("server {}", server.name), ..server });
         }
     }
     Ok(settings)
@@ -471,6 +478,50 @@ fn lead_on(namespaces: &Namespaces, addresses: &Addresses) -> Result<(), PathErr
         namespaces.server.run(|| nest::add_routes(LINK_DEVICE, &inside))?.map_err(failed)?;
     }
     Ok(())
+}
+
+/// Has the kernel cut what is given to a TUN device, where packets of its direction may leave together: the end
+/// gets single packets, and the emulator gives those that leave together in one call. Behind a bottleneck, or with
+/// jitter, each leaves alone, and the device itself is the shorter way. Tells what came of it.
+fn lay_wires(namespaces: &Namespaces, ports: &mut [Port; 2], link: &Link) -> Vec<Setting> {
+    let ends = [(&namespaces.client, CLIENT_MAC, "client0"), (&namespaces.server, SERVER_MAC, "server0")];
+    let mut told = Vec::new();
+    for direction in Direction::BOTH {
+        let (end, conditions) = (direction.opposite().index(), link.direction(direction));
+        let Port::Tun(port) = &mut ports[end] else { continue };
+        if conditions.rate.is_some() || conditions.rate_trace.is_some() || !conditions.jitter.is_none() {
+            continue;
+        }
+        let effective = match lay_wire(namespaces, ends[end], link.mtu) {
+            Ok(wire) => {
+                port.deliver_by(wire);
+                TOGETHER.to_owned()
+            }
+            Err(error) => format!("each in a call of its own ({error})"),
+        };
+        told.push(Setting { name: format!("delivery {direction}"), asked: Some(TOGETHER.into()), effective });
+    }
+    told
+}
+
+/// A way into one end's namespace that ends at its link device.
+fn lay_wire(
+    namespaces: &Namespaces,
+    (namespace, address, name): (&Namespace, [u8; 6], &str),
+    mtu: u16,
+) -> Result<Wire, PathError> {
+    let device = |what| move |source| PathError::Device { what, source };
+    make_veth_with((namespace, DELIVERY_DEVICE), (&namespaces.middle, name), address, mtu, |name| {
+        device::switch_segmentation_off(name)
+    })?;
+    device::configure(name, mtu, &[]).map_err(device("set a middle device up"))?;
+    let redirect = || -> io::Result<()> {
+        device::configure(DELIVERY_DEVICE, mtu, &[])?;
+        let (from, to) = (if_nametoindex(DELIVERY_DEVICE)?, if_nametoindex(LINK_DEVICE)?);
+        Netlink::open()?.redirect_incoming(from, to)
+    };
+    namespace.run(redirect)?.map_err(device("redirect packets to the link's device"))?;
+    Wire::open(name, address).map_err(device("open a packet socket"))
 }
 
 /// The unimpaired pair beside the link.

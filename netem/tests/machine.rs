@@ -302,6 +302,42 @@ fn fast_and_exact_mode_drop_the_same_packets() {
     }
 }
 
+#[test]
+fn in_exact_mode_a_host_gets_every_packet_alone() {
+    const BURSTS: usize = 30;
+    for (backend, user) in cases().into_iter().filter(|(backend, _)| *backend == "tun") {
+        let scratch = Scratch::new();
+        let path = |name: &str| scratch.path().join(name).display().to_string();
+        let (program, seen, devices, spool) = (scratch.program(), path("seen"), path("devices"), path("spool"));
+        let program = program.display();
+        let sink =
+            format!("{program} sink {seen} 1400; cat /proc/net/dev > {devices}.part; mv {devices}.part {devices}");
+        let script =
+            format!("{program} burst $SAMEPATH_SERVER {BURSTS}; while ! [ -s {devices} ]; do sleep 0.01; done");
+        let output = scratch
+            .command(user)
+            .args(["link", backend, "--mode", "exact", "--rtt", "2ms", "--server", &sink, "--ledger", &spool])
+            .args(["--", "timeout", "30", "sh", "-c", &script])
+            .output()
+            .expect("it can be started");
+        assert!(output.status.success(), "{}", told(&output));
+        let up = ledger::read(Path::new(&spool), 0)
+            .expect("a ledger")
+            .map(|record| record.expect("a whole line"))
+            .filter(|record| record.direction == Direction::Up && record.left.is_some())
+            .count();
+        let devices = fs::read_to_string(&devices).expect("the devices were read");
+        let Some(counts) = devices.lines().find_map(|line| line.trim().strip_prefix("link0in:")) else {
+            println!("skipped: as {user:?}: this kernel cannot redirect what it has cut");
+            continue;
+        };
+        // One column of bytes, then one of packets. More than the end may come after the count was read.
+        let came: usize = counts.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
+        assert!((20 * BURSTS..=up).contains(&came), "{came} of {up} packets came alone, as {user:?}");
+        assert_eq!(fs::read_to_string(&seen).expect("what was seen").lines().count(), 20 * BURSTS);
+    }
+}
+
 /// The processes whose command line holds `marker`.
 fn marked(marker: &str) -> Vec<u32> {
     let processes = fs::read_dir("/proc").expect("/proc is there");

@@ -6,9 +6,9 @@
 //!
 //! A TUN device hands over super-packets. They are cut into the packets that the wire would see, and the
 //! link core decides on each of those: it knows no others, and all of one super-packet came at one
-//! instant, which is how a burst at line rate looks. In exact mode each leaves as a packet of its own; in
-//! fast mode neighbours that leave together are joined again, which spares the receiving host most of
-//! its work.
+//! instant, which is how a burst at line rate looks. In exact mode each reaches the host that it is for as a
+//! packet of its own; in fast mode neighbours that leave together are joined again, which spares the receiving
+//! host most of its work.
 //!
 //! It has real-time scheduling where the host permits it, so that no busy neighbour and no receiver
 //! that it has just woken takes its place, and then spins shortly before each release: a wake-up
@@ -298,11 +298,11 @@ struct DataThread {
     lateness: Histogram<u64>,
     orders: Arc<Orders>,
     sleeper: Sleeper,
-    /// Whether neighbours that leave together are joined; and when that may be.
+    /// Whether hosts get neighbours that leave together as one packet; and when that may be.
     fast: bool,
     joining: Joining,
     run: Run,
-    /// The packets of the run; one at most in exact mode.
+    /// The packets of the run; one at most where none are joined.
     together: Vec<Released<Buffer>>,
     /// What a TUN device hands over.
     large: Vec<u8>,
@@ -320,6 +320,8 @@ impl DataThread {
         orders: Arc<Orders>,
         sleeper: Sleeper,
     ) -> DataThread {
+        let mut ports = ports;
+        ports.iter_mut().for_each(|port| port.give_whole_runs(joining.under(link)));
         DataThread {
             pipes: Direction::BOTH.map(|direction| Pipe::new(link, direction, seed)),
             aside: None,
@@ -408,6 +410,7 @@ impl DataThread {
                 let now = monotonic();
                 self.pipes.iter_mut().for_each(|pipe| pipe.set_conditions(&link, now));
                 self.fast = self.joining.under(&link);
+                self.ports.iter_mut().for_each(|port| port.give_whole_runs(self.fast));
                 if let Some(capture) = &mut self.books.capture {
                     capture.note(&format!("the link from here on: {link}"));
                 }
@@ -542,18 +545,19 @@ impl DataThread {
     #[inline]
     fn release_due(&mut self, now: Nanos) -> Result<(), EmulatorError> {
         for direction in Direction::BOTH {
+            let joins = self.fast || self.ports[direction.opposite().index()].cuts();
             while let Some(mut released) = self.pipes[direction.index()].release(now) {
                 if released.entry.is_corrupted() {
                     segment::spoil_sum(&mut released.packet);
                 }
-                if self.fast {
+                if joins {
                     if !self.leaves_with_run(&released) {
                         self.give_together(direction)?;
                     }
                     self.run.add(&released.packet, self.together.is_empty());
                 }
                 self.together.push(released);
-                if !self.fast {
+                if !joins {
                     self.give_together(direction)?;
                 }
             }

@@ -13,6 +13,7 @@ pub mod packet;
 mod passthrough;
 mod segment;
 pub mod tun;
+pub(crate) mod wire;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -108,7 +109,22 @@ impl Port {
         }
     }
 
-    /// Gives neighbours as one packet: [`TunPort::give_joined`]. Packet sockets never join.
+    /// Says whether the host is to get neighbours that leave together as one packet, from now on.
+    pub(crate) fn give_whole_runs(&mut self, whole: bool) {
+        if let Port::Tun(port) = self {
+            port.give_whole_runs(whole);
+        }
+    }
+
+    /// Whether neighbours that are given joined reach the host as the single packets that they are.
+    pub(crate) fn cuts(&self) -> bool {
+        match self {
+            Port::Tun(port) => port.cuts(),
+            Port::Packet(_) => false,
+        }
+    }
+
+    /// Gives neighbours in one call: [`TunPort::give_joined`]. Packet sockets never join.
     #[inline]
     pub(crate) fn give_joined<'a>(
         &mut self,

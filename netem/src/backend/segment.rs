@@ -75,6 +75,14 @@ impl VirtioHeader {
         }
     }
 
+    /// The same, of the packet with `step` bytes more before it.
+    pub(super) fn moved(self, step: u16) -> VirtioHeader {
+        let moved = |place: u16, is_there: bool| if is_there { place.saturating_add(step) } else { place };
+        let headers = moved(self.headers, self.headers != 0);
+        let start = moved(self.sum[0], self.flags & NEEDS_SUM != 0);
+        VirtioHeader { headers, sum: [start, self.sum[1]], ..self }
+    }
+
     /// The checksum of `packet` that is still to be made, where it lies behind an IP header.
     pub(super) fn sum(&self, packet: &[u8]) -> Option<Sum> {
         let sum = Sum { start: self.sum[0], offset: self.sum[1] };
@@ -528,6 +536,16 @@ mod tests {
         }
         give(&run, &mut together);
         out
+    }
+
+    #[test]
+    fn a_header_moves_with_the_bytes_before_its_packet() {
+        let sum = Sum { start: 20, offset: 16 };
+        let one = VirtioHeader::of_one(Some(sum)).moved(14);
+        assert_eq!((one.sum, one.headers), ([34, 16], 0));
+        let joined = VirtioHeader { kind: TCP4, headers: 52, segment: 1448, ..VirtioHeader::of_one(Some(sum)) };
+        assert_eq!(joined.moved(14), VirtioHeader { headers: 66, sum: [34, 16], ..joined });
+        assert_eq!(VirtioHeader::of_one(None).moved(14), VirtioHeader::default(), "nothing to move");
     }
 
     #[test]

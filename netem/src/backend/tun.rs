@@ -10,12 +10,17 @@ use nix::unistd::{read, write};
 
 use super::segment::{MOST, Sum, VirtioHeader};
 use super::unless_blocked;
+use super::wire::Wire;
 use crate::device;
 
 /// One end's TUN device.
 #[derive(Debug)]
 pub struct TunPort {
     fd: OwnedFd,
+    /// Where packets are given to the host, if not by the device itself.
+    wire: Option<Wire>,
+    /// Whether the wire is left alone.
+    whole: bool,
 }
 
 impl TunPort {
@@ -24,7 +29,23 @@ impl TunPort {
     /// # Errors
     /// Where `/dev/net/tun` cannot be opened, or the kernel refuses.
     pub fn make(name: &str) -> io::Result<TunPort> {
-        Ok(TunPort { fd: device::make_tun(name)? })
+        Ok(TunPort { fd: device::make_tun(name)?, wire: None, whole: false })
+    }
+
+    /// From now on packets are given to the host by this wire, which cuts.
+    pub(crate) fn deliver_by(&mut self, wire: Wire) {
+        self.wire = Some(wire);
+    }
+
+    /// Says whether the host is to get neighbours that leave together as one packet, from now on.
+    pub(super) fn give_whole_runs(&mut self, whole: bool) {
+        self.whole = whole;
+    }
+
+    /// Whether neighbours that are given joined reach the host as the single packets that they are.
+    #[inline]
+    pub(super) fn cuts(&self) -> bool {
+        self.wire.is_some() && !self.whole
     }
 
     #[inline]
@@ -36,11 +57,16 @@ impl TunPort {
     /// it could have been damaged.
     #[inline]
     pub(super) fn give(&mut self, packet: &[u8], sum: Option<Sum>) -> io::Result<bool> {
-        let header = VirtioHeader::of_one(sum).bytes();
+        let header = VirtioHeader::of_one(sum);
+        if let Some(wire) = self.wire.as_mut().filter(|_| !self.whole) {
+            return wire.give(header, packet, std::iter::empty());
+        }
+        let header = header.bytes();
         given(writev(&self.fd, &[IoSlice::new(&header), IoSlice::new(packet)]))
     }
 
-    /// Gives packets as one: the first with its headers, of the others what lies behind theirs.
+    /// Gives packets in one call: the first with its headers, of the others what lies behind theirs. The host
+    /// gets them as one, where no wire [cuts](Self::cuts) them.
     #[inline]
     pub(super) fn give_joined<'a>(
         &mut self,
@@ -48,6 +74,9 @@ impl TunPort {
         first: &'a [u8],
         others: impl Iterator<Item = &'a [u8]>,
     ) -> io::Result<bool> {
+        if let Some(wire) = self.wire.as_mut().filter(|_| !self.whole) {
+            return wire.give(header, first, others);
+        }
         let header = header.bytes();
         let mut slices = [IoSlice::new(&[]); MOST + 1];
         (slices[0], slices[1]) = (IoSlice::new(&header), IoSlice::new(first));
