@@ -64,10 +64,11 @@ pub enum Metric {
     SmoothedRtt,
     /// Packets or segments the sender has declared lost or retransmitted since the start.
     Retransmissions,
-    /// Bytes the sender has in flight. TCP's alone: quinn does not say it.
+    /// Bytes the sender has in flight, as its transport counts them.
     InFlight,
-    /// The rate at which the sender's transport paces its packets, in bytes per second. TCP's alone,
-    /// the least of what its kernel computes and what it is told (`tcpi_pacing_rate`).
+    /// The rate at which the sender's transport paces its packets, in bytes per second. TCP's alone, the
+    /// least of what its kernel computes and what it is told (`tcpi_pacing_rate`): quinn does not tell its
+    /// pacer's, which is 1.25 congestion windows in a round trip.
     PacingRate,
     /// The rate at which bytes lately reached the receiver by the sender's estimate, in bytes per
     /// second. TCP's alone (`tcpi_delivery_rate`).

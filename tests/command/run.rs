@@ -5,6 +5,8 @@ use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use samepath_model::experiment::TrialId;
+use samepath_model::record::Metric;
 use serde_json::Value;
 
 use crate::support::{can_emulate, eventually, expect_status, file, processes_with, run, samepath, stderr, stdout};
@@ -37,6 +39,17 @@ fn lines(dir: &Path) -> Vec<Value> {
         .collect()
 }
 
+/// Both transports say what they have in flight: something, and never more than the window and a packet.
+fn bytes_in_flight_are_told(out: &Path) {
+    let run = samepath_results::Run::open(out).unwrap();
+    for id in ["bulk-0-s1-tcp", "bulk-0-s1-quic"] {
+        let series = run.series(&TrialId(id.into())).unwrap();
+        let most = |metric| series.iter().filter(|p| p.metric == metric).map(|p| p.value).fold(0.0, f64::max);
+        let (in_flight, window) = (most(Metric::InFlight), most(Metric::CongestionWindow));
+        assert!(in_flight > 10_000.0 && in_flight <= window + 1500.0, "{id}: {in_flight} of {window}");
+    }
+}
+
 #[test]
 fn from_a_file_to_a_report_and_again_from_the_records() {
     if !can_emulate("run") {
@@ -48,6 +61,7 @@ fn from_a_file_to_a_report_and_again_from_the_records() {
     // 3 is done with void trials, which a busy machine may cause; what is void is said.
     assert!(matches!(output.status.code(), Some(0 | 3)), "{}\n{}", stdout(&output), stderr(&output));
     let records = lines(&out);
+    bytes_in_flight_are_told(&out);
     assert_eq!(records.len(), 12);
     for record in &records {
         let (id, outcome) = (&record["trial"]["id"], record["outcome"].as_str().unwrap());

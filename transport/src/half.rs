@@ -113,9 +113,10 @@ impl Shared {
                 settings.extend(crate::tls::settings(stream));
                 (Some(Probe::Tcp(crate::tcp::watch(tcp)?)), settings)
             }
-            Lane::Quic(connection, below) => {
-                (Some(Probe::Quic(connection.clone())), crate::quic::settings(connection, &self.plan, &below.settings))
-            }
+            Lane::Quic(connection, below) => (
+                Some(Probe::Quic(connection.clone(), below.flight.clone())),
+                crate::quic::settings(connection, &self.plan, &below.settings),
+            ),
             Lane::Udp(datagrams) => (None, datagrams.settings().to_vec()),
         };
         self.probes.lock().expect("no panic while held").extend(probe);

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::TransportError;
 use crate::carriage::Place;
 use crate::control::Secret;
-use crate::quic::Observer;
+use crate::quic::{Flight, Observer};
 use crate::tls::DataStream;
 use crate::udp::Datagrams;
 
@@ -40,6 +40,8 @@ pub struct Below {
     pub client_port: u16,
     /// Who notes its packets, where they are mapped to messages.
     pub observer: Option<Arc<Observer>>,
+    /// Its bytes in flight.
+    pub flight: Flight,
 }
 
 impl Lane {

@@ -5,13 +5,14 @@ use std::os::fd::OwnedFd;
 use nix::sys::resource::{UsageWho, getrusage};
 use samepath_model::record::Metric;
 
+use crate::quic::Flight;
 use crate::{clock, tcp};
 
 /// A connection that can be asked.
 #[derive(Debug)]
 pub(crate) enum Probe {
     Tcp(OwnedFd),
-    Quic(quinn::Connection),
+    Quic(quinn::Connection, Flight),
 }
 
 /// What all connections of a session say together.
@@ -42,9 +43,10 @@ impl PathSample {
                     info.delivery_rate.into_iter().for_each(|rate| add(&mut all.delivery_rate, rate));
                     all.srtt_us = all.srtt_us.max(Some(info.srtt_us));
                 }
-                // quinn says neither what is in flight nor how fast it paces.
-                Probe::Quic(connection) => {
+                // quinn does not say how fast it paces.
+                Probe::Quic(connection, flight) => {
                     let path = connection.stats().path;
+                    add(&mut all.in_flight, flight.bytes());
                     add(&mut all.window, path.cwnd);
                     add(&mut all.retransmissions, path.lost_packets);
                     let srtt = u64::try_from(path.rtt.as_micros()).unwrap_or(u64::MAX);

@@ -6,6 +6,7 @@
 //! lets nothing at all out of its socket (no version negotiation, no stateless reset) to addresses
 //! that were never accepted.
 
+mod flight;
 mod frames;
 mod observe;
 mod qlog;
@@ -30,6 +31,8 @@ use samepath_model::tuning::Controller;
 use samepath_model::{Mapping, Workload};
 use sha2::{Digest, Sha256};
 
+pub use flight::Flight;
+use flight::Told;
 pub use frames::{Frame, Frames, Malformed};
 use observe::Observed;
 pub use observe::Observer;
@@ -58,8 +61,8 @@ fn concurrent_streams(plan: &Plan) -> VarInt {
     VarInt::from_u64((lanes.min(MOST_STREAMS) + 2 * streams + 2).min(1 << 14)).unwrap_or(VarInt::MAX)
 }
 
-/// The settings of one end, from the plan.
-pub fn transport_config(plan: &Plan, ipv6: bool) -> quinn::TransportConfig {
+/// The settings of one end, from the plan; `flight` is told of its bytes in flight.
+fn transport_config(plan: &Plan, ipv6: bool, flight: &Flight) -> quinn::TransportConfig {
     let tuning = &plan.tuning;
     let window = plan.window();
     let as_varint = |n: u64| VarInt::from_u64(n).unwrap_or(VarInt::MAX);
@@ -67,19 +70,19 @@ pub fn transport_config(plan: &Plan, ipv6: bool) -> quinn::TransportConfig {
     let initial_window = u64::from(tuning.initial_window) * SEGMENT;
     match tuning.controller {
         Controller::Cubic => {
-            let mut controller = CubicConfig::default();
-            controller.initial_window(initial_window);
-            config.congestion_controller_factory(Arc::new(controller));
+            let mut factory = CubicConfig::default();
+            factory.initial_window(initial_window);
+            config.congestion_controller_factory(Arc::new(Told { factory: Arc::new(factory), flight: flight.clone() }));
         }
         Controller::Reno => {
-            let mut controller = NewRenoConfig::default();
-            controller.initial_window(initial_window);
-            config.congestion_controller_factory(Arc::new(controller));
+            let mut factory = NewRenoConfig::default();
+            factory.initial_window(initial_window);
+            config.congestion_controller_factory(Arc::new(Told { factory: Arc::new(factory), flight: flight.clone() }));
         }
         Controller::Bbr => {
-            let mut controller = BbrConfig::default();
-            controller.initial_window(initial_window);
-            config.congestion_controller_factory(Arc::new(controller));
+            let mut factory = BbrConfig::default();
+            factory.initial_window(initial_window);
+            config.congestion_controller_factory(Arc::new(Told { factory: Arc::new(factory), flight: flight.clone() }));
         }
     }
     let mtu = plan.quic_mtu(ipv6);
@@ -213,14 +216,15 @@ pub async fn connect(
         Some(observer) => Arc::new(Observed { config: tls, observer: observer.clone() }),
         None => tls,
     });
-    let mut transport = transport_config(plan, address.is_ipv6());
+    let flight = Flight::default();
+    let mut transport = transport_config(plan, address.is_ipv6(), &flight);
     log_events(&mut transport, End::Client, &first_id(&secret), observer.as_ref())?;
     config.transport_config(Arc::new(transport));
     config.initial_dst_cid_provider(Arc::new(move || first_id(&secret)));
     let connecting =
         endpoint.connect_with(config, address, identity::SERVER_NAME).map_err(|error| failed(error.to_string()))?;
     let connection = connecting.await.map_err(|error| failed(error.to_string()))?;
-    Ok((endpoint, connection, Below { settings, client_port, observer }))
+    Ok((endpoint, connection, Below { settings, client_port, observer, flight }))
 }
 
 /// Shows whose connection it is, on its first stream.
@@ -312,7 +316,8 @@ impl Server {
                 Some(observer) => Arc::new(Observed { config: self.crypto.clone(), observer: observer.clone() }),
                 None => self.crypto.clone(),
             });
-            let mut transport = transport_config(&plan, ipv6);
+            let flight = Flight::default();
+            let mut transport = transport_config(&plan, ipv6, &flight);
             if let Err(error) = log_events(&mut transport, End::Server, &id, observer.as_ref()) {
                 // A server goes on without: its sessions have no part in its environment.
                 eprintln!("samepath: {error}");
@@ -320,7 +325,7 @@ impl Server {
             config.transport_config(Arc::new(transport)).migration(false);
             // It fails only where the packet itself was malformed.
             if let Ok(connecting) = incoming.accept_with(Arc::new(config)) {
-                let below = Below { settings: self.settings.clone(), client_port: address.port(), observer };
+                let below = Below { settings: self.settings.clone(), client_port: address.port(), observer, flight };
                 return Some((secret, connecting, below, plan.time_limit.std()));
             }
         }
