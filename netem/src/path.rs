@@ -520,7 +520,11 @@ fn lay_wire(
         let (from, to) = (if_nametoindex(DELIVERY_DEVICE)?, if_nametoindex(LINK_DEVICE)?);
         Netlink::open()?.redirect_incoming(from, to)
     };
-    namespace.run(redirect)?.map_err(device("redirect packets to the link's device"))?;
+    if let Err(source) = namespace.run(redirect)? {
+        // A device that leads nowhere is of no use to anybody.
+        let _ = Netlink::open().and_then(|mut netlink| netlink.remove_device(if_nametoindex(name)?));
+        return Err(PathError::Device { what: "redirect packets to the link's device", source });
+    }
     Wire::open(name, address).map_err(device("open a packet socket"))
 }
 
