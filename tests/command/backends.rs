@@ -99,20 +99,11 @@ fn lost(run: &Run, record: &TrialRecord, direction: Direction) -> (u64, BTreeSet
     (offered, dropped.map(|packet| packet.number).collect())
 }
 
-/// Keeps the kernel stamping packets. To begin and to end that, as probes do, it rewrites its code as it runs, which the
-/// emulated processor of a virtual machine does not always survive.
-fn keep_stamping() -> std::net::UdpSocket {
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::ReceiveTimestampns, &true).unwrap();
-    socket
-}
-
 #[test]
 fn a_whole_run_on_the_kernels_netem_and_the_same_losses_on_the_embedded_link() {
     if !can_emulate("backends") || !carries("netem") {
         return;
     }
-    let _stamping = keep_stamping();
     let dir = tempfile::tempdir().unwrap();
     let (kernel, embedded) = (run_on("netem", dir.path()), run_on("auto", dir.path()));
     assert!(kernel.trials().iter().all(|record| record.link.as_ref().unwrap().backend == "netem"));

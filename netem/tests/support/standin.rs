@@ -52,6 +52,7 @@ fn main() -> ExitCode {
             flood(rest[0].parse().expect("an address"), number(1), number(2) as usize, number(3));
         }
         "gather" => gather(Path::new(&rest[0])),
+        "stamp" => stamp(),
         other => panic!("no verb `{other}`"),
     }
     ExitCode::SUCCESS
@@ -235,6 +236,16 @@ fn burst(address: IpAddr, count: usize) {
         std::thread::sleep(Duration::from_millis(2));
     }
     say_the_end(&connected(address));
+}
+
+/// Keeps the kernel stamping packets. To begin and to end that, as probes and taps do, it rewrites its code as it
+/// runs, which the emulated processor of a virtual machine does not always survive.
+fn stamp() {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true).expect("packets are stamped");
+    loop {
+        std::thread::park();
+    }
 }
 
 fn connected(address: IpAddr) -> UdpSocket {
