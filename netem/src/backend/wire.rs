@@ -3,7 +3,7 @@
 //! A write to a TUN device is one packet to the host. Here neighbours that leave together are written in one call,
 //! to a veth device that cannot segment: the kernel cuts them into the packets that they are
 //! (`validate_xmit_skb` of `net/core/dev.c`), and a rule on the veth pair's other device, in the host's namespace,
-//! has each come in at the TUN device like any other ([`crate::netlink::redirect`]).
+//! has each come in at the TUN device like any other (`netlink::redirect`).
 
 use std::io::{self, IoSlice};
 use std::mem::size_of;
