@@ -1,5 +1,7 @@
 //! `samepath explain`: why a message was late, by the packet that was dropped on purpose.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::support::{can_emulate, expect_status, file, run, stderr, stdout};
@@ -54,7 +56,7 @@ fn each_part_of_a_delay_and_the_packet_behind_it() {
 
     for arm in ["tcp", "tls", "quic", "udp"] {
         let trial = format!("messages-0-s1-{arm}");
-        let mut found = 0;
+        let mut dropped = BTreeSet::new();
         for (stream, seq) in (0..12).flat_map(|seq| (0..4).map(move |stream| (stream, seq))) {
             let name = format!("{stream}:{seq}");
             let said = document(&["explain", out, "--trial", &trial, "--message", &name, "--json"]);
@@ -63,7 +65,7 @@ fn each_part_of_a_delay_and_the_packet_behind_it() {
                 // Only udp never delivers, and then it says which packet was dropped.
                 assert_eq!((arm, said["verdict"].as_str()), ("udp", Some("never-delivered")), "{said}");
                 assert_eq!(said["own"][0]["lost"][0]["fate"], "script", "{said}");
-                found += 1;
+                dropped.insert(said["own"][0]["lost"][0]["packet"].as_u64().unwrap());
                 continue;
             };
             let sum: f64 = parts.values().filter_map(Value::as_f64).sum();
@@ -76,10 +78,11 @@ fn each_part_of_a_delay_and_the_packet_behind_it() {
                 let lost = &said["own"][0];
                 assert_eq!(lost["lost"][0]["fate"], "script", "{said}");
                 assert!(lost["brought_by"]["at_ms"].as_f64() > lost["lost"][0]["at_ms"].as_f64(), "{said}");
-                found += 1;
+                dropped.insert(lost["lost"][0]["packet"].as_u64().unwrap());
             }
         }
-        assert_eq!(found, 1, "{arm}: one packet was dropped, and it held one message");
+        // On a busy machine it may hold more than one message.
+        assert_eq!(dropped.len(), 1, "{arm}: one packet was dropped");
     }
 
     let wrong = |args: &[&str], status, remedy: &str| {
