@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use nix::sys::uio::writev;
 
+use super::packet::{check, set_option};
 use super::segment::{MOST, VirtioHeader};
 
 /// Bytes of an Ethernet header.
@@ -95,15 +96,4 @@ impl Wire {
             Err(errno) => Err(errno.into()),
         }
     }
-}
-
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
-
-#[allow(unsafe_code)] // socket options of kinds that nix does not type
-fn set_option<T>(fd: &OwnedFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
-    let length = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the value is valid for reads of its size.
-    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (value as *const T).cast(), length) }).map(|_| ())
 }

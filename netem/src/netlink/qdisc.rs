@@ -344,7 +344,7 @@ impl Netlink {
         const TCA_STAB: u16 = 8;
         const TCA_STAB_BASE: u16 = 1;
         let mut message = Message::default();
-        message.traffic_header(index, handle, parent);
+        message.traffic_header(index, handle, parent, 0);
         message.text(libc::TCA_KIND, qdisc.kind());
         message.attribute(libc::TCA_OPTIONS, &qdisc.options().0);
         if parent == ROOT && link_header > 0 {
@@ -363,7 +363,7 @@ impl Netlink {
     /// What the kernel says.
     pub(crate) fn remove_root_qdisc(&mut self, index: u32) -> io::Result<()> {
         let mut message = Message::default();
-        message.traffic_header(index, 0, ROOT);
+        message.traffic_header(index, 0, ROOT, 0);
         self.request(libc::RTM_DELQDISC, 0, &message)
     }
 
@@ -379,7 +379,7 @@ impl Netlink {
         };
         let mut all = Vec::new();
         let mut message = Message::default();
-        message.traffic_header(index, 0, 0);
+        message.traffic_header(index, 0, 0, 0);
         self.dump(libc::RTM_GETQDISC, &message, |body| {
             if body.len() < TCMSG || word(body, 4) != index {
                 return;
@@ -405,8 +405,8 @@ impl Netlink {
 
 impl Message {
     /// `struct tcmsg`: family and padding, ifindex, handle, parent, info.
-    fn traffic_header(&mut self, index: u32, handle: u32, parent: u32) {
-        self.words(&[0, index, handle, parent, 0]);
+    pub(super) fn traffic_header(&mut self, index: u32, handle: u32, parent: u32, info: u32) {
+        self.words(&[0, index, handle, parent, info]);
     }
 
     fn words(&mut self, words: &[u32]) {

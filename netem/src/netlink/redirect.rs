@@ -30,7 +30,8 @@ impl Netlink {
     /// # Errors
     /// What the kernel says; one that lacks these parts says `ENOENT` or `EOPNOTSUPP`.
     pub(crate) fn redirect_incoming(&mut self, from: u32, to: u32) -> io::Result<()> {
-        let mut discipline = header(from, INGRESS.1, INGRESS.0, 0);
+        let mut discipline = Message::default();
+        discipline.traffic_header(from, INGRESS.1, INGRESS.0, 0);
         discipline.text(KIND, "ingress");
         self.request(libc::RTM_NEWQDISC, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &discipline)?;
         self.request(libc::RTM_NEWTFILTER, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &filter(from, to))
@@ -39,7 +40,8 @@ impl Netlink {
 
 fn filter(from: u32, to: u32) -> Message {
     // Priority 1, all protocols.
-    let mut filter = header(from, 0, INGRESS.1, 1 << 16 | u32::from((libc::ETH_P_ALL as u16).to_be()));
+    let mut filter = Message::default();
+    filter.traffic_header(from, 0, INGRESS.1, 1 << 16 | u32::from((libc::ETH_P_ALL as u16).to_be()));
     filter.text(KIND, "u32");
     filter.nest(OPTIONS, |options| {
         // struct tc_u32_sel: terminal, with one key of struct tc_u32_key, which has no bit to compare.
@@ -58,13 +60,4 @@ fn filter(from: u32, to: u32) -> Message {
         });
     });
     filter
-}
-
-/// A `struct tcmsg`.
-fn header(index: u32, handle: u32, parent: u32, info: u32) -> Message {
-    let mut message = Message::default();
-    for word in [libc::AF_UNSPEC as u32, index, handle, parent, info] {
-        message.0.extend_from_slice(&word.to_ne_bytes());
-    }
-    message
 }

@@ -60,17 +60,11 @@ impl Hops {
     /// The same disciplines for probes: with delay, rate and buffer, and with nothing that is drawn.
     pub(super) fn bare(&self) -> Hops {
         let without_draws = |netem: &Netem| Netem {
-            jitter: 0,
-            delay_correlation: Probability::ZERO,
-            distribution: Vec::new(),
-            loss: NetemLoss::Random(Probability::ZERO, Probability::ZERO),
-            ecn: false,
-            duplicate: (Probability::ZERO, Probability::ZERO),
-            corrupt: (Probability::ZERO, Probability::ZERO),
-            reorder: (Probability::ZERO, Probability::ZERO),
-            gap: 0,
-            slot: None,
-            ..netem.clone()
+            delay: netem.delay,
+            limit: netem.limit,
+            rate: netem.rate,
+            seed: netem.seed,
+            ..Netem::default()
         };
         let each = |chain: &[Qdisc], of: &dyn Fn(Netem) -> Netem| {
             chain
