@@ -274,8 +274,9 @@ pub(crate) struct LinkStatusArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Packets inside the link stay. Times, as those of an outage, count from the start of the link's \
-command.\n\nExample:\n  samepath link set --loss 5% --down-rate 2Mbit"
+    after_help = "Packets inside the link stay; with `--backend netem`, those in a queue that gives way to one of \
+another kind (a buffer in bytes, one with `--aqm`) are lost, and the draws start anew. Times, as those of an outage, \
+count from the start of the link's command.\n\nExample:\n  samepath link set --loss 5% --down-rate 2Mbit"
 )]
 pub(crate) struct LinkSetArgs {
     /// Its name, or its process [default: the one this runs in, or the only one]

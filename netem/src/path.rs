@@ -11,7 +11,7 @@ use samepath_model::record::{DirectionReport, DropCause, Lateness, LinkReport, S
 use samepath_model::{Mode, Tolerance};
 
 use crate::backend::emulator::{Account, Books, Emulator, EmulatorError, Joining, is_shaped};
-use crate::backend::kernel::{KernelError, Router, RouterAccount};
+use crate::backend::kernel::{KernelError, Router, RouterAccount, Task};
 use crate::backend::packet::PacketPort;
 use crate::backend::tun::TunPort;
 use crate::backend::wire::Wire;
@@ -83,6 +83,8 @@ impl Keep<'_> {
 
 /// How an end gets packets that leave together.
 const TOGETHER: &str = "single packets, neighbours in one call";
+/// How each is delivered where that cannot be had.
+const APART: &str = "each in a call of its own";
 const MAKE_TUN: &str = "make a TUN device";
 const MAKE_VETH: &str = "make a veth pair";
 
@@ -196,7 +198,8 @@ impl LivePath {
         };
         let router = match backend {
             Backend::Netem => {
-                Some(Router::make(&namespaces, [CLIENT_MAC, SERVER_MAC], &addresses, link, seed, books()?)?)
+                let task = Task { link, seed, adjustable: !is_trial };
+                Some(Router::make(&namespaces, [CLIENT_MAC, SERVER_MAC], &addresses, task, books()?)?)
             }
             _ => None,
         };
@@ -245,19 +248,27 @@ impl LivePath {
         }
     }
 
-    /// Puts these conditions in force, both directions at one instant (CLOCK_MONOTONIC), which is given
-    /// back. The link's largest packet and what its losses are keyed by stay.
+    /// Puts these conditions in force, and gives back since when they are (CLOCK_MONOTONIC): with an emulator
+    /// both directions at that instant, with the kernel's netem one after the other, up to then. The link's
+    /// largest packet and what its losses are keyed by stay.
     ///
     /// # Errors
-    /// Why they cannot be, in words.
+    /// Why they cannot be, in words; then what was in force still is.
     pub fn change(&self, link: &Link) -> Result<Nanos, String> {
-        let Some(emulator) = &self.emulator else {
-            let why = format!("its packets are carried by `{}`, which cannot be adjusted", self.backend());
-            return Err(format!("{why}; start it with `--backend auto`"));
-        };
         // First the room that the endpoints may need: a buffer that is too large harms nobody.
-        apply_settings(&self.namespaces, link).map_err(|error| error.to_string())?;
-        let since = emulator.change(link)?;
+        let make_room = || apply_settings(&self.namespaces, link).map(drop).map_err(|error| error.to_string());
+        let since = match (&self.emulator, &self.router) {
+            (Some(emulator), _) => make_room().and_then(|()| Ok(emulator.change(link)?))?,
+            (_, Some(router)) => {
+                make_room()?;
+                router.change(&self.namespaces, link).map_err(|error| error.to_string())?
+            }
+            (None, None) => {
+                return Err(
+                    "a bare cable has no conditions that could be changed; start the link with `--backend auto`".into(),
+                );
+            }
+        };
         self.shaped.set(self.shaped.get() || is_shaped(link));
         if let Some(joining) = self.joining {
             self.backend.set(name_of(joining, link));
@@ -269,6 +280,11 @@ impl LivePath {
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
         let of_router = || self.router.as_ref().and_then(Router::snapshot);
         self.emulator.as_ref().and_then(Emulator::snapshot).or_else(of_router)
+    }
+
+    /// How packets that leave together reach their host, where each needs a call although none would have to.
+    pub(crate) fn apart(&self) -> Option<String> {
+        self.settings.iter().map(|setting| &setting.effective).find(|told| told.starts_with(APART)).cloned()
     }
 
     /// Whether something keeps the link's conditions; a bare pair of devices promises nothing.
@@ -497,7 +513,7 @@ fn lay_wires(namespaces: &Namespaces, ports: &mut [Port; 2], link: &Link) -> Vec
                 port.deliver_by(wire);
                 TOGETHER.to_owned()
             }
-            Err(error) => format!("each in a call of its own ({error})"),
+            Err(error) => format!("{APART} ({error})"),
         };
         told.push(Setting { name: format!("delivery {direction}"), asked: Some(TOGETHER.into()), effective });
     }

@@ -213,6 +213,7 @@ fn the_doctor_agrees_with_what_runs_here() {
         assert_eq!(status("namespaces") == Some(Status::Ok), carries("none"), "{findings:?}");
         if carries("none") {
             assert_eq!(status("backend-tun") == Some(Status::Ok), carries("tun"), "{findings:?}");
+            assert_eq!(status("exact-mode").is_some(), carries("tun"), "{findings:?}");
             assert_eq!(status("backend-packet") == Some(Status::Ok), carries("packet"), "{findings:?}");
         }
         for finding in &findings {

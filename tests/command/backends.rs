@@ -7,7 +7,7 @@ use samepath_model::Direction;
 use samepath_model::record::{Calibration, Outcome, TrialRecord};
 use samepath_results::Run;
 
-use crate::support::{can_emulate, expect_status, file, has, run, stderr, stdout};
+use crate::support::{can_emulate, carries, expect_status, file, has, run, stderr, stdout};
 
 /// Every transport, with loss and without, on a link that a slow machine can keep; its bounds are wide.
 const SMALL: &str = r#"
@@ -40,15 +40,6 @@ arms = ["tcp"]
 workload = { kind = "bulk", bytes = "100kB" }
 link = { rtt = "60ms", rate = "4Mbit", queue = "30kB", loss = "1%", loss-key = "index" }
 "#;
-
-/// Whether this backend can carry a link here; says that it is skipped where not.
-fn carries(backend: &str) -> bool {
-    let tried = run(&["link", "--quiet", "--backend", backend, "--", "true"]);
-    if !tried.status.success() {
-        eprintln!("skipped: {backend}: {}", stderr(&tried).trim());
-    }
-    tried.status.success()
-}
 
 /// Runs the experiment; no trial may fail. A slow machine may void some.
 fn run_on(backend: &str, dir: &Path) -> Run {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
-use crate::support::{can_emulate, eventually, expect_status, has, samepath, stderr, stdout};
+use crate::support::{can_emulate, carries, eventually, expect_status, has, samepath, stderr, stdout};
 
 /// A directory for the sockets of one test's links, and the command with it.
 struct Place(tempfile::TempDir);
@@ -64,7 +64,15 @@ struct Running {
 impl Running {
     /// Runs a line at the client's end; gives back what it printed.
     fn run(&mut self, line: &str) -> String {
+        self.say(line);
+        self.answer()
+    }
+
+    fn say(&mut self, line: &str) {
         writeln!(self.words.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    fn answer(&mut self) -> String {
         let mut all = String::new();
         loop {
             let mut line = String::new();
@@ -136,6 +144,67 @@ fn conditions_change_while_it_runs() {
     assert_eq!(status, Some(0));
     assert_eq!(said.matches("from now on: ").count(), 3, "{said}");
     assert_eq!(place.left(), 0);
+}
+
+#[test]
+fn conditions_of_the_kernels_netem_change_while_it_runs() {
+    if !can_emulate("link set") || !has("ping", "link set") || !carries("netem") {
+        return;
+    }
+    let place = Place::new();
+    let start = ["--backend", "netem", "--rtt", "20ms", "--loss-key", "index", "--jitter", "2ms"];
+    let mut link = place.start(&[&start[..], &["--distribution", "normal"]].concat());
+    // Round trips in milliseconds, of as many as were answered.
+    let times = |said: &str| -> Vec<f64> {
+        said.lines().filter_map(|line| line.split("time=").nth(1)?.split(' ').next()?.parse().ok()).collect()
+    };
+    let set = |args: &[&str]| expect_status(&place.link(&[&["set"], args].concat()), 0);
+    set(&["--down-delay", "1500ms", "--jitter", "0ms"]);
+
+    // What is inside stays, and keeps its delay, while buckets and queues are put around it and taken away.
+    link.say("ping -c 1 -W 9 $SAMEPATH_SERVER");
+    eventually("the answer is inside", || {
+        let status = place.link(&["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        status["counters"]["down"]["packets"].as_u64().is_some_and(|packets| packets > 0)
+    });
+    set(&["--rtt", "40ms", "--rate", "8Mbit", "--queue", "90kB"]);
+    set(&["--queue", "30p", "--jitter", "3ms", "--corrupt", "0.001%", "--duplicate", "0.001%"]);
+    set(&["--aqm", "codel", "--corrupt", "0%", "--duplicate", "0%", "--jitter", "0ms"]);
+    let said = link.answer();
+    assert!(times(&said).first().is_some_and(|&time| time >= 1500.0), "{said}");
+    let said = link.run("ping -c 3 $SAMEPATH_SERVER");
+    assert!(times(&said).len() == 3 && times(&said).iter().all(|&time| (40.0..1500.0).contains(&time)), "{said}");
+
+    // What is refused changes nothing.
+    for (refused, words) in [("--drop=up data 3", "cannot express scripted drops"), ("--aqm=threshold 3p", "in bytes")]
+    {
+        let output = place.link(&["set", refused]);
+        expect_status(&output, 2);
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    }
+    let said = link.run("ping -c 1 $SAMEPATH_SERVER");
+    assert!(times(&said).iter().all(|&time| time >= 40.0), "{said}");
+    set(&["--up-loss", "100%"]);
+    let said = link.run("ping -c 5 -i 0.2 -W 1 $SAMEPATH_SERVER; true");
+    assert!(said.contains("100% packet loss"), "{said}");
+    let lost = || -> serde_json::Value {
+        let status = place.link(&["status", "--json"]);
+        serde_json::from_slice::<serde_json::Value>(&status.stdout).unwrap()["counters"]["up"]["dropped"]["loss"]
+            .clone()
+    };
+    eventually("the losses are told", || lost() == 5);
+
+    // From a link without conditions on: the bucket and its queue stand open.
+    set(&["--clear", "--rtt", "4ms"]);
+    let said = link.run("ping -c 3 $SAMEPATH_SERVER");
+    assert!(times(&said).len() == 3 && times(&said).iter().all(|&time| (4.0..1500.0).contains(&time)), "{said}");
+    set(&["--rate", "8Mbit", "--queue", "90kB"]);
+    let said = link.run("ping -c 3 $SAMEPATH_SERVER");
+    assert_eq!(times(&said).len(), 3, "{said}");
+    let (status, said) = link.end();
+    assert_eq!(status, Some(0));
+    assert!(said.contains("from now on: "), "{said}");
 }
 
 #[test]
@@ -229,7 +298,7 @@ fn wrong_words_are_refused_with_the_remedy() {
     assert_eq!(link.run("echo still here"), "still here\n");
     // A bare cable has no conditions.
     let cable = place.start(&["--name", "cable", "--backend", "none"]);
-    refused(&["set", "cable", "--loss", "1%"], "cannot be adjusted");
+    refused(&["set", "cable", "--loss", "1%"], "a bare cable has no conditions");
     assert!(stdout(&place.link(&["status", "cable"])).contains("no emulation"));
     drop(cable);
 }

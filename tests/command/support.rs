@@ -45,6 +45,15 @@ pub(crate) fn can_emulate(test: &str) -> bool {
     can.is_ok()
 }
 
+/// Whether this backend can carry a link here; says that it is skipped where not.
+pub(crate) fn carries(backend: &str) -> bool {
+    let tried = run(&["link", "--quiet", "--backend", backend, "--", "true"]);
+    if !tried.status.success() {
+        eprintln!("skipped: {backend}: {}", stderr(&tried).trim());
+    }
+    tried.status.success()
+}
+
 /// Whether a program is on this machine; says that a test is skipped where not.
 pub(crate) fn has(program: &str, test: &str) -> bool {
     let found = std::env::var_os("PATH")

@@ -81,13 +81,14 @@ pub(super) struct Orders {
     epoch: AtomicU64,
     pub(super) stop: AtomicBool,
     /// From whoever watches or adjusts the link.
-    pub(super) mail: Mailbox,
+    pub(super) mail: Mailbox<Letter>,
 }
 
 /// A running emulator.
 #[derive(Debug)]
 pub(crate) struct Emulator {
-    thread: JoinHandle<Result<Account, EmulatorError>>,
+    /// There until the emulator is stopped.
+    thread: Option<JoinHandle<Result<Account, EmulatorError>>>,
     orders: Arc<Orders>,
     /// Closed or written to, it wakes the thread.
     wake: OwnedFd,
@@ -165,7 +166,7 @@ impl Emulator {
             .name("link".into())
             .spawn(move || work(of_thread, waked))
             .map_err(EmulatorError::Thread)?;
-        Ok(Emulator { thread, orders, wake })
+        Ok(Emulator { thread: Some(thread), orders, wake })
     }
 
     /// Tells the link when the schedule starts.
@@ -206,22 +207,35 @@ impl Emulator {
 
     /// Whether the data thread still runs; it ends early only when a device fails.
     pub(crate) fn is_running(&self) -> bool {
-        !self.thread.is_finished()
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// Takes the link down: what is still under way is dropped.
     ///
     /// # Errors
     /// Where the data thread failed, now or before.
-    pub(crate) fn stop(self) -> Result<Account, EmulatorError> {
+    pub(crate) fn stop(mut self) -> Result<Account, EmulatorError> {
+        self.end().unwrap_or(Err(EmulatorError::Panicked))
+    }
+
+    /// Ends the data thread; `None` where that has been done.
+    fn end(&mut self) -> Option<Result<Account, EmulatorError>> {
+        let thread = self.thread.take()?;
         self.orders.stop.store(true, Ordering::Release);
         self.wake();
-        self.thread.join().map_err(|_| EmulatorError::Panicked)?
+        Some(thread.join().unwrap_or(Err(EmulatorError::Panicked)))
     }
 
     fn wake(&self) {
         // A full pipe wakes it just as well.
         let _ = nix::unistd::write(&self.wake, &[1]);
+    }
+}
+
+impl Drop for Emulator {
+    /// Whoever wants no account leaves no thread behind either.
+    fn drop(&mut self) {
+        let _ = self.end();
     }
 }
 

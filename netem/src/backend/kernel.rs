@@ -12,13 +12,17 @@
 //! line are separate things ([`plan`]); else it is one. It forwards by IP: the TTL is lowered at each
 //! hop. Everything is made by netlink, without root too.
 //!
+//! Conditions are changed in place, where packets are under way ([`mod@turn`]).
+//!
 //! What became of each packet is read from taps on the router's two outer devices ([`witness`]).
 //! Start with [`Router::make`].
 
 mod plan;
+mod promise;
+mod turn;
 mod witness;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::IpAddr;
 
@@ -28,6 +32,9 @@ use samepath_model::record::{DirectionReport, DropCause, Lateness};
 
 use plan::Hops;
 pub use plan::{Inexpressible, check};
+use promise::Promise;
+pub(crate) use promise::Turn;
+use turn::Transition;
 
 use super::emulator::Books;
 use super::packet::Tap;
@@ -41,7 +48,8 @@ use crate::nest::{self, Addresses, EVERYWHERE};
 use crate::netlink::Netlink;
 use crate::netlink::qdisc::{Netem, Qdisc, ROOT};
 use crate::path::{PathError, make_veth_with};
-use witness::{Promise, Witness};
+use crate::sys::monotonic;
+use witness::Witness;
 
 /// A router that could not be set up, or failed.
 #[derive(Debug, thiserror::Error)]
@@ -111,10 +119,23 @@ pub(crate) struct Router {
     /// Its second half, where it has two.
     pub(crate) far: Option<Namespace>,
     witness: Witness,
-    /// What the trial meets.
-    hops: [Hops; 2],
+    /// What the packets meet.
+    hops: RefCell<[Hops; 2]>,
+    seed: u64,
+    /// How often that was changed.
+    turns: Cell<u64>,
     /// What the queueing disciplines had dropped when they last made way for probes.
     dropped: Cell<Option<[u64; 2]>>,
+}
+
+/// What a router is to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Task<'a> {
+    pub(crate) link: &'a Link,
+    /// Where the kernel's generators start.
+    pub(crate) seed: u64,
+    /// Whether the conditions may be changed while it is up.
+    pub(crate) adjustable: bool,
 }
 
 /// What the router says of its work.
@@ -144,12 +165,12 @@ impl Router {
         namespaces: &Namespaces,
         macs: [[u8; 6]; 2],
         addresses: &Addresses,
-        link: &Link,
-        seed: u64,
+        Task { link, seed, adjustable }: Task<'_>,
         books: Books,
     ) -> Result<Router, PathError> {
         probe()?;
-        let plan = |direction| plan::hops(link, direction, seed).map_err(KernelError::from);
+        let planner = if adjustable { plan::adjustable_hops } else { plan::hops };
+        let plan = |direction| planner(link, direction, seed).map_err(KernelError::from);
         let [up, down] = [plan(Direction::Up)?, plan(Direction::Down)?];
         let near = &namespaces.middle;
         let far = if up.first.is_empty() && down.first.is_empty() {
@@ -161,11 +182,7 @@ impl Router {
         };
         let outer = far.as_ref().unwrap_or(near);
 
-        // Timers of a queueing discipline may fire on any CPU, so the devices must keep the order. But
-        // what keeps it also checks each packet's checksum on its way to netem, and then the receiving
-        // host, which trusts that, would take a packet with a bit flipped by netem for whole.
-        let corrupts = Direction::BOTH.iter().any(|&direction| !link.direction(direction).corrupt.is_never());
-        let treat = if corrupts { device::switch_offloads_off } else { device::switch_offloads_off_in_order };
+        let treat = treatment(link);
         let pair = |one, other, mac| make_veth_with(one, other, mac, link.mtu, treat);
         pair((&namespaces.client, LINK_DEVICE), (near, CLIENT_SIDE), macs[0])?;
         pair((&namespaces.server, LINK_DEVICE), (outer, SERVER_SIDE), macs[1])?;
@@ -195,7 +212,7 @@ impl Router {
         let promises = Direction::BOTH.map(|direction| Promise::of(link, direction));
         let witness =
             Witness::start(taps, promises, books).map_err(step("start the thread that watches the router"))?;
-        Ok(Router { far, witness, hops, dropped: Cell::new(None) })
+        Ok(Router { far, witness, hops: hops.into(), seed, turns: Cell::new(0), dropped: Cell::new(None) })
     }
 
     /// Makes way for probes: from now on nothing is in any book, and the disciplines are those of the trial
@@ -208,8 +225,9 @@ impl Router {
         self.witness.look_away();
         self.dropped.set(Some(queue_drops(self.far.as_ref(), namespaces)?));
         self.swallow_tcp(namespaces, true)?;
-        clear(&namespaces.middle, self.far.as_ref(), &self.hops)?;
-        furnish(&namespaces.middle, self.far.as_ref(), &self.hops.each_ref().map(Hops::bare))
+        let hops = self.hops.borrow();
+        clear(&namespaces.middle, self.far.as_ref(), &hops)?;
+        furnish(&namespaces.middle, self.far.as_ref(), &hops.each_ref().map(Hops::bare))
     }
 
     /// Carries a trial: with fresh disciplines, whose generators begin at the seed.
@@ -217,11 +235,71 @@ impl Router {
     /// # Errors
     /// What the kernel refuses.
     pub(crate) fn resume(&self, namespaces: &Namespaces) -> Result<(), PathError> {
-        clear(&namespaces.middle, self.far.as_ref(), &self.hops)?;
-        furnish(&namespaces.middle, self.far.as_ref(), &self.hops)?;
+        let hops = self.hops.borrow();
+        clear(&namespaces.middle, self.far.as_ref(), &hops)?;
+        furnish(&namespaces.middle, self.far.as_ref(), &hops)?;
         self.swallow_tcp(namespaces, false)?;
         self.dropped.set(None);
         self.witness.look_again();
+        Ok(())
+    }
+
+    /// Puts these conditions in force while packets are inside: each discipline is changed in place and keeps its
+    /// packets, with the delay and the transmission that they were given (a bucket goes on at the new rate). Only a
+    /// queue that gives way to one of another kind is emptied: what it held is lost. The generators start again, at a
+    /// seed of their own, as the kernel has it. Gives back from when on all hold (CLOCK_MONOTONIC).
+    ///
+    /// # Errors
+    /// What the kernel's netem cannot express, or refuses; then what was in force still is.
+    pub(crate) fn change(&self, namespaces: &Namespaces, link: &Link) -> Result<Nanos, PathError> {
+        let (near, far) = (&namespaces.middle, self.far.as_ref());
+        let turns = self.turns.get() + 1;
+        let plan = |direction| {
+            plan::adjustable_hops(link, direction, self.seed.wrapping_add(turns)).map_err(KernelError::from)
+        };
+        let wanted = [plan(Direction::Up)?, plan(Direction::Down)?];
+        let transitions: [[Transition; 2]; 2] = std::array::from_fn(|way| {
+            let (current, wanted) = (&self.hops.borrow()[way], &wanted[way]);
+            [(&current.first, &wanted.first), (&current.second, &wanted.second)]
+                .map(|(current, wanted)| Transition::between(current, wanted))
+        });
+        let begun = self.witness.suspend_judgement();
+        if let Err(error) = self.pass(namespaces, link, &transitions) {
+            // What was taken away is empty, but there again.
+            let _ = clear(near, far, &self.hops.borrow());
+            let back = furnish(near, far, &self.hops.borrow());
+            self.witness.judge(None);
+            return Err(back.err().unwrap_or(error));
+        }
+        let done = monotonic();
+        self.witness.judge(Some(Direction::BOTH.map(|direction| Turn {
+            between: [begun, done],
+            promise: Promise::of(link, direction),
+            emptied: transitions[direction.index()].iter().any(|transition| transition.empties),
+        })));
+        *self.hops.borrow_mut() = transitions.map(|[first, second]| Hops { first: first.chain, second: second.chain });
+        self.turns.set(turns);
+        Ok(done)
+    }
+
+    /// Tells the kernel of the transitions of both directions.
+    fn pass(&self, namespaces: &Namespaces, link: &Link, [up, down]: &[[Transition; 2]; 2]) -> Result<(), PathError> {
+        let treat = treatment(link);
+        for (namespace, name, transition) in
+            places(&namespaces.middle, self.far.as_ref(), [up.each_ref(), down.each_ref()])
+        {
+            namespace.run(|| {
+                treat(name).map_err(|source| KernelError::Step { what: "switch a device's offloads off", source })?;
+                if let Some(from) = transition.taken_from {
+                    take_away(name, from)?;
+                }
+                put(name, &transition.chain)
+            })??;
+        }
+        for namespace in [&namespaces.client, &namespaces.server] {
+            let treated = namespace.run(|| treat(LINK_DEVICE))?;
+            treated.map_err(|source| KernelError::Step { what: "switch a device's offloads off", source })?;
+        }
         Ok(())
     }
 
@@ -252,7 +330,7 @@ impl Router {
     /// # Errors
     /// Where the ledger could not be written, or the watch failed.
     pub(crate) fn stop(self, namespaces: &Namespaces) -> Result<RouterAccount, PathError> {
-        let Router { far, witness, dropped, hops: _ } = self;
+        let Router { far, witness, dropped, .. } = self;
         let mut account = witness.stop()?;
         let drops = match dropped.get() {
             Some(before_the_probes) => before_the_probes,
@@ -269,33 +347,38 @@ impl Router {
     }
 }
 
+/// How the devices of a link's path are treated. Timers of a queueing discipline may fire on any CPU, so the devices
+/// must keep the order. But what keeps it also checks each packet's checksum on its way to netem, and then the
+/// receiving host, which trusts that, would take a packet with a bit flipped by netem for whole.
+fn treatment(link: &Link) -> fn(&str) -> io::Result<()> {
+    let corrupts = Direction::BOTH.iter().any(|&direction| !link.direction(direction).corrupt.is_never());
+    if corrupts { device::switch_offloads_off } else { device::switch_offloads_off_in_order }
+}
+
 /// Puts the queueing disciplines of both directions on the devices of the router's halves.
-fn furnish(near: &Namespace, far: Option<&Namespace>, [up, down]: &[Hops; 2]) -> Result<(), PathError> {
-    for (namespace, name, chain) in places(near, far, [up, down]) {
+fn furnish(near: &Namespace, far: Option<&Namespace>, hops: &[Hops; 2]) -> Result<(), PathError> {
+    for (namespace, name, chain) in places(near, far, Hops::chains(hops)) {
         namespace.run(|| put(name, chain))??;
     }
     Ok(())
 }
 
 /// Takes them away, with what they hold.
-fn clear(near: &Namespace, far: Option<&Namespace>, [up, down]: &[Hops; 2]) -> Result<(), PathError> {
-    let remove = |name: &str| Netlink::open()?.remove_root_qdisc(if_nametoindex(name)?);
-    for (namespace, name, _) in places(near, far, [up, down]).filter(|(.., chain)| !chain.is_empty()) {
-        let removed = namespace.run(|| remove(name))?;
-        removed.map_err(|source| KernelError::Step { what: "take the router's queueing disciplines away", source })?;
+fn clear(near: &Namespace, far: Option<&Namespace>, hops: &[Hops; 2]) -> Result<(), PathError> {
+    for (namespace, name, _) in places(near, far, Hops::chains(hops)).filter(|(.., chain)| !chain.is_empty()) {
+        namespace.run(|| take_away(name, 0))??;
     }
     Ok(())
 }
 
 /// Where each hop of each direction is: the half, its device, and what stands there.
-fn places<'a>(
+fn places<'a, T>(
     near: &'a Namespace,
     far: Option<&'a Namespace>,
-    [up, down]: [&'a Hops; 2],
-) -> impl Iterator<Item = (&'a Namespace, &'static str, &'a [Qdisc])> {
-    let first = far.map(|far| [(near, CORE, up.first.as_slice()), (far, CORE, down.first.as_slice())]);
-    let second =
-        [(far.unwrap_or(near), SERVER_SIDE, up.second.as_slice()), (near, CLIENT_SIDE, down.second.as_slice())];
+    [[up_first, up_second], [down_first, down_second]]: [[T; 2]; 2],
+) -> impl Iterator<Item = (&'a Namespace, &'static str, T)> {
+    let first = far.map(|far| [(near, CORE, up_first), (far, CORE, down_first)]);
+    let second = [(far.unwrap_or(near), SERVER_SIDE, up_second), (near, CLIENT_SIDE, down_second)];
     first.into_iter().flatten().chain(second)
 }
 
@@ -333,21 +416,33 @@ fn put(name: &str, chain: &[Qdisc]) -> Result<(), KernelError> {
     let mut netlink = Netlink::open().map_err(|source| KernelError::Step { what: "open a netlink socket", source })?;
     let mut parent = ROOT;
     for (number, qdisc) in (1u32..).zip(chain) {
-        let handle = number << 16;
-        netlink.add_qdisc(index, parent, handle, qdisc, LINK_HEADER).map_err(|source| match source.raw_os_error() {
-            Some(libc::ENOENT) => KernelError::Missing { kind: qdisc.kind() },
-            _ => KernelError::Refused { kind: qdisc.kind(), source },
+        netlink.add_qdisc(index, parent, handle(number), qdisc, LINK_HEADER).map_err(|source| {
+            match source.raw_os_error() {
+                Some(libc::ENOENT) => KernelError::Missing { kind: qdisc.kind() },
+                _ => KernelError::Refused { kind: qdisc.kind(), source },
+            }
         })?;
-        parent = handle | 1;
+        parent = handle(number) | 1;
     }
     Ok(())
 }
 
+/// Takes the disciplines of a device away, from the `from`-th of its chain on, with what they hold.
+fn take_away(name: &str, from: usize) -> Result<(), KernelError> {
+    let parent = if from == 0 { ROOT } else { handle(from as u32) | 1 };
+    let remove = || Netlink::open()?.remove_qdisc(if_nametoindex(name)?, parent);
+    remove().map_err(|source| KernelError::Step { what: "take the router's queueing disciplines away", source })
+}
+
+/// The handle of the discipline of this number in its chain, counted from 1.
+const fn handle(number: u32) -> u32 {
+    number << 16
+}
+
 /// What the root of a device dropped; it counts what its children dropped, too.
 fn root_drops(name: &str) -> io::Result<u64> {
-    const FIRST: u32 = 1 << 16;
     let states = Netlink::open()?.qdisc_states(if_nametoindex(name)?)?;
-    Ok(states.iter().find(|state| state.handle == FIRST).map_or(0, |state| u64::from(state.drops)))
+    Ok(states.iter().find(|state| state.handle == handle(1)).map_or(0, |state| u64::from(state.drops)))
 }
 
 /// Where the kernel's counters and the taps tell different stories. Copies and flipped bits are left

@@ -24,22 +24,28 @@ pub(crate) enum Letter {
 }
 
 /// Where letters wait.
-#[derive(Debug, Default)]
-pub(crate) struct Mailbox {
+#[derive(Debug)]
+pub(crate) struct Mailbox<L> {
     full: AtomicBool,
-    letters: Mutex<Vec<Letter>>,
+    letters: Mutex<Vec<L>>,
 }
 
-impl Mailbox {
+impl<L> Default for Mailbox<L> {
+    fn default() -> Mailbox<L> {
+        Mailbox { full: AtomicBool::new(false), letters: Mutex::default() }
+    }
+}
+
+impl<L> Mailbox<L> {
     /// Leaves a letter; wake the thread afterwards.
-    pub(crate) fn leave(&self, letter: Letter) {
+    pub(crate) fn leave(&self, letter: L) {
         self.letters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(letter);
         self.full.store(true, Ordering::Release);
     }
 
     /// The letters that have come since the last call.
     #[inline]
-    pub(crate) fn take(&self) -> Vec<Letter> {
+    pub(crate) fn take(&self) -> Vec<L> {
         if !self.full.load(Ordering::Acquire) {
             return Vec::new();
         }

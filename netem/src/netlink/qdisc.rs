@@ -94,8 +94,8 @@ pub(crate) enum NetemLoss {
     GilbertElliott(GilbertElliott),
 }
 
-/// `struct tc_netem_rate`, with a rate of 64 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// `struct tc_netem_rate`, with a rate of 64 bits; by default none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct NetemRate {
     /// Bytes per second.
     pub(crate) bytes_per_second: u64,
@@ -174,6 +174,10 @@ mod attribute {
 }
 
 impl Netem {
+    /// Packets that a delay line of the kernel's may hold: as good as any number.
+    pub(crate) const UNLIMITED: u32 = 0x3fff_ffff;
+
+    /// All of them, also those that say "none": where a discipline is changed, the kernel keeps what is not named.
     fn options(&self) -> Message {
         let mut message = Message::default();
         let (loss, loss_correlation) = match self.loss {
@@ -187,9 +191,7 @@ impl Netem {
         // in nanoseconds below.
         message.words(&[0, self.limit, wire(loss), gap, wire(self.duplicate.0), 0]);
         let correlations = [self.delay_correlation, loss_correlation, self.duplicate.1];
-        if correlations.iter().any(|correlation| !correlation.is_zero()) {
-            message.word_attribute(attribute::CORRELATIONS, &correlations.map(wire));
-        }
+        message.word_attribute(attribute::CORRELATIONS, &correlations.map(wire));
         message.attribute(attribute::LATENCY64, &self.delay.to_ne_bytes());
         message.attribute(attribute::JITTER64, &self.jitter.to_ne_bytes());
         if !self.distribution.is_empty() {
@@ -198,11 +200,10 @@ impl Netem {
         for (kind, (probability, correlation)) in
             [(attribute::REORDER, self.reorder), (attribute::CORRUPT, self.corrupt)]
         {
-            if !probability.is_zero() {
-                message.word_attribute(kind, &[wire(probability), wire(correlation)]);
-            }
+            message.word_attribute(kind, &[wire(probability), wire(correlation)]);
         }
         match self.loss {
+            // Which is what the kernel takes the absence of the others for.
             NetemLoss::Random(..) => {}
             NetemLoss::FourState(transitions) => message.nest(attribute::LOSS, |loss| {
                 loss.word_attribute(attribute::LOSS_FOUR_STATE, &transitions.map(wire));
@@ -214,28 +215,24 @@ impl Netem {
                 loss.word_attribute(attribute::LOSS_GILBERT_ELLIOTT, &words);
             }),
         }
-        if self.ecn {
-            message.word_attribute(attribute::ECN, &[1]);
+        message.word_attribute(attribute::ECN, &[u32::from(self.ecn)]);
+        let rate = self.rate.unwrap_or_default();
+        let low = u32::try_from(rate.bytes_per_second).unwrap_or(u32::MAX);
+        let (packet, cell) = (rate.packet_overhead.cast_unsigned(), rate.cell_overhead.cast_unsigned());
+        message.word_attribute(attribute::RATE, &[low, packet, rate.cell_size, cell]);
+        if low == u32::MAX {
+            message.attribute(attribute::RATE64, &rate.bytes_per_second.to_ne_bytes());
         }
-        if let Some(rate) = self.rate {
-            let low = u32::try_from(rate.bytes_per_second).unwrap_or(u32::MAX);
-            let (packet, cell) = (rate.packet_overhead.cast_unsigned(), rate.cell_overhead.cast_unsigned());
-            message.word_attribute(attribute::RATE, &[low, packet, rate.cell_size, cell]);
-            if low == u32::MAX {
-                message.attribute(attribute::RATE64, &rate.bytes_per_second.to_ne_bytes());
-            }
-        }
-        if let Some(slot) = &self.slot {
-            let mut value = Message::default();
-            value.0.extend_from_slice(&slot.min_delay.to_ne_bytes());
-            value.0.extend_from_slice(&slot.max_delay.to_ne_bytes());
-            value.words(&[slot.max_packets.cast_unsigned(), slot.max_bytes.cast_unsigned()]);
-            value.0.extend_from_slice(&slot.dist_delay.to_ne_bytes());
-            value.0.extend_from_slice(&slot.dist_jitter.to_ne_bytes());
-            message.attribute(attribute::SLOT, &value.0);
-            if !slot.distribution.is_empty() {
-                message.table(attribute::SLOT_DISTRIBUTION, &slot.distribution);
-            }
+        let slot = self.slot.clone().unwrap_or_default();
+        let mut value = Message::default();
+        value.0.extend_from_slice(&slot.min_delay.to_ne_bytes());
+        value.0.extend_from_slice(&slot.max_delay.to_ne_bytes());
+        value.words(&[slot.max_packets.cast_unsigned(), slot.max_bytes.cast_unsigned()]);
+        value.0.extend_from_slice(&slot.dist_delay.to_ne_bytes());
+        value.0.extend_from_slice(&slot.dist_jitter.to_ne_bytes());
+        message.attribute(attribute::SLOT, &value.0);
+        if !slot.distribution.is_empty() {
+            message.table(attribute::SLOT_DISTRIBUTION, &slot.distribution);
         }
         if let Some(seed) = self.seed {
             message.attribute(attribute::SEED, &seed.to_ne_bytes());
@@ -296,6 +293,9 @@ pub(crate) struct Codel {
 }
 
 impl Codel {
+    /// As good as the kernel's own word for it, which cannot be written: half an hour.
+    pub(crate) const NEVER: u32 = i32::MAX.cast_unsigned();
+
     fn options(&self) -> Message {
         /// `TCA_CODEL_*` of `linux/pkt_sched.h`.
         const TARGET: u16 = 1;
@@ -308,9 +308,7 @@ impl Codel {
         for (kind, word) in [(TARGET, self.target), (LIMIT, self.limit), (INTERVAL, self.interval), (ECN, ecn)] {
             message.word_attribute(kind, &[word]);
         }
-        if let Some(wait) = self.mark_from {
-            message.word_attribute(CE_THRESHOLD, &[wait]);
-        }
+        message.word_attribute(CE_THRESHOLD, &[self.mark_from.unwrap_or(Codel::NEVER)]);
         message
     }
 }
@@ -327,7 +325,8 @@ pub(crate) struct QdiscState {
 }
 
 impl Netlink {
-    /// Puts `qdisc` below `parent` ([`ROOT`], or a handle and class) of a device. At the root the size
+    /// Puts `qdisc` below `parent` ([`ROOT`], or a handle and class) of a device; where there is one of that kind
+    /// with that handle already, it is changed, and keeps its packets. At the root the size
     /// of a packet is made that of the IP packet, `link_header` bytes less than the kernel would count
     /// (a size table of `struct tc_sizespec` with a negative overhead).
     ///
@@ -357,13 +356,13 @@ impl Netlink {
         self.request(libc::RTM_NEWQDISC, libc::NLM_F_CREATE | libc::NLM_F_REPLACE, &message)
     }
 
-    /// Takes the root of a device away, and all below it, with every packet that they hold.
+    /// Takes the discipline below `parent` of a device away, and all below it, with every packet that they hold.
     ///
     /// # Errors
     /// What the kernel says.
-    pub(crate) fn remove_root_qdisc(&mut self, index: u32) -> io::Result<()> {
+    pub(crate) fn remove_qdisc(&mut self, index: u32, parent: u32) -> io::Result<()> {
         let mut message = Message::default();
-        message.traffic_header(index, 0, ROOT, 0);
+        message.traffic_header(index, 0, parent, 0);
         self.request(libc::RTM_DELQDISC, 0, &message)
     }
 
@@ -458,7 +457,7 @@ mod tests {
         assert_eq!(find(attribute::SEED), Some(42u64.to_ne_bytes().to_vec()));
         let reorder: Vec<u8> = [u32::MAX, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
         assert_eq!(find(attribute::REORDER), Some(reorder));
-        assert_eq!(find(attribute::CORRUPT), None);
+        assert_eq!(find(attribute::CORRUPT), Some(vec![0; 8]), "a change keeps what is not named");
         let loss = find(attribute::LOSS).unwrap();
         let (kind, value) = attributes(&loss).next().unwrap();
         let words: Vec<u32> = value.chunks(4).map(|word| u32::from_ne_bytes(word.try_into().unwrap())).collect();
@@ -475,7 +474,7 @@ mod tests {
             let word = |value: &[u8]| u32::from_ne_bytes(value.try_into().unwrap());
             attributes(&options).map(|(kind, value)| (kind, word(value))).collect()
         };
-        assert_eq!(words(codel), [(1, 4_000), (2, 99), (3, 100_000), (4, 1)]);
+        assert_eq!(words(codel), [(1, 4_000), (2, 99), (3, 100_000), (4, 1), (5, i32::MAX.cast_unsigned())]);
         assert_eq!(words(Codel { ecn: false, mark_from: Some(700), ..codel })[3..], [(4, 0), (5, 700)]);
     }
 

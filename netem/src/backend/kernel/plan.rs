@@ -38,8 +38,6 @@ pub struct Inexpressible {
 
 /// The remedy that always helps.
 const EMBEDDED: &str = "leave it out, or use the embedded backend (`--backend auto`)";
-/// Packets that a delay line of the kernel's may hold: as good as any number.
-const UNLIMITED: u32 = 0x3fff_ffff;
 /// How long a burst of the token bucket lasts, and how many of the largest packets it has at least:
 /// more than timers are late, or the bucket would spill.
 const BURST: (Duration, u64) = (Duration::from_millis(5), 4);
@@ -57,6 +55,11 @@ pub(super) struct Hops {
 }
 
 impl Hops {
+    /// Both hops of each direction.
+    pub(super) fn chains(hops: &[Hops; 2]) -> [[&[Qdisc]; 2]; 2] {
+        hops.each_ref().map(|hops| [hops.first.as_slice(), hops.second.as_slice()])
+    }
+
     /// The same disciplines for probes: with delay, rate and buffer, and with nothing that is drawn.
     pub(super) fn bare(&self) -> Hops {
         let without_draws = |netem: &Netem| Netem {
@@ -78,9 +81,32 @@ impl Hops {
         Hops {
             first: each(&self.first, &|netem| netem),
             // What limits the second hop is a limit of the delay line, which probes close together would meet.
-            second: each(&self.second, &|netem| Netem { limit: UNLIMITED, ..netem }),
+            second: each(&self.second, &|netem| Netem { limit: Netem::UNLIMITED, ..netem }),
         }
     }
+}
+
+/// The queueing disciplines of a link whose conditions may be changed: the same, below a netem at each hop that
+/// there may once be, which holds the packets while what is below it is put there.
+///
+/// # Errors
+/// Names the condition that cannot be.
+pub(super) fn adjustable_hops(link: &Link, direction: Direction, seed: u64) -> Result<Hops, Inexpressible> {
+    let below_a_netem = |mut chain: Vec<Qdisc>| {
+        if !matches!(chain.first(), Some(Qdisc::Netem(_))) {
+            let open = Netem { limit: Netem::UNLIMITED, seed: Some(seed), ..Netem::default() };
+            chain.insert(0, Qdisc::Netem(Box::new(open)));
+        }
+        chain
+    };
+    let Hops { first, second } = hops(link, direction, seed)?;
+    let first = if has_two_hops(link) { below_a_netem(first) } else { first };
+    Ok(Hops { first, second: below_a_netem(second) })
+}
+
+/// Whether some conditions of a link take two hops: with netem's own generator none do.
+pub(super) fn has_two_hops(link: &Link) -> bool {
+    link.generator != Generator::Netem
 }
 
 /// Says what of a link's conditions the kernel's netem cannot express, if anything.
@@ -105,7 +131,7 @@ pub(super) fn hops(link: &Link, direction: Direction, seed: u64) -> Result<Hops,
     let seed = Some(seed);
     let chance = |chance: Chance| (chance.share, chance.correlation);
     let early = Netem {
-        limit: UNLIMITED,
+        limit: Netem::UNLIMITED,
         loss: match conditions.loss {
             Loss::None => NetemLoss::Random(Probability::ZERO, Probability::ZERO),
             Loss::Random(p) => NetemLoss::Random(p, Probability::ZERO),
@@ -119,7 +145,7 @@ pub(super) fn hops(link: &Link, direction: Direction, seed: u64) -> Result<Hops,
         ..Netem::default()
     };
     let late = Netem {
-        limit: conditions.limit.unwrap_or(UNLIMITED),
+        limit: conditions.limit.unwrap_or(Netem::UNLIMITED),
         delay: conditions.delay.as_nanos(),
         jitter: conditions.jitter.spread.as_nanos(),
         delay_correlation: conditions.jitter.correlation,
@@ -165,7 +191,7 @@ pub(super) fn hops(link: &Link, direction: Direction, seed: u64) -> Result<Hops,
 /// The second hop behind a bucket: a server of the bucket's rate, and the delay line `late`.
 fn behind_bucket(rate: BitRate, late: Netem, conditions: &Conditions) -> Vec<Qdisc> {
     let netem = |netem: Netem| Qdisc::Netem(Box::new(netem));
-    let server = Netem { limit: UNLIMITED, rate: Some(plain(rate)), seed: late.seed, ..Netem::default() };
+    let server = Netem { limit: Netem::UNLIMITED, rate: Some(plain(rate)), seed: late.seed, ..Netem::default() };
     // A netem with a rate keeps the order whatever the jitter; so the rate comes before it.
     if !conditions.jitter.is_none() || !conditions.reorder.is_never() {
         vec![netem(server), netem(late)]

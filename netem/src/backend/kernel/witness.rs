@@ -18,18 +18,20 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use hdrhistogram::Histogram;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
-use samepath_model::link::{Aqm, Direction, Link, Loss, Pause, QueueCapacity};
+use samepath_model::link::Direction;
 use samepath_model::record::{DirectionReport, DropCause};
 
+use super::promise::{Promise, Reckoning, Turn};
 use super::{KernelError, RouterAccount};
 use crate::backend::emulator::Books;
 use crate::backend::lateness;
-use crate::backend::mail::{Letter, Mailbox};
+use crate::backend::mail::Mailbox;
 use crate::backend::packet::Tap;
 use crate::capture::Capture;
 use crate::control::Snapshot;
@@ -45,86 +47,35 @@ const REST_MILLIS: u16 = 1;
 const SETTLING: Nanos = 2_000_000;
 /// How long the thread may take to answer.
 const ANSWER_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
-/// A packet that has not left this long after it should have is taken for dropped.
-const PATIENCE: Nanos = 1_000_000_000;
 /// A distance of the clocks that has changed by more was set.
 const CLOCK_STEP: u64 = 1_000_000;
 /// Two CPUs may stamp a packet's departure this much before its arrival, where nothing delays it.
 const SKEW: Nanos = 5_000_000;
 
-/// What the link promised of one direction, for reckoning.
-#[derive(Debug, Clone)]
-pub(super) struct Promise {
-    direction: Direction,
-    /// Bits per second.
-    rate: Option<u64>,
-    capacity: Option<QueueCapacity>,
-    delay: Nanos,
-    /// How much longer than `delay` the delay line may hold a packet.
-    spread: Nanos,
-    /// The longest pause before a slot, where there are slots: there a packet waits for all before it.
-    pause: Option<Nanos>,
-    /// Whether each packet's due time follows from the arrivals alone.
-    exact: bool,
-    loses: bool,
-    /// Whether the buffer drops before it is full.
-    manages: bool,
-    corrupts: bool,
-    mtu: u16,
-}
-
-impl Promise {
-    /// Of `direction` of this link.
-    pub(super) fn of(link: &Link, direction: Direction) -> Promise {
-        let conditions = link.direction(direction);
-        Promise {
-            direction,
-            rate: conditions.rate.map(|rate| rate.bits_per_second().max(1)),
-            // Of a netem by itself its limit, whose packets may all wait for the rate.
-            capacity: link.queue_capacity(direction).or(conditions.limit.map(QueueCapacity::Packets)),
-            delay: conditions.delay.as_nanos(),
-            spread: conditions.jitter.spread.as_nanos(),
-            pause: conditions.slot.as_ref().map(|slot| match &slot.pause {
-                Pause::Between { max, .. } => max.as_nanos(),
-                // Tables reach four jitters far.
-                Pause::Distributed { delay, jitter, .. } => delay.as_nanos() + 4 * jitter.as_nanos(),
-            }),
-            exact: conditions.jitter.is_none() && conditions.reorder.is_never() && conditions.slot.is_none(),
-            loses: conditions.loss != Loss::None,
-            manages: matches!(conditions.aqm, Aqm::CoDel { .. }),
-            corrupts: !conditions.corrupt.is_never(),
-            mtu: link.mtu,
-        }
-    }
-
-    /// Nanoseconds that `bytes` take to transmit.
-    fn transmission(&self, bytes: u64) -> Nanos {
-        self.rate.map_or(0, |rate| {
-            u64::try_from(u128::from(bytes) * 8_000_000_000 / u128::from(rate)).unwrap_or(u64::MAX / 4)
-        })
-    }
-
-    /// The longest time after its arrival at which a packet may still leave.
-    fn horizon(&self) -> Nanos {
-        let buffer = match self.capacity {
-            None => 0,
-            Some(QueueCapacity::Bytes(bytes)) => self.transmission(bytes.bytes()),
-            Some(QueueCapacity::Packets(n)) => self.transmission(u64::from(n) * u64::from(self.mtu)),
-        };
-        // A distribution with a tail reaches further than the jitter itself.
-        self.delay + 8 * self.spread + buffer + PATIENCE
-    }
-}
-
 /// The thread that watches.
 #[derive(Debug)]
 pub(super) struct Witness {
-    thread: JoinHandle<Result<RouterAccount, KernelError>>,
+    /// There until the watch is ended.
+    thread: Option<JoinHandle<Result<RouterAccount, KernelError>>>,
     stop: Arc<AtomicBool>,
     watched: Arc<Watched>,
-    mail: Arc<Mailbox>,
+    /// What is heard later than this is not judged yet.
+    judged_until: Arc<AtomicU64>,
+    mail: Arc<Mailbox<Letter>>,
     /// Written to, it wakes the thread.
     wake: OwnedFd,
+}
+
+/// What is wanted of the thread.
+#[derive(Debug)]
+enum Letter {
+    /// What was promised anew, up and down.
+    Turn([Turn; 2]),
+    /// How things stand.
+    Snapshot {
+        /// Where that is told.
+        answer: Sender<Snapshot>,
+    },
 }
 
 /// The time that is watched (CLOCK_MONOTONIC): what is heard outside of it is no part of the trial.
@@ -151,10 +102,12 @@ impl Witness {
         let of_thread = stop.clone();
         let watched = Arc::new(Watched { from: AtomicU64::new(0), until: AtomicU64::new(Nanos::MAX) });
         let mail = Arc::new(Mailbox::default());
+        let judged_until = Arc::new(AtomicU64::new(Nanos::MAX));
         let watch = Watch {
             taps,
             mail: mail.clone(),
             watched: watched.clone(),
+            judged_until: judged_until.clone(),
             waiting: VecDeque::new(),
             stories: promises.map(Story::new),
             books,
@@ -162,11 +115,11 @@ impl Witness {
             distance: clock_distance(),
         };
         let thread = std::thread::Builder::new().name("witness".into()).spawn(move || watch.run(&of_thread, &waked))?;
-        Ok(Witness { thread, stop, watched, mail, wake })
+        Ok(Witness { thread: Some(thread), stop, watched, judged_until, mail, wake })
     }
 
     pub(super) fn is_running(&self) -> bool {
-        !self.thread.is_finished()
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// What it has counted; a packet counts as dropped only when it can no more come. `None` where the thread does
@@ -176,6 +129,23 @@ impl Witness {
         self.mail.leave(Letter::Snapshot { answer });
         let _ = nix::unistd::write(&self.wake, &[1]);
         answered.recv_timeout(ANSWER_LIMIT).ok()
+    }
+
+    /// Waits with its judgement of what comes from now on, until it is told what was promised; gives back the
+    /// instant.
+    pub(super) fn suspend_judgement(&self) -> Nanos {
+        let now = monotonic();
+        self.judged_until.store(now, Ordering::Release);
+        now
+    }
+
+    /// Judges again: by what was promised anew of each direction, if anything was.
+    pub(super) fn judge(&self, turns: Option<[Turn; 2]>) {
+        if let Some(turns) = turns {
+            self.mail.leave(Letter::Turn(turns));
+        }
+        self.judged_until.store(Nanos::MAX, Ordering::Release);
+        let _ = nix::unistd::write(&self.wake, &[1]);
     }
 
     /// Takes no notice of what comes and goes from now on.
@@ -193,11 +163,24 @@ impl Witness {
     ///
     /// # Errors
     /// Where the ledger could not be written.
-    pub(super) fn stop(self) -> Result<RouterAccount, KernelError> {
+    pub(super) fn stop(mut self) -> Result<RouterAccount, KernelError> {
+        self.end().unwrap_or(Err(KernelError::Panicked))
+    }
+
+    /// Ends the thread; `None` where that has been done.
+    fn end(&mut self) -> Option<Result<RouterAccount, KernelError>> {
+        let thread = self.thread.take()?;
         self.stop.store(true, Ordering::Release);
         // A full pipe wakes it just as well.
         let _ = nix::unistd::write(&self.wake, &[1]);
-        self.thread.join().map_err(|_| KernelError::Panicked)?
+        Some(thread.join().unwrap_or(Err(KernelError::Panicked)))
+    }
+}
+
+impl Drop for Witness {
+    /// Whoever wants no account leaves no thread behind either.
+    fn drop(&mut self) {
+        let _ = self.end();
     }
 }
 
@@ -272,7 +255,8 @@ struct Watch {
     stories: [Story; 2],
     books: Books,
     watched: Arc<Watched>,
-    mail: Arc<Mailbox>,
+    judged_until: Arc<AtomicU64>,
+    mail: Arc<Mailbox<Letter>>,
     missed: u64,
     /// How far the wall clock, by which the taps stamp, is ahead of the monotonic one.
     distance: u64,
@@ -283,22 +267,33 @@ impl Watch {
         loop {
             let stopping = stop.load(Ordering::Acquire);
             let now = monotonic();
+            // Read before the letters, one of which may say how to judge what comes later.
+            let judged_until = self.judged_until.load(Ordering::Acquire).min(now.saturating_sub(SETTLING));
+            self.read_letters();
             let heard = self.listen();
-            self.decide(if stopping { Nanos::MAX } else { now.saturating_sub(SETTLING) });
+            self.decide(if stopping { Nanos::MAX } else { judged_until });
             if stopping {
                 return self.settle(now);
             }
             let end = now.min(self.watched.until.load(Ordering::Acquire));
             for story in &mut self.stories {
-                story.finish_before(now.saturating_sub(SETTLING), end, &mut self.books);
-            }
-            for letter in self.mail.take() {
-                // Nobody may be left to hear the answer; other letters are for those who carry packets.
-                if let Letter::Snapshot { answer } = letter {
-                    let _ = answer.send(self.snapshot());
-                }
+                story.finish_before(judged_until, end, &mut self.books);
             }
             self.wait(waked, heard || !self.waiting.is_empty());
+        }
+    }
+
+    fn read_letters(&mut self) {
+        for letter in self.mail.take() {
+            match letter {
+                // Nobody may be left to hear the answer.
+                Letter::Snapshot { answer } => drop(answer.send(self.snapshot())),
+                Letter::Turn(turns) => {
+                    for (story, turn) in self.stories.iter_mut().zip(turns) {
+                        story.reckoning.promises.turn(turn);
+                    }
+                }
+            }
         }
     }
 
@@ -403,7 +398,7 @@ impl Watch {
         }
         for story in self.stories.iter().filter(|_| self.missed == 0) {
             if let Some(PacketInfo { size, protocol, .. }) = story.first_stranger {
-                let (direction, strangers) = (story.promise.direction, story.strangers);
+                let (direction, strangers) = (story.direction, story.strangers);
                 doubts.push(format!(
                     "{strangers} packets left the router ({direction}) that were not seen to arrive; the first has \
                      {size} bytes, of protocol {protocol}"
@@ -419,7 +414,7 @@ impl Watch {
 /// One direction: the packets whose fate is open, and the counts of the others.
 #[derive(Debug)]
 struct Story {
-    promise: Promise,
+    direction: Direction,
     /// In order of arrival; the first has number `first`.
     open: VecDeque<Open>,
     first: u64,
@@ -453,7 +448,8 @@ struct Open {
 impl Story {
     fn new(promise: Promise) -> Story {
         Story {
-            reckoning: Reckoning::default(),
+            direction: promise.direction,
+            reckoning: Reckoning::new(promise),
             open: VecDeque::new(),
             first: 0,
             alike: HashMap::new(),
@@ -463,7 +459,6 @@ impl Story {
             early: Vec::new(),
             strangers: 0,
             first_stranger: None,
-            promise,
         }
     }
 
@@ -473,7 +468,7 @@ impl Story {
         self.report.bytes += u64::from(event.info.size);
         self.report.largest_packet = self.report.largest_packet.max(event.info.size);
         self.alike.entry(event.print.halves).or_default().push_back(number);
-        let entry = Entry::new(self.promise.direction, number, event.at, &event.info);
+        let entry = Entry::new(self.direction, number, event.at, &event.info);
         let early = self.early.iter().position(|early| early.print == event.print);
         let early = early.map(|at| self.early.swap_remove(at));
         let left = early.as_ref().map(|early| early.at.max(event.at));
@@ -503,7 +498,7 @@ impl Story {
             }
             return;
         }
-        let damaged = self.promise.corrupts.then(|| {
+        let damaged = self.reckoning.promises.corrupts().then(|| {
             let size = event.info.size;
             let like = |open: &&mut Open| open.entry.size() == size && open.print.shares_a_half(&event.print);
             self.open.iter_mut().find(|open| open.left.is_none() && like(open))
@@ -534,7 +529,7 @@ impl Story {
             self.strangers += 1;
             self.first_stranger.get_or_insert(stranger.info);
         }
-        let horizon = self.promise.horizon();
+        let horizon = self.reckoning.promises.horizon();
         while let Some(open) = self.open.front() {
             let arrived = open.entry.arrived();
             if until != Nanos::MAX && (arrived + horizon > until || self.may_wait(arrived, until)) {
@@ -555,9 +550,10 @@ impl Story {
     /// Whether the first open packet, if it has not left by `now`, may still wait for a slot: none that came later
     /// has left, and it is not long ago that one did.
     fn may_wait(&self, arrived: Nanos, now: Nanos) -> bool {
-        let Some(pause) = self.promise.pause else { return false };
+        let promises = &self.reckoning.promises;
+        let Some(pause) = promises.pause() else { return false };
         let last = self.newest.map_or(arrived, |(_, left)| left.max(arrived));
-        self.newest.is_none_or(|(newest, _)| self.first > newest) && last + pause + self.promise.horizon() > now
+        self.newest.is_none_or(|(newest, _)| self.first > newest) && last + pause + promises.horizon() > now
     }
 
     /// The first packet's story.
@@ -568,94 +564,50 @@ impl Story {
             capture.offered(entry.direction(), entry.number(), &bytes, arrived);
             capture.inside(1 + copies.len() as u64);
         }
+        self.reckoning.come_to(arrived);
         match left {
             Some(left) => {
-                let departure = self.reckoning.admit(&self.promise, arrived, size);
+                let departure = self.reckoning.admit(arrived, size);
                 entry.set_queued(departure - arrived);
-                if self.promise.exact {
-                    self.lateness.saturating_record(left.saturating_sub(departure + self.promise.delay));
+                let due = departure + self.reckoning.promises.at(arrived).delay;
+                if self.reckoning.is_exact(arrived, departure) {
+                    self.lateness.saturating_record(left.saturating_sub(due));
                 }
                 books.append(entry.finish_left(left));
             }
             None => {
-                let departure = self.reckoning.peek(&self.promise, arrived, size);
+                let departure = self.reckoning.peek(arrived, size);
                 entry.set_queued(departure - arrived);
-                // It may still come, as late as others did.
-                let late = self.lateness.max().max(SETTLING);
-                let due = departure + self.promise.delay + self.promise.spread;
-                let cause = if due + late > now || self.may_wait(arrived, now) {
-                    DropCause::LinkDown
-                } else if self.reckoning.is_full(&self.promise, arrived, size) {
-                    DropCause::Overflow
-                } else if self.promise.loses {
-                    DropCause::Loss
-                } else if self.promise.manages {
-                    DropCause::Aqm
-                } else if self.promise.rate.is_some() {
-                    DropCause::Overflow
-                } else {
-                    DropCause::Host
-                };
+                let cause = self.cause(arrived, departure, size, now);
                 *self.report.dropped.entry(cause.name().to_owned()).or_default() += 1;
                 books.append(entry.finish_dropped(cause));
             }
         }
         for left in copies {
-            self.reckoning.admit(&self.promise, arrived, size);
+            self.reckoning.admit(arrived, size);
             books.append(entry.as_duplicate().finish_left(left));
         }
         self.report.max_backlog_bytes = self.reckoning.max_backlog;
     }
-}
 
-/// The bottleneck's buffer as it must have been, from the packets that passed it.
-#[derive(Debug, Default)]
-struct Reckoning {
-    free_at: Nanos,
-    /// End of transmission and size of what has not been transmitted.
-    backlog: VecDeque<(Nanos, u32)>,
-    backlog_bytes: u64,
-    max_backlog: u64,
-}
-
-impl Reckoning {
-    fn advance(&mut self, now: Nanos) {
-        while let Some(&(departure, size)) = self.backlog.front()
-            && departure <= now
-        {
-            self.backlog.pop_front();
-            self.backlog_bytes -= u64::from(size);
-        }
-    }
-
-    /// When its transmission ends; nothing changes.
-    fn peek(&self, promise: &Promise, now: Nanos, size: u32) -> Nanos {
-        self.free_at.max(now) + promise.transmission(u64::from(size))
-    }
-
-    /// Takes a packet that passed, and says when its transmission ended.
-    fn admit(&mut self, promise: &Promise, now: Nanos, size: u32) -> Nanos {
-        if promise.rate.is_none() {
-            return now;
-        }
-        self.advance(now);
-        self.free_at = self.peek(promise, now, size);
-        self.backlog.push_back((self.free_at, size));
-        self.backlog_bytes += u64::from(size);
-        self.max_backlog = self.max_backlog.max(self.backlog_bytes);
-        self.free_at
-    }
-
-    /// Whether one more would not have found room: to within a packet of the largest size, since the
-    /// kernel's instants are not ours.
-    fn is_full(&mut self, promise: &Promise, now: Nanos, size: u32) -> bool {
-        self.advance(now);
-        match promise.capacity {
-            None => false,
-            Some(QueueCapacity::Packets(limit)) => self.backlog.len() + 1 >= limit as usize,
-            Some(QueueCapacity::Bytes(limit)) => {
-                self.backlog_bytes + u64::from(size) + u64::from(promise.mtu) > limit.bytes()
-            }
+    /// Why a packet did not leave by `now`, whose transmission would have ended at `departure`.
+    fn cause(&self, arrived: Nanos, departure: Nanos, size: u32, now: Nanos) -> DropCause {
+        let (promises, promise) = (&self.reckoning.promises, self.reckoning.promises.at(arrived));
+        // It may still come, as late as others did.
+        let late = self.lateness.max().max(SETTLING);
+        let due = departure + promise.delay + promise.spread;
+        if due + late > now || self.may_wait(arrived, now) || promises.emptied(arrived, departure) {
+            DropCause::LinkDown
+        } else if self.reckoning.is_full(arrived, size) {
+            DropCause::Overflow
+        } else if promises.loses(arrived) {
+            DropCause::Loss
+        } else if promise.manages {
+            DropCause::Aqm
+        } else if promise.has_rate() {
+            DropCause::Overflow
+        } else {
+            DropCause::Host
         }
     }
 }
