@@ -13,6 +13,8 @@ use crate::store::Run;
 
 /// What stands where nothing was measured.
 const MISSING: &str = "–";
+/// Reasons why trials do not count, as many as leave the table on the screen.
+const MOST_TROUBLES: usize = 12;
 
 /// The table as plain text: for each part its cells, then what the number of seeds can show, then
 /// the trials that do not count and why.
@@ -162,15 +164,13 @@ fn footer(run: &Run, cells: &[Cell<'_>]) -> String {
             "Left out of every figure: {void} void and {failed} failed of {} trials.",
             run.trials().len()
         );
-        for cell in cells {
-            for (reason, times) in cell.troubles() {
-                let place = [cell.part.as_str(), &cell.label(), &cell.arm.to_string()].join(" ").replace("  ", " ");
-                let _ = writeln!(
-                    text,
-                    "  {place}: {reason}{}",
-                    if times > 1 { format!(" ({times} times)") } else { String::new() }
-                );
-            }
+        let of = |outcome: &str| cells.iter().flat_map(|cell| troubles(cell, outcome)).collect::<Vec<_>>();
+        let lines = [of("failed"), of("void")].concat();
+        // One more line would take the place of the word that there is one.
+        let shown = if lines.len() > MOST_TROUBLES + 1 { MOST_TROUBLES } else { lines.len() };
+        text.extend(lines[..shown].iter().map(String::as_str));
+        if shown < lines.len() {
+            let _ = writeln!(text, "  and {} more; the report lists all", lines.len() - shown);
         }
     }
     if pending > 0 {
@@ -180,6 +180,17 @@ fn footer(run: &Run, cells: &[Cell<'_>]) -> String {
         text += "This was a debug build: rates and CPU figures are not those of the transports.\n";
     }
     text
+}
+
+/// Lines that say why trials of a cell `failed`, or are `void`.
+fn troubles(cell: &Cell<'_>, outcome: &str) -> Vec<String> {
+    let place = [cell.part.as_str(), &cell.label(), &cell.arm.to_string()].join(" ").replace("  ", " ");
+    let told = cell.troubles().into_iter().filter(|(reason, _)| reason.starts_with(outcome));
+    told.map(|(reason, times)| {
+        let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
+        format!("  {place}: {reason}{times}\n")
+    })
+    .collect()
 }
 
 /// Text in lines of no more than a hundred columns, as wide as the tables.
@@ -223,6 +234,26 @@ mod tests {
         assert_eq!(number(Field::DeliveredShare, 99.999), "99.99");
         assert_eq!(number(Field::DeliveredShare, 100.0), "100");
         assert_eq!(number(Field::Retransmissions, 3.0), "3");
+    }
+
+    #[test]
+    fn of_many_troubles_the_first_are_told() {
+        let dir = tempdir().unwrap();
+        let mut run = fixture::lines(dir.path(), &fixture::experiment(), 1.0);
+        let mut records: Vec<TrialRecord> = run.trials().to_vec();
+        for (index, record) in records.iter_mut().take(14).enumerate() {
+            record.outcome = Outcome::Void { reasons: vec![format!("late by {index} ms")] };
+        }
+        records[14].outcome = Outcome::Failed { step: "client".into(), error: "no answer".into() };
+        for record in &records[..15] {
+            run.append(record).unwrap();
+        }
+        let text = render(&run);
+        let told: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("  messages ") || line.starts_with("  and")).collect();
+        assert_eq!(told.len(), MOST_TROUBLES + 1, "{text}");
+        assert!(told[0].contains("failed at client: no answer"), "{text}");
+        assert_eq!(told[MOST_TROUBLES], "  and 3 more; the report lists all");
     }
 
     #[test]
