@@ -10,6 +10,7 @@ mod flight;
 mod frames;
 mod observe;
 mod qlog;
+mod schema;
 
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};

@@ -1,6 +1,6 @@
 //! The frames of a QUIC packet's plaintext (RFC 9000, section 19), as far as the mapping of packets to
 //! messages and the qlogs need them: which stream bytes and which datagram a packet carries, what it
-//! acknowledges, which limits it moves.
+//! acknowledges, which limits it moves or waits at, what it ends.
 //!
 //! Sans-io. Everything else is stepped over, frame by frame, since a packet's frames can only be
 //! found one after the other.
@@ -14,6 +14,10 @@ pub enum Frame<'a> {
     Ping,
     /// ACK (19.3).
     Ack(Ack<'a>),
+    /// RESET_STREAM (19.4): the stream, the application's error code, and how long the stream is.
+    ResetStream(u64, u64, u64),
+    /// STOP_SENDING (19.5): the stream and the application's error code.
+    StopSending(u64, u64),
     /// CRYPTO (19.6): offset and length.
     Crypto(u64, usize),
     /// Bytes of a stream (19.8).
@@ -33,6 +37,32 @@ pub enum Frame<'a> {
     MaxStreamData(u64, u64),
     /// MAX_STREAMS (19.11): whether of bidirectional streams, and how many.
     MaxStreams(bool, u64),
+    /// DATA_BLOCKED (19.12): the limit that is reached.
+    DataBlocked(u64),
+    /// STREAM_DATA_BLOCKED (19.13): the stream and its limit.
+    StreamDataBlocked(u64, u64),
+    /// STREAMS_BLOCKED (19.14): whether of bidirectional streams, and their limit.
+    StreamsBlocked(bool, u64),
+    /// NEW_CONNECTION_ID (19.15).
+    NewConnectionId {
+        /// Its number.
+        sequence: u64,
+        /// IDs with smaller numbers are to be retired.
+        retire_prior_to: u64,
+        /// The ID.
+        id: &'a [u8],
+    },
+    /// RETIRE_CONNECTION_ID (19.16): the ID's number.
+    RetireConnectionId(u64),
+    /// CONNECTION_CLOSE (19.19).
+    Close {
+        /// Whether the error is the application's, not the transport's.
+        by_application: bool,
+        /// Its code.
+        error: u64,
+        /// For people.
+        reason: &'a [u8],
+    },
     /// A datagram (RFC 9221, section 4).
     Datagram(&'a [u8]),
     /// One that is only stepped over, by its type.
@@ -42,7 +72,7 @@ pub enum Frame<'a> {
 impl Frame<'_> {
     /// Whether a packet with it must be acknowledged, and so counts as in flight (RFC 9002, section 2).
     pub const fn is_ack_eliciting(&self) -> bool {
-        !matches!(self, Frame::Padding(_) | Frame::Ack(_) | Frame::Other(0x1c | 0x1d))
+        !matches!(self, Frame::Padding(_) | Frame::Ack(_) | Frame::Close { .. })
     }
 }
 
@@ -120,6 +150,8 @@ impl<'a> Frames<'a> {
                 }
                 Frame::Ack(Ack { largest, delay, first, further })
             }
+            0x04 => Frame::ResetStream(self.varint()?, self.varint()?, self.varint()?),
+            0x05 => Frame::StopSending(self.varint()?, self.varint()?),
             // Offset, length, data.
             0x06 => Frame::Crypto(self.varint()?, self.counted()?.len()),
             // Its bits say whether offset and length are there, and whether it is the last.
@@ -132,6 +164,23 @@ impl<'a> Frames<'a> {
             0x10 => Frame::MaxData(self.varint()?),
             0x11 => Frame::MaxStreamData(self.varint()?, self.varint()?),
             0x12 | 0x13 => Frame::MaxStreams(kind == 0x12, self.varint()?),
+            0x14 => Frame::DataBlocked(self.varint()?),
+            0x15 => Frame::StreamDataBlocked(self.varint()?, self.varint()?),
+            0x16 | 0x17 => Frame::StreamsBlocked(kind == 0x16, self.varint()?),
+            // Behind the ID, a reset token.
+            0x18 => {
+                let (sequence, retire_prior_to, length) = (self.varint()?, self.varint()?, self.take(1)?[0]);
+                let id = self.take(usize::from(length))?;
+                self.take(16)?;
+                Frame::NewConnectionId { sequence, retire_prior_to, id }
+            }
+            0x19 => Frame::RetireConnectionId(self.varint()?),
+            // The transport's form has the type of the frame that caused it, too.
+            0x1c | 0x1d => {
+                let error = self.varint()?;
+                self.varints(if kind == 0x1c { 1 } else { 0 })?;
+                Frame::Close { by_application: kind == 0x1d, error, reason: self.counted()? }
+            }
             // Without and with a length.
             0x30 => Frame::Datagram(self.rest()),
             0x31 => Frame::Datagram(self.counted()?),
@@ -147,30 +196,13 @@ impl<'a> Frames<'a> {
         match kind {
             // HANDSHAKE_DONE; IMMEDIATE_ACK (draft-ietf-quic-ack-frequency).
             0x1e | 0x1f => {}
-            // RESET_STREAM: stream, error, final size.
-            0x04 => self.varints(3)?,
-            // STOP_SENDING, STREAM_DATA_BLOCKED: stream and a number.
-            0x05 | 0x15 => self.varints(2)?,
             // NEW_TOKEN: length, token.
             0x07 => {
                 self.counted()?;
             }
-            // DATA_BLOCKED, STREAMS_BLOCKED, RETIRE_CONNECTION_ID: a number.
-            0x14 | 0x16 | 0x17 | 0x19 => self.varints(1)?,
-            // NEW_CONNECTION_ID: sequence number, what to retire, the ID, a reset token.
-            0x18 => {
-                self.varints(2)?;
-                let length = self.take(1)?[0];
-                self.take(usize::from(length) + 16)?;
-            }
             // PATH_CHALLENGE, PATH_RESPONSE.
             0x1a | 0x1b => {
                 self.take(8)?;
-            }
-            // CONNECTION_CLOSE: error, the frame that caused it (in the transport's form), reason.
-            0x1c | 0x1d => {
-                self.varints(if kind == 0x1c { 2 } else { 1 })?;
-                self.counted()?;
             }
             // ACK_FREQUENCY (draft-ietf-quic-ack-frequency): four numbers.
             0xaf => self.varints(4)?,
@@ -293,6 +325,26 @@ mod tests {
             }
         }
         assert_eq!(Frames::of(&[0x30, 9, 9]).next(), Some(Ok(Frame::Datagram(&[9, 9]))));
+    }
+
+    #[test]
+    fn what_ends_or_blocks_a_stream_is_read_field_by_field() {
+        let of_these = |frame: &&&[u8]| matches!(frame[0], 0x04 | 0x05 | 0x14..=0x19 | 0x1c | 0x1d);
+        let all: Vec<_> = OTHERS.iter().filter(of_these).flat_map(|frame| frame.to_vec()).collect();
+        let found: Vec<_> = Frames::of(&all).collect::<Result<_, _>>().unwrap();
+        let expected = [
+            Frame::ResetStream(3, 0, 1024),
+            Frame::StopSending(3, 7),
+            Frame::DataBlocked(16),
+            Frame::StreamDataBlocked(3, 16),
+            Frame::StreamsBlocked(true, 16),
+            Frame::StreamsBlocked(false, 16),
+            Frame::NewConnectionId { sequence: 1, retire_prior_to: 0, id: &[1, 2, 3, 4] },
+            Frame::RetireConnectionId(0),
+            Frame::Close { by_application: false, error: 10, reason: b"no" },
+            Frame::Close { by_application: true, error: 0, reason: b"" },
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -23,7 +23,8 @@ use samepath_model::link::Direction;
 use samepath_model::record::End;
 
 use super::frames::{Frame, Frames};
-use super::qlog::{self, Contents};
+use super::qlog::Contents;
+use super::schema;
 use crate::carriage::datagram_run;
 use crate::clock;
 use crate::frame::{HEADER_LEN, Header};
@@ -73,7 +74,7 @@ impl Observer {
     /// A packet of `size` bytes passes by.
     pub(super) fn see(&self, direction: Direction, number: u64, mark: Mark, plaintext: &[u8], size: usize) {
         if self.logs {
-            let contents = Contents { number, size, frames: qlog::frames(plaintext) };
+            let contents = Contents { number, size, frames: schema::frames(plaintext) };
             self.notes.lock().expect("no panic while held").last[direction.index()] = Some(contents);
         }
         if self.maps {

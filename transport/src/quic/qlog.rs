@@ -7,6 +7,7 @@
 //! direction is the packet of the record at hand. One is not seen: the client's first, which a server opens
 //! before it knows whose it is.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,15 +17,14 @@ use samepath_model::link::Direction;
 use samepath_model::record::End;
 use serde_json::{Map, Value, json};
 
-use super::frames::{Frame, Frames};
 use super::observe::Observer;
 use crate::clock;
 
 /// Separates the texts of a sequence.
 const RECORD_SEPARATOR: u8 = 0x1e;
 
-/// quinn keeps the default exponent of acknowledgement delays (RFC 9000, section 18.2).
-const ACK_DELAY_EXPONENT: u32 = 3;
+/// So many packets that only acknowledge are remembered, until the peer could have said that they arrived.
+const MOST_UNCOUNTED: usize = 1024;
 
 /// What a packet held, for the log.
 #[derive(Debug)]
@@ -35,59 +35,6 @@ pub(super) struct Contents {
     pub(super) size: usize,
     /// Its frames, as the schema writes them.
     pub(super) frames: Vec<Value>,
-}
-
-/// The frames of a packet's plaintext in the schema's words; those behind one that cannot be read are left
-/// out.
-pub(super) fn frames(plaintext: &[u8]) -> Vec<Value> {
-    Frames::of(plaintext).map_while(Result::ok).map(|frame| describe(&frame)).collect()
-}
-
-fn describe(frame: &Frame<'_>) -> Value {
-    let kind = |bidirectional: &bool| if *bidirectional { "bidirectional" } else { "unidirectional" };
-    match frame {
-        Frame::Padding(length) => json!({ "frame_type": "padding", "payload_length": length }),
-        Frame::Ping => json!({ "frame_type": "ping" }),
-        Frame::Ack(ack) => {
-            let micros = ack.delay.saturating_mul(1 << ACK_DELAY_EXPONENT);
-            json!({ "frame_type": "ack", "ack_delay": micros as f64 / 1e3, "acked_ranges": ack.ranges() })
-        }
-        Frame::Crypto(offset, length) => json!({ "frame_type": "crypto", "offset": offset, "length": length }),
-        Frame::Stream { id, offset, data, fin } => {
-            json!({ "frame_type": "stream", "stream_id": id, "offset": offset, "length": data.len(), "fin": fin })
-        }
-        Frame::MaxData(maximum) => json!({ "frame_type": "max_data", "maximum": maximum }),
-        Frame::MaxStreamData(id, maximum) => {
-            json!({ "frame_type": "max_stream_data", "stream_id": id, "maximum": maximum })
-        }
-        Frame::MaxStreams(both, maximum) => {
-            json!({ "frame_type": "max_streams", "stream_type": kind(both), "maximum": maximum })
-        }
-        Frame::Datagram(data) => json!({ "frame_type": "datagram", "length": data.len() }),
-        Frame::Other(of) => match name(*of) {
-            Some(name) => json!({ "frame_type": name }),
-            None => json!({ "frame_type": "unknown", "frame_type_bytes": of }),
-        },
-    }
-}
-
-/// The schema's name of a type that is not described further.
-const fn name(of: u64) -> Option<&'static str> {
-    Some(match of {
-        0x04 => "reset_stream",
-        0x05 => "stop_sending",
-        0x07 => "new_token",
-        0x14 => "data_blocked",
-        0x15 => "stream_data_blocked",
-        0x16 | 0x17 => "streams_blocked",
-        0x18 => "new_connection_id",
-        0x19 => "retire_connection_id",
-        0x1a => "path_challenge",
-        0x1b => "path_response",
-        0x1c | 0x1d => "connection_close",
-        0x1e => "handshake_done",
-        _ => return None,
-    })
 }
 
 /// A file that gets quinn's records, each whole and completed.
@@ -102,6 +49,10 @@ pub(super) struct Completed<W> {
     record: Vec<u8>,
     /// The latest time so far, in milliseconds.
     latest: f64,
+    /// Whether an acknowledgement has come, so that the round-trip times are measured ones.
+    sampled: bool,
+    /// The latest sent packets that need no acknowledgement: type, number, size.
+    uncounted: VecDeque<(Value, u64, usize)>,
 }
 
 impl Completed<std::fs::File> {
@@ -116,7 +67,8 @@ impl Completed<std::fs::File> {
 
 impl<W: Write> Completed<W> {
     fn new(to: W, end: End, id: String, observer: Arc<Observer>) -> Self {
-        Completed { to, end, id, observer, record: Vec::new(), latest: 0.0 }
+        let (record, uncounted) = (Vec::new(), VecDeque::new());
+        Completed { to, end, id, observer, record, latest: 0.0, sampled: false, uncounted }
     }
 
     /// Writes the record that is whole now: in one call, so that an end that is told to go leaves no half.
@@ -170,41 +122,69 @@ impl<W: Write> Completed<W> {
         match name.as_str() {
             "transport:packet_sent" => self.packet(self.observer.sent(), data),
             "transport:packet_received" => self.packet(self.observer.received(), data),
-            "recovery:packet_lost" => size_of(data),
-            "recovery:metrics_updated" => metrics(data),
+            "recovery:packet_lost" => self.lost(data),
+            "recovery:metrics_updated" => self.metrics(data),
             _ => {}
         }
     }
 
     /// Adds what the packet held.
-    fn packet(&self, direction: Direction, data: &mut Map<String, Value>) {
+    fn packet(&mut self, direction: Direction, data: &mut Map<String, Value>) {
         size_of(data);
-        let number = data.get("header").and_then(|header| header["packet_number"].as_u64());
+        let (kind, number) = name_of(data);
         let Some(contents) = self.observer.contents(direction).filter(|seen| Some(seen.number) == number) else {
             return;
         };
+        let is = |frame: &Value, kinds: &[&str]| frame["frame_type"].as_str().is_some_and(|is| kinds.contains(&is));
+        if direction == self.observer.received() {
+            self.sampled |= contents.frames.iter().any(|frame| is(frame, &["ack"]));
+        } else if contents.frames.iter().all(|frame| is(frame, &["ack", "padding", "connection_close"])) {
+            self.uncounted.truncate(MOST_UNCOUNTED - 1);
+            self.uncounted.push_front((kind, contents.number, contents.size));
+        }
         data.insert("raw".into(), json!({ "length": contents.size }));
         data.insert("frames".into(), contents.frames.into());
     }
-}
 
-/// quinn has the size where version 0.2 of the schema had it.
-fn size_of(data: &mut Map<String, Value>) {
-    let length = data.get_mut("header").and_then(Value::as_object_mut).and_then(|header| header.remove("length"));
-    if let Some(length) = length {
-        data.insert("raw".into(), json!({ "length": length }));
-    }
-}
-
-/// In milliseconds; and no threshold that is not set.
-fn metrics(data: &mut Map<String, Value>) {
-    for name in ["min_rtt", "smoothed_rtt", "latest_rtt", "rtt_variance"] {
-        if let Some(seconds) = data.get(name).and_then(Value::as_f64) {
-            data.insert(name.into(), json!(seconds * 1e3));
+    /// Gives a lost packet that only acknowledged the size that quinn does not keep.
+    fn lost(&self, data: &mut Map<String, Value>) {
+        size_of(data);
+        let (kind, number) = name_of(data);
+        let sent = self.uncounted.iter().find(|(of, sent, _)| *of == kind && Some(*sent) == number);
+        if let (None, Some((_, _, size))) = (data.get("raw"), sent) {
+            data.insert("raw".into(), json!({ "length": size }));
         }
     }
-    if data.get("ssthresh").and_then(Value::as_u64) == Some(u64::MAX) {
-        data.remove("ssthresh");
+
+    /// In milliseconds; no round-trip time before one is measured, and no threshold that is not set.
+    fn metrics(&self, data: &mut Map<String, Value>) {
+        for name in ["min_rtt", "smoothed_rtt", "latest_rtt", "rtt_variance"] {
+            let Some(seconds) = data.get(name).and_then(Value::as_f64) else { continue };
+            if self.sampled {
+                // To the nanosecond, as quinn has it.
+                data.insert(name.into(), json!((seconds * 1e9).round() / 1e6));
+            } else {
+                // What quinn starts from. The first sample changes all four, so they are logged again.
+                data.remove(name);
+            }
+        }
+        if data.get("ssthresh").and_then(Value::as_u64) == Some(u64::MAX) {
+            data.remove("ssthresh");
+        }
+    }
+}
+
+/// A packet's type and number.
+fn name_of(data: &Map<String, Value>) -> (Value, Option<u64>) {
+    let header = data.get("header").unwrap_or(&Value::Null);
+    (header["packet_type"].clone(), header["packet_number"].as_u64())
+}
+
+/// quinn has the size where version 0.2 of the schema had it; 0 where it does not know it.
+fn size_of(data: &mut Map<String, Value>) {
+    let length = data.get_mut("header").and_then(Value::as_object_mut).and_then(|header| header.remove("length"));
+    if let Some(length) = length.filter(|length| length.as_u64() != Some(0)) {
+        data.insert("raw".into(), json!({ "length": length }));
     }
 }
 
@@ -253,7 +233,10 @@ mod tests {
             let header = json!({ "packet_type": "1RTT", "packet_number": number, "length": 50 });
             json!({ "time": time, "name": name, "data": { "header": header }, "group_id": "ab01" })
         };
-        let rtt = json!({ "time": 7.5, "name": "recovery:metrics_updated", "data": { "min_rtt": 0.02, "ssthresh": u64::MAX } });
+        let rtt = |seconds: f64| {
+            let data = json!({ "min_rtt": seconds, "latest_rtt": seconds, "ssthresh": u64::MAX, "pto_count": 0 });
+            json!({ "time": 7.5, "name": "recovery:metrics_updated", "data": data })
+        };
         let ack = [0x02, 0x20, 0x00, 0x02, 0x01, 0x00, 0x02, 0x03, 0x04];
         let stream = [0x01, 0x0f, 0x07, 0x44, 0x00, 0x03, b'a', b'b', b'c', 0, 0];
         let log = completed(
@@ -261,14 +244,15 @@ mod tests {
             &[(Direction::Up, 3, &stream), (Direction::Down, 9, &ack), (Direction::Up, 3, &stream)],
             &[
                 head,
+                rtt(0.333),
                 packet("transport:packet_sent", 3, 8.0),
                 packet("transport:packet_received", 9, 8.5),
                 packet("transport:packet_sent", 4, 9.0),
-                rtt,
+                rtt(0.060867622),
                 packet("recovery:packet_lost", 3, 10.0),
             ],
         );
-        let [head, sent, received, other, rtt, lost] = &log[..] else { panic!("{log:?}") };
+        let [head, initial, sent, received, other, rtt, lost] = &log[..] else { panic!("{log:?}") };
         assert_eq!(head["trace"]["vantage_point"]["type"], "client");
         assert_eq!(head["trace"]["common_fields"]["time_format"], "relative");
         let expected = json!([
@@ -281,11 +265,32 @@ mod tests {
         assert_eq!(received["data"]["frames"][0]["acked_ranges"], json!([[31, 32], [27, 29], [18, 22]]));
         // What was seen is another packet's: nothing is made up, and quinn's own size stays.
         assert!(other["data"].get("frames").is_none() && other["data"]["raw"]["length"] == 50, "{other}");
-        assert_eq!(
-            (&rtt["data"], &rtt["time"]),
-            (&json!({ "min_rtt": 20.0 }), &json!(9.0)),
-            "in milliseconds, in order"
-        );
+        // quinn's first guess is no measurement.
+        assert_eq!(initial["data"], json!({ "pto_count": 0 }));
+        let millis = json!({ "min_rtt": 60.867622, "latest_rtt": 60.867622, "pto_count": 0 });
+        assert_eq!((&rtt["data"], &rtt["time"]), (&millis, &json!(9.0)), "in milliseconds, in order");
         assert_eq!(lost["data"]["raw"]["length"], 50);
+    }
+
+    #[test]
+    fn a_lost_acknowledgement_has_the_size_it_was_sent_with_or_none() {
+        let packet = |name: &str, kind: &str, number: u64, length: u64| {
+            let header = json!({ "packet_type": kind, "packet_number": number, "length": length });
+            json!({ "time": 1.0, "name": name, "data": { "header": header } })
+        };
+        let (ack, ping) = ([0x02, 0x20, 0x00, 0x00, 0x00], [0x01, 0x00]);
+        let log = completed(
+            End::Server,
+            &[(Direction::Down, 5, &ack), (Direction::Down, 6, &ping)],
+            &[
+                packet("transport:packet_sent", "1RTT", 5, 45),
+                packet("transport:packet_sent", "1RTT", 6, 42),
+                packet("recovery:packet_lost", "1RTT", 5, 0),
+                packet("recovery:packet_lost", "handshake", 5, 0),
+                packet("recovery:packet_lost", "1RTT", 6, 42),
+            ],
+        );
+        let sizes: Vec<_> = log[2..].iter().map(|lost| &lost["data"]["raw"]["length"]).collect();
+        assert_eq!(sizes, [&json!(45), &Value::Null, &json!(42)], "{log:?}");
     }
 }
