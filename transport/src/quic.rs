@@ -6,6 +6,7 @@
 //! lets nothing at all out of its socket (no version negotiation, no stateless reset) to addresses
 //! that were never accepted.
 
+mod expected;
 mod flight;
 mod frames;
 mod observe;
@@ -32,6 +33,7 @@ use samepath_model::tuning::Controller;
 use samepath_model::{Mapping, Workload};
 use sha2::{Digest, Sha256};
 
+use expected::{Expected, Guest, Watched};
 pub use flight::Flight;
 use flight::Told;
 pub use frames::{Frame, Frames, Malformed};
@@ -244,7 +246,7 @@ pub struct Server {
     endpoint: Endpoint,
     socket: Arc<GuardedSocket>,
     crypto: Arc<QuicServerConfig>,
-    expected: Mutex<HashMap<ConnectionId, (Secret, Plan)>>,
+    expected: Arc<Expected>,
     /// Effective settings of the socket.
     settings: Vec<Setting>,
 }
@@ -270,13 +272,15 @@ impl Server {
             inner: TokioRuntime.wrap_udp_socket(socket)?,
             proven: Mutex::new(HashMap::new()),
         });
+        let expected = Arc::new(Expected::default());
+        let watched = || Arc::new(Watched { config: crypto.clone(), expected: expected.clone() });
         let endpoint = Endpoint::new_with_abstract_socket(
             endpoint_config(),
-            Some(quinn::ServerConfig::with_crypto(crypto.clone())),
+            Some(quinn::ServerConfig::with_crypto(if log_directory().is_some() { watched() } else { crypto.clone() })),
             socket.clone(),
             Arc::new(TokioRuntime),
         )?;
-        Ok(Server { endpoint, socket, crypto, expected: Mutex::default(), settings })
+        Ok(Server { endpoint, socket, crypto, expected, settings })
     }
 
     /// Where it listens.
@@ -289,12 +293,12 @@ impl Server {
 
     /// Lets a session's client connect.
     pub fn expect(&self, secret: Secret, plan: &Plan) {
-        self.expected.lock().expect("no panic while held").insert(first_id(&secret), (secret, plan.clone()));
+        self.expected.insert(first_id(&secret), secret, plan.clone());
     }
 
     /// Lets it connect no longer.
     pub fn forget(&self, secret: &Secret) {
-        self.expected.lock().expect("no panic while held").remove(&first_id(secret));
+        self.expected.remove(&first_id(secret));
         self.socket.proven.lock().expect("no panic while held").retain(|_, owner| owner != secret);
     }
 
@@ -304,8 +308,7 @@ impl Server {
         loop {
             let incoming = self.endpoint.accept().await?;
             let id = incoming.orig_dst_cid();
-            let found = self.expected.lock().expect("no panic while held").get(&id).cloned();
-            let Some((secret, plan)) = found else {
+            let Some(Guest { secret, plan, watch }) = self.expected.get(&id) else {
                 incoming.ignore();
                 continue;
             };
@@ -324,6 +327,7 @@ impl Server {
                 eprintln!("samepath: {error}");
             }
             config.transport_config(Arc::new(transport)).migration(false);
+            watch.hand_to(observer.as_ref());
             // It fails only where the packet itself was malformed.
             if let Ok(connecting) = incoming.accept_with(Arc::new(config)) {
                 let below = Below { settings: self.settings.clone(), client_port: address.port(), observer, flight };

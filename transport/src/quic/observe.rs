@@ -21,10 +21,11 @@ use quinn_proto::transport_parameters::TransportParameters;
 use samepath_model::carriage::{Mark, SightRecord};
 use samepath_model::link::Direction;
 use samepath_model::record::End;
+use serde_json::Value;
 
 use super::frames::{Frame, Frames};
 use super::qlog::Contents;
-use super::schema;
+use super::schema::{self, Owner};
 use crate::carriage::datagram_run;
 use crate::clock;
 use crate::frame::{HEADER_LEN, Header};
@@ -51,6 +52,8 @@ struct Notes {
     unread: u64,
     /// The packet that passed by last in each direction, until it is logged.
     last: [Option<Contents>; 2],
+    /// Transport parameters, as the schema writes them, until they are logged.
+    parameters: Vec<Value>,
 }
 
 impl Observer {
@@ -64,6 +67,19 @@ impl Observer {
         self.notes.lock().expect("no panic while held").last[direction.index()].take()
     }
 
+    /// The transport parameters that were set since; they are handed over once.
+    pub(super) fn parameters(&self) -> Vec<Value> {
+        std::mem::take(&mut self.notes.lock().expect("no panic while held").parameters)
+    }
+
+    /// Transport parameters are set.
+    pub(super) fn set(&self, owner: Owner, declared: &TransportParameters) {
+        if self.logs {
+            let parameters = schema::parameters(owner, declared);
+            self.notes.lock().expect("no panic while held").parameters.push(parameters);
+        }
+    }
+
     /// What was seen so far, and how many packets could not be read; it is handed over once.
     pub(crate) fn take(&self) -> (Vec<SightRecord>, u64) {
         let mut notes = self.notes.lock().expect("no panic while held");
@@ -73,12 +89,17 @@ impl Observer {
 
     /// A packet of `size` bytes passes by.
     pub(super) fn see(&self, direction: Direction, number: u64, mark: Mark, plaintext: &[u8], size: usize) {
+        self.log(direction, number, plaintext, size);
+        if self.maps {
+            self.map(direction, number, mark, plaintext);
+        }
+    }
+
+    /// A packet that is logged, if packets are, but in no case mapped.
+    pub(super) fn log(&self, direction: Direction, number: u64, plaintext: &[u8], size: usize) {
         if self.logs {
             let contents = Contents { number, size, frames: schema::frames(plaintext) };
             self.notes.lock().expect("no panic while held").last[direction.index()] = Some(contents);
-        }
-        if self.maps {
-            self.map(direction, number, mark, plaintext);
         }
     }
 
@@ -153,6 +174,7 @@ impl<C: ClientConfig + 'static> ClientConfig for Observed<C> {
         params: &TransportParameters,
     ) -> Result<Box<dyn Session>, ConnectError> {
         let session = self.config.clone().start_session(version, server_name, params)?;
+        self.observer.set(Owner::Local, params);
         Ok(self.observer.wrap_session(session))
     }
 }
@@ -168,6 +190,7 @@ impl<C: ServerConfig + 'static> ServerConfig for Observed<C> {
 
     fn start_session(self: Arc<Self>, version: u32, params: &TransportParameters) -> Box<dyn Session> {
         let session = self.config.clone().start_session(version, params);
+        self.observer.set(Owner::Local, params);
         self.observer.wrap_session(session)
     }
 }
@@ -207,7 +230,12 @@ impl Session for ObservedSession {
     }
 
     fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {
-        self.session.transport_parameters()
+        let parameters = self.session.transport_parameters()?;
+        // quinn asks once, as it puts them into force.
+        if let Some(peers) = &parameters {
+            self.observer.set(Owner::Remote, peers);
+        }
+        Ok(parameters)
     }
 
     fn write_handshake(&mut self, buf: &mut Vec<u8>) -> Option<Keys> {

@@ -4,8 +4,7 @@
 //! milliseconds, all as JSON text sequences (RFC 7464) of the main schema's version 0.3
 //! (draft-ietf-quic-qlog-main-schema, draft-ietf-quic-qlog-quic-events). [`Completed`] sits between quinn and
 //! the file. Each packet is logged as it is sealed or opened, so what the [`Observer`] saw last in that
-//! direction is the packet of the record at hand. One is not seen: the client's first, which a server opens
-//! before it knows whose it is.
+//! direction is the packet of the record at hand.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -15,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use samepath_model::link::Direction;
 use samepath_model::record::End;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::observe::Observer;
@@ -74,22 +74,29 @@ impl<W: Write> Completed<W> {
     /// Writes the record that is whole now: in one call, so that an end that is told to go leaves no half.
     fn complete(&mut self) -> io::Result<()> {
         let text = self.record.strip_prefix(&[RECORD_SEPARATOR]).unwrap_or(&self.record);
-        let mut line = vec![RECORD_SEPARATOR];
+        let mut lines = Vec::new();
         match serde_json::from_slice::<Map<String, Value>>(text) {
             Ok(mut record) => {
                 if record.contains_key("qlog_version") {
                     self.head(&mut record);
                 } else {
+                    // quinn does not log them. They came with the latest that it did log.
+                    for parameters in self.observer.parameters() {
+                        let name = "transport:parameters_set";
+                        append(&mut lines, &json!({ "time": self.latest, "name": name, "data": parameters }))?;
+                    }
                     self.event(&mut record);
                 }
-                serde_json::to_writer(&mut line, &record)?;
-                line.push(b'\n');
+                append(&mut lines, &record)?;
             }
             // Not one of quinn's objects: left as it is.
-            Err(_) => line.extend_from_slice(text),
+            Err(_) => {
+                lines.push(RECORD_SEPARATOR);
+                lines.extend_from_slice(text);
+            }
         }
         self.record.clear();
-        self.to.write_all(&line)
+        self.to.write_all(&lines)
     }
 
     /// Says who looks on, and from when times count.
@@ -174,6 +181,13 @@ impl<W: Write> Completed<W> {
     }
 }
 
+fn append(lines: &mut Vec<u8>, record: &impl Serialize) -> io::Result<()> {
+    lines.push(RECORD_SEPARATOR);
+    serde_json::to_writer(&mut *lines, record)?;
+    lines.push(b'\n');
+    Ok(())
+}
+
 /// A packet's type and number.
 fn name_of(data: &Map<String, Value>) -> (Value, Option<u64>) {
     let header = data.get("header").unwrap_or(&Value::Null);
@@ -206,6 +220,10 @@ impl<W: Write> Write for Completed<W> {
 
 #[cfg(test)]
 mod tests {
+    use quinn::Side;
+    use quinn_proto::transport_parameters::TransportParameters;
+
+    use super::super::schema::Owner;
     use super::*;
 
     fn completed(end: End, seen: &[(Direction, u64, &[u8])], records: &[Value]) -> Vec<Value> {
@@ -292,5 +310,31 @@ mod tests {
         );
         let sizes: Vec<_> = log[2..].iter().map(|lost| &lost["data"]["raw"]["length"]).collect();
         assert_eq!(sizes, [&json!(45), &Value::Null, &json!(42)], "{log:?}");
+    }
+
+    #[test]
+    fn parameters_stand_between_what_brought_them_and_what_follows() {
+        let observer = Observer::new(End::Client, 4000, 1200, false, true);
+        let mut log = Completed::new(Vec::new(), End::Client, "ab01".into(), observer.clone());
+        let mut write = |time: f64| {
+            let metrics = json!({ "time": time, "name": "recovery:metrics_updated", "data": { "pto_count": 0 } });
+            serde_json::to_writer(&mut log, &metrics).unwrap();
+            log.write_all(b"\n").unwrap();
+        };
+        let declared = TransportParameters::read(Side::Client, &mut &[0x04, 0x01, 0x3f][..]).unwrap();
+        observer.set(Owner::Local, &declared);
+        write(2.0);
+        observer.set(Owner::Remote, &declared);
+        write(5.0);
+        write(6.0);
+        let text = String::from_utf8(log.to).unwrap();
+        let log: Vec<Value> = text.split('\u{1e}').skip(1).map(|one| serde_json::from_str(one).unwrap()).collect();
+        let short: Vec<_> = log.iter().map(|event| (event["time"].as_f64(), event["data"]["owner"].as_str())).collect();
+        let times = [(0.0, Some("local")), (2.0, None), (2.0, Some("remote")), (5.0, None), (6.0, None)];
+        assert_eq!(short, times.map(|(time, owner)| (Some(time), owner)));
+        assert_eq!(
+            (&log[2]["name"], &log[2]["data"]["initial_max_data"]),
+            (&json!("transport:parameters_set"), &json!(63))
+        );
     }
 }
