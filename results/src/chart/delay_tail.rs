@@ -5,9 +5,10 @@
 
 use samepath_model::Arm;
 
-use super::axis::{Axis, Beside, Panel, number};
-use super::canvas::{Rect, Stroke};
+use super::axis::{Axis, Panel, number};
+use super::canvas::Stroke;
 use super::figure::{Figure, Key};
+use super::grid::{Grid, Kind};
 use super::theme::{FRAME, INK, arm_style};
 use super::{Absent, Chart, Drawing, PartView, Table};
 use crate::store::{Run, StoreError};
@@ -100,9 +101,6 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let y_axis = Axis::share(1.0 / largest as f64);
     let log = if x_axis.is_log() { ", log" } else { "" };
 
-    let columns = panels.len().clamp(1, 3);
-    let rows = panels.len().div_ceil(columns);
-    let (left, gap, height, row_height) = (62.0, 16.0, 300.0, 372.0);
     let title = "How many messages are late, and how late?".to_owned();
     let (least, most) =
         (every().map(|s| s.pooled.released).min().unwrap_or(0), every().map(|s| s.pooled.released).max().unwrap_or(0));
@@ -131,27 +129,17 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         ],
     };
     let stem = part.stem(Chart::DelayTail);
-    let svg = figure.draw(&stem, &caption, rows as f64 * row_height, |canvas, area| {
-        let width = (area.w - left - gap * (columns as f64 - 1.0) - 8.0) / columns as f64;
+    let grid =
+        Grid { left: 62.0, gap: 16.0, top: 24.0, height: 300.0, row_height: 372.0, panels: panels.len(), kinds: 1 };
+    let kind = Kind {
+        x: &x_axis,
+        y: &y_axis,
+        x_name: &format!("delay from release to delivery (ms{log})"),
+        y_name: "share of messages at least so late (log)",
+    };
+    let svg = figure.draw(&stem, &caption, grid.height(), |canvas, area| {
         for (i, (series, group)) in panels.iter().zip(&groups).enumerate() {
-            let (column, row) = (i % columns, i / columns);
-            let place = Rect {
-                x: area.x + left + column as f64 * (width + gap),
-                y: area.y + 24.0 + row as f64 * row_height,
-                w: width,
-                h: height,
-            };
-            let panel = Panel { area: place, x: x_axis.clone(), y: y_axis.clone() };
-            panel.frame(
-                canvas,
-                Beside {
-                    heading: &group.label,
-                    x_name: &format!("delay from release to delivery (ms{log})"),
-                    y_name: if column == 0 { "share of messages at least so late (log)" } else { "" },
-                    x_labels: true,
-                    y_labels: column == 0,
-                },
-            );
+            let panel = grid.panel(canvas, area, (i, 0), &group.label, &kind);
             let plan = &group.cells[0].plan;
             let base = plan.link.direction(plan.workload.direction()).delay.as_millis_f64();
             for (at, dash) in [(base, ONE_WAY), (base + plan.link.rtt().as_millis_f64(), ONE_MORE)] {
@@ -237,6 +225,7 @@ fn delays(run: &Run, record: &samepath_model::record::TrialRecord) -> Result<Del
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chart::canvas::Rect;
 
     #[test]
     fn the_undelivered_stay_in_the_denominator() {

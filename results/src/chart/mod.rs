@@ -4,8 +4,8 @@
 //! not: [`Absent`] carries the sentence that the page shows in its place. Nothing here reads a
 //! clock or a random number: the same records give the same bytes.
 //!
-//! [`figure`] lays out the sheet, [`axis`] the panels, [`theme`] the looks; [`rows`] is the common
-//! form of the charts that show one figure a trial.
+//! [`figure`] lays out the sheet, [`grid`] and [`axis`] the panels, [`theme`] the looks; [`rows`] is the common
+//! form of the charts that show one figure a trial, [`over_axis`] of those that show one against a condition.
 
 mod axis;
 mod blocked;
@@ -18,7 +18,9 @@ mod delay_tail;
 mod figure;
 mod goodput_over_axis;
 mod goodput_over_time;
+mod grid;
 mod lateness;
+mod over_axis;
 mod path_over_time;
 mod png;
 mod rows;
