@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use samepath_model::Transport;
-use samepath_transport::control::Secret;
+use samepath_transport::control::{Asked, Secret};
 use samepath_transport::lane::Preface;
 use samepath_transport::{Lane, Plan, quic, tcp, tls, udp};
 use socket2::SockRef;
@@ -54,10 +54,11 @@ impl Registry {
     }
 
     /// Lets a session's connections in.
-    pub(crate) fn open(self: &Arc<Self>, secret: Secret, plan: &Plan, lanes: mpsc::Sender<Lane>) -> Entry {
+    pub(crate) fn open(self: &Arc<Self>, secret: Secret, asked: &Asked, lanes: mpsc::Sender<Lane>) -> Entry {
+        let Asked { plan, same_host } = asked;
         self.lock().insert(secret, Open { plan: plan.clone(), lanes, bound: HashSet::new() });
         if plan.arm.transport == Transport::Quic {
-            self.quic.expect(secret, plan);
+            self.quic.expect(secret, plan, *same_host);
         }
         Entry { registry: self.clone(), secret }
     }

@@ -82,14 +82,14 @@ pub(crate) async fn run(
     context: &Context,
     shutdown: watch::Receiver<Shutdown>,
 ) {
-    let plan = asked.plan;
+    let plan = &asked.plan;
     let slot = context.slots.clone().try_acquire_owned();
     let grant = context.grant(plan.memory());
     let objection = if *shutdown.borrow() > Shutdown::Running {
         Some("the server is shutting down".to_owned())
     } else if slot.is_err() {
         Some(format!("the server is full: {} sessions are running; try again later", context.limits.sessions))
-    } else if let Some(objection) = context.objection(&plan) {
+    } else if let Some(objection) = context.objection(plan) {
         Some(objection)
     } else if grant.is_none() {
         Some(format!(
@@ -107,7 +107,7 @@ pub(crate) async fn run(
         return;
     }
     (context.log)(&format!("{name}: begins"));
-    match play(&mut control, plan, context, shutdown).await {
+    match play(&mut control, asked, context, shutdown).await {
         Ok(()) => (context.log)(&format!("{name}: done")),
         Err(error) => {
             (context.log)(&format!("{name}: {error}"));
@@ -119,13 +119,14 @@ pub(crate) async fn run(
 
 async fn play(
     control: &mut ServerControl,
-    plan: Plan,
+    asked: Asked,
     context: &Context,
     mut shutdown: watch::Receiver<Shutdown>,
 ) -> Result<(), TransportError> {
     let secret = identity::random();
     let (lanes_in, lanes) = mpsc::channel(64);
-    let entry = context.registry.open(secret, &plan, lanes_in);
+    let entry = context.registry.open(secret, &asked, lanes_in);
+    let plan = asked.plan;
     let (epoch_in, epoch) = watch::channel(None);
     let lifetime = sleep(plan.time_limit.std() + SLACK);
     tokio::pin!(lifetime);

@@ -63,6 +63,9 @@ fn check_qlog(path: &Path) {
     let end = if path.to_string_lossy().contains("_client") { "client" } else { "server" };
     assert_eq!(head["trace"]["vantage_point"]["type"], end);
     assert_eq!(head["trace"]["common_fields"]["time_format"], "relative");
+    // Both ends run on this host: no offset between their clocks is to be guessed, for which 0 would be taken.
+    let offset = head["trace"]["configuration"]["time_offset"].as_f64().unwrap();
+    assert!(if end == "server" { offset > 0.0 && offset < 1e-3 } else { offset == 0.0 }, "{head}");
     // Both ends' transport parameters, each before the first packet that they could have to do with.
     let of = |name: &'static str| events.iter().filter(move |event| event["name"] == name).map(|event| &event["data"]);
     let owners: Vec<_> = of("transport:parameters_set").map(|set| set["owner"].as_str().unwrap()).collect();

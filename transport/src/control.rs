@@ -480,6 +480,8 @@ pub struct ServerControl {
 pub struct Asked {
     /// What it wants played.
     pub plan: Plan,
+    /// Whether both ends run on one boot of one kernel.
+    pub same_host: bool,
 }
 
 impl ServerControl {
@@ -505,13 +507,13 @@ impl ServerControl {
             return Err(error);
         }
         match control.request().await? {
-            Request::Hello { proof, plan, .. } => {
+            Request::Hello { proof, plan, host: theirs } => {
                 if !is_proven(token, Prover::Client, &binding, &proof) {
                     let reason = "wrong token; give the server's own with --token or SAMEPATH_TOKEN".to_owned();
                     control.refuse(&reason).await?;
                     return Err(TransportError::Refused(reason));
                 }
-                Ok((control, Asked { plan: *plan }))
+                Ok((control, Asked { plan: *plan, same_host: theirs == host() }))
             }
             _ => Err(TransportError::Control("a request before its Hello".into())),
         }

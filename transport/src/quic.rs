@@ -16,7 +16,6 @@ mod schema;
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::pin::Pin as BoxPin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -25,9 +24,7 @@ use std::time::Duration;
 use quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::udp::{RecvMeta, Transmit};
-use quinn::{
-    AsyncUdpSocket, ConnectionId, Endpoint, EndpointConfig, QlogConfig, Runtime, TokioRuntime, UdpPoller, VarInt,
-};
+use quinn::{AsyncUdpSocket, ConnectionId, Endpoint, EndpointConfig, Runtime, TokioRuntime, UdpPoller, VarInt};
 use samepath_model::record::{End, Setting};
 use samepath_model::tuning::Controller;
 use samepath_model::{Mapping, Workload};
@@ -39,7 +36,7 @@ use flight::Told;
 pub use frames::{Frame, Frames, Malformed};
 use observe::Observed;
 pub use observe::Observer;
-use qlog::Completed;
+use qlog::{log_directory, log_events};
 
 use crate::control::Secret;
 use crate::identity::{self, Fingerprint, Identity, Pin};
@@ -153,39 +150,6 @@ fn first_id(secret: &Secret) -> ConnectionId {
     ConnectionId::new(&Sha256::digest([b"quic ", &secret[..]].concat())[..20])
 }
 
-/// Where the qlogs go: the directory that `QLOGDIR` names, if it names one.
-fn log_directory() -> Option<PathBuf> {
-    std::env::var_os("QLOGDIR").filter(|directory| !directory.is_empty()).map(PathBuf::from)
-}
-
-/// Writes the qlog of a connection into the directory that `QLOGDIR` names, if it names one, as
-/// `ID_client.sqlog` or `ID_server.sqlog`: JSON text sequences (RFC 7464), the ID being that of the
-/// connection's first packet. It holds the packets with their frames, and the metrics of recovery.
-fn log_events(
-    config: &mut quinn::TransportConfig,
-    end: End,
-    id: &ConnectionId,
-    observer: Option<&Arc<Observer>>,
-) -> io::Result<()> {
-    let (Some(directory), Some(observer)) = (log_directory(), observer) else { return Ok(()) };
-    let name = match end {
-        End::Client => "client",
-        End::Server => "server",
-    };
-    let path = directory.join(format!("{id}_{name}.sqlog"));
-    let file = Completed::create(&path, end, id.to_string(), observer.clone()).map_err(|error| {
-        let what = format!(
-            "cannot write the qlog `{}`: {error}; make QLOGDIR a directory that can be written",
-            path.display()
-        );
-        io::Error::new(error.kind(), what)
-    })?;
-    let mut log = QlogConfig::default();
-    log.writer(Box::new(file)).title(Some(format!("samepath {name}")));
-    config.qlog_stream(log.into_stream());
-    Ok(())
-}
-
 /// Who notes a connection's packets at this end, if they are to be mapped to messages, or logged.
 fn observer(plan: &Plan, end: End, client_port: u16, ipv6: bool) -> Option<Arc<Observer>> {
     let room = plan.datagram(ipv6) - crate::frame::HEADER_LEN;
@@ -221,7 +185,8 @@ pub async fn connect(
     });
     let flight = Flight::default();
     let mut transport = transport_config(plan, address.is_ipv6(), &flight);
-    log_events(&mut transport, End::Client, &first_id(&secret), observer.as_ref())?;
+    // qvis moves the server's times to the client's, and so it is the server's log that says by how much.
+    log_events(&mut transport, End::Client, &first_id(&secret), observer.as_ref(), false)?;
     config.transport_config(Arc::new(transport));
     config.initial_dst_cid_provider(Arc::new(move || first_id(&secret)));
     let connecting =
@@ -291,9 +256,9 @@ impl Server {
         self.endpoint.local_addr()
     }
 
-    /// Lets a session's client connect.
-    pub fn expect(&self, secret: Secret, plan: &Plan) {
-        self.expected.insert(first_id(&secret), secret, plan.clone());
+    /// Lets a session's client connect; `same_host` is whether it runs on this host.
+    pub fn expect(&self, secret: Secret, plan: &Plan, same_host: bool) {
+        self.expected.insert(first_id(&secret), secret, plan.clone(), same_host);
     }
 
     /// Lets it connect no longer.
@@ -308,7 +273,7 @@ impl Server {
         loop {
             let incoming = self.endpoint.accept().await?;
             let id = incoming.orig_dst_cid();
-            let Some(Guest { secret, plan, watch }) = self.expected.get(&id) else {
+            let Some(Guest { secret, plan, one_clock, watch }) = self.expected.get(&id) else {
                 incoming.ignore();
                 continue;
             };
@@ -322,7 +287,7 @@ impl Server {
             });
             let flight = Flight::default();
             let mut transport = transport_config(&plan, ipv6, &flight);
-            if let Err(error) = log_events(&mut transport, End::Server, &id, observer.as_ref()) {
+            if let Err(error) = log_events(&mut transport, End::Server, &id, observer.as_ref(), one_clock) {
                 // A server goes on without: its sessions have no part in its environment.
                 eprintln!("samepath: {error}");
             }

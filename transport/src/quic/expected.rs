@@ -32,6 +32,8 @@ impl Watch {
 pub(super) struct Guest {
     pub(super) secret: Secret,
     pub(super) plan: Plan,
+    /// Whether it runs on this host, and so has this clock.
+    pub(super) one_clock: bool,
     pub(super) watch: Watch,
 }
 
@@ -40,8 +42,8 @@ pub(super) struct Guest {
 pub(super) struct Expected(Mutex<HashMap<ConnectionId, Guest>>);
 
 impl Expected {
-    pub(super) fn insert(&self, id: ConnectionId, secret: Secret, plan: Plan) {
-        let guest = Guest { secret, plan, watch: Watch::default() };
+    pub(super) fn insert(&self, id: ConnectionId, secret: Secret, plan: Plan, one_clock: bool) {
+        let guest = Guest { secret, plan, one_clock, watch: Watch::default() };
         self.0.lock().expect("no panic while held").insert(id, guest);
     }
 
@@ -156,7 +158,7 @@ mod tests {
         let expected = Arc::new(Expected::default());
         let watched = Watched { config: Arc::new(server), expected: expected.clone() };
         let [guest, stranger] = [b"12345678", b"abcdefgh"].map(|id| ConnectionId::new(id));
-        expected.insert(guest, identity::random(), plan());
+        expected.insert(guest, identity::random(), plan(), false);
 
         let observer = Observer::new(End::Server, 4000, 1200, true, true);
         let open = |id: &ConnectionId, packet: &mut Vec<u8>| {

@@ -132,6 +132,10 @@ impl Observer {
         }
     }
 
+    pub(super) const fn end(&self) -> End {
+        self.end
+    }
+
     pub(super) fn sent(&self) -> Direction {
         match self.end {
             End::Client => Direction::Up,

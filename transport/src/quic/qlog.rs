@@ -6,12 +6,13 @@
 //! the file. Each packet is logged as it is sealed or opened, so what the [`Observer`] saw last in that
 //! direction is the packet of the record at hand.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use quinn::{ConnectionId, QlogConfig};
 use samepath_model::link::Direction;
 use samepath_model::record::End;
 use serde::Serialize;
@@ -23,8 +24,48 @@ use crate::clock;
 /// Separates the texts of a sequence.
 const RECORD_SEPARATOR: u8 = 0x1e;
 
+/// Milliseconds between two clocks that are one: a nanosecond, since qvis takes none for not known, and guesses.
+const NO_OFFSET: f64 = 1e-6;
+
+/// quinn's default: a packet is lost once one so much later is acknowledged (RFC 9002, section 6.1.1).
+const PACKET_THRESHOLD: u64 = 3;
+
 /// So many packets that only acknowledge are remembered, until the peer could have said that they arrived.
 const MOST_UNCOUNTED: usize = 1024;
+
+/// Where the qlogs go: the directory that `QLOGDIR` names, if it names one.
+pub(super) fn log_directory() -> Option<PathBuf> {
+    std::env::var_os("QLOGDIR").filter(|directory| !directory.is_empty()).map(PathBuf::from)
+}
+
+/// Writes the qlog of a connection into the directory that `QLOGDIR` names, if it names one, as
+/// `ID_client.sqlog` or `ID_server.sqlog`: JSON text sequences (RFC 7464), the ID being that of the
+/// connection's first packet. `one_clock` is whether the other end has the same clock.
+pub(super) fn log_events(
+    config: &mut quinn::TransportConfig,
+    end: End,
+    id: &ConnectionId,
+    observer: Option<&Arc<Observer>>,
+    one_clock: bool,
+) -> io::Result<()> {
+    let (Some(directory), Some(observer)) = (log_directory(), observer) else { return Ok(()) };
+    let name = match end {
+        End::Client => "client",
+        End::Server => "server",
+    };
+    let path = directory.join(format!("{id}_{name}.sqlog"));
+    let file = Completed::create(&path, id.to_string(), observer.clone(), one_clock).map_err(|error| {
+        let what = format!(
+            "cannot write the qlog `{}`: {error}; make QLOGDIR a directory that can be written",
+            path.display()
+        );
+        io::Error::new(error.kind(), what)
+    })?;
+    let mut log = QlogConfig::default();
+    log.writer(Box::new(file)).title(Some(format!("samepath {name}")));
+    config.qlog_stream(log.into_stream());
+    Ok(())
+}
 
 /// What a packet held, for the log.
 #[derive(Debug)]
@@ -41,7 +82,6 @@ pub(super) struct Contents {
 #[derive(Debug)]
 pub(super) struct Completed<W> {
     to: W,
-    end: End,
     /// The connection's first ID, in hexadecimal.
     id: String,
     observer: Arc<Observer>,
@@ -49,26 +89,29 @@ pub(super) struct Completed<W> {
     record: Vec<u8>,
     /// The latest time so far, in milliseconds.
     latest: f64,
-    /// Whether an acknowledgement has come, so that the round-trip times are measured ones.
-    sampled: bool,
+    /// Whether the times of the other end's log are by the same clock.
+    one_clock: bool,
+    /// The largest number acknowledged so far, by type of packet. Once there is one, round-trip times are
+    /// measured ones.
+    acknowledged: HashMap<String, u64>,
     /// The latest sent packets that need no acknowledgement: type, number, size.
-    uncounted: VecDeque<(Value, u64, usize)>,
+    uncounted: VecDeque<(String, u64, usize)>,
 }
 
 impl Completed<std::fs::File> {
-    /// A log at this path, which is made or emptied.
+    /// A log at this path, which is made or emptied. `one_clock` is whether the other end has the same clock.
     ///
     /// # Errors
     /// Where the file cannot be made.
-    pub(super) fn create(path: &Path, end: End, id: String, observer: Arc<Observer>) -> io::Result<Self> {
-        Ok(Completed::new(std::fs::File::create(path)?, end, id, observer))
+    pub(super) fn create(path: &Path, id: String, observer: Arc<Observer>, one_clock: bool) -> io::Result<Self> {
+        Ok(Completed::new(std::fs::File::create(path)?, id, observer, one_clock))
     }
 }
 
 impl<W: Write> Completed<W> {
-    fn new(to: W, end: End, id: String, observer: Arc<Observer>) -> Self {
-        let (record, uncounted) = (Vec::new(), VecDeque::new());
-        Completed { to, end, id, observer, record, latest: 0.0, sampled: false, uncounted }
+    fn new(to: W, id: String, observer: Arc<Observer>, one_clock: bool) -> Self {
+        let (record, acknowledged, uncounted) = (Vec::new(), HashMap::new(), VecDeque::new());
+        Completed { to, id, observer, record, latest: 0.0, one_clock, acknowledged, uncounted }
     }
 
     /// Writes the record that is whole now: in one call, so that an end that is told to go leaves no half.
@@ -102,7 +145,7 @@ impl<W: Write> Completed<W> {
     /// Says who looks on, and from when times count.
     fn head(&self, head: &mut Map<String, Value>) {
         let Some(Value::Object(trace)) = head.get_mut("trace") else { return };
-        let end = match self.end {
+        let end = match self.observer.end() {
             End::Client => "client",
             End::Server => "server",
         };
@@ -116,6 +159,9 @@ impl<W: Write> Completed<W> {
             "time_format": "relative",
         });
         trace.insert("common_fields".into(), common);
+        if self.one_clock {
+            trace.insert("configuration".into(), json!({ "time_offset": NO_OFFSET }));
+        }
     }
 
     fn event(&mut self, event: &mut Map<String, Value>) {
@@ -144,7 +190,10 @@ impl<W: Write> Completed<W> {
         };
         let is = |frame: &Value, kinds: &[&str]| frame["frame_type"].as_str().is_some_and(|is| kinds.contains(&is));
         if direction == self.observer.received() {
-            self.sampled |= contents.frames.iter().any(|frame| is(frame, &["ack"]));
+            let largest = contents.frames.iter().filter_map(|frame| frame["acked_ranges"][0][1].as_u64()).max();
+            if let Some(largest) = largest.max(self.acknowledged.get(&kind).copied()) {
+                self.acknowledged.insert(kind, largest);
+            }
         } else if contents.frames.iter().all(|frame| is(frame, &["ack", "padding", "connection_close"])) {
             self.uncounted.truncate(MOST_UNCOUNTED - 1);
             self.uncounted.push_front((kind, contents.number, contents.size));
@@ -153,7 +202,8 @@ impl<W: Write> Completed<W> {
         data.insert("frames".into(), contents.frames.into());
     }
 
-    /// Gives a lost packet that only acknowledged the size that quinn does not keep.
+    /// Says by what a packet counts as lost, for which quinn has the same word always; and gives one that only
+    /// acknowledged the size that quinn does not keep.
     fn lost(&self, data: &mut Map<String, Value>) {
         size_of(data);
         let (kind, number) = name_of(data);
@@ -161,13 +211,19 @@ impl<W: Write> Completed<W> {
         if let (None, Some((_, _, size))) = (data.get("raw"), sent) {
             data.insert("raw".into(), json!({ "length": size }));
         }
+        data.remove("trigger");
+        if let (Some(number), Some(largest)) = (number, self.acknowledged.get(&kind)) {
+            let by_number = *largest >= number + PACKET_THRESHOLD;
+            let trigger = if by_number { "reordering_threshold" } else { "time_threshold" };
+            data.insert("trigger".into(), json!(trigger));
+        }
     }
 
     /// In milliseconds; no round-trip time before one is measured, and no threshold that is not set.
     fn metrics(&self, data: &mut Map<String, Value>) {
         for name in ["min_rtt", "smoothed_rtt", "latest_rtt", "rtt_variance"] {
             let Some(seconds) = data.get(name).and_then(Value::as_f64) else { continue };
-            if self.sampled {
+            if !self.acknowledged.is_empty() {
                 // To the nanosecond, as quinn has it.
                 data.insert(name.into(), json!((seconds * 1e9).round() / 1e6));
             } else {
@@ -189,9 +245,9 @@ fn append(lines: &mut Vec<u8>, record: &impl Serialize) -> io::Result<()> {
 }
 
 /// A packet's type and number.
-fn name_of(data: &Map<String, Value>) -> (Value, Option<u64>) {
+fn name_of(data: &Map<String, Value>) -> (String, Option<u64>) {
     let header = data.get("header").unwrap_or(&Value::Null);
-    (header["packet_type"].clone(), header["packet_number"].as_u64())
+    (header["packet_type"].as_str().unwrap_or_default().to_owned(), header["packet_number"].as_u64())
 }
 
 /// quinn has the size where version 0.2 of the schema had it; 0 where it does not know it.
@@ -228,7 +284,7 @@ mod tests {
 
     fn completed(end: End, seen: &[(Direction, u64, &[u8])], records: &[Value]) -> Vec<Value> {
         let observer = Observer::new(end, 4000, 1200, false, true);
-        let mut log = Completed::new(Vec::new(), end, "ab01".into(), observer.clone());
+        let mut log = Completed::new(Vec::new(), "ab01".into(), observer.clone(), end == End::Server);
         let mut seen = seen.iter();
         for record in records {
             if record["name"].as_str().is_some_and(|name| name.starts_with("transport:packet")) {
@@ -291,31 +347,46 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_acknowledgement_has_the_size_it_was_sent_with_or_none() {
+    fn a_lost_packet_has_the_size_it_was_sent_with_or_none_and_its_own_trigger() {
         let packet = |name: &str, kind: &str, number: u64, length: u64| {
             let header = json!({ "packet_type": kind, "packet_number": number, "length": length });
             json!({ "time": 1.0, "name": name, "data": { "header": header } })
         };
-        let (ack, ping) = ([0x02, 0x20, 0x00, 0x00, 0x00], [0x01, 0x00]);
+        let (ack, ping) = ([0x02, 0x08, 0x00, 0x00, 0x00], [0x01, 0x00]);
         let log = completed(
             End::Server,
-            &[(Direction::Down, 5, &ack), (Direction::Down, 6, &ping)],
+            &[(Direction::Down, 5, &ack), (Direction::Down, 6, &ping), (Direction::Up, 1, &ack)],
             &[
                 packet("transport:packet_sent", "1RTT", 5, 45),
                 packet("transport:packet_sent", "1RTT", 6, 42),
+                packet("transport:packet_received", "1RTT", 1, 45),
                 packet("recovery:packet_lost", "1RTT", 5, 0),
                 packet("recovery:packet_lost", "handshake", 5, 0),
                 packet("recovery:packet_lost", "1RTT", 6, 42),
             ],
         );
-        let sizes: Vec<_> = log[2..].iter().map(|lost| &lost["data"]["raw"]["length"]).collect();
+        let sizes: Vec<_> = log[3..].iter().map(|lost| &lost["data"]["raw"]["length"]).collect();
         assert_eq!(sizes, [&json!(45), &Value::Null, &json!(42)], "{log:?}");
+        // 8 is acknowledged: three after 5, but only two after 6.
+        let triggers: Vec<_> = log[3..].iter().map(|lost| lost["data"]["trigger"].as_str()).collect();
+        assert_eq!(triggers, [Some("reordering_threshold"), None, Some("time_threshold")], "{log:?}");
+    }
+
+    #[test]
+    fn qvis_is_told_an_offset_only_where_both_ends_have_one_clock() {
+        let offset = |end: End| {
+            let trace = json!({ "vantage_point": {}, "configuration": { "time_offset": 0.0 } });
+            let log = completed(end, &[], &[json!({ "qlog_version": "0.3", "trace": trace })]);
+            log[0]["trace"]["configuration"]["time_offset"].as_f64()
+        };
+        // In these tests, the server's side alone is told that they have.
+        assert_eq!((offset(End::Client), offset(End::Server)), (Some(0.0), Some(1e-6)));
     }
 
     #[test]
     fn parameters_stand_between_what_brought_them_and_what_follows() {
         let observer = Observer::new(End::Client, 4000, 1200, false, true);
-        let mut log = Completed::new(Vec::new(), End::Client, "ab01".into(), observer.clone());
+        let mut log = Completed::new(Vec::new(), "ab01".into(), observer.clone(), false);
         let mut write = |time: f64| {
             let metrics = json!({ "time": time, "name": "recovery:metrics_updated", "data": { "pto_count": 0 } });
             serde_json::to_writer(&mut log, &metrics).unwrap();

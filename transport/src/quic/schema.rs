@@ -102,7 +102,8 @@ const FLAGS: [(u64, &str); 2] = [(0x0c, "disable_active_migration"), (0x2ab2, "g
 pub(super) fn parameters(owner: Owner, declared: &TransportParameters) -> Value {
     let mut wire = Vec::new();
     declared.write(&mut wire);
-    let mut all: Map<String, Value> = NUMBERS.iter().map(|(_, name, value)| ((*name).into(), json!(value))).collect();
+    let mut all = Map::from_iter([("owner".into(), json!(owner.name()))]);
+    all.extend(NUMBERS.map(|(_, name, value)| (name.into(), json!(value))));
     all.extend(FLAGS.map(|(_, name)| (name.into(), json!(false))));
     let mut rest = Frames::of(&wire);
     while let (Some(id), Some(value)) = (rest.varint(), rest.counted()) {
@@ -116,7 +117,6 @@ pub(super) fn parameters(owner: Owner, declared: &TransportParameters) -> Value 
     }
     // By the name it had in the drafts, which is the one that qvis reads.
     all.insert("max_packet_size".into(), all["max_udp_payload_size"].clone());
-    all.insert("owner".into(), json!(owner.name()));
     all.into()
 }
 
