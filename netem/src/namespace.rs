@@ -23,6 +23,21 @@ use nix::unistd::{ForkResult, Pid, fork, getegid, geteuid, getppid, tcgetpgrp, t
 
 use crate::netlink::Netlink;
 
+/// A step that the kernel refused.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what}: {source}")]
+pub struct StepError {
+    /// What was tried.
+    pub what: &'static str,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+/// Names the step that an error stopped.
+pub(crate) fn cannot<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> StepError {
+    move |error| StepError { what, source: error.into() }
+}
+
 /// Namespaces that could not be made, with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum NamespaceError {
@@ -46,13 +61,8 @@ pub enum NamespaceError {
         source: io::Error,
     },
     /// Something else that namespaces need.
-    #[error("cannot {what}: {source}")]
-    Step {
-        /// What was tried.
-        what: &'static str,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Step(#[from] StepError),
     /// The contained process ended without a result.
     #[error(
         "the process that held the link ended without a result ({0}); it was killed, or it is a fault of the program"
@@ -154,12 +164,11 @@ pub(crate) enum OnTerminate {
 /// Where the namespace is refused, or the inner process was killed.
 #[allow(unsafe_code)] // fork
 pub(crate) fn contain(on_terminate: OnTerminate, inside: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, NamespaceError> {
-    let step = |what| move |errno: Errno| NamespaceError::Step { what, source: errno.into() };
     let parent = getppid();
     gain_admin()?;
     // Entering a user namespace may clear the signal at the parent's death, which the parent set.
     if let Ok(Some(signal)) = nix::sys::prctl::get_pdeathsig() {
-        nix::sys::prctl::set_pdeathsig(signal).map_err(step("tie this process to its parent"))?;
+        nix::sys::prctl::set_pdeathsig(signal).map_err(cannot("tie this process to its parent"))?;
         if getppid() != parent {
             return Err(NamespaceError::Lost("its parent has ended".into()));
         }
@@ -173,10 +182,10 @@ pub(crate) fn contain(on_terminate: OnTerminate, inside: impl FnOnce() -> Vec<u8
     for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGUSR1] {
         signals.add(signal);
     }
-    let before = signals.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK).map_err(step("block signals"))?;
-    let (reader, writer) = io::pipe().map_err(|source| NamespaceError::Step { what: "make a pipe", source })?;
+    let before = signals.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK).map_err(cannot("block signals"))?;
+    let (reader, writer) = io::pipe().map_err(cannot("make a pipe"))?;
     // SAFETY: there is one thread, so the child's memory is consistent, locks included.
-    match unsafe { fork() }.map_err(step("fork"))? {
+    match unsafe { fork() }.map_err(cannot("fork"))? {
         ForkResult::Child => {
             drop(reader);
             let status = catch_unwind(AssertUnwindSafe(|| first_process(writer.into(), inside)));
@@ -213,10 +222,9 @@ fn attend(
     signals: SigSet,
     on_terminate: OnTerminate,
 ) -> Result<Vec<u8>, NamespaceError> {
-    let step = |what| move |errno: Errno| NamespaceError::Step { what, source: errno.into() };
     let foreground = tcgetpgrp(io::stdin()).ok();
     let signal_fd = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-        .map_err(step("wait for signals"))?;
+        .map_err(cannot("wait for signals"))?;
     let mut result = Vec::new();
     let mut open = true;
     while open {
@@ -224,7 +232,7 @@ fn attend(
             [PollFd::new(reader.as_fd(), PollFlags::POLLIN), PollFd::new(signal_fd.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(step("wait for the contained process")(errno)),
+            Err(errno) => return Err(cannot("wait for the contained process")(errno).into()),
         }
         if fds[0].any().unwrap_or(false) {
             let mut chunk = [0u8; 8192];
@@ -251,7 +259,7 @@ fn attend(
     let status = loop {
         match waitpid(child, None) {
             Err(Errno::EINTR) => {}
-            other => break other.map_err(step("wait for the contained process"))?,
+            other => break other.map_err(cannot("wait for the contained process"))?,
         }
     };
     // A shell inside has made itself the terminal's foreground group and could not give it back.
@@ -301,7 +309,7 @@ impl Namespace {
         let namespace = Namespace::current()?;
         Netlink::open()
             .and_then(|mut netlink| netlink.set_up_plain(1)) // the loopback is always the first device
-            .map_err(|source| NamespaceError::Step { what: "set the loopback up", source })?;
+            .map_err(cannot("set the loopback up"))?;
         Ok(namespace)
     }
 
@@ -310,9 +318,7 @@ impl Namespace {
     /// # Errors
     /// Where /proc is not there.
     pub fn current() -> Result<Namespace, NamespaceError> {
-        let fd = fs::File::open("/proc/thread-self/ns/net")
-            .map_err(|source| NamespaceError::Step { what: "open /proc/thread-self/ns/net", source })?
-            .into();
+        let fd = fs::File::open("/proc/thread-self/ns/net").map_err(cannot("open /proc/thread-self/ns/net"))?.into();
         Ok(Namespace { fd })
     }
 
@@ -321,8 +327,7 @@ impl Namespace {
     /// # Errors
     /// Where the kernel refuses.
     pub fn enter(&self) -> Result<(), NamespaceError> {
-        setns(&self.fd, CloneFlags::CLONE_NEWNET)
-            .map_err(|errno| NamespaceError::Step { what: "enter a network namespace", source: errno.into() })
+        setns(&self.fd, CloneFlags::CLONE_NEWNET).map_err(|errno| cannot("enter a network namespace")(errno).into())
     }
 
     /// Runs `inside` in it, and comes back to the namespace that the thread was in, which must be

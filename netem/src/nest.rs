@@ -22,7 +22,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
 
 use crate::device::{self, LINK_DEVICE};
-use crate::namespace::{Namespace, NamespaceError, Namespaces};
+use crate::namespace::{Namespace, NamespaceError, Namespaces, StepError, cannot};
 use crate::netlink::{Netlink, VethEnd};
 
 /// The inner link's device towards the outer one, at its server's end.
@@ -138,13 +138,8 @@ pub enum NestError {
     #[error("links can be {depth} deep, and so many in one; end one of them", depth = SIZES.len())]
     Full,
     /// Another step.
-    #[error("cannot {what}: {source}")]
-    Step {
-        /// What was tried.
-        what: &'static str,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Step(#[from] StepError),
     /// The namespaces.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
@@ -180,7 +175,6 @@ impl Outer {
     /// # Errors
     /// Where the kernel or the number of links forbids it; then nothing is joined.
     pub(crate) fn join(&self, namespaces: &Namespaces) -> Result<Addresses, NestError> {
-        let step = |what| move |source| NestError::Step { what, source };
         let (number, block) = self.make_pair(&namespaces.server)?;
         let downlink = format!("{DOWNLINK}{number}");
         namespaces
@@ -189,21 +183,20 @@ impl Outer {
                 device::configure(UPLINK, UPLINK_MTU, &[])?;
                 add_routes(UPLINK, &EVERYWHERE)
             })?
-            .map_err(step("lead the link's server end on"))?;
+            .map_err(cannot("lead the link's server end on"))?;
         self.namespace
             .run(|| {
                 device::configure(&downlink, UPLINK_MTU, &[])?;
                 add_routes(&downlink, &[block.v4(), block.v6()])?;
                 forward()
             })?
-            .map_err(step("lead the outer link's client end on"))?;
+            .map_err(cannot("lead the outer link's client end on"))?;
         Ok(Addresses::of(block))
     }
 
     /// Makes the pair of devices, with the first number that nobody has.
     fn make_pair(&self, server: &Namespace) -> Result<(u32, Block), NestError> {
-        let mut netlink =
-            Netlink::open().map_err(|source| NestError::Step { what: "open a netlink socket", source })?;
+        let mut netlink = Netlink::open().map_err(cannot("open a netlink socket"))?;
         for (number, block) in self.block.inside().ok_or(NestError::Full)? {
             let name = format!("{DOWNLINK}{number}");
             let ends = [
@@ -214,7 +207,7 @@ impl Outer {
                 Ok(()) => return Ok((number, block)),
                 Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
                 Err(error) if error.raw_os_error() == Some(libc::EPERM) => return Err(NestError::NotOurs),
-                Err(source) => return Err(NestError::Step { what: "make a veth pair to the outer link", source }),
+                Err(source) => return Err(cannot("make a veth pair to the outer link")(source).into()),
             }
         }
         Err(NestError::Full)

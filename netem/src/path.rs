@@ -22,7 +22,7 @@ use crate::device::{self, CONTROL_DEVICE, DELIVERY_DEVICE, LINK_DEVICE};
 use crate::host::{CpuTimes, HostCounters};
 use crate::ledger::{LedgerError, Spool};
 use crate::link::Nanos;
-use crate::namespace::{Namespace, NamespaceError, Namespaces};
+use crate::namespace::{Namespace, NamespaceError, Namespaces, StepError};
 use crate::nest::{self, Addresses, EVERYWHERE, NestError, Outer};
 use crate::netlink::{Netlink, VethEnd};
 use crate::sys::monotonic;
@@ -31,6 +31,9 @@ use crate::sysctl;
 /// A path that could not be set up, or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PathError {
+    /// A step that the kernel refused.
+    #[error(transparent)]
+    Step(#[from] StepError),
     /// The namespaces.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),

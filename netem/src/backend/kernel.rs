@@ -43,7 +43,7 @@ use crate::control::Snapshot;
 use crate::device::{self, LINK_DEVICE};
 use crate::ledger::LedgerError;
 use crate::link::{Nanos, packet};
-use crate::namespace::{Namespace, NamespaceError, Namespaces};
+use crate::namespace::{Namespace, NamespaceError, Namespaces, StepError, cannot};
 use crate::nest::{self, Addresses, EVERYWHERE};
 use crate::netlink::Netlink;
 use crate::netlink::qdisc::{Netem, Qdisc, ROOT};
@@ -78,13 +78,8 @@ pub enum KernelError {
         source: io::Error,
     },
     /// Another step.
-    #[error("cannot {what}: {source}")]
-    Step {
-        /// What was tried.
-        what: &'static str,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Step(#[from] StepError),
     /// The namespaces.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
@@ -204,14 +199,13 @@ impl Router {
         let hops = [up, down];
         furnish(near, far.as_ref(), &hops)?;
 
-        let step = |what| move |source| KernelError::Step { what, source };
         let tap = |namespace: &Namespace, name: &str| -> Result<Tap, PathError> {
-            Ok(namespace.run(|| Tap::open(name, link.mtu))?.map_err(step("open a packet socket on the router"))?)
+            Ok(namespace.run(|| Tap::open(name, link.mtu))?.map_err(cannot("open a packet socket on the router"))?)
         };
         let taps = [tap(near, CLIENT_SIDE)?, tap(outer, SERVER_SIDE)?];
         let promises = Direction::BOTH.map(|direction| Promise::of(link, direction));
         let witness =
-            Witness::start(taps, promises, books).map_err(step("start the thread that watches the router"))?;
+            Witness::start(taps, promises, books).map_err(cannot("start the thread that watches the router"))?;
         Ok(Router { far, witness, hops: hops.into(), seed, turns: Cell::new(0), dropped: Cell::new(None) })
     }
 
@@ -289,7 +283,7 @@ impl Router {
             places(&namespaces.middle, self.far.as_ref(), [up.each_ref(), down.each_ref()])
         {
             namespace.run(|| {
-                treat(name).map_err(|source| KernelError::Step { what: "switch a device's offloads off", source })?;
+                treat(name).map_err(cannot("switch a device's offloads off"))?;
                 if let Some(from) = transition.taken_from {
                     take_away(name, from)?;
                 }
@@ -298,7 +292,7 @@ impl Router {
         }
         for namespace in [&namespaces.client, &namespaces.server] {
             let treated = namespace.run(|| treat(LINK_DEVICE))?;
-            treated.map_err(|source| KernelError::Step { what: "switch a device's offloads off", source })?;
+            treated.map_err(cannot("switch a device's offloads off"))?;
         }
         Ok(())
     }
@@ -388,7 +382,7 @@ fn queue_drops(far: Option<&Namespace>, namespaces: &Namespaces) -> Result<[u64;
     let outer = far.unwrap_or(near);
     let drops = |namespace: &Namespace, name: &str| -> Result<u64, PathError> {
         let counted = namespace.run(|| root_drops(name))?;
-        Ok(counted.map_err(|source| KernelError::Step { what: "read the queueing disciplines' counters", source })?)
+        Ok(counted.map_err(cannot("read the queueing disciplines' counters"))?)
     };
     let (mut up, mut down) = (drops(outer, SERVER_SIDE)?, drops(near, CLIENT_SIDE)?);
     if let Some(far) = far {
@@ -400,20 +394,19 @@ fn queue_drops(far: Option<&Namespace>, namespaces: &Namespaces) -> Result<[u64;
 
 /// Makes the calling thread's namespace a router with two devices: the networks that each leads to.
 fn forward(mtu: u16, devices: [(&str, &[(IpAddr, u8)]); 2]) -> Result<(), KernelError> {
-    let step = |what| move |source| KernelError::Step { what, source };
     for (name, networks) in devices {
-        device::configure(name, mtu, &[]).map_err(step("set the router's device up"))?;
-        nest::add_routes(name, networks).map_err(step("add a route to the router"))?;
+        device::configure(name, mtu, &[]).map_err(cannot("set the router's device up"))?;
+        nest::add_routes(name, networks).map_err(cannot("add a route to the router"))?;
     }
     // Only now that multicast is off at the devices: a router joins groups, and would say so on the link.
-    nest::forward().map_err(step("let the router forward packets (/proc/sys/net/ipv4/ip_forward)"))
+    nest::forward().map_err(cannot("let the router forward packets (/proc/sys/net/ipv4/ip_forward)"))?;
+    Ok(())
 }
 
 /// Puts queueing disciplines on a device, each the child of the one before.
 fn put(name: &str, chain: &[Qdisc]) -> Result<(), KernelError> {
-    let index = if_nametoindex(name)
-        .map_err(|errno| KernelError::Step { what: "find the router's device", source: errno.into() })?;
-    let mut netlink = Netlink::open().map_err(|source| KernelError::Step { what: "open a netlink socket", source })?;
+    let index = if_nametoindex(name).map_err(cannot("find the router's device"))?;
+    let mut netlink = Netlink::open().map_err(cannot("open a netlink socket"))?;
     let mut parent = ROOT;
     for (number, qdisc) in (1u32..).zip(chain) {
         netlink.add_qdisc(index, parent, handle(number), qdisc, LINK_HEADER).map_err(|source| {
@@ -431,7 +424,7 @@ fn put(name: &str, chain: &[Qdisc]) -> Result<(), KernelError> {
 fn take_away(name: &str, from: usize) -> Result<(), KernelError> {
     let parent = if from == 0 { ROOT } else { handle(from as u32) | 1 };
     let remove = || Netlink::open()?.remove_qdisc(if_nametoindex(name)?, parent);
-    remove().map_err(|source| KernelError::Step { what: "take the router's queueing disciplines away", source })
+    Ok(remove().map_err(cannot("take the router's queueing disciplines away"))?)
 }
 
 /// The handle of the discipline of this number in its chain, counted from 1.
@@ -480,6 +473,6 @@ pub(crate) fn probe() -> Result<(), KernelError> {
     put(LOOPBACK, &[Qdisc::Netem(Box::new(Netem { seed: Some(SEED), ..Netem::default() }))])?;
     // A kernel that does not know an attribute of netem's takes no notice of it.
     let read = || Netlink::open()?.qdisc_states(if_nametoindex(LOOPBACK)?);
-    let states = read().map_err(|source| KernelError::Step { what: "read netem's options", source })?;
+    let states = read().map_err(cannot("read netem's options"))?;
     if states.iter().any(|state| state.seed == Some(SEED)) { Ok(()) } else { Err(KernelError::Seedless) }
 }
