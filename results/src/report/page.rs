@@ -308,7 +308,12 @@ fn cell_table(part: &PartView<'_>) -> TableView {
         .filter(|field| part.trials().any(|record| field.of(record).is_some()))
         .collect();
     let mut head: Vec<String> = ["conditions", "arm", "n", "void", "failed"].map(str::to_owned).to_vec();
-    head.extend(fields.iter().map(|field| match field.unit() {
+    // Bytes are many.
+    let shown = |field: Field| match field.unit() {
+        "B" => ("MB", 1e-6),
+        unit => (unit, 1.0),
+    };
+    head.extend(fields.iter().map(|&field| match shown(field).0 {
         "" => field.label().to_owned(),
         unit => format!("{} [{unit}]", field.label()),
     }));
@@ -325,8 +330,8 @@ fn cell_table(part: &PartView<'_>) -> TableView {
                 cell.failed.len().to_string(),
             ];
             row.extend(fields.iter().map(|field| {
-                let values: Vec<f64> = cell.values(*field).into_iter().map(|(_, value)| value).collect();
-                spread(&values)
+                let values = cell.values(*field).into_iter().map(|(_, value)| value * shown(*field).1);
+                spread(&values.collect::<Vec<f64>>())
             }));
             row
         })
