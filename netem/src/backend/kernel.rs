@@ -32,8 +32,7 @@ use samepath_model::record::{DirectionReport, DropCause, Lateness};
 
 use plan::Hops;
 pub use plan::{Inexpressible, check};
-use promise::Promise;
-pub(crate) use promise::Turn;
+use promise::{Promise, Turn};
 use turn::Transition;
 
 use super::emulator::Books;

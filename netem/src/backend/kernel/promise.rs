@@ -80,7 +80,7 @@ impl Promise {
 
 /// New conditions of a link that runs, as one direction meets them.
 #[derive(Debug, Clone)]
-pub(crate) struct Turn {
+pub(super) struct Turn {
     /// Between these instants the kernel was told, one queueing discipline after the other.
     pub(super) between: [Nanos; 2],
     /// What holds from then on.
