@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
 
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -109,6 +110,29 @@ pub(crate) fn configure(name: &str, mtu: u16, addresses: &[(IpAddr, u8)]) -> io:
         }
     }
     Ok(ipv6)
+}
+
+/// How long the kernel may take to notice that a device has a carrier.
+const CARRIER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Waits until a device of a pair that was set up before its peer sends what it is given. The kernel begins to when
+/// its link watch comes round to the device (`net/core/link_watch.c`, `dev_activate`), some time after the peer is
+/// up; until then it drops every packet without a word.
+///
+/// # Errors
+/// Where the kernel refuses, or takes no notice of the carrier.
+pub(crate) fn await_carrier(name: &str) -> io::Result<()> {
+    let index = if_nametoindex(name)?;
+    let mut netlink = Netlink::open()?;
+    let begun = Instant::now();
+    // Kernels from 6.8 on make up for the watch when they are asked; others are asked again.
+    while !netlink.is_operational(index)? {
+        if begun.elapsed() > CARRIER_LIMIT {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("`{name}` gets no carrier from its peer")));
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(())
 }
 
 /// Of `linux/ethtool.h`.

@@ -191,6 +191,10 @@ impl Outer {
                 forward()
             })?
             .map_err(cannot("lead the outer link's client end on"))?;
+        namespaces
+            .server
+            .run(|| device::await_carrier(UPLINK))?
+            .map_err(cannot("wait for the carrier of the device that leads to the outer link"))?;
         Ok(Addresses::of(block))
     }
 

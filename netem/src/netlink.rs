@@ -16,10 +16,14 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType
 
 /// Length of `struct nlmsghdr`.
 const HEADER: usize = 16;
+/// Length of `struct ifinfomsg`.
+const LINK_HEADER: usize = 16;
 /// `VETH_INFO_PEER` of `linux/veth.h`.
 const VETH_INFO_PEER: u16 = 1;
 /// `IFLA_INET6_ADDR_GEN_MODE` of `linux/if_link.h`.
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+/// `IF_OPER_UP` of `linux/if.h`.
+const OPERATIONAL: u8 = 6;
 /// `IN6_ADDR_GEN_MODE_NONE`: no link-local address, and so no router solicitation.
 const ADDR_GEN_MODE_NONE: u8 = 1;
 
@@ -101,6 +105,23 @@ impl Netlink {
         let mut message = Message::default();
         message.link_header(index, libc::IFF_UP as u32, libc::IFF_UP as u32);
         self.request(libc::RTM_NEWLINK, 0, &message)
+    }
+
+    /// Whether a device has a carrier, and the kernel has taken notice and sends what it is given.
+    pub(crate) fn is_operational(&mut self, index: u32) -> io::Result<bool> {
+        let mut message = Message::default();
+        message.link_header(index, 0, 0);
+        self.send(libc::RTM_GETLINK, 0, &message)?;
+        let mut answer = [0u8; 1 << 14];
+        loop {
+            let n = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+            let Some(answer) = answers(&answer[..n]).find(|answer| answer.sequence == self.sequence) else { continue };
+            if let Some(refused) = answer.acknowledgement() {
+                return refused.map(|()| false);
+            }
+            let attributes = answer.body.get(LINK_HEADER..).unwrap_or_default();
+            return Ok(self::attributes(attributes).any(|one| one == (libc::IFLA_OPERSTATE, &[OPERATIONAL])));
+        }
     }
 
     /// Takes a device away, and a pair's other end with it.

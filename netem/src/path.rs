@@ -207,6 +207,7 @@ impl LivePath {
             _ => None,
         };
         let (mut ports, ipv6) = make_devices(&namespaces, backend, &addresses, link.mtu)?;
+        router.as_ref().map_or(Ok(()), |router| await_carriers(&router.first_up(&namespaces)))?;
         if let (Some(ports), false) = (&mut ports, joining.under(link)) {
             settings.extend(lay_wires(&namespaces, ports, link));
         }
@@ -481,6 +482,12 @@ fn make_devices(
             .run(|| device::configure(LINK_DEVICE, mtu, &addresses))?
             .map_err(device("set the link's device up"))?;
     }
+    let first_up: &[(&Namespace, &str)] = match backend {
+        Backend::Packet => &[(&namespaces.middle, "client0"), (&namespaces.middle, "server0")],
+        Backend::None | Backend::Auto => &[(&namespaces.client, LINK_DEVICE)],
+        Backend::Tun | Backend::Netem => &[], // has no peer; the router knows its own
+    };
+    await_carriers(first_up)?;
     Ok((ports, ipv6))
 }
 
@@ -544,6 +551,7 @@ fn lay_wire(
         let _ = Netlink::open().and_then(|mut netlink| netlink.remove_device(if_nametoindex(name)?));
         return Err(PathError::Device { what: "redirect packets to the link's device", source });
     }
+    await_carriers(&[(&namespaces.middle, name)])?;
     Wire::open(name, address).map_err(device("open a packet socket"))
 }
 
@@ -555,6 +563,16 @@ fn make_control(namespaces: &Namespaces) -> Result<(), PathError> {
         namespace
             .run(|| device::configure(CONTROL_DEVICE, 1500, &[(IpAddr::V4(address), CONTROL_PREFIX)]))?
             .map_err(|source| PathError::Device { what: "set the control device up", source })?;
+    }
+    await_carriers(&[(client, CONTROL_DEVICE)])
+}
+
+/// Waits for the devices that were set up before their peers: those set up after them send at once.
+fn await_carriers(first_up: &[(&Namespace, &str)]) -> Result<(), PathError> {
+    for (namespace, name) in first_up {
+        namespace
+            .run(|| device::await_carrier(name))?
+            .map_err(|source| PathError::Device { what: "wait for a device's carrier", source })?;
     }
     Ok(())
 }

@@ -208,6 +208,14 @@ impl Router {
         Ok(Router { far, witness, hops: hops.into(), seed, turns: Cell::new(0), dropped: Cell::new(None) })
     }
 
+    /// The devices that were set up before their peers.
+    pub(crate) fn first_up<'a>(&'a self, namespaces: &'a Namespaces) -> Vec<(&'a Namespace, &'static str)> {
+        let near = &namespaces.middle;
+        let outer = self.far.as_ref().unwrap_or(near);
+        let core = self.far.as_ref().map(|_| (near, CORE));
+        [(near, CLIENT_SIDE), (outer, SERVER_SIDE)].into_iter().chain(core).collect()
+    }
+
     /// Makes way for probes: from now on nothing is in any book, and the disciplines are those of the trial
     /// without what is drawn. What they held is gone; what the kernel still sends of the trial's TCP
     /// connections, which would stand in the probes' way, is swallowed.
