@@ -33,6 +33,10 @@ pub const SERVER_CONTROL: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 2);
 pub const LINK_DEVICE: &str = "link0";
 /// Where packets of the link come in that the kernel has cut, at both ends; they go on to [`LINK_DEVICE`].
 pub const DELIVERY_DEVICE: &str = "link0in";
+/// The middle's device that leads to the client's end.
+pub(crate) const CLIENT_SIDE: &str = "client0";
+/// The middle's device that leads to the server's end.
+pub(crate) const SERVER_SIDE: &str = "server0";
 /// The device beside the link, at both ends.
 pub const CONTROL_DEVICE: &str = "ctl0";
 

@@ -11,13 +11,13 @@ use samepath_model::{Link, Mode};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
-use crate::backend::emulator::{SPIN, become_realtime};
+use crate::backend::emulator::SPIN;
 use crate::backend::kernel;
 use crate::device::{self, LINK_DEVICE};
 use crate::link::Nanos;
 use crate::namespace::{self, Namespace, OnTerminate, contain};
 use crate::path::{Around, Keep, LivePath};
-use crate::sys::{self, monotonic};
+use crate::sys::{self, become_realtime, monotonic};
 
 /// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -35,6 +35,27 @@ fn nanos_of(clock: ClockId) -> Nanos {
     time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
 }
 
+/// Real-time priority of a thread that carries packets: above everything ordinary, below the kernel's own threads.
+const PRIORITY: libc::c_int = 10;
+
+/// Puts the calling thread under SCHED_FIFO; tells whether that was permitted.
+#[allow(unsafe_code)] // not wrapped by nix
+pub(crate) fn become_realtime() -> bool {
+    // SAFETY: the structure is plain integers, for which zero is a value.
+    let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    parameters.sched_priority = PRIORITY;
+    // SAFETY: the parameters are valid for reads; 0 is the calling thread.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameters) == 0 }
+}
+
+/// Gives real-time scheduling back.
+#[allow(unsafe_code)] // not wrapped by nix
+pub(crate) fn become_ordinary() {
+    let plain = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the parameters are valid for reads; 0 is the calling thread. Nobody is refused less than they have.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const plain) };
+}
+
 /// A descriptor of process `pid` that becomes readable when it ends (Linux 5.3).
 ///
 /// # Errors

@@ -25,7 +25,7 @@ use samepath_model::{Mode, Tolerance, Trial, Workload};
 use serde::{Deserialize, Serialize};
 
 pub use crate::backend::Backend;
-use crate::backend::emulator::is_shaped;
+use crate::backend::joining::is_shaped;
 use crate::calibrate;
 use crate::capture::CaptureReport;
 use crate::device;

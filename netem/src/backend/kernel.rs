@@ -35,11 +35,11 @@ pub use plan::{Inexpressible, check};
 use promise::{Promise, Turn};
 use turn::Transition;
 
-use super::emulator::Books;
+use super::books::Books;
 use super::packet::Tap;
 use crate::capture::CaptureReport;
 use crate::control::Snapshot;
-use crate::device::{self, LINK_DEVICE};
+use crate::device::{self, CLIENT_SIDE, LINK_DEVICE, SERVER_SIDE};
 use crate::ledger::LedgerError;
 use crate::link::{Nanos, packet};
 use crate::namespace::{Namespace, NamespaceError, Namespaces, StepError, cannot};
@@ -102,9 +102,7 @@ pub(crate) fn missing_remedy(kind: &str) -> String {
 const LINK_HEADER: u32 = 14;
 /// Ethernet address of the pair between the router's halves; see the path's own addresses.
 const CORE_MAC: [u8; 6] = [2, 0, 0, 0, 2, 0];
-/// The router's devices.
-const CLIENT_SIDE: &str = "client0";
-const SERVER_SIDE: &str = "server0";
+/// The device between its halves, in both.
 const CORE: &str = "core";
 
 /// The router while it is up. Dropping it leaves the devices to their namespaces.

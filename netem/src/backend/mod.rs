@@ -4,16 +4,17 @@
 //! from a TUN device at each end, or, where there is no `/dev/net/tun`, from packet sockets behind a
 //! veth pair at each end. [`kernel`] is the kernel's own netem on a router between them. `None` joins the two ends by a bare veth pair and emulates nothing.
 
+pub(crate) mod books;
 mod buffer;
 pub mod emulator;
+pub(crate) mod joining;
 pub mod kernel;
 pub(crate) mod lateness;
-pub(crate) mod mail;
 pub mod packet;
-mod passthrough;
 mod segment;
 pub mod tun;
 pub(crate) mod wire;
+mod worker;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -17,9 +17,8 @@ use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::thread::JoinHandle;
 
 use hdrhistogram::Histogram;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -29,10 +28,10 @@ use samepath_model::record::{DirectionReport, DropCause};
 
 use super::promise::{Promise, Reckoning, Turn};
 use super::{KernelError, RouterAccount};
-use crate::backend::emulator::Books;
+use crate::backend::books::Books;
 use crate::backend::lateness;
-use crate::backend::mail::Mailbox;
 use crate::backend::packet::Tap;
+use crate::backend::worker::{Orders, Worker, drain};
 use crate::capture::Capture;
 use crate::control::Snapshot;
 use crate::ledger::{Entry, Spool};
@@ -45,8 +44,6 @@ const REST_MILLIS: u16 = 1;
 /// What is heard later than this before now is not decided yet: a packet is stamped a moment before
 /// it can be read.
 const SETTLING: Nanos = 2_000_000;
-/// How long the thread may take to answer.
-const ANSWER_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
 /// A distance of the clocks that has changed by more was set.
 const CLOCK_STEP: u64 = 1_000_000;
 /// Two CPUs may stamp a packet's departure this much before its arrival, where nothing delays it.
@@ -55,15 +52,10 @@ const SKEW: Nanos = 5_000_000;
 /// The thread that watches.
 #[derive(Debug)]
 pub(super) struct Witness {
-    /// There until the watch is ended.
-    thread: Option<JoinHandle<Result<RouterAccount, KernelError>>>,
-    stop: Arc<AtomicBool>,
+    worker: Worker<Letter, Result<RouterAccount, KernelError>>,
     watched: Arc<Watched>,
     /// What is heard later than this is not judged yet.
     judged_until: Arc<AtomicU64>,
-    mail: Arc<Mailbox<Letter>>,
-    /// Written to, it wakes the thread.
-    wake: OwnedFd,
 }
 
 /// What is wanted of the thread.
@@ -97,15 +89,10 @@ impl Witness {
     /// # Errors
     /// Where the thread cannot be started.
     pub(super) fn start(taps: [Tap; 2], promises: [Promise; 2], books: Books) -> io::Result<Witness> {
-        let (waked, wake) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let of_thread = stop.clone();
         let watched = Arc::new(Watched { from: AtomicU64::new(0), until: AtomicU64::new(Nanos::MAX) });
-        let mail = Arc::new(Mailbox::default());
         let judged_until = Arc::new(AtomicU64::new(Nanos::MAX));
         let watch = Watch {
             taps,
-            mail: mail.clone(),
             watched: watched.clone(),
             judged_until: judged_until.clone(),
             waiting: VecDeque::new(),
@@ -114,21 +101,18 @@ impl Witness {
             missed: 0,
             distance: clock_distance(),
         };
-        let thread = std::thread::Builder::new().name("witness".into()).spawn(move || watch.run(&of_thread, &waked))?;
-        Ok(Witness { thread: Some(thread), stop, watched, judged_until, mail, wake })
+        let worker = Worker::spawn("witness", move |orders, waked| watch.run(&orders, &waked))?;
+        Ok(Witness { worker, watched, judged_until })
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        self.worker.is_running()
     }
 
     /// What it has counted; a packet counts as dropped only when it can no more come. `None` where the thread does
     /// not answer.
     pub(super) fn snapshot(&self) -> Option<Snapshot> {
-        let (answer, answered) = std::sync::mpsc::channel();
-        self.mail.leave(Letter::Snapshot { answer });
-        let _ = nix::unistd::write(&self.wake, &[1]);
-        answered.recv_timeout(ANSWER_LIMIT).ok()
+        self.worker.ask(|answer| Letter::Snapshot { answer })
     }
 
     /// Waits with its judgement of what comes from now on, until it is told what was promised; gives back the
@@ -142,10 +126,10 @@ impl Witness {
     /// Judges again: by what was promised anew of each direction, if anything was.
     pub(super) fn judge(&self, turns: Option<[Turn; 2]>) {
         if let Some(turns) = turns {
-            self.mail.leave(Letter::Turn(turns));
+            self.worker.post(Letter::Turn(turns));
         }
         self.judged_until.store(Nanos::MAX, Ordering::Release);
-        let _ = nix::unistd::write(&self.wake, &[1]);
+        self.worker.wake();
     }
 
     /// Takes no notice of what comes and goes from now on.
@@ -163,24 +147,8 @@ impl Witness {
     ///
     /// # Errors
     /// Where the ledger could not be written.
-    pub(super) fn stop(mut self) -> Result<RouterAccount, KernelError> {
-        self.end().unwrap_or(Err(KernelError::Panicked))
-    }
-
-    /// Ends the thread; `None` where that has been done.
-    fn end(&mut self) -> Option<Result<RouterAccount, KernelError>> {
-        let thread = self.thread.take()?;
-        self.stop.store(true, Ordering::Release);
-        // A full pipe wakes it just as well.
-        let _ = nix::unistd::write(&self.wake, &[1]);
-        Some(thread.join().unwrap_or(Err(KernelError::Panicked)))
-    }
-}
-
-impl Drop for Witness {
-    /// Whoever wants no account leaves no thread behind either.
-    fn drop(&mut self) {
-        let _ = self.end();
+    pub(super) fn stop(self) -> Result<RouterAccount, KernelError> {
+        self.worker.stop().unwrap_or(Err(KernelError::Panicked))
     }
 }
 
@@ -256,20 +224,19 @@ struct Watch {
     books: Books,
     watched: Arc<Watched>,
     judged_until: Arc<AtomicU64>,
-    mail: Arc<Mailbox<Letter>>,
     missed: u64,
     /// How far the wall clock, by which the taps stamp, is ahead of the monotonic one.
     distance: u64,
 }
 
 impl Watch {
-    fn run(mut self, stop: &AtomicBool, waked: &OwnedFd) -> Result<RouterAccount, KernelError> {
+    fn run(mut self, orders: &Orders<Letter>, waked: &OwnedFd) -> Result<RouterAccount, KernelError> {
         loop {
-            let stopping = stop.load(Ordering::Acquire);
+            let stopping = orders.is_stopped();
             let now = monotonic();
             // Read before the letters, one of which may say how to judge what comes later.
             let judged_until = self.judged_until.load(Ordering::Acquire).min(now.saturating_sub(SETTLING));
-            self.read_letters();
+            self.read(orders.letters());
             let heard = self.listen();
             self.decide(if stopping { Nanos::MAX } else { judged_until });
             if stopping {
@@ -283,8 +250,8 @@ impl Watch {
         }
     }
 
-    fn read_letters(&mut self) {
-        for letter in self.mail.take() {
+    fn read(&mut self, letters: Vec<Letter>) {
+        for letter in letters {
             match letter {
                 // Nobody may be left to hear the answer.
                 Letter::Snapshot { answer } => drop(answer.send(self.snapshot())),
@@ -310,8 +277,7 @@ impl Watch {
         };
         let _ = poll(fds, time);
         if fds[0].any().unwrap_or(false) {
-            let mut drained = [0u8; 64];
-            let _ = nix::unistd::read(waked, &mut drained);
+            drain(waked);
         }
     }
 

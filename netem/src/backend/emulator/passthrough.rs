@@ -2,24 +2,21 @@
 //! super-packets of up to 64 KiB among them, as between two machines whose network cards segment.
 //!
 //! It decides nothing, so there is nothing to decide for each wire packet; a link with a ledger never comes here,
-//! and one that is given conditions goes on in the emulator's own way, from the same ports, with the same counts. Each packet has the header of virtio-net before it
-//! (`linux/virtio_net.h`), by which the receiving host knows what it is spared to segment and to sum.
-
-use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering;
+//! and one that is given conditions goes on in the emulator's own way, from the same ports, with the same counts. Each
+//! packet has the header of virtio-net before it (`linux/virtio_net.h`), by which the receiving host knows what it
+//! is spared to segment and to sum.
 
 use samepath_model::link::Direction;
 use samepath_model::record::{DirectionReport, DropCause, Lateness};
 
-use super::Port;
-use super::emulator::{Account, EmulatorError, Orders, Sleeper, become_realtime, failed};
-use super::mail::Letter;
-use super::segment::{HEADER, LARGEST, Split, VirtioHeader};
+use super::data_thread::BATCH;
+use super::sleeper::Sleeper;
+use super::{Account, EmulatorError, Letter};
+use crate::backend::Port;
+use crate::backend::segment::{HEADER, LARGEST, Split, VirtioHeader};
+use crate::backend::worker::Orders;
 use crate::control::Snapshot;
-use crate::sys::{monotonic, thread_cpu};
-
-/// Packets taken from one side before the other has its turn.
-const BATCH: usize = 64;
+use crate::sys::{become_realtime, monotonic, thread_cpu};
 
 /// How it ended.
 pub(super) enum Passed {
@@ -30,17 +27,16 @@ pub(super) enum Passed {
 }
 
 /// Carries packets between the ports until told to stop, or given conditions.
-pub(super) fn run(mut ports: [Port; 2], orders: &Orders, waked: OwnedFd) -> Result<Passed, EmulatorError> {
-    let sleeper = Sleeper::new(waked)?;
+pub(super) fn run(mut ports: [Port; 2], orders: &Orders<Letter>, sleeper: Sleeper) -> Result<Passed, EmulatorError> {
     let realtime = become_realtime();
     let started = monotonic();
     let mut directions = [DirectionReport::default(), DirectionReport::default()];
     let mut buffer = vec![0; HEADER + LARGEST];
-    while !orders.stop.load(Ordering::Acquire) {
-        let mut letters = orders.mail.take().into_iter();
+    while !orders.is_stopped() {
+        let mut letters = orders.letters().into_iter();
         for letter in letters.by_ref() {
             if matches!(letter, Letter::Change { .. }) {
-                std::iter::once(letter).chain(letters).for_each(|letter| orders.mail.leave(letter));
+                std::iter::once(letter).chain(letters).for_each(|letter| orders.put(letter));
                 return Ok(Passed::UntilConditions { ports, sleeper, directions });
             }
             answer(letter, &directions);
@@ -50,15 +46,16 @@ pub(super) fn run(mut ports: [Port; 2], orders: &Orders, waked: OwnedFd) -> Resu
             let (from, to) = (direction.index(), direction.opposite().index());
             let report = &mut directions[from];
             for _ in 0..BATCH {
-                let taken = ports[from].take(&mut buffer).map_err(|source| failed(from, source))?;
+                let taken = ports[from].take(&mut buffer).map_err(|source| EmulatorError::of_port(from, source))?;
                 let Some(length) = taken else { break };
                 busy = true;
-                let given = ports[to].give_whole(&buffer[..length]).map_err(|source| failed(to, source))?;
+                let given =
+                    ports[to].give_whole(&buffer[..length]).map_err(|source| EmulatorError::of_port(to, source))?;
                 count(report, segments(&buffer[..length]), given);
             }
         }
         if !busy {
-            sleeper.sleep(&ports, None)?;
+            sleeper.sleep(&ports, None).map_err(EmulatorError::Thread)?;
         }
     }
     Ok(Passed::Stopped(Account {

@@ -1,0 +1,208 @@
+//! What a path is made of: the devices of its link, the way beside it, and the way on.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use nix::net::if_::if_nametoindex;
+use samepath_model::link::{Direction, Link};
+use samepath_model::record::Setting;
+
+use super::PathError;
+use crate::backend::packet::PacketPort;
+use crate::backend::tun::TunPort;
+use crate::backend::wire::Wire;
+use crate::backend::{Backend, Port};
+use crate::device::{self, CLIENT_SIDE, CONTROL_DEVICE, DELIVERY_DEVICE, LINK_DEVICE, SERVER_SIDE};
+use crate::namespace::{Namespace, Namespaces};
+use crate::nest::{self, Addresses, EVERYWHERE};
+use crate::netlink::{Netlink, VethEnd};
+
+/// How an end gets packets that leave together.
+const TOGETHER: &str = "single packets, neighbours in one call";
+/// How each is delivered where that cannot be had.
+pub(super) const APART: &str = "each in a call of its own";
+const MAKE_TUN: &str = "make a TUN device";
+const MAKE_VETH: &str = "make a veth pair";
+
+/// The remedy for a device that the kernel refuses.
+pub(super) fn hint(what: &str, source: &io::Error) -> &'static str {
+    match what {
+        MAKE_TUN => "; choose `--backend packet`, or give access to /dev/net/tun (load the module `tun`)",
+        MAKE_VETH if source.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+            "; the kernel has no veth devices: load the module `veth`"
+        }
+        _ => "",
+    }
+}
+
+/// Ethernet addresses, locally administered. Both ends of a pair have the same one: with no address
+/// resolution on the devices, every frame is sent to the sender's own.
+pub(super) const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(super) const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+const CONTROL_MAC: [u8; 6] = [2, 0, 0, 0, 1, 0];
+
+/// Prefix length of the control pair's network.
+const CONTROL_PREFIX: u8 = 24;
+
+/// Makes the link's devices. Gives back the emulator's ports, if the backend has one, and whether
+/// there is IPv6.
+pub(super) fn make_devices(
+    namespaces: &Namespaces,
+    backend: Backend,
+    addresses: &Addresses,
+    mtu: u16,
+) -> Result<(Option<[Port; 2]>, bool), PathError> {
+    let device = |what| move |source| PathError::Device { what, source };
+    let ends = [(&namespaces.client, CLIENT_MAC), (&namespaces.server, SERVER_MAC)];
+    let ports = match backend {
+        Backend::Tun => {
+            let make = |namespace: &Namespace| -> Result<Port, PathError> {
+                let port = namespace.run(|| TunPort::make(LINK_DEVICE))?;
+                Ok(Port::Tun(port.map_err(device(MAKE_TUN))?))
+            };
+            Some([make(&namespaces.client)?, make(&namespaces.server)?])
+        }
+        Backend::Packet => {
+            let make = |(namespace, mac): (&Namespace, [u8; 6]), name: &str| -> Result<Port, PathError> {
+                make_veth((namespace, LINK_DEVICE), (&namespaces.middle, name), mac, mtu)?;
+                device::configure(name, mtu, &[]).map_err(device("set a middle device up"))?;
+                let port = PacketPort::open(name, mac, mtu).map_err(device("open a packet socket"))?;
+                Ok(Port::Packet(port))
+            };
+            Some([make(ends[0], CLIENT_SIDE)?, make(ends[1], SERVER_SIDE)?])
+        }
+        Backend::Netem => None, // the router has made them
+        Backend::None | Backend::Auto => {
+            make_veth((&namespaces.client, LINK_DEVICE), (&namespaces.server, LINK_DEVICE), CLIENT_MAC, mtu)?;
+            None
+        }
+    };
+    let (v4, v6) = addresses.prefixes;
+    let mut ipv6 = true;
+    for (namespace, addresses) in [
+        (&namespaces.client, [(IpAddr::V4(addresses.client), v4), (IpAddr::V6(addresses.client6), v6)]),
+        (&namespaces.server, [(IpAddr::V4(addresses.server), v4), (IpAddr::V6(addresses.server6), v6)]),
+    ] {
+        ipv6 &= namespace
+            .run(|| device::configure(LINK_DEVICE, mtu, &addresses))?
+            .map_err(device("set the link's device up"))?;
+    }
+    let first_up: &[(&Namespace, &str)] = match backend {
+        Backend::Packet => &[(&namespaces.middle, CLIENT_SIDE), (&namespaces.middle, SERVER_SIDE)],
+        Backend::None | Backend::Auto => &[(&namespaces.client, LINK_DEVICE)],
+        Backend::Tun | Backend::Netem => &[], // has no peer; the router knows its own
+    };
+    await_carriers(first_up)?;
+    Ok((ports, ipv6))
+}
+
+/// Tells each end what is beyond the other: from the client's, all that is not inside; from the server's, the links
+/// inside the client's end.
+pub(super) fn lead_on(namespaces: &Namespaces, addresses: &Addresses) -> Result<(), PathError> {
+    let failed = |source| PathError::Device { what: "add a route over the link", source };
+    if addresses.leads_on() {
+        namespaces.client.run(|| nest::add_routes(LINK_DEVICE, &EVERYWHERE))?.map_err(failed)?;
+        let failed = |source| PathError::Device { what: "let the server's end forward packets", source };
+        namespaces.server.run(nest::forward)?.map_err(failed)?;
+    } else {
+        let inside = addresses.beyond_client();
+        namespaces.server.run(|| nest::add_routes(LINK_DEVICE, &inside))?.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Has the kernel cut what is given to a TUN device, where packets of its direction may leave together: the end
+/// gets single packets, and the emulator gives those that leave together in one call. Behind a bottleneck, or with
+/// jitter, each leaves alone, and the device itself is the shorter way. Tells what came of it.
+pub(super) fn lay_wires(namespaces: &Namespaces, ports: &mut [Port; 2], link: &Link) -> Vec<Setting> {
+    let ends = [(&namespaces.client, CLIENT_MAC, CLIENT_SIDE), (&namespaces.server, SERVER_MAC, SERVER_SIDE)];
+    let mut told = Vec::new();
+    for direction in Direction::BOTH {
+        let (end, conditions) = (direction.opposite().index(), link.direction(direction));
+        let Port::Tun(port) = &mut ports[end] else { continue };
+        if conditions.rate.is_some() || conditions.rate_trace.is_some() || !conditions.jitter.is_none() {
+            continue;
+        }
+        let effective = match lay_wire(namespaces, ends[end], link.mtu) {
+            Ok(wire) => {
+                port.deliver_by(wire);
+                TOGETHER.to_owned()
+            }
+            Err(error) => format!("{APART} ({error})"),
+        };
+        told.push(Setting { name: format!("delivery {direction}"), asked: Some(TOGETHER.into()), effective });
+    }
+    told
+}
+
+/// A way into one end's namespace that ends at its link device.
+fn lay_wire(
+    namespaces: &Namespaces,
+    (namespace, address, name): (&Namespace, [u8; 6], &str),
+    mtu: u16,
+) -> Result<Wire, PathError> {
+    let device = |what| move |source| PathError::Device { what, source };
+    make_veth_with((namespace, DELIVERY_DEVICE), (&namespaces.middle, name), address, mtu, |name| {
+        device::switch_segmentation_off(name)
+    })?;
+    device::configure(name, mtu, &[]).map_err(device("set a middle device up"))?;
+    let redirect = || -> io::Result<()> {
+        device::configure(DELIVERY_DEVICE, mtu, &[])?;
+        let (from, to) = (if_nametoindex(DELIVERY_DEVICE)?, if_nametoindex(LINK_DEVICE)?);
+        Netlink::open()?.redirect_incoming(from, to)
+    };
+    if let Err(source) = namespace.run(redirect)? {
+        // A device that leads nowhere is of no use to anybody.
+        let _ = Netlink::open().and_then(|mut netlink| netlink.remove_device(if_nametoindex(name)?));
+        return Err(PathError::Device { what: "redirect packets to the link's device", source });
+    }
+    await_carriers(&[(&namespaces.middle, name)])?;
+    Wire::open(name, address).map_err(device("open a packet socket"))
+}
+
+/// The unimpaired pair beside the link.
+pub(super) fn make_control(namespaces: &Namespaces) -> Result<(), PathError> {
+    let (client, server) = (&namespaces.client, &namespaces.server);
+    make_veth((client, CONTROL_DEVICE), (server, CONTROL_DEVICE), CONTROL_MAC, 1500)?;
+    for (namespace, address) in [(client, device::CLIENT_CONTROL), (server, device::SERVER_CONTROL)] {
+        namespace
+            .run(|| device::configure(CONTROL_DEVICE, 1500, &[(IpAddr::V4(address), CONTROL_PREFIX)]))?
+            .map_err(|source| PathError::Device { what: "set the control device up", source })?;
+    }
+    await_carriers(&[(client, CONTROL_DEVICE)])
+}
+
+/// Waits for the devices that were set up before their peers: those set up after them send at once.
+pub(super) fn await_carriers(first_up: &[(&Namespace, &str)]) -> Result<(), PathError> {
+    for (namespace, name) in first_up {
+        namespace
+            .run(|| device::await_carrier(name))?
+            .map_err(|source| PathError::Device { what: "wait for a device's carrier", source })?;
+    }
+    Ok(())
+}
+
+/// A veth pair with its offloads off at both ends.
+fn make_veth(one: (&Namespace, &str), other: (&Namespace, &str), address: [u8; 6], mtu: u16) -> Result<(), PathError> {
+    make_veth_with(one, other, address, mtu, device::switch_offloads_off)
+}
+
+/// A veth pair, each end of which is treated by `treat`.
+pub(crate) fn make_veth_with(
+    one: (&Namespace, &str),
+    other: (&Namespace, &str),
+    address: [u8; 6],
+    mtu: u16,
+    treat: fn(&str) -> io::Result<()>,
+) -> Result<(), PathError> {
+    let device = |what| move |source| PathError::Device { what, source };
+    let end = |(namespace, name)| VethEnd { name, namespace: Namespace::as_fd(namespace), address };
+    Netlink::open()
+        .and_then(|mut netlink| netlink.make_veth([&end(one), &end(other)], mtu))
+        .map_err(device(MAKE_VETH))?;
+    for (namespace, name) in [one, other] {
+        namespace.run(|| treat(name))?.map_err(device("switch a device's offloads off"))?;
+    }
+    Ok(())
+}
