@@ -19,6 +19,7 @@ mod figure;
 mod goodput_over_axis;
 mod goodput_over_time;
 mod grid;
+mod lanes;
 mod lateness;
 mod over_axis;
 mod path_over_time;

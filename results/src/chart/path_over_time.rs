@@ -29,7 +29,7 @@ struct Course {
 }
 
 pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
-    let Some((group, seed)) = super::stalls::choose(part).or_else(|| first(part)) else {
+    let Some((group, seed)) = super::lanes::choose(part).or_else(|| first(part)) else {
         return Err(Absent::NoData("no seed has a trial that counts for every arm under one set of conditions".into()));
     };
     let mut courses = Vec::new();

@@ -107,7 +107,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
 /// The longest stall among the trials of the seed that the stall timeline shows.
 fn choose<'a>(run: &Run, part: &PartView<'a>) -> Result<(&'a TrialRecord, Analysis, usize), Absent> {
     let none = || Absent::NoData("no message of the trials that could be shown was blocked".into());
-    let (group, seed) = super::stalls::choose(part).ok_or_else(|| {
+    let (group, seed) = super::lanes::choose(part).ok_or_else(|| {
         Absent::NoData("no seed has a trial that counts for every arm under one set of conditions with loss".into())
     })?;
     let blocked =
