@@ -21,6 +21,7 @@ pub mod arm;
 pub mod blocking;
 pub mod carriage;
 pub mod experiment;
+mod hex;
 pub mod link;
 pub mod mode;
 pub mod profile;
@@ -32,6 +33,7 @@ pub mod workload;
 
 pub use arm::{Arm, Mapping, Transport};
 pub use experiment::{Experiment, Trial, TrialId};
+pub use hex::hex;
 pub use link::{Conditions, Direction, Link, LinkSpec};
 pub use mode::Mode;
 pub use tolerance::Tolerance;

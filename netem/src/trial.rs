@@ -572,7 +572,7 @@ fn start_of(line: &str) -> Option<Nanos> {
 fn random_token() -> io::Result<String> {
     let mut bytes = [0u8; 16];
     io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(samepath_model::hex(&bytes))
 }
 
 fn write_json(file: &Path, value: &impl Serialize) -> Result<(), String> {

@@ -71,7 +71,7 @@ async fn run(args: ServerArgs) -> Result<(), Box<dyn std::error::Error>> {
     // Before the ready line, so that a signal that answers it is not missed.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let given = args.token.filter(|token| !token.is_empty());
-    let token = given.clone().unwrap_or_else(|| identity::random::<16>().iter().map(|b| format!("{b:02x}")).collect());
+    let token = given.clone().unwrap_or_else(|| samepath_model::hex(&identity::random::<16>()));
     let limits = Limits { sessions: args.max_sessions.max(1), duration: args.max_duration, memory: args.max_memory };
     let server = Server::bind(ServerConfig { listen: args.listen, token: token.clone(), limits })?;
 

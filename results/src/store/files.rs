@@ -56,5 +56,5 @@ pub(crate) fn checksum(path: &Path) -> io::Result<String> {
             Err(error) => return Err(error),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(samepath_model::hex(&hash.finalize()))
 }

@@ -1,6 +1,7 @@
 //! Frames and transport parameters in the words of qlog (draft-ietf-quic-qlog-quic-events).
 
 use quinn_proto::transport_parameters::TransportParameters;
+use samepath_model::hex;
 use serde_json::{Map, Value, json};
 
 use super::frames::{Frame, Frames};
@@ -134,10 +135,6 @@ impl Owner {
             Owner::Remote => "remote",
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The schema's name of a type that is not described further.
