@@ -2,7 +2,9 @@
 
 mod remote;
 
+use std::fs::File;
 use std::io::IsTerminal;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -85,8 +87,9 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
 /// Where the ledger is kept while the link is up; made beforehand, so that a place that cannot be
 /// written is known before the command has run.
 struct Spool {
-    /// Removed with this value.
-    _dir: tempfile::TempDir,
+    /// It has no name in its directory, so that nothing is left of it whatever ends this process.
+    _file: File,
+    /// By which the link's process, too, which is forked from this one, can open it.
     path: PathBuf,
     target: PathBuf,
 }
@@ -94,11 +97,10 @@ struct Spool {
 impl Spool {
     fn beside(target: &Path) -> anyhow::Result<Spool> {
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let dir = tempfile::Builder::new()
-            .prefix(".samepath-")
-            .tempdir_in(parent)
+        let file = tempfile::tempfile_in(parent)
             .with_context(|| format!("cannot write the ledger in {}", parent.display()))?;
-        Ok(Spool { path: dir.path().join("ledger.spool"), _dir: dir, target: target.to_owned() })
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd()).into();
+        Ok(Spool { _file: file, path, target: target.to_owned() })
     }
 
     /// Writes the Parquet file. Times count from the first packet. Its metadata has the conditions that

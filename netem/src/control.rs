@@ -225,6 +225,8 @@ impl Runtime {
     /// # Errors
     /// Where a running link has it, or the socket cannot be made.
     pub fn listen(&self, name: &str) -> Result<Listener, ControlError> {
+        // Looking through the names removes what killed links have left.
+        self.names()?;
         let _lock = self.lock()?;
         let path = self.socket(name);
         match UnixStream::connect(&path) {
@@ -380,7 +382,14 @@ impl Listener {
                 stream.set_write_timeout(Some(REQUEST_LIMIT))?;
                 let caller = getsockopt(&stream, PeerCredentials)?.uid();
                 let reply = if caller == geteuid().as_raw() {
-                    answer(read_line(&stream)?)
+                    match read_line(&stream) {
+                        Ok(request) => answer(request),
+                        Err(error) if error.kind() == io::ErrorKind::InvalidData => Reply::Refused(format!(
+                            "it does not know what is asked ({error}); it runs samepath {}",
+                            env!("CARGO_PKG_VERSION")
+                        )),
+                        Err(error) => return Err(error),
+                    }
                 } else {
                     Reply::Refused("it belongs to another user".into())
                 };
@@ -418,7 +427,7 @@ fn read_line<T: serde::de::DeserializeOwned>(stream: &UnixStream) -> io::Result<
     if line.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(serde_json::from_str(&line)?)
+    serde_json::from_str(&line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 #[cfg(test)]
@@ -456,8 +465,10 @@ mod tests {
         drop(left);
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        assert_eq!(runtime.names().unwrap(), Vec::<String>::new());
+        let another = runtime.listen("another").unwrap();
         assert!(!path.exists());
+        assert_eq!(runtime.names().unwrap(), ["another"]);
+        drop(another);
         drop(UnixListener::bind(&path).unwrap());
         assert!(runtime.listen("dead").is_ok());
     }
@@ -479,6 +490,17 @@ mod tests {
             }
             assert!(matches!(asked.join().unwrap().unwrap(), Reply::Refused(reason) if reason == "not now"));
         });
+    }
+
+    #[test]
+    fn who_asks_for_what_it_does_not_know_is_told_so() {
+        let (_dir, runtime) = runtime();
+        let listener = runtime.listen("one").unwrap();
+        let mut stream = UnixStream::connect(runtime.socket("one")).unwrap();
+        stream.write_all(b"{\"set\":{\"change\":{\"gravity\":\"9.8\"},\"clear\":false}}\n").unwrap();
+        listener.serve(|request| panic!("{request:?}"));
+        let reply: Reply = read_line(&stream).unwrap();
+        assert!(matches!(reply, Reply::Refused(reason) if reason.contains("gravity")));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use samepath_model::{Mode, Tolerance};
 
 use crate::backend::Backend;
 use crate::backend::books::Books;
-use crate::backend::emulator::{Account, Emulator, EmulatorError};
+use crate::backend::emulator::{Account, Emulator, EmulatorError, Work};
 use crate::backend::joining::{Joining, is_shaped};
 use crate::backend::kernel::{KernelError, Router, RouterAccount, Task};
 use crate::capture::{Capture, CaptureError, CaptureReport};
@@ -351,7 +351,7 @@ impl LivePath {
             device_drops: host.device_drops.values().sum::<u64>() + account.port_drops,
             receive_buffer_drops: host.receive_buffer_drops,
             realtime: account.realtime,
-            cpu_ns: account.cpu,
+            cpu_ns: account.work.cpu,
             up_ns,
             settings: self.settings.into(),
             steal,
@@ -371,7 +371,14 @@ impl Account {
     /// Of a link that the kernel carries: nothing of ours moved the packets, so nothing waited or spun.
     fn of_router(told: RouterAccount) -> Account {
         let RouterAccount { directions, lateness, cpu, ledger_lost, capture, doubts: _ } = told;
-        Account { directions, lateness, cpu, spun: cpu, ledger_lost, capture, ..Account::of_nothing() }
+        Account {
+            directions,
+            lateness,
+            work: Work { cpu, spun: cpu, wall: 0 },
+            ledger_lost,
+            capture,
+            ..Account::of_nothing()
+        }
     }
 
     /// Of a link without an emulator.
@@ -381,9 +388,7 @@ impl Account {
             lateness: Lateness::default(),
             port_drops: 0,
             realtime: false,
-            cpu: 0,
-            spun: 0,
-            wall: 0,
+            work: Work::default(),
             ledger_lost: 0,
             capture: None,
         }

@@ -89,16 +89,22 @@ pub(crate) struct Account {
     /// Packets the kernel dropped before the emulator could take them.
     pub(crate) port_drops: u64,
     pub(crate) realtime: bool,
-    /// CPU time of the thread.
-    pub(crate) cpu: Nanos,
-    /// That part of it in which it only waited.
-    pub(crate) spun: Nanos,
-    /// Wall-clock time of the thread.
-    pub(crate) wall: Nanos,
+    pub(crate) work: Work,
     /// Entries the ledger lost because its writer could not keep up.
     pub(crate) ledger_lost: u64,
     /// What came of the capture, if there was one.
     pub(crate) capture: Option<CaptureReport>,
+}
+
+/// How busy the thread was from the first packet that it could have taken to the last.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Work {
+    /// CPU time.
+    pub(crate) cpu: Nanos,
+    /// That part of it in which it only waited.
+    pub(crate) spun: Nanos,
+    /// Wall-clock time.
+    pub(crate) wall: Nanos,
 }
 
 impl Emulator {

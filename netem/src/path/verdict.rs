@@ -3,8 +3,12 @@
 use samepath_model::Tolerance;
 use samepath_model::record::DropCause;
 
-use crate::backend::emulator::Account;
+use crate::backend::emulator::{Account, Work};
 use crate::host::HostCounters;
+use crate::link::Nanos;
+
+/// A thread's share of less wall-clock time than this says nothing of what it can bear.
+const SHORTEST: Nanos = 100_000_000;
 
 /// What the host's counters say against the trial.
 pub(super) fn host_verdict(host: &HostCounters, account: Option<&Account>) -> Vec<String> {
@@ -54,8 +58,9 @@ pub(super) fn emulator_verdict(account: &Account, shaped: bool, mtu: u16, tolera
     if largest > u32::from(mtu) {
         void.push(format!("a packet of {largest} bytes crossed the link, more than its MTU of {mtu}"));
     }
-    let share = account.cpu.saturating_sub(account.spun) as f64 / account.wall.max(1) as f64;
-    if shaped && share > tolerance.link_cpu.fraction() {
+    let Work { cpu, spun, wall } = account.work;
+    let share = cpu.saturating_sub(spun) as f64 / wall.max(1) as f64;
+    if shaped && wall >= SHORTEST && share > tolerance.link_cpu.fraction() {
         void.push(format!(
             "the link's data thread was on the CPU for {:.0} % of the time (bound {:.0} %)",
             share * 100.0,
@@ -71,8 +76,12 @@ mod tests {
 
     use super::*;
 
+    fn work(cpu: u64, spun: u64) -> Work {
+        Work { cpu: cpu * SHORTEST / 1000, spun: spun * SHORTEST / 1000, wall: SHORTEST }
+    }
+
     fn account() -> Account {
-        Account { cpu: 500, wall: 1_000, ..Account::of_nothing() }
+        Account { work: work(500, 0), ..Account::of_nothing() }
     }
 
     #[test]
@@ -89,8 +98,10 @@ mod tests {
         assert!(verdict(late(), true).contains("1.500 ms"));
         assert_eq!(verdict(late(), false), "", "nothing was promised");
         assert!(verdict(Account { ledger_lost: 3, ..account() }, true).contains("lost 3 packets"));
-        assert!(verdict(Account { cpu: 900, ..account() }, true).contains("90 %"));
-        assert_eq!(verdict(Account { cpu: 900, spun: 200, ..account() }, true), "", "waiting is not work");
+        assert!(verdict(Account { work: work(900, 0), ..account() }, true).contains("90 %"));
+        let brief = Work { wall: SHORTEST - 1, ..work(900, 0) };
+        assert_eq!(verdict(Account { work: brief, ..account() }, true), "", "too short to tell");
+        assert_eq!(verdict(Account { work: work(900, 200), ..account() }, true), "", "waiting is not work");
         let mut large = account();
         large.directions[1].largest_packet = 1501;
         assert!(verdict(large, false).contains("1501 bytes"));

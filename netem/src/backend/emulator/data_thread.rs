@@ -20,7 +20,7 @@ use samepath_model::link::{Direction, Link};
 use samepath_model::record::DirectionReport;
 
 use super::sleeper::Sleeper;
-use super::{Account, EmulatorError, Letter, Words};
+use super::{Account, EmulatorError, Letter, Words, Work};
 use crate::backend::Port;
 use crate::backend::books::Books;
 use crate::backend::buffer::{Buffer, Pool};
@@ -104,11 +104,13 @@ impl DataThread {
         // Timers of a thread under SCHED_FIFO have no slack; this is for where it is not permitted.
         let _ = set_timerslack(1);
         let realtime = become_realtime();
-        let started = monotonic();
+        // What the thread has done so far was to get ready.
+        let (started, cpu_before) = (monotonic(), thread_cpu());
         let spun = self.carry(realtime, started)?;
+        let (cpu, wall) = (thread_cpu() - cpu_before, monotonic() - started);
         // What is left is paperwork.
         become_ordinary();
-        self.settle(realtime, started, spun)
+        self.settle(realtime, Work { cpu, spun, wall })
     }
 
     /// Carries packets until told to stop. Gives back the time spun away.
@@ -363,8 +365,7 @@ impl DataThread {
     }
 
     /// Empties the pipes, closes the ledger, and gives account.
-    fn settle(mut self, realtime: bool, started: Nanos, spun: Nanos) -> Result<Account, EmulatorError> {
-        let (cpu, wall) = (thread_cpu(), monotonic() - started);
+    fn settle(mut self, realtime: bool, work: Work) -> Result<Account, EmulatorError> {
         if let Some(pipes) = self.aside.take() {
             self.pipes = pipes;
         }
@@ -383,9 +384,7 @@ impl DataThread {
             lateness,
             port_drops: self.ports.iter().map(Port::drops).sum(),
             realtime,
-            cpu,
-            spun,
-            wall,
+            work,
             ledger_lost,
             capture,
         })

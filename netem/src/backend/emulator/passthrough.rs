@@ -11,7 +11,7 @@ use samepath_model::record::{DirectionReport, DropCause, Lateness};
 
 use super::data_thread::BATCH;
 use super::sleeper::Sleeper;
-use super::{Account, EmulatorError, Letter};
+use super::{Account, EmulatorError, Letter, Work};
 use crate::backend::Port;
 use crate::backend::segment::{HEADER, LARGEST, Split, VirtioHeader};
 use crate::backend::worker::Orders;
@@ -29,7 +29,7 @@ pub(super) enum Passed {
 /// Carries packets between the ports until told to stop, or given conditions.
 pub(super) fn run(mut ports: [Port; 2], orders: &Orders<Letter>, sleeper: Sleeper) -> Result<Passed, EmulatorError> {
     let realtime = become_realtime();
-    let started = monotonic();
+    let (started, cpu_before) = (monotonic(), thread_cpu());
     let mut directions = [DirectionReport::default(), DirectionReport::default()];
     let mut buffer = vec![0; HEADER + LARGEST];
     while !orders.is_stopped() {
@@ -64,9 +64,7 @@ pub(super) fn run(mut ports: [Port; 2], orders: &Orders<Letter>, sleeper: Sleepe
         lateness: Lateness::default(),
         port_drops: ports.iter().map(Port::drops).sum(),
         realtime,
-        cpu: thread_cpu(),
-        spun: 0,
-        wall: monotonic() - started,
+        work: Work { cpu: thread_cpu() - cpu_before, spun: 0, wall: monotonic() - started },
         ledger_lost: 0,
         capture: None,
     }))
