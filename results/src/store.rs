@@ -22,7 +22,7 @@ mod trial;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -225,6 +225,7 @@ impl Run {
     fn write_line(&mut self, record: &TrialRecord) -> Result<(), StoreError> {
         self.handle.check(&record.trial.id)?;
         let mut file = self.handle.lines_file()?;
+        self.check_end(&mut file)?;
         if self.sealed.load(Ordering::Relaxed) {
             // The seal would be of other records than these.
             self.manifest.checksums.clear();
@@ -247,6 +248,23 @@ impl Run {
             return Err(wrong(error));
         }
         self.whole += line.len() as u64;
+        Ok(())
+    }
+
+    /// Makes sure that nobody wrote a line since the run was read: what is behind the lines that are known is half
+    /// a line at most.
+    fn check_end(&self, file: &mut File) -> Result<(), StoreError> {
+        let path = self.dir.join(TRIAL_LINES);
+        let mut behind = Vec::new();
+        let length = file
+            .seek(SeekFrom::Start(self.whole))
+            .and_then(|_| file.read_to_end(&mut behind))
+            .and_then(|_| file.metadata())
+            .map_err(StoreError::io("read", &path))?
+            .len();
+        if length < self.whole || behind.contains(&b'\n') {
+            return Err(StoreError::Changed(self.dir.clone()));
+        }
         Ok(())
     }
 

@@ -64,6 +64,9 @@ pub enum StoreError {
     /// Another process writes to the run.
     #[error("another samepath is writing to `{}`; wait for its end, or stop it", .0.display())]
     Busy(PathBuf),
+    /// Another process has written to the run since it was opened.
+    #[error("another samepath has written to `{}` since it was read; go on with what is there now: samepath resume {}", .0.display(), .0.display())]
+    Changed(PathBuf),
     /// The run has no checksums yet.
     #[error("`{}` has no checksums, as it was not run to its end; go on with: samepath resume {}", .0.display(), .0.display())]
     Unsealed(PathBuf),

@@ -182,6 +182,20 @@ fn one_process_writes_at_a_time() {
 }
 
 #[test]
+fn lines_that_came_after_the_reading_are_not_overwritten() {
+    let dir = tempdir().unwrap();
+    let (path, experiment) = (dir.path().join("run"), fixture::experiment());
+    let records = fixture::run(&path, &experiment, 1.0).trials().to_vec();
+    let mut late = Run::open(&path).unwrap();
+    let mut other = Run::open(&path).unwrap();
+    other.append(&records[0]).unwrap();
+    drop(other);
+    let before = fs::read(path.join(TRIAL_LINES)).unwrap();
+    assert!(message(late.append(&records[1])).contains("since it was read"));
+    assert_eq!(fs::read(path.join(TRIAL_LINES)).unwrap(), before);
+}
+
+#[test]
 fn a_trial_run_again_counts_once() {
     let dir = tempdir().unwrap();
     let mut run = fixture::lines(dir.path(), &fixture::experiment(), 1.0);
