@@ -165,7 +165,7 @@ impl LivePath {
             Around::Trial | Around::Nothing => Addresses::OUTERMOST,
         };
         let is_trial = matches!(around, Around::Trial);
-        let mut settings = apply_settings(&namespaces, link)?;
+        let mut settings = apply_settings(&namespaces, link, is_trial)?;
         // Where nothing is decided and nothing is kept there is nothing to cut and join either; but a trial
         // (which has the control pair) is always measured.
         let passes_through = joining.under(link) && !is_shaped(link) && keep.is_nothing() && !is_trial;
@@ -238,7 +238,7 @@ impl LivePath {
     /// Why they cannot be, in words; then what was in force still is.
     pub fn change(&self, link: &Link) -> Result<Nanos, String> {
         // First the room that the endpoints may need: a buffer that is too large harms nobody.
-        let make_room = || apply_settings(&self.namespaces, link).map(drop).map_err(|error| error.to_string());
+        let make_room = || apply_settings(&self.namespaces, link, false).map(drop).map_err(|error| error.to_string());
         let since = match (&self.emulator, &self.router) {
             (Some(emulator), _) => {
                 make_room()?;
@@ -411,10 +411,14 @@ fn buffer_for(link: &Link) -> u64 {
         .unwrap_or(64 << 20) // no rate: what the kernel's own limits usually come to on fast paths
 }
 
-fn apply_settings(namespaces: &Namespaces, link: &Link) -> Result<Vec<Setting>, PathError> {
+fn apply_settings(namespaces: &Namespaces, link: &Link, is_trial: bool) -> Result<Vec<Setting>, PathError> {
     let buffer = buffer_for(link);
-    let at_client = namespaces.client.run(|| sysctl::apply(buffer))?;
-    let at_server = namespaces.server.run(|| sysctl::apply(buffer))?;
+    // QUIC always asks for ECN. Where the link marks, TCP must, or the arms would not meet the same link; where it
+    // does not, a trial has no use for it, and programs across a link have what the kernel gives them.
+    let marks = link.up.may_mark() || link.down.may_mark();
+    let ecn = (marks || is_trial).then_some(marks);
+    let at_client = namespaces.client.run(|| sysctl::apply(buffer, ecn))?;
+    let at_server = namespaces.server.run(|| sysctl::apply(buffer, ecn))?;
     // The same at both ends, unless the host is strange; then both are told.
     let mut settings = at_client.clone();
     for (server, client) in at_server.into_iter().zip(&at_client) {

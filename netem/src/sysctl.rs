@@ -16,7 +16,6 @@ const ASKED: &[(&str, &str)] = &[
     ("net.ipv4.tcp_recovery", "1"),
     ("net.ipv4.tcp_early_retrans", "3"),
     ("net.ipv4.tcp_mtu_probing", "0"),
-    ("net.ipv4.tcp_ecn", "0"),
     ("net.ipv4.tcp_autocorking", "0"),
     ("net.ipv4.tcp_comp_sack_nr", "0"),
     // ICMP echo without privileges, for the root of a user namespace
@@ -37,6 +36,9 @@ const READ: &[&str] = &[
     "net.core.wmem_max",
 ];
 
+/// Whether TCP asks for ECN (`ip-sysctl.rst`): 0 never, 1 on every connection, 2 where it is asked.
+const ECN: &str = "net.ipv4.tcp_ecn";
+
 /// What is recorded where the kernel has no such setting.
 const ABSENT: &str = "not available";
 
@@ -44,13 +46,16 @@ const ABSENT: &str = "not available";
 const LEAST_BUFFER: u64 = 6 << 20;
 
 /// Sets and reads the settings of the calling thread's network namespace. `buffer` is what TCP must
-/// be able to have in flight, in bytes: four bandwidth-delay products.
-pub(crate) fn apply(buffer: u64) -> Vec<Setting> {
+/// be able to have in flight, in bytes: four bandwidth-delay products. `ecn` is whether TCP asks for ECN; `None`
+/// leaves it to the kernel.
+pub(crate) fn apply(buffer: u64, ecn: Option<bool>) -> Vec<Setting> {
     let limit = buffer.clamp(LEAST_BUFFER, 1 << 30);
     let mut settings: Vec<Setting> = ASKED.iter().map(|&(name, value)| set(name, value)).collect();
     settings.push(set("net.ipv4.tcp_rmem", &format!("4096 131072 {limit}")));
     settings.push(set("net.ipv4.tcp_wmem", &format!("4096 16384 {limit}")));
-    settings.extend(READ.iter().map(|&name| Setting { name: name.to_owned(), asked: None, effective: read(name) }));
+    let found = |name: &str| Setting { name: name.to_owned(), asked: None, effective: read(name) };
+    settings.push(ecn.map_or_else(|| found(ECN), |ecn| set(ECN, if ecn { "1" } else { "0" })));
+    settings.extend(READ.iter().map(|&name| found(name)));
     settings
 }
 

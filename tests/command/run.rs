@@ -101,6 +101,38 @@ fn from_a_file_to_a_report_and_again_from_the_records() {
     expect_status(&run(&["compare", copy.to_str().unwrap(), copy.to_str().unwrap()]), 0);
 }
 
+/// TCP as QUIC: else the one would be marked where the other loses its packets.
+#[test]
+fn a_link_that_marks_marks_every_transport_that_can_be() {
+    if !can_emulate("a_link_that_marks_marks_every_transport_that_can_be") {
+        return;
+    }
+    const MARKS: &str = r#"
+schema = 1
+name = "marks"
+question = "Who is marked?"
+repeat = 1
+
+[[part]]
+name = "bulk"
+arms = ["tcp", "quic"]
+workload = { kind = "bulk", bytes = "400kB" }
+link = { rtt = "10ms", rate = "20Mbit", loss = "5%", ecn = true }
+"#;
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (file(dir.path(), "marks.toml", MARKS), dir.path().join("run"));
+    run(&["run", &path, "--out", out.to_str().unwrap()]);
+    let trials = lines(&out);
+    assert_eq!(trials.len(), 2);
+    for trial in trials {
+        let down = &trial["link"]["down"];
+        assert!(down["marked"].as_u64().unwrap() > 0, "{trial}");
+        let settings = trial["link"]["settings"].as_array().unwrap();
+        let ecn = settings.iter().find(|setting| setting["name"] == "net.ipv4.tcp_ecn").unwrap();
+        assert!(ecn["effective"].as_str().unwrap().starts_with('1'), "{ecn}");
+    }
+}
+
 #[test]
 fn a_run_is_replayed_as_recorded_and_compared() {
     if !can_emulate("replay") {

@@ -213,6 +213,12 @@ impl Conditions {
         times
     }
 
+    /// Whether, at any time, packets of ECN-capable transports may be marked (RFC 3168).
+    pub fn may_mark(&self) -> bool {
+        let marks = |c: &Conditions| c.ecn || matches!(c.aqm, Aqm::CoDel { ecn: true, .. } | Aqm::Threshold(_));
+        marks(self) || self.changes.iter().any(|change| marks(&self.at(change.until.unwrap_or(change.at))))
+    }
+
     /// The conditions that hold at this time since the schedule's start.
     #[must_use]
     pub fn at(&self, since: Duration) -> Conditions {

@@ -150,6 +150,22 @@ fn every_condition_has_a_text_form_and_refuses_nonsense() {
 }
 
 #[test]
+fn what_may_mark_is_known_beforehand() {
+    let marks = |text: &str| spec(text).resolve().unwrap().down.may_mark();
+    for text in [
+        "loss = '1%'\necn = true",
+        "rate = '1Mbit'\naqm = 'codel ecn'",
+        "rate = '1Mbit'\naqm = 'threshold 5p'",
+        "loss = '1%'\nchange = ['2s: ecn true']",
+    ] {
+        assert!(marks(text), "{text}");
+    }
+    for text in ["loss = '1%'", "rate = '1Mbit'\naqm = 'codel'", "change = ['2s: loss 1%']"] {
+        assert!(!marks(text), "{text}");
+    }
+}
+
+#[test]
 fn states_have_their_stationary_distribution() {
     let Loss::Markov(chain) = "state 2% 30% 20% 40% 1%".parse().unwrap() else { panic!("not a chain") };
     // Iterated to convergence, from the transitions alone.

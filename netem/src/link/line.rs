@@ -47,6 +47,14 @@ impl<T> DelayLine<T> {
         }
     }
 
+    /// From now on nothing that is pushed overtakes what is inside, which leaves in the order in which it is due.
+    pub fn forbid_disorder(&mut self) {
+        if let DelayLine::Sorted(_) = self {
+            let inside = self.take_all();
+            *self = DelayLine::Ordered(inside.into());
+        }
+    }
+
     /// Takes everything out, the earliest due first.
     pub fn take_all(&mut self) -> Vec<(Nanos, T)> {
         std::iter::from_fn(|| self.pop_due(Nanos::MAX)).collect()

@@ -321,7 +321,8 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         if let Some(netem) = &mut self.netem {
             netem.change(conditions);
         }
-        if self.netem.is_some() || self.effects.may_reorder() {
+        let may_reorder = self.netem.is_some() || self.effects.may_reorder();
+        if may_reorder {
             self.line.allow_disorder();
         }
         self.limit = conditions.limit.map_or(usize::MAX, |limit| limit as usize);
@@ -339,6 +340,9 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             self.move_departures(&moved, now);
         }
         self.change_codel(conditions.aqm, now);
+        if !may_reorder {
+            self.line.forbid_disorder(); // only now: what waits may have been moved within the line
+        }
         self.lively = self.codel.is_some() || self.timeline.is_some();
         self.face_gate();
     }

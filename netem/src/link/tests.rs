@@ -572,6 +572,25 @@ fn a_shorter_delay_overtakes_nothing() {
     assert_eq!(times, [(0, 50), (1, 50), (2, 65)]);
 }
 
+#[test]
+fn nothing_overtakes_any_more_once_jitter_is_over() {
+    let mut pipe = pipe("delay = '300ms'\njitter = '20ms'", Direction::Up, 1);
+    let mut run = Run::default();
+    for n in 0..20 {
+        pipe.offer(packet(n, 100), SECOND, |_| {});
+    }
+    pipe.set_conditions(&link("delay = '300ms'"), SECOND + 1);
+    pipe.offer(packet(20, 100), SECOND + 1, |_| {});
+    pipe.set_conditions(&link("delay = '10ms'"), SECOND + 2);
+    for n in 21..30 {
+        pipe.offer(packet(n, 100), SECOND + u64::from(n), |_| {});
+    }
+    release_until(&mut pipe, &mut run, Nanos::MAX);
+    let order: Vec<u64> = run.out.iter().map(|(n, _)| *n).collect();
+    assert_ne!(order[..20], (0..20).collect::<Vec<_>>(), "jitter has moved some");
+    assert_eq!(order[20..], (20..30).collect::<Vec<_>>());
+}
+
 proptest! {
     /// Whatever the conditions become while packets are inside, none is lost or made twice by the
     /// change, and no random loss moves.
