@@ -64,8 +64,27 @@ pub(crate) fn backend(name: BackendName) -> Backend {
     }
 }
 
+/// Makes sure, before anything is run, that these trials can be carried out as they are asked for.
+pub(crate) fn check(args: &HarnessArgs, trials: &[Trial]) -> anyhow::Result<()> {
+    let backend = backend(args.backend);
+    if args.capture && backend == Backend::None {
+        let mistake = "a bare cable sees no packets; leave out `--backend none` or `--capture`";
+        return Err(Mistake(mistake.into()).into());
+    }
+    check_backend(backend, trials.iter().map(|trial| &trial.link))
+}
+
 /// Makes sure, before anything is run, that the backend can do what these links ask for.
 pub(crate) fn check_backend<'a>(backend: Backend, mut links: impl Iterator<Item = &'a Link>) -> anyhow::Result<()> {
+    if backend == Backend::None
+        && let Some(link) = links.find(|link| !link.is_transparent())
+    {
+        let mistake = format!(
+            "a bare cable has no conditions, and these would not be kept: {link}; leave out `--backend none`, or the \
+             conditions (in an experiment: `link = {{}}`)"
+        );
+        return Err(Mistake(mistake).into());
+    }
     if backend != Backend::Netem {
         return Ok(());
     }

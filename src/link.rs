@@ -96,7 +96,8 @@ struct Spool {
 
 impl Spool {
     fn beside(target: &Path) -> anyhow::Result<Spool> {
-        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let end = target.canonicalize().unwrap_or_else(|_| target.to_owned()); // of a link, what it leads to
+        let parent = end.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let file = tempfile::tempfile_in(parent)
             .with_context(|| format!("cannot write the ledger in {}", parent.display()))?;
         let path = format!("/proc/self/fd/{}", file.as_raw_fd()).into();

@@ -22,7 +22,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let ended: HashSet<_> = recorded.trials().iter().map(|record| &record.trial.id).collect();
     let trials = recorded.planned().iter().filter(|trial| ended.contains(&trial.id)).cloned().collect();
     let trials = harness::order(trials);
-    harness::check_backend(harness::backend(harness.backend), trials.iter().map(|trial| &trial.link))?;
+    harness::check(&harness, &trials)?;
     let experiment = recorded.experiment().clone();
     drop(recorded); // Its records are read again, once there is something to compare them with.
     let dir = args.out.clone().unwrap_or_else(|| run::default_directory(&experiment));

@@ -19,7 +19,7 @@ pub(crate) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
     if left.is_empty() {
         eprintln!("the run is complete: {} trials", opened.trials().len());
     }
-    harness::check_backend(harness::backend(args.harness.backend), left.iter().map(|trial| &trial.link))?;
+    harness::check(&args.harness, &left)?;
     let (whole, finish) = harness::carry_out(opened, left, &args.harness)?;
     run::conclude(&whole, finish, args.harness.json, None)
 }

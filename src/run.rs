@@ -22,7 +22,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     if args.dry_run {
         return show(&experiment, &trials);
     }
-    harness::check_backend(harness::backend(args.harness.backend), trials.iter().map(|trial| &trial.link))?;
+    harness::check(&args.harness, &trials)?;
     let mut manifest = harness::manifest(&experiment, &args.harness);
     if let Some(part) = part {
         part.note(&mut manifest);

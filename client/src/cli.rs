@@ -201,9 +201,12 @@ fn result_line(played: &Played) -> serde_json::Value {
     })
 }
 
-/// Whole or not at all.
+/// Whole or not at all; a device or a pipe is written to as it is.
 fn write_report(path: &Path, report: &PlayReport) -> Result<(), Box<dyn std::error::Error>> {
     let bytes = postcard::to_stdvec(report)?;
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Ok(std::fs::write(path, bytes)?);
+    }
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(&bytes)?;

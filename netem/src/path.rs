@@ -11,7 +11,7 @@ use samepath_model::{Mode, Tolerance};
 use crate::backend::Backend;
 use crate::backend::books::Books;
 use crate::backend::emulator::{Account, Emulator, EmulatorError, Work};
-use crate::backend::joining::{Joining, is_shaped};
+use crate::backend::joining::Joining;
 use crate::backend::kernel::{KernelError, Router, RouterAccount, Task};
 use crate::capture::{Capture, CaptureError, CaptureReport};
 use crate::control::Snapshot;
@@ -168,7 +168,7 @@ impl LivePath {
         let mut settings = apply_settings(&namespaces, link, is_trial)?;
         // Where nothing is decided and nothing is kept there is nothing to cut and join either; but a trial
         // (which has the control pair) is always measured.
-        let passes_through = joining.under(link) && !is_shaped(link) && keep.is_nothing() && !is_trial;
+        let passes_through = joining.under(link) && link.is_transparent() && keep.is_nothing() && !is_trial;
         let books = || -> Result<Books, PathError> {
             Ok(Books {
                 ledger: keep.ledger.map(Spool::create).transpose()?,
@@ -215,7 +215,7 @@ impl LivePath {
             }),
             joining: (backend == Backend::Tun).then_some(joining),
             settings,
-            shaped: Cell::new(is_shaped(link)),
+            shaped: Cell::new(!link.is_transparent()),
             mtu: link.mtu,
             before,
             cpu_before: CpuTimes::read(),
@@ -254,7 +254,7 @@ impl LivePath {
                 );
             }
         };
-        self.shaped.set(self.shaped.get() || is_shaped(link));
+        self.shaped.set(self.shaped.get() || !link.is_transparent());
         if let Some(joining) = self.joining {
             self.backend.set(name_of(joining, link));
         }

@@ -25,7 +25,6 @@ use samepath_model::{Mode, Tolerance, Trial, Workload};
 use serde::{Deserialize, Serialize};
 
 pub use crate::backend::Backend;
-use crate::backend::joining::is_shaped;
 use crate::calibrate;
 use crate::capture::CaptureReport;
 use crate::device;
@@ -230,7 +229,7 @@ pub fn supervise(plan: &TrialPlan, cancel: &AtomicBool) -> Result<Evidence, Tria
             })?;
             let play: PlayReport = postcard::from_bytes(&report)
                 .map_err(|error| TrialError::new("records", format!("the client's report cannot be read: {error}")))?;
-            if is_shaped(&plan.trial.link) {
+            if !plan.trial.link.is_transparent() {
                 void.extend(endpoint_verdict("client", &play.client, &plan.trial.tolerance));
                 void.extend(endpoint_verdict("server", &play.server, &plan.trial.tolerance));
             }

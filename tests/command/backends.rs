@@ -147,6 +147,15 @@ fn a_run_without_emulation_says_what_there_is() {
     let text =
         SMALL.replace("axes =", "# axes =").replace(r#"arms = ["tcp", "tls", "quic", "udp"]"#, r#"arms = ["tcp"]"#);
     let (path, out) = (file(dir.path(), "none.toml", &text), dir.path().join("run"));
+    let refused = run(&["run", &path, "--backend", "none", "--out", out.to_str().unwrap()]);
+    expect_status(&refused, 2);
+    assert!(stderr(&refused).contains("a bare cable has no conditions") && !out.exists(), "{}", stderr(&refused));
+
+    let unshaped = |line| if str::starts_with(line, "link =") { "link = {}" } else { line };
+    let bare = text.lines().map(unshaped).collect::<Vec<_>>().join("\n");
+    let path = file(dir.path(), "bare.toml", &bare);
+    let with_capture = run(&["run", &path, "--backend", "none", "--capture", "--out", out.to_str().unwrap()]);
+    expect_status(&with_capture, 2);
     let output = run(&["run", &path, "--backend", "none", "--out", out.to_str().unwrap()]);
     assert!(matches!(output.status.code(), Some(0 | 3)), "{}\n{}", stdout(&output), stderr(&output));
     for record in Run::open(&out).unwrap().trials() {

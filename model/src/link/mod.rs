@@ -319,6 +319,11 @@ impl Link {
         self.up.delay + self.down.delay
     }
 
+    /// Whether it does nothing to its packets.
+    pub fn is_transparent(&self) -> bool {
+        [&self.up, &self.down].into_iter().all(|conditions| *conditions == Conditions::transparent())
+    }
+
     /// The buffer of a direction in bytes, or packets, as the emulator enforces it.
     pub fn queue_capacity(&self, direction: Direction) -> Option<QueueCapacity> {
         let conditions = self.direction(direction);

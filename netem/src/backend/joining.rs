@@ -35,9 +35,3 @@ fn needs_single_packets(link: &Link) -> bool {
         others != plain
     })
 }
-
-/// Whether a link does anything to its packets.
-pub(crate) fn is_shaped(link: &Link) -> bool {
-    let transparent = |conditions: &Conditions| *conditions == Conditions::transparent();
-    !(transparent(&link.up) && transparent(&link.down))
-}

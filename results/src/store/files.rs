@@ -2,16 +2,22 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 
 use super::StoreError;
 
 /// Writes a file whole or not at all: beside its place, synced, then renamed over it.
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), StoreError> {
-    let action = "write";
-    let parent = path.parent().unwrap_or(Path::new("."));
+    let mut file = partial(path).map_err(StoreError::io("write", path))?;
+    file.write_all(content).map_err(StoreError::io("write", path))?;
+    put_in_place(file, path)
+}
+
+/// A file that is to become `path`, beside it until it is whole.
+pub(super) fn partial(path: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".").suffix(".partial");
     #[cfg(unix)]
@@ -20,10 +26,39 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), StoreE
         // As any file that a program makes; the process's umask takes its share.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let mut file = builder.tempfile_in(parent).map_err(StoreError::io(action, path))?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(StoreError::io(action, path))?;
-    file.persist(path).map_err(|error| error.error).map_err(StoreError::io(action, path))?;
-    sync_directory(parent)
+    builder.tempfile_in(directory_of(path))
+}
+
+/// Syncs a file that is whole, and renames it over `path`.
+pub(super) fn put_in_place(file: NamedTempFile, path: &Path) -> Result<(), StoreError> {
+    file.as_file().sync_all().map_err(StoreError::io("sync", path))?;
+    file.persist(path).map_err(|error| StoreError::io("move to its place", path)(error.error))?;
+    sync_directory(directory_of(path))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What a user has named to be written to.
+pub(super) enum Destination {
+    /// A file, there or not; of a link the file that it leads to.
+    File(PathBuf),
+    /// A device or a pipe. It takes what is written, and must not be replaced.
+    Stream(File),
+}
+
+impl Destination {
+    /// # Errors
+    /// Where it cannot be written.
+    pub(super) fn of(path: &Path) -> io::Result<Destination> {
+        match fs::metadata(path) {
+            Ok(found) if found.is_file() => fs::canonicalize(path).map(Destination::File),
+            Ok(_) => File::options().write(true).open(path).map(Destination::Stream),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Destination::File(path.to_owned())),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Makes a rename or a new file in a directory outlive a power cut.

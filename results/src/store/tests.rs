@@ -349,3 +349,33 @@ mod full_disk {
         });
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_written_to_and_not_replaced() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let dir = tempdir().unwrap();
+    let write = |path: &Path| {
+        write_ledger(path, "link", 0, &[], fixture::packets(10).map(Ok::<_, std::convert::Infallible>)).unwrap()
+    };
+    let (link, target) = (dir.path().join("link"), dir.path().join("target"));
+    fs::write(&target, "before").unwrap();
+    symlink("target", &link).unwrap();
+    write(&link);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(Ledger::open(&target).unwrap().count(), 10);
+
+    let pipe = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    if !made.is_ok_and(|made| made.success()) {
+        println!("skipped: there is no `mkfifo` here");
+        return;
+    }
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read(pipe).unwrap()
+    });
+    write(&pipe);
+    assert_eq!(reader.join().unwrap(), fs::read(&target).unwrap());
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+}

@@ -9,7 +9,7 @@ use samepath_model::experiment::TrialId;
 use samepath_model::record::{MessageRecord, PacketRecord, SeriesPoint};
 
 use super::StoreError;
-use super::files::{remove_tree, sync_directory};
+use super::files::{Destination, partial, put_in_place, remove_tree, sync_directory};
 use crate::columns::{Row, RowReader, RowWriter};
 
 /// File of the messages in a trial's directory.
@@ -134,12 +134,15 @@ impl TrialWriter {
         name: &str,
         rows: impl IntoIterator<Item = Result<R, E>>,
     ) -> Result<(), StoreError> {
-        write_rows(&self.partial.join(name), &self.id.0, self.epoch_ns, &[], rows)
+        let path = self.partial.join(name);
+        let file = File::create(&path).map_err(StoreError::io("create", &path))?;
+        let file = write_rows(file, &path, &self.id.0, self.epoch_ns, &[], rows)?;
+        file.sync_all().map_err(StoreError::io("sync", &path))
     }
 }
 
-/// Writes a ledger to a file of its own, outside any run: beside its place, synced, then moved there.
-/// `notes` are further keys of its metadata, with their values.
+/// Writes a ledger to a file of its own, outside any run: beside its place, synced, then moved there. A device or a
+/// pipe is written to as it is. `notes` are further keys of its metadata, with their values.
 ///
 /// # Errors
 /// Where the source breaks off, or the file cannot be written; nothing is left then.
@@ -150,41 +153,34 @@ pub fn write_ledger<E: Display>(
     notes: &[(&str, String)],
     ledger: impl IntoIterator<Item = Result<PacketRecord, E>>,
 ) -> Result<(), StoreError> {
-    let beside = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // As any file that a program makes; the process's umask takes its share.
-        builder.permissions(fs::Permissions::from_mode(0o666));
+    match Destination::of(path).map_err(StoreError::io("write", path))? {
+        Destination::Stream(stream) => write_rows(stream, path, name, Some(epoch_ns), notes, ledger).map(drop),
+        Destination::File(path) => {
+            let file = partial(&path).map_err(StoreError::io("write", &path))?;
+            let same = file.as_file().try_clone().map_err(StoreError::io("write", &path))?;
+            write_rows(same, &path, name, Some(epoch_ns), notes, ledger)?;
+            put_in_place(file, &path)
+        }
     }
-    let file = builder.tempfile_in(beside).map_err(StoreError::io("write in", beside))?;
-    let partial = file.into_temp_path();
-    write_rows(&partial, name, Some(epoch_ns), notes, ledger)?;
-    partial.persist(path).map_err(|error| StoreError::io("move to its place", path)(error.error))?;
-    sync_directory(beside)
 }
 
+/// Writes the rows to `file`, which stands for `path`, and gives it back.
 fn write_rows<R: Row, E: Display>(
+    file: File,
     path: &Path,
     id: &str,
     epoch_ns: Option<u64>,
     notes: &[(&str, String)],
     rows: impl IntoIterator<Item = Result<R, E>>,
-) -> Result<(), StoreError> {
+) -> Result<File, StoreError> {
     let wrong = StoreError::columns("write", path);
-    let file = File::create(path).map_err(StoreError::io("create", path))?;
     let mut writer = RowWriter::new(file, id, epoch_ns).map_err(&wrong)?;
     notes.iter().for_each(|(key, value)| writer.note(key, value.clone()));
     for row in rows {
         let row = row.map_err(|error| StoreError::Source { id: id.to_owned(), problem: error.to_string() })?;
         writer.push(row).map_err(&wrong)?;
     }
-    let file = writer.finish().map_err(&wrong)?;
-    file.sync_all().map_err(StoreError::io("sync", path))
+    writer.finish().map_err(&wrong)
 }
 
 impl Drop for TrialWriter {
