@@ -5,19 +5,22 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
 use samepath_model::link::{
     Aqm, Chance, Change, ConditionsSpec, Distribution, Framing, Generator, Jitter, Loss, LossKey, Outage, QueueLimit,
     RateTrace, Reorder, ScriptedDrop, Slot,
 };
 use samepath_model::{Arm, BitRate, Direction, Duration, LinkSpec, Mode};
+use samepath_netem::backend::Backend;
 
 /// Sends the same workload down the same path over TCP, TLS, UDP and QUIC, and shows, with proof,
 /// what each transport did to it.
 #[derive(Debug, Parser)]
 #[command(name = "samepath", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Exit status: 0 done; 1 failed; 2 the command line or a file is wrong; \
-3 done, but with void or failed trials; 77 not supported on this machine.")]
+3 done, but with void or failed trials; 77 not supported on this machine; 130 interrupted. `link` ends with the \
+status of its command.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -110,8 +113,8 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HarnessArgs {
     /// What carries the link's packets
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) backend: BackendName,
+    #[arg(long, value_parser = backend(), default_value_t)]
+    pub(crate) backend: Backend,
     /// Trials at the same time [default: as many as this machine surely keeps apart]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
@@ -305,8 +308,8 @@ pub(crate) struct LinkArgs {
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub(crate) seed: u64,
     /// What carries the link's packets
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) backend: BackendName,
+    #[arg(long, value_parser = backend(), default_value_t)]
+    pub(crate) backend: Backend,
     /// Whether neighbouring packets may be handed over as one: auto (where no condition shows by it), exact, fast
     #[arg(long, value_name = "MODE", default_value_t)]
     pub(crate) mode: Mode,
@@ -330,20 +333,10 @@ pub(crate) struct LinkArgs {
     pub(crate) command: Vec<OsString>,
 }
 
-/// What carries the link's packets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum BackendName {
-    /// The embedded emulator, on TUN devices where they can be opened, else on packet sockets
-    #[default]
-    Auto,
-    /// The embedded emulator, on TUN devices
-    Tun,
-    /// The embedded emulator, on packet sockets
-    Packet,
-    /// The kernel's own netem, on a router between the ends; needs sch_netem (see `samepath doctor`)
-    Netem,
-    /// No emulation: a bare virtual cable between the ends
-    None,
+/// The backends by their names, which help and completions list with what each is.
+fn backend() -> impl TypedValueParser<Value = Backend> {
+    PossibleValuesParser::new(Backend::ALL.map(|backend| PossibleValue::new(backend.name()).help(backend.about())))
+        .try_map(|name| name.parse())
 }
 
 /// Conditions of the link, as flags. Those of one direction come before those of both.

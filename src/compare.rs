@@ -2,16 +2,11 @@
 
 use crate::cli::CompareArgs;
 use crate::exit::Exit;
-use crate::run;
+use crate::{output, run};
 
 /// Compares two runs cell by cell.
 pub(crate) fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
     let (before, after) = (run::open(&args.before)?, run::open(&args.after)?);
     let comparison = samepath_results::compare::compare(&before, &after)?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&comparison)?);
-    } else {
-        print!("{}", comparison.render());
-    }
-    Ok(Exit::Done)
+    Exit::Done.after(if args.json { output::json(&comparison) } else { output::print(comparison.render()) })
 }

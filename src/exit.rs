@@ -1,7 +1,8 @@
 //! Exit statuses, and the one place where errors become text.
 
-use std::fmt;
 use std::process::ExitCode;
+
+use crate::output::OutputError;
 
 /// How a verb ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,33 +15,33 @@ pub(crate) enum Exit {
     Partly,
     /// The status of a program that was run for the user.
     Status(u8),
-    /// Interrupted by a signal of this number, after saying how to go on.
+    /// Interrupted by SIGINT or SIGTERM, after saying how to go on.
     Interrupted,
 }
 
+impl Exit {
+    /// This status, now that the results are written. A reader that has gone takes nothing from it: what
+    /// the command found is as true as before.
+    ///
+    /// # Errors
+    /// Where the results could not be written for any other reason.
+    pub(crate) fn after(self, written: Result<(), OutputError>) -> anyhow::Result<Exit> {
+        match written {
+            Ok(()) | Err(OutputError::ReaderGone) => Ok(self),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 /// A mistake in the command line or in a file: exit status 2.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct Mistake(pub(crate) String);
 
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Mistake {}
-
 /// Something that this machine cannot do: exit status 77.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct Unsupported(pub(crate) String);
-
-impl fmt::Display for Unsupported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unsupported {}
 
 /// Prints an error, if there is one, and gives the status.
 pub(crate) fn report(result: anyhow::Result<Exit>) -> ExitCode {
@@ -50,8 +51,8 @@ pub(crate) fn report(result: anyhow::Result<Exit>) -> ExitCode {
         Ok(Exit::Partly) => ExitCode::from(3),
         Ok(Exit::Status(status)) => ExitCode::from(status),
         Ok(Exit::Interrupted) => ExitCode::from(130),
-        // Whoever reads the results has closed the pipe, as `head` does: nothing is wrong.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        // Whoever reads the results has seen enough, before the command had more to say: nothing is wrong.
+        Err(error) if matches!(error.downcast_ref(), Some(OutputError::ReaderGone)) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("samepath: {error:#}");
             if error.is::<Mistake>() {
@@ -63,10 +64,4 @@ pub(crate) fn report(result: anyhow::Result<Exit>) -> ExitCode {
             }
         }
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
-    })
 }

@@ -4,7 +4,7 @@ use samepath_results::explain::{self, ExplainError, Question, Verdict};
 
 use crate::cli::ExplainArgs;
 use crate::exit::{Exit, Mistake};
-use crate::run;
+use crate::{output, run};
 
 /// Explains one message of a run.
 pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
@@ -15,11 +15,8 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
         ExplainError::NoTrial(..) | ExplainError::NoMessage { .. } => Mistake(error.to_string()).into(),
         error => anyhow::Error::from(error),
     })?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
-    } else {
-        print!("{}", answer.render());
-    }
+    let written = if args.json { output::json(&answer) } else { output::print(answer.render()) };
     // What is not known is no explanation.
-    Ok(if matches!(answer.verdict, Verdict::Unmapped | Verdict::Fault) { Exit::Failed } else { Exit::Done })
+    let exit = if matches!(answer.verdict, Verdict::Unmapped | Verdict::Fault) { Exit::Failed } else { Exit::Done };
+    exit.after(written)
 }

@@ -15,7 +15,7 @@ use samepath_netem::trial::{self, Backend, Evidence, TrialError, TrialPlan};
 use samepath_results::blocking::{self, AnalyseError, Analysis};
 use samepath_results::{Manifest, Run, RunHandle, TrialWriter, summary};
 
-use crate::cli::{BackendName, HarnessArgs};
+use crate::cli::HarnessArgs;
 use crate::exit::{Mistake, Unsupported};
 use crate::failed;
 use crate::progress::Progress;
@@ -50,23 +50,12 @@ pub(crate) fn order(mut trials: Vec<Trial>) -> Vec<Trial> {
 /// What is to be known of this machine and program as the experiment begins.
 pub(crate) fn manifest(experiment: &Experiment, args: &HarnessArgs) -> Manifest {
     let command: Vec<String> = std::env::args().collect();
-    Manifest::capture(&command, experiment, Some(backend(args.backend).name()), SystemTime::now())
-}
-
-/// The backend that the name stands for.
-pub(crate) fn backend(name: BackendName) -> Backend {
-    match name {
-        BackendName::Auto => Backend::Auto,
-        BackendName::Tun => Backend::Tun,
-        BackendName::Packet => Backend::Packet,
-        BackendName::Netem => Backend::Netem,
-        BackendName::None => Backend::None,
-    }
+    Manifest::capture(&command, experiment, Some(args.backend.name()), SystemTime::now())
 }
 
 /// Makes sure, before anything is run, that these trials can be carried out as they are asked for.
 pub(crate) fn check(args: &HarnessArgs, trials: &[Trial]) -> anyhow::Result<()> {
-    let backend = backend(args.backend);
+    let backend = args.backend;
     if args.capture && backend == Backend::None {
         let mistake = "a bare cable sees no packets; leave out `--backend none` or `--capture`";
         return Err(Mistake(mistake.into()).into());
@@ -170,7 +159,7 @@ fn one(
         trial,
         program: program.to_owned(),
         scratch: writer.scratch().to_owned(),
-        backend: backend(args.backend),
+        backend: args.backend,
         keep_ledger: true,
         capture: args.capture.then(|| writer.dir().join(CAPTURE)),
     };

@@ -14,7 +14,7 @@ use samepath_netem::{control, ledger};
 
 use crate::cli::{LinkArgs, LinkCommand, LinkVerb};
 use crate::exit::{Exit, Mistake};
-use crate::harness::{backend, check_backend};
+use crate::harness::check_backend;
 
 /// A link of our own, or words with those that run.
 pub(crate) fn link(verb: &LinkCommand) -> anyhow::Result<Exit> {
@@ -41,7 +41,7 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
     let spec = args.link.spec();
     let link = spec.resolve().map_err(|error| Mistake(error.to_string()))?;
     let conditions = link.to_string();
-    let backend = backend(args.backend);
+    let backend = args.backend;
     for (flag, given) in [("--ledger", args.ledger.is_some()), ("--capture", args.capture.is_some())] {
         if given && backend == Backend::None {
             let mistake = format!("a bare cable sees no packets; leave out `--backend none` or `{flag}`");

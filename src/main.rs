@@ -3,6 +3,8 @@
 //! The verbs `link` and `__trial` make namespaces, which a process may only do while it has one
 //! thread: so nothing is started here, no runtime and no logger thread, before the verb is known.
 
+#![warn(clippy::print_stdout)] // it panics where it cannot write: results go by `output`
+
 mod builtin;
 mod cli;
 mod compare;
@@ -14,6 +16,7 @@ mod harness;
 mod link;
 mod list;
 mod merge;
+mod output;
 mod progress;
 mod replay;
 mod report;
@@ -30,7 +33,12 @@ use cli::{Cli, Verb};
 use exit::Exit;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and the version are results; clap itself takes no notice where they cannot be written.
+        Err(asked) if !asked.use_stderr() => return exit::report(Exit::Done.after(output::help(&asked))),
+        Err(wrong) => wrong.exit(),
+    };
     let result = match cli.verb {
         Verb::Run(args) => run::run(&args),
         Verb::Resume(args) => resume::resume(&args),
@@ -50,8 +58,10 @@ fn main() -> ExitCode {
             .map_err(|error| exit::Unsupported(error.to_string()).into()),
         Verb::Trial { plan } => return samepath_netem::trial::main(&plan),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "samepath", &mut std::io::stdout());
-            Ok(Exit::Done)
+            // The generator panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "samepath", &mut script);
+            Exit::Done.after(output::print(String::from_utf8_lossy(&script)))
         }
     };
     exit::report(result)

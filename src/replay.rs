@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use clap::ValueEnum;
+use samepath_netem::backend::Backend;
 use samepath_results::{Run, manifest::Manifest};
 
-use crate::cli::{BackendName, HarnessArgs, ReplayArgs};
+use crate::cli::{HarnessArgs, ReplayArgs};
 use crate::exit::{Exit, Mistake};
 use crate::{harness, run};
 
@@ -32,7 +32,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
 }
 
 /// What carried the packets then, unless something else is asked for now.
-fn backend(manifest: &Manifest, asked: BackendName) -> BackendName {
-    let then = manifest.backend.as_deref().and_then(|name| BackendName::from_str(name, true).ok());
-    if asked == BackendName::Auto { then.unwrap_or_default() } else { asked }
+fn backend(manifest: &Manifest, asked: Backend) -> Backend {
+    let then = manifest.backend.as_deref().and_then(|name| name.parse().ok());
+    if asked == Backend::Auto { then.unwrap_or_default() } else { asked }
 }

@@ -4,11 +4,11 @@ use anyhow::Context;
 
 use crate::cli::ReportArgs;
 use crate::exit::Exit;
-use crate::run;
+use crate::{output, run};
 
 /// Draws the report of each run and prints its table and path.
 pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
-    let mut sound = true;
+    let (mut sound, mut written) = (true, Ok(()));
     for dir in &args.runs {
         let opened = run::open(dir)?;
         if args.verify {
@@ -18,8 +18,11 @@ pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
             }
         }
         let page = samepath_results::report::draw(&opened).with_context(|| format!("cannot draw {}", dir.display()))?;
-        print!("{}", samepath_results::table::render(&opened));
-        println!("report: {}", page.display());
+        written = written.and_then(|()| {
+            output::print(samepath_results::table::render(&opened))?;
+            output::line(format_args!("report: {}", page.display()))
+        });
     }
-    Ok(if sound { Exit::Done } else { Exit::Failed })
+    // Every run is drawn and verified, whether anybody reads of it or not.
+    if sound { Exit::Done } else { Exit::Failed }.after(written)
 }

@@ -12,6 +12,7 @@ use crate::builtin;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Mistake};
 use crate::harness::{self, Finish};
+use crate::output;
 use crate::shard::Shard;
 
 /// Runs an experiment and draws its report.
@@ -41,23 +42,18 @@ pub(crate) fn conclude(run: &Run, finish: Finish, json: bool, earlier: Option<&R
     let page = if records.is_empty() { None } else { Some(samepath_results::report::draw(run)?) };
     let comparison = earlier.map(|earlier| compare::compare(earlier, run)).transpose()?;
     let dir = run.dir().display();
-    if json {
+    let written = if json {
         let mut document = serde_json::json!({ "run": run.dir(), "report": page, "trials": records });
         if let Some(comparison) = &comparison {
             document["comparison"] = serde_json::to_value(comparison)?;
         }
-        println!("{}", serde_json::to_string_pretty(&document)?);
+        output::json(&document)
     } else {
-        if !records.is_empty() {
-            print!("{}", table::render(run));
-        }
-        if let Some(comparison) = &comparison {
-            print!("{}", comparison.render());
-        }
-        if let Some(page) = &page {
-            println!("report: {}", page.display());
-        }
-    }
+        let mut text = if records.is_empty() { String::new() } else { table::render(run) };
+        text.extend(comparison.map(|comparison| comparison.render()));
+        text.extend(page.map(|page| format!("report: {}\n", page.display())));
+        output::print(text)
+    };
     let voids = records.iter().filter(|record| matches!(record.outcome, Outcome::Void { .. })).count();
     if voids * 10 > records.len() {
         eprintln!(
@@ -68,9 +64,9 @@ pub(crate) fn conclude(run: &Run, finish: Finish, json: bool, earlier: Option<&R
     }
     if let Finish::Interrupted { left } = finish {
         eprintln!("interrupted with {left} trials to go; go on with: samepath resume {dir}");
-        return Ok(Exit::Interrupted);
+        return Exit::Interrupted.after(written);
     }
-    Ok(if records.iter().all(|record| record.outcome.is_done()) { Exit::Done } else { Exit::Partly })
+    if records.iter().all(|record| record.outcome.is_done()) { Exit::Done } else { Exit::Partly }.after(written)
 }
 
 /// The experiment with the flags' changes.
@@ -138,10 +134,10 @@ pub(crate) fn default_directory(experiment: &Experiment) -> PathBuf {
 }
 
 fn show(experiment: &Experiment, trials: &[Trial]) -> anyhow::Result<Exit> {
-    print!("{}", experiment.to_toml());
-    println!("\n# {} trials, in the order in which they would be run:", trials.len());
+    output::print(experiment.to_toml())?;
+    output::line(format_args!("\n# {} trials, in the order in which they would be run:", trials.len()))?;
     for trial in trials {
-        println!("# {}: {} over {}; {}", trial.id, trial.workload, trial.arm, trial.link);
+        output::line(format_args!("# {}: {} over {}; {}", trial.id, trial.workload, trial.arm, trial.link))?;
     }
     Ok(Exit::Done)
 }

@@ -1,8 +1,9 @@
 //! Shards: the part of an experiment's trials that falls to one of many machines.
 //!
 //! Batch systems that start many tasks alike tell each which it is: Slurm's arrays by
-//! `SLURM_ARRAY_TASK_ID`, of `SLURM_ARRAY_TASK_COUNT` from `SLURM_ARRAY_TASK_MIN`; Kubernetes' indexed
-//! Jobs by `JOB_COMPLETION_INDEX`, from 0, without saying of how many.
+//! `SLURM_ARRAY_TASK_ID`, of `SLURM_ARRAY_TASK_COUNT` from `SLURM_ARRAY_TASK_MIN` to `SLURM_ARRAY_TASK_MAX`
+//! by `SLURM_ARRAY_TASK_STEP` (sbatch(1), output environment variables); Kubernetes' indexed Jobs by
+//! `JOB_COMPLETION_INDEX`, from 0, without saying of how many.
 
 use std::fmt;
 use std::str::FromStr;
@@ -43,10 +44,9 @@ impl Shard {
 
     fn choose(wish: Option<Wish>, variable: impl Fn(&str) -> Option<u32>) -> Result<Option<Shard>, String> {
         let index = || variable("JOB_COMPLETION_INDEX");
-        let task = || variable("SLURM_ARRAY_TASK_ID")?.checked_sub(variable("SLURM_ARRAY_TASK_MIN").unwrap_or(0));
         let (place, of) = match wish {
             Some(Wish::This(shard)) => return Ok(Some(shard)),
-            Some(Wish::Auto { of }) => match index().or_else(task) {
+            Some(Wish::Auto { of }) => match index().map_or_else(|| array_place(&variable), |index| Ok(Some(index)))? {
                 Some(place) => (place, of),
                 None => {
                     return Err("neither JOB_COMPLETION_INDEX nor SLURM_ARRAY_TASK_ID says which task this is; write \
@@ -54,7 +54,7 @@ impl Shard {
                         .into());
                 }
             },
-            None => match (task(), variable("SLURM_ARRAY_TASK_COUNT"), index()) {
+            None => match (array_place(&variable)?, variable("SLURM_ARRAY_TASK_COUNT"), index()) {
                 (Some(place), Some(of), _) => (place, of),
                 (_, _, Some(place)) => {
                     return Err(format!(
@@ -89,6 +89,28 @@ impl Shard {
     /// Its trials of the matrix.
     pub(crate) fn take(self, matrix: &[Trial]) -> Vec<Trial> {
         matrix.iter().skip(self.number as usize - 1).step_by(self.of as usize).cloned().collect()
+    }
+}
+
+/// Which of its array's tasks, from 0, this is; `None` outside of an array.
+///
+/// # Errors
+/// Where the array's numbers are a list with gaps: a task knows only its own number and the ends, and so
+/// not how many come before it.
+fn array_place(variable: impl Fn(&str) -> Option<u32>) -> Result<Option<u32>, String> {
+    let of_task = |what: &str| variable(&format!("SLURM_ARRAY_TASK_{what}"));
+    let Some(id) = of_task("ID") else { return Ok(None) };
+    let (least, step) = (of_task("MIN").unwrap_or(0), of_task("STEP").unwrap_or(1).max(1));
+    let is_whole = match (of_task("MAX"), of_task("COUNT")) {
+        (Some(most), Some(count)) => most.checked_sub(least).is_some_and(|span| span / step == count.wrapping_sub(1)),
+        _ => true,
+    };
+    match id.checked_sub(least) {
+        Some(beyond) if is_whole && beyond % step == 0 => Ok(Some(beyond / step)),
+        _ => Err(format!(
+            "the numbers of this Slurm array have gaps, so task {id} cannot tell which part is its own: write --shard \
+             K/N, with a K from 1 to N for each task, or submit the job with --array=1-N"
+        )),
     }
 }
 
@@ -142,6 +164,33 @@ mod tests {
         assert_eq!(choose("auto/5", &job), Ok(Some("1/5".into())));
         assert!(choose("", &job).unwrap_err().contains("--shard auto/N"));
         assert_eq!(choose("", &[]), Ok(None));
+    }
+
+    #[test]
+    fn an_array_with_a_step_gives_every_shard_once_and_one_with_gaps_is_refused() {
+        let array = |id: u32, [least, most, step, count]: [u32; 4]| {
+            vec![
+                ("SLURM_ARRAY_TASK_ID", id),
+                ("SLURM_ARRAY_TASK_MIN", least),
+                ("SLURM_ARRAY_TASK_MAX", most),
+                ("SLURM_ARRAY_TASK_STEP", step),
+                ("SLURM_ARRAY_TASK_COUNT", count),
+            ]
+        };
+        // --array=1-9:2, and the same where the upper end is no task's number.
+        for most in [9, 10] {
+            let shards: Vec<_> =
+                (1..=9).step_by(2).map(|id| choose("", &array(id, [1, most, 2, 5])).unwrap().unwrap()).collect();
+            assert_eq!(shards, ["1/5", "2/5", "3/5", "4/5", "5/5"]);
+        }
+        assert_eq!(choose("auto/5", &array(8, [0, 16, 4, 5])), Ok(Some("3/5".into())));
+        assert_eq!(choose("", &array(7, [7, 7, 1, 1])), Ok(Some("1/1".into())));
+        // --array=1,3,7, and a number that the step does not reach.
+        for wish in ["", "auto/3"] {
+            assert!(choose(wish, &array(3, [1, 7, 1, 3])).unwrap_err().contains("--shard K/N"), "{wish}");
+            assert!(choose(wish, &array(4, [1, 9, 2, 5])).unwrap_err().contains("gaps"), "{wish}");
+        }
+        assert_eq!(choose("2/3", &array(3, [1, 7, 1, 3])), Ok(Some("2/3".into())));
     }
 
     #[test]

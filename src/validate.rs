@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::cli::ValidateArgs;
 use crate::exit::{Exit, Mistake};
 use crate::harness::{self, Finish};
+use crate::output;
 use checks::{CHECKS, Check};
 
 /// One comparison of what was expected with what was found.
@@ -37,7 +38,7 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
     let checks = choose(&args.checks)?;
     if args.list {
         for check in checks {
-            println!("{:<4} {}", check.id, check.title);
+            output::line(format_args!("{:<4} {}", check.id, check.title))?;
         }
         return Ok(Exit::Done);
     }
@@ -46,7 +47,7 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
     let mut results = Vec::new();
     for check in checks {
         if !args.harness.json {
-            println!("{:<4} {}", check.id, check.title);
+            output::line(format_args!("{:<4} {}", check.id, check.title))?;
         }
         let dir = base.join(check.id);
         let experiment = Experiment::parse(check.experiment).context("a built-in check is broken")?;
@@ -60,23 +61,23 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
         let mut findings = score::every_trial_counts(&run, repeated)?;
         findings.extend((check.score)(&run)?);
         if !args.harness.json {
-            findings.iter().for_each(|finding| println!("     {}", finding.line()));
+            findings.iter().try_for_each(|finding| output::line(format_args!("     {}", finding.line())))?;
         }
         results.push((check, findings));
     }
     let judged: Vec<bool> =
         results.iter().flat_map(|(_, findings)| findings).filter_map(|finding| finding.pass).collect();
     let (passed, all) = (judged.iter().filter(|pass| **pass).count(), judged.len());
-    if args.harness.json {
+    let written = if args.harness.json {
         let document: Vec<_> = results
             .iter()
             .map(|(check, findings)| serde_json::json!({ "check": check.id, "title": check.title, "findings": findings }))
             .collect();
-        println!("{}", serde_json::to_string_pretty(&document)?);
+        output::json(&document)
     } else {
-        println!("{passed} of {all} comparisons agree with theory");
-    }
-    Ok(if passed == all { Exit::Done } else { Exit::Failed })
+        output::line(format_args!("{passed} of {all} comparisons agree with theory"))
+    };
+    if passed == all { Exit::Done } else { Exit::Failed }.after(written)
 }
 
 /// Runs the trials, and those again that the machine voided; also says how many were. `None` if the user

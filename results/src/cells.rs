@@ -50,7 +50,7 @@ pub struct Estimate {
     pub interval: Option<Interval>,
 }
 
-impl<'a> Cell<'a> {
+impl Cell<'_> {
     /// Trials that count.
     pub fn n(&self) -> usize {
         self.trials.len()
@@ -85,14 +85,6 @@ impl<'a> Cell<'a> {
             max: values.iter().copied().reduce(f64::max)?,
             interval: None,
         })
-    }
-
-    /// The trial that stands for the cell in a picture of a single trial: the one whose figure is
-    /// nearest to the cell's median, the smaller seed of two.
-    pub fn representative(&self, field: Field) -> Option<&'a TrialRecord> {
-        let median = self.spread(field)?.median;
-        let distance = |record: &TrialRecord| field.of(record).map_or(f64::INFINITY, |value| (value - median).abs());
-        self.trials.iter().copied().min_by(|a, b| distance(a).total_cmp(&distance(b)))
     }
 
     /// The reasons of its void and failed trials, each with how often it was given.
@@ -192,7 +184,6 @@ mod tests {
         assert!(
             (estimate.min - 30.3).abs() < 1e-6 && (estimate.median - 30.6).abs() < 1e-6 && estimate.interval.is_none()
         );
-        assert_eq!(cells[2].representative(Field::DelayP50).unwrap().trial.seed, 2);
         assert_eq!(cells[2].estimate(Field::Handshake), None);
     }
 }

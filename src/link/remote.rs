@@ -5,6 +5,7 @@ use samepath_netem::control::{ControlError, LinkStatus, Request, Runtime};
 
 use crate::cli::{LinkListArgs, LinkSetArgs, LinkStatusArgs};
 use crate::exit::{Exit, Mistake};
+use crate::output;
 
 /// What runs, a line each.
 pub(crate) fn list(args: &LinkListArgs) -> anyhow::Result<Exit> {
@@ -22,14 +23,13 @@ pub(crate) fn list(args: &LinkListArgs) -> anyhow::Result<Exit> {
         })
         .collect();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&running)?);
-    } else if running.is_empty() {
+        return Exit::Done.after(output::json(&running));
+    }
+    if running.is_empty() {
         eprintln!("no link is running");
     }
-    if !args.json {
-        for LinkStatus { name, link, command, .. } in &running {
-            println!("{name}: {link}: {command}");
-        }
+    for LinkStatus { name, link, command, .. } in &running {
+        output::line(format_args!("{name}: {link}: {command}"))?;
     }
     Ok(Exit::Done)
 }
@@ -57,8 +57,7 @@ pub(crate) fn set(args: &LinkSetArgs) -> anyhow::Result<Exit> {
     if args.json {
         return show(&status, true);
     }
-    println!("{}: {}", status.name, status.link);
-    Ok(Exit::Done)
+    Exit::Done.after(output::line(format_args!("{}: {}", status.name, status.link)))
 }
 
 /// A link that is none, or conditions that it cannot have, are mistakes of the command line.
@@ -84,10 +83,5 @@ fn refuse_what_stays(change: &LinkSpec) -> Result<(), Mistake> {
 }
 
 fn show(status: &LinkStatus, json: bool) -> anyhow::Result<Exit> {
-    if json {
-        println!("{}", serde_json::to_string_pretty(status)?);
-    } else {
-        println!("{status}");
-    }
-    Ok(Exit::Done)
+    Exit::Done.after(if json { output::json(status) } else { output::line(status) })
 }

@@ -108,7 +108,10 @@ fn a_full_disk_stops_the_run_with_the_remedy_and_keeps_what_is_done() {
         "mount -t tmpfs -o size=128k tmpfs {mount} && exec {} run --quick --arm tcp --json --out {mount}/run",
         env!("CARGO_BIN_EXE_samepath")
     );
-    let output = std::process::Command::new("unshare").args(["--mount", "sh", "-c", &script]).output().unwrap();
+    let output = crate::support::apart(std::process::Command::new("unshare"))
+        .args(["--mount", "sh", "-c", &script])
+        .output()
+        .unwrap();
     if stderr(&output).contains("unshare") || stderr(&output).contains("mount:") {
         eprintln!("skipped: full disk: cannot make a mount namespace: {}", stderr(&output));
         return;

@@ -3,6 +3,8 @@
 //! | module | what it tries |
 //! | --- | --- |
 //! | `bad_input` | wrong flags, units, files, directories: message, remedy, exit status |
+//! | `output` | standard output that nobody reads any more, or that cannot be written |
+//! | `shards` | which part of the trials a batch system's task takes |
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `experiments` | every experiment that ships |
@@ -21,6 +23,8 @@ mod experiments;
 mod explain;
 mod link;
 mod link_control;
+mod output;
 mod run;
 mod secrets;
+mod shards;
 mod support;

@@ -6,8 +6,17 @@ use std::sync::OnceLock;
 
 /// The built command, without what the environment of the tests might add.
 pub(crate) fn samepath() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_samepath"));
-    command.env_remove("SAMEPATH_TOKEN").env_remove("SLURM_ARRAY_TASK_ID").stdin(Stdio::null());
+    apart(Command::new(env!("CARGO_BIN_EXE_samepath")))
+}
+
+/// A command without what the environment of the tests might add: a cluster's job is not to run only its
+/// own part of them.
+pub(crate) fn apart(mut command: Command) -> Command {
+    let of_a_cluster = |name: &str| name == "JOB_COMPLETION_INDEX" || name.starts_with("SLURM_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_a_cluster)) {
+        command.env_remove(name);
+    }
+    command.env_remove("SAMEPATH_TOKEN").stdin(Stdio::null());
     command
 }
 

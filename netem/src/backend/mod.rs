@@ -44,21 +44,17 @@ pub enum Backend {
 
 /// A backend that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no backend `{0}`; choose from: auto, tun, packet, netem, none")]
-pub struct BackendError(String);
+#[error("there is no backend `{name}`; choose from: {}", Backend::ALL.map(Backend::name).join(", "))]
+pub struct BackendError {
+    name: String,
+}
 
 impl std::str::FromStr for Backend {
     type Err = BackendError;
 
     fn from_str(text: &str) -> Result<Self, BackendError> {
-        match text {
-            "auto" | "embedded" => Ok(Backend::Auto),
-            "tun" => Ok(Backend::Tun),
-            "packet" => Ok(Backend::Packet),
-            "netem" => Ok(Backend::Netem),
-            "none" => Ok(Backend::None),
-            _ => Err(BackendError(text.to_owned())),
-        }
+        let named = Backend::ALL.into_iter().find(|backend| backend.name() == text);
+        named.ok_or_else(|| BackendError { name: text.to_owned() })
     }
 }
 
@@ -69,6 +65,22 @@ impl std::fmt::Display for Backend {
 }
 
 impl Backend {
+    /// Every one, in the order in which they are offered.
+    pub const ALL: [Backend; 5] = [Backend::Auto, Backend::Tun, Backend::Packet, Backend::Netem, Backend::None];
+
+    /// What it is, in a line for people.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Backend::Auto => "The embedded emulator, on TUN devices where they can be opened, else on packet sockets",
+            Backend::Tun => "The embedded emulator, on TUN devices",
+            Backend::Packet => "The embedded emulator, on packet sockets",
+            Backend::Netem => {
+                "The kernel's own netem, on a router between the ends; needs sch_netem (see `samepath doctor`)"
+            }
+            Backend::None => "No emulation: a bare virtual cable between the ends",
+        }
+    }
+
     /// The name as typed.
     pub const fn name(self) -> &'static str {
         match self {
