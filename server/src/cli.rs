@@ -72,7 +72,12 @@ async fn run(args: ServerArgs) -> Result<(), Box<dyn std::error::Error>> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let given = args.token.filter(|token| !token.is_empty());
     let token = given.clone().unwrap_or_else(|| samepath_model::hex(&identity::random::<16>()));
-    let limits = Limits { sessions: args.max_sessions.max(1), duration: args.max_duration, memory: args.max_memory };
+    let limits = Limits {
+        sessions: args.max_sessions,
+        duration: args.max_duration,
+        memory: args.max_memory,
+        ..Limits::default()
+    };
     let server = Server::bind(ServerConfig { listen: args.listen, token: token.clone(), limits })?;
 
     let ready = server.ready();

@@ -1,4 +1,8 @@
 //! The data ports: whoever comes must show the secret of an open session.
+//!
+//! Until it has, it waits in the [room](crate::room) behind its door. The UDP door needs none: a datagram is a
+//! preface with a session's secret, or it is dropped. At the QUIC door nobody waits but whose first packet has the ID
+//! that an open session expects, of which there is one connection at a time.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -10,10 +14,10 @@ use samepath_transport::lane::Preface;
 use samepath_transport::{Lane, Plan, quic, tcp, tls, udp};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
 
-use crate::serve::HANDSHAKE_LIMIT;
+use crate::room::Room;
 
 /// The open sessions, by secret.
 #[derive(Debug)]
@@ -77,11 +81,11 @@ impl Registry {
         Ok((session.plan.clone(), session.lanes.clone()))
     }
 
-    /// How long a connection may take to show whose it is. Over a lossy path a handshake may take as
-    /// long as its session; where no session waits for one, there is nothing to wait for.
-    fn patience(&self) -> std::time::Duration {
-        let longest = self.lock().values().map(|session| session.plan.time_limit.std()).max();
-        longest.map_or(HANDSHAKE_LIMIT, |limit| limit.max(HANDSHAKE_LIMIT))
+    /// How many connections the open sessions still miss.
+    fn missing(&self, transport: Transport) -> usize {
+        let open = self.lock();
+        let of = |session: &Open| usize::from(session.plan.connections()).saturating_sub(session.bound.len());
+        open.values().filter(|session| session.plan.arm.transport == transport).map(of).sum()
     }
 
     /// Takes TCP connections, with TLS or without.
@@ -89,31 +93,44 @@ impl Registry {
         self: Arc<Self>,
         listener: TcpListener,
         tls: Option<Arc<rustls::ServerConfig>>,
-        strangers: Arc<Semaphore>,
+        room: Arc<Room>,
     ) {
+        let transport = if tls.is_some() { Transport::Tls } else { Transport::Tcp };
         loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                // Out of descriptors, most likely: wait for sessions to give some back.
-                sleep(std::time::Duration::from_millis(100)).await;
-                continue;
+            let (stream, from) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    room.cannot_accept(&error).await;
+                    continue;
+                }
             };
-            let Ok(stranger) = strangers.clone().try_acquire_owned() else { continue };
+            let mut place = room.enter(from, self.missing(transport));
             let (registry, tls) = (self.clone(), tls.clone());
             tokio::spawn(async move {
-                let _stranger = stranger;
                 // A stranger learns nothing but that the connection is closed.
-                let _ = timeout(registry.patience(), registry.take_tcp(stream, tls)).await;
+                match place.prove(registry.take_tcp(stream, tls)).await {
+                    Ok(Ok((lanes, lane))) => {
+                        drop(place);
+                        let _ = lanes.send(lane).await;
+                    }
+                    Ok(Err(error)) => place.failed(&error),
+                    Err(left) => place.left(left),
+                }
             });
         }
     }
 
-    async fn take_tcp(&self, mut stream: TcpStream, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<()> {
+    async fn take_tcp(
+        &self,
+        mut stream: TcpStream,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> io::Result<(mpsc::Sender<Lane>, Lane)> {
         match tls {
             None => {
                 let preface = Preface::read(&mut stream).await?;
                 let (plan, lanes) = self.claim(preface, Transport::Tcp)?;
                 tcp::tune(&SockRef::from(&stream), &plan).map_err(io::Error::other)?;
-                let _ = lanes.send(Lane::Tcp(preface.lane, stream)).await;
+                Ok((lanes, Lane::Tcp(preface.lane, stream)))
             }
             Some(config) => {
                 // The tickets are off, so nothing follows the handshake that Nagle could hold up.
@@ -121,21 +138,23 @@ impl Registry {
                 let preface = Preface::read(&mut stream).await?;
                 let (plan, lanes) = self.claim(preface, Transport::Tls)?;
                 tcp::tune(&SockRef::from(stream.get_ref().0.inner()), &plan).map_err(io::Error::other)?;
-                let _ = lanes.send(Lane::Tls(preface.lane, Box::new(stream))).await;
+                Ok((lanes, Lane::Tls(preface.lane, Box::new(stream))))
             }
         }
-        Ok(())
     }
 
     /// Takes QUIC connections; the endpoint lets in only those that a session expects.
-    pub(crate) async fn quic_door(self: Arc<Self>, server: Arc<quic::Server>, strangers: Arc<Semaphore>) {
-        while let Some((secret, connecting, below, limit)) = server.accept().await {
-            let Ok(stranger) = strangers.clone().try_acquire_owned() else { continue };
+    pub(crate) async fn quic_door(self: Arc<Self>, server: Arc<quic::Server>, room: Arc<Room>) {
+        while let Some((secret, connecting, below)) = server.accept().await {
+            let mut place = room.enter(connecting.remote_address(), self.missing(Transport::Quic));
             let registry = self.clone();
             tokio::spawn(async move {
-                let _stranger = stranger;
-                // A handshake over a lossy path may take as long as its session, but no longer.
-                let Ok(Ok(connection)) = timeout(limit, quic::accept(connecting, secret)).await else { return };
+                let connection = match place.prove(quic::accept(connecting, secret)).await {
+                    Ok(Ok(connection)) => connection,
+                    Ok(Err(error)) => return place.failed(&error),
+                    Err(left) => return place.left(left),
+                };
+                drop(place);
                 if let Ok((_, lanes)) = registry.claim(Preface { secret, lane: 0 }, Transport::Quic) {
                     let _ = lanes.send(Lane::Quic(connection, below)).await;
                 }

@@ -8,6 +8,8 @@
 
 mod cli;
 mod doors;
+mod journal;
+mod room;
 mod serve;
 mod session;
 

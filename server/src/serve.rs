@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use samepath_model::units::ByteCount;
-use samepath_transport::control::{Ports, ServerControl};
+use samepath_transport::control::{Asked, Ports, ServerControl};
 use samepath_transport::identity::{self, Fingerprint, Identity};
 use samepath_transport::{TransportError, quic, tcp, tls, udp};
 use serde::Serialize;
@@ -15,13 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::doors::Registry;
+use crate::journal::Journal;
+use crate::room::{Place, Room};
 use crate::session::{self, Context};
-
-/// What a stranger may make the server hold at once, before it has shown anything.
-const MAX_STRANGERS: usize = 256;
-
-/// How long a handshake, and what must follow it at once, may take.
-pub(crate) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long running sessions may go on once the server is told to end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -35,11 +31,23 @@ pub struct Limits {
     pub duration: samepath_model::Duration,
     /// Memory for the books of all sessions together.
     pub memory: ByteCount,
+    /// How long a connection may take to prove itself, at every door. A lost packet is sent again after 0.2, 0.6,
+    /// 1.4 … 25 s (RFC 6298), so at 30 % loss two in ten thousand handshakes take longer than 30 s.
+    pub proof: samepath_model::Duration,
+    /// How long a session may outlive its client's time limit, whatever the client does: the reports have to be
+    /// fetched.
+    pub slack: samepath_model::Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { sessions: 64, duration: samepath_model::Duration::from_secs(3600), memory: ByteCount::new(1 << 30) }
+        Limits {
+            sessions: 64,
+            duration: samepath_model::Duration::from_secs(3600),
+            memory: ByteCount::new(1 << 30),
+            proof: samepath_model::Duration::from_secs(30),
+            slack: samepath_model::Duration::from_secs(30),
+        }
     }
 }
 
@@ -165,22 +173,27 @@ impl Server {
     /// Serves until `shutdown` says otherwise, and `log` what happens, a line each.
     pub async fn serve(self, mut shutdown: watch::Receiver<Shutdown>, log: impl Fn(&str) + Send + Sync + 'static) {
         let registry = Arc::new(Registry::new(self.quic.clone()));
-        let strangers = Arc::new(Semaphore::new(MAX_STRANGERS));
+        let journal = Arc::new(Journal::new(log));
+        let limits = self.config.limits;
+        let room = |name| Room::new(name, limits.proof.std(), journal.clone());
         // Dropped with this function, and every door with it.
         let mut doors = JoinSet::new();
-        doors.spawn(registry.clone().tcp_door(self.tcp, None, strangers.clone()));
-        doors.spawn(registry.clone().tcp_door(self.tls, Some(self.data_tls), strangers.clone()));
-        doors.spawn(registry.clone().quic_door(self.quic.clone(), strangers.clone()));
+        doors.spawn(registry.clone().tcp_door(self.tcp, None, room("TCP connection")));
+        doors.spawn(registry.clone().tcp_door(self.tls, Some(self.data_tls), room("TLS connection")));
+        doors.spawn(registry.clone().quic_door(self.quic.clone(), room("QUIC connection")));
         doors.spawn(registry.clone().udp_door(self.udp));
+        let diary = journal.clone();
+        doors.spawn(async move { diary.keep().await });
 
+        let room = room("control connection");
         let context = Arc::new(Context {
             token: self.config.token,
             ports: self.ports,
-            limits: self.config.limits,
+            limits,
             registry,
-            slots: Arc::new(Semaphore::new(self.config.limits.sessions)),
+            slots: Arc::new(Semaphore::new(limits.sessions)),
             memory: std::sync::atomic::AtomicU64::new(0),
-            log: Box::new(log),
+            journal: journal.clone(),
         });
         let mut sessions = JoinSet::new();
         let mut end = None;
@@ -195,54 +208,67 @@ impl Server {
             tokio::select! {
                 accepted = self.control.accept() => match accepted {
                     Ok((stream, from)) => {
-                        let Ok(stranger) = strangers.clone().try_acquire_owned() else { continue };
+                        let place = room.enter(from, 0);
                         let (context, tls, shutdown) =
                             (context.clone(), self.control_tls.clone(), shutdown.clone());
                         sessions.spawn(async move {
-                            if let Some((control, asked)) = hear(stream, tls, &context, from).await {
-                                drop(stranger);
+                            if let Some((control, asked)) = hear(stream, tls, &context.token, place).await {
                                 session::run(control, asked, from, &context, shutdown).await;
                             }
                         });
                     }
-                    // Out of descriptors, most likely: wait for sessions to give some back.
-                    Err(error) => {
-                        (context.log)(&format!("cannot accept a connection: {error}"));
-                        sleep(Duration::from_millis(100)).await;
-                    }
+                    Err(error) => room.cannot_accept(&error).await,
                 },
                 Some(_) = sessions.join_next() => {}
                 changed = shutdown.changed() => if changed.is_err() {
                     break;
                 },
                 () = async { end.as_mut().expect("it is asked for only where it is set").await }, if end.is_some() => {
-                    (context.log)("some sessions did not end in time");
+                    journal.say("some sessions did not end in time");
                     break;
                 }
             }
         }
         self.quic.close();
         sessions.shutdown().await;
+        journal.sum_up();
     }
 }
 
-/// The handshake of a control connection, and what its client wants.
+/// The handshake of a control connection, and what its client wants. Who has the token is told in words why there is no
+/// session; so is whoever gets as far as TLS.
 async fn hear(
     stream: TcpStream,
     config: Arc<rustls::ServerConfig>,
-    context: &Context,
-    from: SocketAddr,
-) -> Option<(ServerControl, samepath_transport::control::Asked)> {
-    let heard = timeout(HANDSHAKE_LIMIT, async {
-        stream.set_nodelay(true)?;
-        let stream = tls::accept(config, stream).await?;
-        ServerControl::accept(stream, &context.token).await
-    })
-    .await;
-    match heard {
-        Ok(Ok(heard)) => return Some(heard),
-        Ok(Err(error)) => (context.log)(&format!("{from}: {error}")),
-        Err(_) => (context.log)(&format!("{from}: no request within {} s", HANDSHAKE_LIMIT.as_secs())),
+    token: &str,
+    mut place: Place,
+) -> Option<(ServerControl, Asked)> {
+    let _ = stream.set_nodelay(true);
+    let mut control = match place.prove(tls::accept(config, stream)).await {
+        Ok(Ok(stream)) => match ServerControl::new(stream) {
+            Ok(control) => control,
+            Err(error) => {
+                place.failed(&error);
+                return None;
+            }
+        },
+        Ok(Err(error)) => {
+            place.failed(&error);
+            return None;
+        }
+        Err(left) => {
+            place.left(left);
+            return None;
+        }
+    };
+    match place.prove(control.hear(token)).await {
+        Ok(Ok(asked)) => return Some((control, asked)),
+        Ok(Err(error)) => place.failed(&error),
+        Err(left) => {
+            place.left(left);
+            // What the socket takes at once: nobody waits any longer for a stranger.
+            let _ = timeout(Duration::ZERO, control.refuse(&left.to_string())).await;
+        }
     }
     None
 }

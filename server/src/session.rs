@@ -9,13 +9,14 @@ use samepath_model::record::End;
 use samepath_transport::control::{Answer, Asked, Ports, Request, ServerControl};
 use samepath_transport::{Half, Phase, Plan, TransportError, clock, identity};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::doors::Registry;
+use crate::journal::Journal;
 use crate::serve::{Limits, Shutdown};
 
-/// How long a session may outlive its client's own time limit: the reports have to be fetched.
-const SLACK: Duration = Duration::from_secs(30);
+/// How long it may take to tell a client, in a few bytes, that it gets nothing.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What every session knows of the server.
 pub(crate) struct Context {
@@ -27,7 +28,7 @@ pub(crate) struct Context {
     pub(crate) slots: Arc<Semaphore>,
     /// Bytes that the sessions have been granted.
     pub(crate) memory: AtomicU64,
-    pub(crate) log: Box<dyn Fn(&str) + Send + Sync>,
+    pub(crate) journal: Arc<Journal>,
 }
 
 impl Context {
@@ -102,17 +103,22 @@ pub(crate) async fn run(
     };
     let name = format!("{from}: {}, {}", plan.arm, plan.workload);
     if let Some(reason) = objection {
-        (context.log)(&format!("{name}: refused: {reason}"));
-        let _ = timeout(SLACK, control.refuse(&reason)).await;
+        context.journal.say(&format!("{name}: refused: {reason}"));
+        let _ = timeout(FAREWELL, control.refuse(&reason)).await;
         return;
     }
-    (context.log)(&format!("{name}: begins"));
-    match play(&mut control, asked, context, shutdown).await {
-        Ok(()) => (context.log)(&format!("{name}: done")),
+    context.journal.say(&format!("{name}: begins"));
+    // Around all of it: a client that reads no more keeps us waiting wherever we write.
+    let lifetime = plan.time_limit.std().saturating_add(context.limits.slack.std());
+    let played = timeout(lifetime, play(&mut control, asked, context, shutdown))
+        .await
+        .unwrap_or_else(|_| Err(TransportError::Timeout("the session's time is over".into())));
+    match played {
+        Ok(()) => context.journal.say(&format!("{name}: done")),
         Err(error) => {
-            (context.log)(&format!("{name}: {error}"));
+            context.journal.say(&format!("{name}: {error}"));
             let failed = Answer::Failed { reason: error.to_string() };
-            let _ = timeout(SLACK, control.send(&failed)).await;
+            let _ = timeout(FAREWELL, control.send(&failed)).await;
         }
     }
 }
@@ -124,15 +130,14 @@ async fn play(
     mut shutdown: watch::Receiver<Shutdown>,
 ) -> Result<(), TransportError> {
     let secret = identity::random();
-    let (lanes_in, lanes) = mpsc::channel(64);
+    // Room for all, so that no door waits for a half.
+    let (lanes_in, lanes) = mpsc::channel(asked.plan.connections().max(1).into());
     let entry = context.registry.open(secret, &asked, lanes_in);
     let plan = asked.plan;
     let (epoch_in, epoch) = watch::channel(None);
-    let lifetime = sleep(plan.time_limit.std() + SLACK);
-    tokio::pin!(lifetime);
     let sends = plan.sends(End::Server);
     let mut half = Half::start(plan, sends, lanes, epoch);
-    control.welcome(&context.token, secret, context.ports).await?;
+    control.welcome(secret, context.ports).await?;
     let mut told = Phase::Waiting;
     loop {
         let next = match told {
@@ -151,14 +156,15 @@ async fn play(
                     drop(entry);
                     return control.report(&half.finish()).await;
                 }
-                Request::Hello { .. } => return Err(TransportError::Control("a second Hello".into())),
+                Request::Hello { .. } | Request::Open { .. } => {
+                    return Err(TransportError::Control("a second Hello".into()));
+                }
             },
             reached = half.reach(next), if told < Phase::Finished => {
                 reached?;
                 told = half.phase();
                 control.send(&Answer::Reached(told)).await?;
             }
-            () = &mut lifetime => return Err(TransportError::Timeout("the session's time is over".into())),
             () = async { drop(shutdown.wait_for(|stage| *stage == Shutdown::Now).await) } => {
                 return Err(TransportError::Control("the server is shutting down".into()));
             }

@@ -13,8 +13,10 @@
 //!
 //! ```text
 //! client                      server
-//!   Hello  ─────────────────▶          proof, plan
-//!          ◀─────────────── Welcome    proof, secret of the session, ports   (or Refused)
+//!   Hello  ─────────────────▶          proof
+//!          ◀─────────────── Proven     proof                            (or Refused)
+//!   Open   ─────────────────▶          plan
+//!          ◀─────────────── Welcome    secret of the session, ports     (or Refused)
 //!   Ping   ─────────────────▶ ◀─ Pong  a few times: the offset of the clocks
 //!          ◀─────────────── Reached    the server's half is bound, warm, finished
 //!   Start  ─────────────────▶          the epoch, on the server's clock
@@ -41,7 +43,7 @@ use crate::plan::Plan;
 use crate::{TransportError, tls};
 
 /// The protocol's version: both ends must speak the same.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"samepath";
 
@@ -72,10 +74,13 @@ pub struct Ports {
 /// What a client says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request {
-    /// Opens a session.
+    /// Who speaks. Nothing else is said to a server that has proven nothing yet.
     Hello {
         /// HMAC by the token over the TLS session, as client.
         proof: [u8; 32],
+    },
+    /// Opens a session.
+    Open {
         /// What is to be played.
         plan: Box<Plan>,
         /// Hash of the client's boot id: the same one means the same clock.
@@ -97,10 +102,13 @@ pub enum Request {
 /// What a server says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
-    /// The session is open.
-    Welcome {
+    /// Who answers; said to a client alone that has proven itself.
+    Proven {
         /// HMAC by the token over the TLS session, as server.
         proof: [u8; 32],
+    },
+    /// The session is open.
+    Welcome {
         /// To be shown by data connections.
         secret: Secret,
         /// Where they go.
@@ -339,6 +347,10 @@ pub async fn connect(address: SocketAddr, pin: Pin, token: &str, plan: &Plan) ->
             let detail = "no TLS handshake within 10 s".to_owned();
             return Err(TransportError::NotSamepath { address, detail });
         }
+        // A server hangs up on whoever has to give way to others, and cannot say so before TLS is there.
+        Ok(Err(error)) if verifier.seen().is_none() && is_hang_up(&error) => {
+            return Err(TransportError::HungUp { address });
+        }
         Ok(Err(error)) => {
             return Err(match (pin, verifier.seen()) {
                 (Pin::Exactly(pinned), Some(seen)) if pinned != seen => {
@@ -354,31 +366,29 @@ pub async fn connect(address: SocketAddr, pin: Pin, token: &str, plan: &Plan) ->
     let (read, write) = tokio::io::split(stream);
     let (mut reader, mut writer) = (Reader::new(read, MAX_REPORT), Writer { stream: write });
 
-    let host = host();
     let agreed = async {
         writer.opening().await?;
-        let hello =
-            Request::Hello { proof: prove(token, Prover::Client, &binding), plan: Box::new(plan.clone()), host };
-        writer.json(&hello).await?;
+        writer.json(&Request::Hello { proof: prove(token, Prover::Client, &binding) }).await?;
         let theirs = reader.opening().await?;
         if theirs != VERSION {
             return Err(TransportError::Version { ours: VERSION, theirs });
         }
-        reader.json::<Answer>().await
+        match reader.json().await? {
+            Answer::Proven { proof } if is_proven(token, Prover::Server, &binding, &proof) => {}
+            Answer::Proven { .. } => return Err(TransportError::ServerProof),
+            answer => return Err(out_of_turn(answer)),
+        }
+        let host = host();
+        writer.json(&Request::Open { plan: Box::new(plan.clone()), host }).await?;
+        match reader.json().await? {
+            Answer::Welcome { secret, ports, host: theirs } => Ok((secret, ports, theirs == host)),
+            answer => Err(out_of_turn(answer)),
+        }
     };
-    let answer = timeout(ANSWER_LIMIT, agreed)
+    let (secret, ports, same_host) = timeout(ANSWER_LIMIT, agreed)
         .await
         .map_err(|_| TransportError::Timeout(format!("{address} did not answer the request within 10 s")))??;
-    match answer {
-        Answer::Welcome { proof, secret, ports, host: theirs } => {
-            if !is_proven(token, Prover::Server, &binding, &proof) {
-                return Err(TransportError::ServerProof);
-            }
-            Ok(ClientControl { reader, writer, fingerprint, secret, ports, same_host: theirs == host })
-        }
-        Answer::Refused { reason } => Err(TransportError::Refused(reason)),
-        _ => Err(TransportError::Control("an answer out of turn".into())),
-    }
+    Ok(ClientControl { reader, writer, fingerprint, secret, ports, same_host })
 }
 
 impl ClientControl {
@@ -460,6 +470,12 @@ impl ClientControl {
     }
 }
 
+/// Whether this says that the other end is gone, rather than that it speaks something else.
+fn is_hang_up(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}
+
 fn out_of_turn(answer: Answer) -> TransportError {
     match answer {
         Answer::Refused { reason } => TransportError::Refused(reason),
@@ -473,6 +489,7 @@ pub struct ServerControl {
     reader: Reader<ReadHalf<Stream>>,
     writer: Writer<WriteHalf<Stream>>,
     binding: Binding,
+    has_opened: bool,
 }
 
 /// A client that may.
@@ -485,47 +502,58 @@ pub struct Asked {
 }
 
 impl ServerControl {
-    /// Takes over a connection whose handshake is done, and hears what the client wants. A client
-    /// of another version, or without the token, is told so here.
+    /// Takes over a connection whose handshake is done.
     ///
     /// # Errors
-    /// When the client does not speak the protocol, is of another version, or lacks the token.
-    pub async fn accept(
-        stream: tokio_rustls::server::TlsStream<TcpStream>,
-        token: &str,
-    ) -> Result<(ServerControl, Asked), TransportError> {
+    /// When the TLS session has nothing to bind proofs to.
+    pub fn new(stream: tokio_rustls::server::TlsStream<TcpStream>) -> Result<ServerControl, TransportError> {
         let stream = TlsStream::Server(stream);
         let binding = binding(&stream)?;
         let (read, write) = tokio::io::split(stream);
-        let mut control =
-            ServerControl { reader: Reader::new(read, MAX_REQUEST), writer: Writer { stream: write }, binding };
-        let theirs = control.reader.opening().await?;
-        control.writer.opening().await?;
+        let (reader, writer) = (Reader::new(read, MAX_REQUEST), Writer { stream: write });
+        Ok(ServerControl { reader, writer, binding, has_opened: false })
+    }
+
+    /// Hears who the client is, and what it wants. A client of another version, or without the token, is told so here.
+    ///
+    /// # Errors
+    /// When the client does not speak the protocol, is of another version, or lacks the token.
+    pub async fn hear(&mut self, token: &str) -> Result<Asked, TransportError> {
+        let theirs = self.reader.opening().await?;
+        self.open().await?;
         if theirs != VERSION {
             let error = TransportError::Version { ours: VERSION, theirs };
-            control.refuse(&error.to_string()).await?;
+            self.refuse(&error.to_string()).await?;
             return Err(error);
         }
-        match control.request().await? {
-            Request::Hello { proof, plan, host: theirs } => {
-                if !is_proven(token, Prover::Client, &binding, &proof) {
-                    let reason = "wrong token; give the server's own with --token or SAMEPATH_TOKEN".to_owned();
-                    control.refuse(&reason).await?;
-                    return Err(TransportError::Refused(reason));
-                }
-                Ok((control, Asked { plan: *plan, same_host: theirs == host() }))
-            }
-            _ => Err(TransportError::Control("a request before its Hello".into())),
+        let early = || TransportError::Control("a request before its Hello".into());
+        let Request::Hello { proof } = self.request().await? else { return Err(early()) };
+        if !is_proven(token, Prover::Client, &self.binding, &proof) {
+            let reason = "wrong token; give the server's own with --token or SAMEPATH_TOKEN".to_owned();
+            self.refuse(&reason).await?;
+            return Err(TransportError::Refused(reason));
         }
+        self.send(&Answer::Proven { proof: prove(token, Prover::Server, &self.binding) }).await?;
+        match self.request().await? {
+            Request::Open { plan, host: theirs } => Ok(Asked { plan: *plan, same_host: theirs == host() }),
+            _ => Err(early()),
+        }
+    }
+
+    /// Opens with our version, once.
+    async fn open(&mut self) -> Result<(), TransportError> {
+        if !std::mem::replace(&mut self.has_opened, true) {
+            self.writer.opening().await?;
+        }
+        Ok(())
     }
 
     /// Opens the session.
     ///
     /// # Errors
     /// When the control connection is broken.
-    pub async fn welcome(&mut self, token: &str, secret: Secret, ports: Ports) -> Result<(), TransportError> {
-        let proof = prove(token, Prover::Server, &self.binding);
-        self.send(&Answer::Welcome { proof, secret, ports, host: host() }).await
+    pub async fn welcome(&mut self, secret: Secret, ports: Ports) -> Result<(), TransportError> {
+        self.send(&Answer::Welcome { secret, ports, host: host() }).await
     }
 
     /// Says no, and why.
@@ -533,6 +561,7 @@ impl ServerControl {
     /// # Errors
     /// When the control connection is broken.
     pub async fn refuse(&mut self, reason: &str) -> Result<(), TransportError> {
+        self.open().await?;
         self.send(&Answer::Refused { reason: reason.to_owned() }).await?;
         // A clean end, so that the reason is not lost to a reset.
         self.writer.stream.shutdown().await?;

@@ -29,6 +29,14 @@ pub enum TransportError {
         /// How it showed.
         detail: String,
     },
+    /// Something takes connections, but ends them before it has said anything.
+    #[error(
+        "{address} hung up without a word: a samepath server does so where too many connections wait that have proven nothing (its log says so; try again); else something else listens there: check address and port"
+    )]
+    HungUp {
+        /// Where to.
+        address: SocketAddr,
+    },
     /// The other end speaks another version of the protocol.
     #[error(
         "the other end speaks version {theirs} of the protocol, this one version {ours}; use the same samepath at both ends"

@@ -19,7 +19,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin as BoxPin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -157,7 +156,7 @@ fn observer(plan: &Plan, end: End, client_port: u16, ipv6: bool) -> Option<Arc<O
     (plan.mapping || logs).then(|| Observer::new(end, client_port, room as u64, plan.mapping, logs))
 }
 
-/// Connects and shows the preface. Returns the endpoint too, which must outlive the connection,
+/// Connects; [`show`] then says whose connection it is. Returns the endpoint too, which must outlive the connection,
 /// and what lies below it.
 ///
 /// # Errors
@@ -267,9 +266,9 @@ impl Server {
         self.socket.proven.lock().expect("no panic while held").retain(|_, owner| owner != secret);
     }
 
-    /// The next handshake of an expected client, and how long its session lasts at most; `None`
-    /// once the endpoint is closed.
-    pub async fn accept(&self) -> Option<(Secret, quinn::Connecting, Below, Duration)> {
+    /// The next handshake of an expected client; `None` once the endpoint is closed. Of one session there is one at
+    /// a time: whatever else comes with the ID of its first packet goes to the connection that is there.
+    pub async fn accept(&self) -> Option<(Secret, quinn::Connecting, Below)> {
         loop {
             let incoming = self.endpoint.accept().await?;
             let id = incoming.orig_dst_cid();
@@ -278,7 +277,7 @@ impl Server {
                 continue;
             };
             let address = incoming.remote_address();
-            self.socket.proven.lock().expect("no panic while held").insert(address, secret);
+            self.socket.prove(address, secret);
             let ipv6 = matches!(address.ip().to_canonical(), IpAddr::V6(_));
             let observer = observer(&plan, End::Server, address.port(), ipv6);
             let mut config = quinn::ServerConfig::with_crypto(match &observer {
@@ -296,7 +295,7 @@ impl Server {
             // It fails only where the packet itself was malformed.
             if let Ok(connecting) = incoming.accept_with(Arc::new(config)) {
                 let below = Below { settings: self.settings.clone(), client_port: address.port(), observer, flight };
-                return Some((secret, connecting, below, plan.time_limit.std()));
+                return Some((secret, connecting, below));
             }
         }
     }
@@ -326,6 +325,16 @@ pub async fn accept(connecting: quinn::Connecting, secret: Secret) -> io::Result
 struct GuardedSocket {
     inner: Arc<dyn AsyncUdpSocket>,
     proven: Mutex<HashMap<SocketAddr, Secret>>,
+}
+
+impl GuardedSocket {
+    /// Lets datagrams out to this address, and of the same session's to no other: an attempt that failed leaves
+    /// nothing behind.
+    fn prove(&self, address: SocketAddr, secret: Secret) {
+        let mut proven = self.proven.lock().expect("no panic while held");
+        proven.retain(|_, owner| *owner != secret);
+        proven.insert(address, secret);
+    }
 }
 
 impl AsyncUdpSocket for GuardedSocket {

@@ -103,7 +103,7 @@ impl Datagrams {
     }
 
     /// The client's end: shows the preface until the server's socket answers, or its payload
-    /// comes. `first` is told when the first preface is on its way.
+    /// comes.
     ///
     /// # Errors
     /// When the socket cannot be made, or nobody listens there.
@@ -201,8 +201,8 @@ impl Datagrams {
         Room { buffers: vec![0; ROOM * BUFFER_LEN], meta: [RecvMeta::default(); ROOM], count: 0 }
     }
 
-    /// Receives what is there, waiting for at least one datagram. Prefaces are answered here and
-    /// not handed out.
+    /// Receives what is there, waiting for at least one datagram. Prefaces are among it: whoever reads asks
+    /// [`Datagrams::is_preface`], which answers them.
     ///
     /// # Errors
     /// When the socket failed.
