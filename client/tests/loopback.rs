@@ -1,91 +1,26 @@
 //! Both ends in one process over loopback: every arm, workload and direction; many clients at
 //! once; impostors, garbage and the end.
 
+mod support;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
-use samepath_client::{Played, Target, play};
+use samepath_client::{Target, play};
 use samepath_model::arm::{Arm, Transport};
 use samepath_model::link::Direction;
 use samepath_model::record::Metric;
-use samepath_model::tuning::{Order, Tuning};
+use samepath_model::tuning::Order;
 use samepath_model::units::{BitRate, ByteCount, Duration};
 use samepath_model::workload::{Bulk, Messages, Workload};
-use samepath_server::{Limits, Ready, Server, ServerConfig, Shutdown};
+use samepath_server::{Limits, Server, ServerConfig, Shutdown};
 use samepath_transport::identity::{Identity, Pin};
 use samepath_transport::{Plan, TransportError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
-const TOKEN: &str = "a secret";
-
-/// A server that runs until it is dropped.
-struct Running {
-    ready: Ready,
-    address: SocketAddr,
-    pin: Pin,
-    shutdown: watch::Sender<Shutdown>,
-    serving: JoinHandle<()>,
-    log: Arc<Mutex<Vec<String>>>,
-}
-
-fn serve_with(limits: Limits) -> Running {
-    let listen = (Ipv4Addr::LOCALHOST, 0).into();
-    let server = Server::bind(ServerConfig { listen, token: TOKEN.into(), limits }).unwrap();
-    let (shutdown, stage) = watch::channel(Shutdown::Running);
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let lines = log.clone();
-    Running {
-        ready: server.ready(),
-        address: server.address(),
-        pin: Pin::Exactly(server.fingerprint()),
-        serving: tokio::spawn(server.serve(stage, move |line| lines.lock().unwrap().push(line.to_owned()))),
-        shutdown,
-        log,
-    }
-}
-
-fn serve() -> Running {
-    serve_with(Limits::default())
-}
-
-impl Running {
-    fn target(&self) -> Target {
-        Target { control: self.address, data: self.address.ip(), token: TOKEN.into(), pin: self.pin }
-    }
-
-    async fn play(&self, plan: &Plan) -> Played {
-        let mut announced = None;
-        let played = play(&self.target(), plan, |epoch| announced = Some(epoch)).await;
-        let played = played.unwrap_or_else(|error| {
-            panic!("{} {}: {error}; server: {:?}", plan.arm, plan.workload, self.log.lock().unwrap())
-        });
-        assert_eq!(announced, Some(played.report.epoch_ns));
-        played
-    }
-}
-
-fn plan(arm: Arm, workload: Workload) -> Plan {
-    Plan {
-        arm,
-        workload,
-        tuning: Tuning::default(),
-        seed: 42,
-        mtu: 1500,
-        rtt: Duration::ZERO,
-        rate: None,
-        time_limit: Duration::from_secs(60),
-        mapping: false,
-    }
-}
-
-fn bytes(direction: Direction, streams: u16, bytes: u64) -> Workload {
-    // Paced, so that no datagram is lost for want of a buffer.
-    let udp_rate = Some(BitRate::new(200_000_000));
-    Workload::Bulk(Bulk { direction, streams, bytes: Some(ByteCount::new(bytes)), udp_rate, ..Bulk::default() })
-}
+use support::{TOKEN, bytes, plan, serve, serve_with};
 
 fn messages(direction: Direction, streams: u16, size: u64, count: u32) -> Workload {
     Workload::Messages(Messages {
@@ -346,6 +281,14 @@ async fn strangers_are_recognised() {
     let error = play(&target(address), &plan, |_| {}).await.unwrap_err();
     assert!(matches!(&error, TransportError::NotSamepath { .. }), "{error}");
     answering.await.unwrap();
+
+    // Who hangs up at once, as a server does on whoever has to give way.
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let hanging_up = tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
+    let error = play(&target(address), &plan, |_| {}).await.unwrap_err();
+    assert!(matches!(&error, TransportError::HungUp { .. }), "{error}");
+    hanging_up.await.unwrap();
 }
 
 #[tokio::test]
@@ -465,4 +408,29 @@ async fn an_occupied_port_is_named_with_the_remedy() {
     let config = ServerConfig { listen: server.address, token: TOKEN.into(), limits: Limits::default() };
     let error = Server::bind(config).unwrap_err().to_string();
     assert!(error.contains(&server.address.to_string()) && error.contains("--listen"), "{error}");
+}
+
+#[tokio::test]
+async fn every_port_that_is_taken_is_named_and_one_that_does_not_exist_too() {
+    // An address of this host on which nobody else listens.
+    let ip = IpAddr::from([127, 0, 0, 9]);
+    let bind = |port: u16| {
+        let error =
+            Server::bind(ServerConfig { listen: (ip, port).into(), token: TOKEN.into(), limits: Limits::default() });
+        error.unwrap_err().to_string()
+    };
+    let listener = tokio::net::TcpListener::bind((ip, 0)).await.unwrap();
+    let taken = listener.local_addr().unwrap();
+    for up in 0..=2 {
+        let error = bind(taken.port() - up);
+        assert!(error.contains(&format!("TCP {taken} (")) && error.contains("the next two"), "{error}");
+    }
+    // Another server's, which its sessions share; a stray socket may have the port for QUIC, which is named as well.
+    let server = samepath_transport::udp::Server::bind((ip, 0).into()).unwrap();
+    let error = bind(server.local_addr().port() - 1);
+    assert!(error.contains("UDP 127.0.0.9:"), "{error}");
+    for port in [65534, 65535] {
+        let error = bind(port);
+        assert!(error.contains(&port.to_string()) && error.contains("65533"), "{error}");
+    }
 }

@@ -19,7 +19,7 @@ const DEFAULT_PORT: u16 = 4433;
 #[derive(Debug, Clone, Args)]
 pub struct ServerArgs {
     /// Address and port for control connections and QUIC; TCP and UDP take the next port, TLS the one
-    /// after. Port 0 lets the kernel choose; `[::]` takes IPv4 too
+    /// after, so it is 65533 at most. With port 0 the kernel chooses each; `[::]` takes IPv4 too
     #[arg(long, value_name = "ADDR[:PORT]", default_value = "0.0.0.0:4433", value_parser = parse_listen)]
     pub listen: SocketAddr,
     /// Secret that clients must know. Without it a random one is made and printed
@@ -29,8 +29,8 @@ pub struct ServerArgs {
     #[arg(long)]
     pub json: bool,
     /// Most sessions at once
-    #[arg(long, value_name = "N", default_value_t = Limits::default().sessions)]
-    pub max_sessions: usize,
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_sessions: u32,
     /// Longest session a client may ask for
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub max_duration: Duration,
@@ -41,9 +41,14 @@ pub struct ServerArgs {
 
 fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    text.parse().or_else(|_| bare.parse::<IpAddr>().map(|ip| (ip, DEFAULT_PORT).into())).map_err(|_| {
-        format!("`{text}` is not an address of this host: write 0.0.0.0, 0.0.0.0:{DEFAULT_PORT} or [::]:{DEFAULT_PORT}")
-    })
+    let listen: SocketAddr =
+        text.parse().or_else(|_| bare.parse::<IpAddr>().map(|ip| (ip, DEFAULT_PORT).into())).map_err(|_| {
+            format!(
+                "`{text}` is not an address of this host: write 0.0.0.0, 0.0.0.0:{DEFAULT_PORT} or [::]:{DEFAULT_PORT}"
+            )
+        })?;
+    crate::serve::ports(listen.port()).map_err(|error| error.to_string())?;
+    Ok(listen)
 }
 
 /// Runs `samepath server` until it is told to end; the exit status says whether all went well.
@@ -73,7 +78,7 @@ async fn run(args: ServerArgs) -> Result<(), Box<dyn std::error::Error>> {
     let given = args.token.filter(|token| !token.is_empty());
     let token = given.clone().unwrap_or_else(|| samepath_model::hex(&identity::random::<16>()));
     let limits = Limits {
-        sessions: args.max_sessions,
+        sessions: args.max_sessions as usize,
         duration: args.max_duration,
         memory: args.max_memory,
         ..Limits::default()
@@ -90,7 +95,7 @@ async fn run(args: ServerArgs) -> Result<(), Box<dyn std::error::Error>> {
         }
         writeln!(out, "{line}")?;
     } else {
-        writeln!(out, "listening on {} (control, QUIC)", ready.control)?;
+        writeln!(out, "listening on {} (control)", ready.control)?;
         writeln!(
             out,
             "ports         tcp {}, tls {}, udp {}, quic {}",
@@ -148,5 +153,10 @@ mod tests {
             assert_eq!(parse_listen(text).unwrap().to_string(), expected);
         }
         assert!(parse_listen("somewhere").unwrap_err().contains("0.0.0.0"));
+        assert_eq!(parse_listen("[::]:65533").unwrap().port(), 65533);
+        for port in [65534, 65535] {
+            let error = parse_listen(&format!("127.0.0.1:{port}")).unwrap_err();
+            assert!(error.contains(&port.to_string()) && error.contains("65533"), "{error}");
+        }
     }
 }

@@ -1,10 +1,16 @@
-//! Answers Samepath clients: many at once, safe to expose.
+//! Answers Samepath clients, many at once.
 //!
 //! Start with [`Server`]. One control port takes sessions (`session`); four data ports take the
 //! connections that belong to them (`doors`). Nothing here decides what is measured.
 //!
 //! Invariant: no byte from the network makes it panic, hold unbounded memory, or send a datagram
 //! to an address that has not shown a session's secret.
+//!
+//! **What a stranger can do.** Who has not the token gets a place behind a door for a fixed time, and nothing else. No
+//! single stranger keeps a client out that way: `room` has the rule, and says against what it does not hold (many
+//! addresses that are fast together; a flood of the network or the processor). Log lines about strangers are bounded
+//! (`journal`). Who has the token is trusted with what [`Limits`] allow, each session for its time and no longer; it can
+//! take all of it.
 
 mod cli;
 mod doors;

@@ -184,8 +184,7 @@ mod tests {
             IpAddr::V4(ip) => ip.octets()[3],
             IpAddr::V6(_) => unreachable!("they are IPv4"),
         };
-        let mut enter =
-            |n: u8| waiting.enter([10, 0, 0, n].into(), oneshot::channel().0, of_one, of_all).1.map(last);
+        let mut enter = |n: u8| waiting.enter([10, 0, 0, n].into(), oneshot::channel().0, of_one, of_all).1.map(last);
         addresses.iter().map(|n| enter(*n)).collect()
     }
 

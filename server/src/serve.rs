@@ -19,6 +19,9 @@ use crate::journal::Journal;
 use crate::room::{Place, Room};
 use crate::session::{self, Context};
 
+/// How long a client waits at the control port, and so how long the server does.
+const CONTROL_LIMIT: Duration = Duration::from_secs(10);
+
 /// How long running sessions may go on once the server is told to end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -31,8 +34,9 @@ pub struct Limits {
     pub duration: samepath_model::Duration,
     /// Memory for the books of all sessions together.
     pub memory: ByteCount,
-    /// How long a connection may take to prove itself, at every door. A lost packet is sent again after 0.2, 0.6,
-    /// 1.4 … 25 s (RFC 6298), so at 30 % loss two in ten thousand handshakes take longer than 30 s.
+    /// How long a connection may take to prove itself, at every door; at the control port never longer than a client
+    /// waits, which is 10 s. Where a SYN was lost, TCP sends what follows again after 3, 9, 21 and 45 s (RFC 6298, 5.7),
+    /// so that at 30 % loss one data connection in a thousand takes longer than a minute.
     pub proof: samepath_model::Duration,
     /// How long a session may outlive its client's time limit, whatever the client does: the reports have to be
     /// fetched.
@@ -45,7 +49,7 @@ impl Default for Limits {
             sessions: 64,
             duration: samepath_model::Duration::from_secs(3600),
             memory: ByteCount::new(1 << 30),
-            proof: samepath_model::Duration::from_secs(30),
+            proof: samepath_model::Duration::from_secs(60),
             slack: samepath_model::Duration::from_secs(30),
         }
     }
@@ -55,7 +59,7 @@ impl Default for Limits {
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// Address and port of the control connections. The data ports are this one (QUIC, over UDP)
-    /// and the next two; all are chosen by the kernel where this is 0.
+    /// and the next two (TCP and UDP, TLS); all five are chosen by the kernel, each by itself, where this is 0.
     pub listen: SocketAddr,
     /// The secret that clients must know.
     pub token: String,
@@ -112,22 +116,16 @@ impl Server {
     /// Binds every port. Call it inside a runtime.
     ///
     /// # Errors
-    /// When a port is taken or not permitted, with the remedy.
-    pub fn bind(config: ServerConfig) -> Result<Server, TransportError> {
+    /// When a port is taken, not permitted or does not exist, with the remedy.
+    pub fn bind(mut config: ServerConfig) -> Result<Server, TransportError> {
+        config.limits.sessions = config.limits.sessions.clamp(1, Semaphore::MAX_PERMITS);
         let identity = Identity::generate()?;
-        let port = |up: u16| {
-            let port = match config.listen.port() {
-                0 => 0,
-                port => port.checked_add(up).unwrap_or(0),
-            };
-            SocketAddr::new(config.listen.ip(), port)
-        };
-        // TCP first: unlike the UDP port, which sessions share, it shows that another server is here.
-        let control = tcp::listen(port(0))?;
-        let tcp = tcp::listen(port(1))?;
-        let tls = tcp::listen(port(2))?;
-        let quic = Arc::new(quic::Server::bind(port(0), &identity)?);
-        let udp = udp::Server::bind(port(1))?;
+        let [first, second, third] = ports(config.listen.port())?.map(|port| SocketAddr::new(config.listen.ip(), port));
+        let control = tcp::listen(first)?;
+        let tcp = tcp::listen(second)?;
+        let tls = tcp::listen(third)?;
+        let quic = Arc::new(quic::Server::bind(first, &identity)?);
+        let udp = udp::Server::bind(second)?;
         Ok(Server {
             address: control.local_addr()?,
             ports: Ports {
@@ -176,6 +174,7 @@ impl Server {
         let journal = Arc::new(Journal::new(log));
         let limits = self.config.limits;
         let room = |name| Room::new(name, limits.proof.std(), journal.clone());
+        let control = Room::new("control connection", limits.proof.std().min(CONTROL_LIMIT), journal.clone());
         // Dropped with this function, and every door with it.
         let mut doors = JoinSet::new();
         doors.spawn(registry.clone().tcp_door(self.tcp, None, room("TCP connection")));
@@ -185,7 +184,6 @@ impl Server {
         let diary = journal.clone();
         doors.spawn(async move { diary.keep().await });
 
-        let room = room("control connection");
         let context = Arc::new(Context {
             token: self.config.token,
             ports: self.ports,
@@ -208,7 +206,7 @@ impl Server {
             tokio::select! {
                 accepted = self.control.accept() => match accepted {
                     Ok((stream, from)) => {
-                        let place = room.enter(from, 0);
+                        let place = control.enter(from, 0);
                         let (context, tls, shutdown) =
                             (context.clone(), self.control_tls.clone(), shutdown.clone());
                         sessions.spawn(async move {
@@ -217,7 +215,7 @@ impl Server {
                             }
                         });
                     }
-                    Err(error) => room.cannot_accept(&error).await,
+                    Err(error) => control.cannot_accept(&error).await,
                 },
                 Some(_) = sessions.join_next() => {}
                 changed = shutdown.changed() => if changed.is_err() {
@@ -232,6 +230,18 @@ impl Server {
         self.quic.close();
         sessions.shutdown().await;
         journal.sum_up();
+    }
+}
+
+/// The port itself and the next two; where it is 0, the kernel chooses.
+///
+/// # Errors
+/// When there are no next two.
+pub(crate) fn ports(first: u16) -> Result<[u16; 3], TransportError> {
+    match first {
+        0 => Ok([0; 3]),
+        _ if first > u16::MAX - 2 => Err(TransportError::NoPortsAbove { port: first, last: u16::MAX - 2 }),
+        _ => Ok([first, first + 1, first + 2]),
     }
 }
 

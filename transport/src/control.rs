@@ -387,7 +387,11 @@ pub async fn connect(address: SocketAddr, pin: Pin, token: &str, plan: &Plan) ->
     };
     let (secret, ports, same_host) = timeout(ANSWER_LIMIT, agreed)
         .await
-        .map_err(|_| TransportError::Timeout(format!("{address} did not answer the request within 10 s")))??;
+        .map_err(|_| TransportError::Timeout(format!("{address} did not answer the request within 10 s")))?
+        .map_err(|error| match error {
+            TransportError::Io(error) if is_hang_up(&error) => TransportError::HungUp { address },
+            error => error,
+        })?;
     Ok(ClientControl { reader, writer, fingerprint, secret, ports, same_host })
 }
 

@@ -38,7 +38,9 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, TransportError> {
 /// Why a port could not be bound, and what to do.
 pub(crate) fn cannot_bind(protocol: &str, address: SocketAddr, source: io::Error) -> TransportError {
     let remedy = match source.kind() {
-        io::ErrorKind::AddrInUse => "another program has it; end that one, or give another port with --listen",
+        io::ErrorKind::AddrInUse => {
+            "another program has it; end that one, or give another port with --listen: the server takes that one and the next two"
+        }
         io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; give a higher one with --listen",
         io::ErrorKind::AddrNotAvailable => "this host does not have that address; give one of its own with --listen",
         _ => "give another address with --listen",

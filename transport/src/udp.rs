@@ -287,7 +287,9 @@ impl Server {
     /// # Errors
     /// When the port is taken, with the remedy.
     pub fn bind(address: SocketAddr) -> Result<Server, TransportError> {
-        let socket = bind(address, true)?;
+        // Nobody has the port but us, another server of the same user included; only then may sessions share it.
+        let socket = bind(address, false)?;
+        SockRef::from(&socket).set_reuse_port(true)?;
         let state = UdpSocketState::new((&socket).into())?;
         let io = UdpSocket::from_std(socket)?;
         let local = io.local_addr()?;

@@ -1,0 +1,165 @@
+//! Whoever has no token: many at every door, idle, while a client that has it works; and clients that
+//! behave badly.
+
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration as StdDuration;
+
+use samepath_client::play;
+use samepath_model::arm::{Arm, Transport};
+use samepath_model::link::Direction;
+use samepath_model::units::Duration;
+use samepath_server::Limits;
+use samepath_transport::control::{self, Request};
+use samepath_transport::identity::{self, Pin};
+use samepath_transport::lane::Preface;
+use samepath_transport::{TransportError, quic, tls};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use support::{Running, bytes, plan, serve, serve_with};
+
+/// Far longer than anything here takes; a test that waits so long has failed.
+const NEVER: StdDuration = StdDuration::from_secs(60);
+
+/// Strangers of one address: more than it has places at a door.
+const STRANGERS: usize = 70;
+
+/// Connects from an address of this host.
+async fn connect(from: IpAddr, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+async fn play_all(server: &Running) {
+    for transport in Transport::ALL {
+        let played = server.play(&plan(Arm::default_of(transport), bytes(Direction::Down, 1, 100_000))).await;
+        assert!(played.report.complete, "{transport}");
+    }
+}
+
+#[tokio::test]
+async fn idle_strangers_at_a_door_keep_no_client_out() {
+    let server = serve();
+    let ip = server.address.ip();
+    for port in [server.address.port(), server.ready.tcp_port, server.ready.tls_port] {
+        let mut idle = Vec::new();
+        // Of the client's own address, and of so many others that the door is full.
+        for address in 1..=4 {
+            for _ in 0..STRANGERS {
+                idle.push(connect([127, 0, 0, address].into(), (ip, port).into()).await);
+            }
+        }
+        play_all(&server).await;
+        // Somebody gave way, and the log says so, in a few lines.
+        let closed = idle.iter().filter(|stranger| stranger.try_read(&mut [0; 1]).is_ok_and(|n| n == 0)).count();
+        assert!(closed >= 4 * STRANGERS - 192, "port {port}: {closed} of {} were closed", idle.len());
+    }
+    let log = server.log.lock().unwrap();
+    let gave_way = log.iter().filter(|line| line.contains("gave way")).count();
+    assert!((1..=10 * 6).contains(&gave_way), "{log:#?}");
+}
+
+#[tokio::test]
+async fn strangers_by_udp_and_quic_keep_no_client_out() {
+    let server = serve();
+    let ip = server.address.ip();
+    // Handshakes of strangers, who do not know which first packet is expected.
+    let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
+    let Pin::Exactly(fingerprint) = server.pin else { unreachable!("it pins") };
+    let mut strangers = tokio::task::JoinSet::new();
+    for _ in 0..STRANGERS {
+        let plan = plan.clone();
+        let to = (ip, server.ready.quic_port).into();
+        strangers.spawn(async move { quic::connect(to, &plan, fingerprint, identity::random()).await.map(drop) });
+    }
+    let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    for lane in 0..1000 {
+        let preface = Preface { secret: identity::random(), lane }.encode();
+        socket.send_to(&preface, (ip, server.ready.udp_port)).await.unwrap();
+    }
+    play_all(&server).await;
+    assert!(strangers.try_join_next().is_none(), "no stranger has got an answer of any kind");
+    assert!(socket.try_recv(&mut [0; 100]).is_err());
+}
+
+#[tokio::test]
+async fn who_proves_nothing_is_sent_away_while_a_long_session_runs() {
+    let limits = Limits { proof: Duration::from_millis(100), ..Limits::default() };
+    let server = serve_with(limits);
+    let ip = server.address.ip();
+    let long = plan(Arm::default_of(Transport::Tls), bytes(Direction::Down, 1, 1000));
+    let _session = control::connect(server.address, server.pin, support::TOKEN, &long).await.unwrap();
+    for port in [server.address.port(), server.ready.tcp_port, server.ready.tls_port] {
+        let mut idle = TcpStream::connect((ip, port)).await.unwrap();
+        let read = timeout(NEVER, idle.read(&mut [0; 1])).await.expect("it does not wait for the session");
+        assert_eq!(read.unwrap(), 0, "port {port}");
+    }
+    // With TLS it can be said in words.
+    assert!(farewell(silent(&server).await).await.contains("nothing was proven within 0.1 s"));
+    let log = server.log.lock().unwrap();
+    for door in ["control", "TCP", "TLS"] {
+        let what = format!("{door} connection: nothing was proven");
+        assert!(log.iter().any(|line| line.contains(&what)), "{door}: {log:#?}");
+    }
+}
+
+type Silent = tokio_rustls::client::TlsStream<TcpStream>;
+
+/// A control connection that has TLS, and says nothing.
+async fn silent(server: &Running) -> Silent {
+    let (config, _) = identity::client_config(Pin::ProvenByToken, identity::ALPN_CONTROL).unwrap();
+    tls::handshake(config, TcpStream::connect(server.address).await.unwrap()).await.unwrap()
+}
+
+async fn farewell(mut stream: Silent) -> String {
+    let mut said = Vec::new();
+    timeout(NEVER, stream.read_to_end(&mut said)).await.expect("it ends").unwrap();
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[tokio::test]
+async fn who_gives_way_is_told_where_it_can_be() {
+    let server = serve();
+    let first = silent(&server).await;
+    let mut others = Vec::new();
+    for _ in 0..STRANGERS {
+        others.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    assert!(farewell(first).await.contains("too many connections wait"));
+    play_all(&server).await;
+}
+
+#[tokio::test]
+async fn a_quic_connection_that_stalls_makes_way_for_the_next() {
+    let server = serve_with(Limits { proof: Duration::from_millis(100), ..Limits::default() });
+    let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
+    let control = control::connect(server.address, server.pin, support::TOKEN, &plan).await.unwrap();
+    let to = (server.address.ip(), control.ports.quic).into();
+    // It has a connection, but never says whose it is.
+    let (_endpoint, stalled, _) = quic::connect(to, &plan, control.fingerprint, control.secret).await.unwrap();
+    timeout(NEVER, stalled.closed()).await.expect("it does not wait for the session");
+    let next = timeout(NEVER, quic::connect(to, &plan, control.fingerprint, control.secret)).await;
+    assert!(next.expect("it gets an answer").is_ok());
+    let log = server.log.lock().unwrap();
+    assert!(log.iter().any(|line| line.contains("QUIC connection: nothing was proven")), "{log:#?}");
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_holds_its_session_no_longer_than_its_time() {
+    let server = serve_with(Limits { sessions: 1, slack: Duration::from_secs(6), ..Limits::default() });
+    let mut plan = plan(Arm::default_of(Transport::Tcp), bytes(Direction::Down, 1, 1000));
+    plan.time_limit = Duration::from_secs(1);
+    let mut deaf = control::connect(server.address, server.pin, support::TOKEN, &plan).await.unwrap();
+    // It asks and asks, and never hears an answer, until the server can say no more and so no longer listens.
+    while timeout(StdDuration::from_secs(1), deaf.send(&Request::Ping)).await.is_ok_and(|sent| sent.is_ok()) {}
+    let error = play(&server.target(), &plan, |_| {}).await.unwrap_err();
+    assert!(matches!(&error, TransportError::Refused(reason) if reason.contains("full")), "it is stuck: {error}");
+    // What ends it is its time alone; then the server hangs up.
+    while timeout(NEVER, deaf.send(&Request::Ping)).await.expect("it is over some day").is_ok() {}
+    assert!(server.log.lock().unwrap().iter().any(|line| line.contains("the session's time is over")));
+    assert!(server.play(&plan).await.report.complete);
+}
