@@ -101,7 +101,8 @@ impl Sink {
         self.datagrams
     }
 
-    /// Delivered bytes in each bin, empty ones included, so that a stall shows as zeros.
+    /// Delivered bytes in each bin up to the last one that has any, empty ones included, so that a stall shows as
+    /// zeros. Bins after the last payload are not there: how long sending goes on, the workload says.
     pub(crate) fn series(&self) -> impl Iterator<Item = (u64, Metric, f64)> {
         let epoch = self.epoch.unwrap_or_default();
         let at = move |bin: usize| epoch + bin as u64 * SERIES_BIN_NANOS as u64;
