@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use samepath_netem::tell;
+
 use crate::output::OutputError;
 
 /// How a verb ended.
@@ -54,7 +56,7 @@ pub(crate) fn report(result: anyhow::Result<Exit>) -> ExitCode {
         // Whoever reads the results has seen enough, before the command had more to say: nothing is wrong.
         Err(error) if matches!(error.downcast_ref(), Some(OutputError::ReaderGone)) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("samepath: {error:#}");
+            tell!("samepath: {error:#}");
             if error.is::<Mistake>() {
                 ExitCode::from(2)
             } else if error.is::<Unsupported>() {

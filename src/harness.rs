@@ -11,6 +11,7 @@ use anyhow::Context;
 use samepath_model::record::{Outcome, PlayReport, RECORD_SCHEMA, TrialRecord};
 use samepath_model::{Direction, Experiment, Link, Trial};
 use samepath_netem::backend::kernel;
+use samepath_netem::tell;
 use samepath_netem::trial::{self, Backend, Evidence, TrialError, TrialPlan};
 use samepath_results::blocking::{self, AnalyseError, Analysis};
 use samepath_results::{Manifest, Run, RunHandle, TrialWriter, summary};
@@ -219,7 +220,7 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
     let Evidence { play, link, ledger, capture, set_up, tear_down, mut void, .. } = evidence;
     if let Some(complaint) = capture.and_then(|capture| capture.complaint()) {
         // The trial's figures do not depend on it, so it is told and the trial is kept.
-        eprintln!("{}: {complaint}", record.trial.id);
+        tell!("{}: {complaint}", record.trial.id);
     }
     sync_files(writer.dir())?;
     writer.set_epoch(play.epoch_ns);

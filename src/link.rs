@@ -5,12 +5,13 @@ mod remote;
 use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use samepath_netem::shell::{self, LinkPlan};
 use samepath_netem::trial::Backend;
-use samepath_netem::{control, ledger};
+use samepath_netem::{control, ledger, tell};
 
 use crate::cli::{LinkArgs, LinkCommand, LinkVerb};
 use crate::exit::{Exit, Mistake};
@@ -49,12 +50,19 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
         }
     }
     check_backend(backend, std::iter::once(&link))?;
+    if let (Some(ledger), Some(capture)) = (&args.ledger, &args.capture)
+        && is_one_file(ledger, capture)
+    {
+        let (ledger, capture) = (ledger.display(), capture.display());
+        let mistake = format!("--ledger {ledger} and --capture {capture} are one file; give each one of its own");
+        return Err(Mistake(mistake).into());
+    }
     let spool = args.ledger.as_deref().map(Spool::beside).transpose()?;
     if !args.quiet {
-        eprintln!("link: {link}");
+        tell!("link: {link}");
         if args.command.is_empty() {
-            eprintln!("link: this shell is at its client end, and `exit` takes it down; from another terminal:");
-            eprintln!("link: samepath link status, samepath link set CONDITIONS");
+            tell!("link: this shell is at its client end, and `exit` takes it down; from another terminal:");
+            tell!("link: samepath link status, samepath link set CONDITIONS");
         }
     }
     let ended = shell::run(LinkPlan {
@@ -75,13 +83,40 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
     }
     if let Some(capture) = ended.capture {
         if let Some(complaint) = capture.complaint() {
-            eprintln!("link: {complaint}");
+            tell!("link: {complaint}");
         }
         if capture.failure.is_some() && ended.status == 0 {
             return Ok(Exit::Failed);
         }
     }
     Ok(Exit::Status(u8::try_from(ended.status).unwrap_or(1)))
+}
+
+/// Whether both paths lead to one file, which need not be there yet.
+fn is_one_file(a: &Path, b: &Path) -> bool {
+    // By number, where both are there: one file may have several names.
+    let number = |path: &Path| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    match (number(a), number(b)) {
+        (Some(a), Some(b)) => a == b,
+        (None, None) => target(a).is_some_and(|target_of_a| target(b) == Some(target_of_a)),
+        _ => false,
+    }
+}
+
+/// Where a file that is not there yet would be made, past symbolic links that lead to it.
+fn target(path: &Path) -> Option<PathBuf> {
+    /// Of links in a row, as the kernel takes (path_resolution(7)).
+    const MOST_LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let place = parent.canonicalize().ok()?.join(path.file_name()?);
+        match std::fs::read_link(&place) {
+            Ok(leads_to) => path = parent.join(leads_to),
+            Err(_) => return Some(place),
+        }
+    }
+    None
 }
 
 /// Where the ledger is kept while the link is up; made beforehand, so that a place that cannot be

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use samepath_netem::tell;
 use samepath_results::Run;
 
 use crate::cli::MergeArgs;
@@ -34,7 +35,7 @@ pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
     }
     let left = whole.pending().len();
     if left > 0 {
-        eprintln!("{left} trials of the experiment are in none of the shards");
+        tell!("{left} trials of the experiment are in none of the shards");
     }
     run::conclude(&whole, Finish::Complete, false, None)
 }

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use samepath_model::record::{Outcome, TrialRecord};
+use samepath_netem::tell;
 
 /// How far the run is.
 pub(crate) struct Progress {
@@ -43,9 +44,9 @@ impl Progress {
             }
         };
         match trouble {
-            Some(trouble) if self.lines => eprintln!("[{at}/{}] {id}: {trouble}", self.total),
+            Some(trouble) if self.lines => tell!("[{at}/{}] {id}: {trouble}", self.total),
             Some(trouble) => self.bar.println(format!("{id}: {trouble}")),
-            None if self.lines => eprintln!("[{at}/{}] {id}: {:.1} s", self.total, record.wall_ms / 1000.0),
+            None if self.lines => tell!("[{at}/{}] {id}: {:.1} s", self.total, record.wall_ms / 1000.0),
             None => {}
         }
     }

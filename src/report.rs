@@ -1,6 +1,7 @@
 //! `samepath report`: draws again, from the records alone.
 
 use anyhow::Context;
+use samepath_netem::tell;
 
 use crate::cli::ReportArgs;
 use crate::exit::Exit;
@@ -13,7 +14,7 @@ pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
         let opened = run::open(dir)?;
         if args.verify {
             for difference in opened.verify()? {
-                eprintln!("{}: {difference}", dir.display());
+                tell!("{}: {difference}", dir.display());
                 sound = false;
             }
         }

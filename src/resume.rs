@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use samepath_netem::tell;
+
 use crate::cli::ResumeArgs;
 use crate::exit::Exit;
 use crate::shard::Shard;
@@ -17,7 +19,7 @@ pub(crate) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
     }
     let left = harness::order(left);
     if left.is_empty() {
-        eprintln!("the run is complete: {} trials", opened.trials().len());
+        tell!("the run is complete: {} trials", opened.trials().len());
     }
     harness::check(&args.harness, &left)?;
     let (whole, finish) = harness::carry_out(opened, left, &args.harness)?;

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use anyhow::Context;
 use samepath_model::record::Outcome;
 use samepath_model::{Experiment, Trial};
+use samepath_netem::tell;
 use samepath_results::{Run, compare, table};
 
 use crate::builtin;
@@ -56,14 +57,14 @@ pub(crate) fn conclude(run: &Run, finish: Finish, json: bool, earlier: Option<&R
     };
     let voids = records.iter().filter(|record| matches!(record.outcome, Outcome::Void { .. })).count();
     if voids * 10 > records.len() {
-        eprintln!(
+        tell!(
             "{voids} of {} trials are void: this machine was too busy for them. Close what else runs on it, or run \
              fewer at a time (--jobs 1); `samepath doctor` says what would make it more exact.",
             records.len()
         );
     }
     if let Finish::Interrupted { left } = finish {
-        eprintln!("interrupted with {left} trials to go; go on with: samepath resume {dir}");
+        tell!("interrupted with {left} trials to go; go on with: samepath resume {dir}");
         return Exit::Interrupted.after(written);
     }
     if records.iter().all(|record| record.outcome.is_done()) { Exit::Done } else { Exit::Partly }.after(written)
@@ -118,7 +119,7 @@ fn shard(trials: Vec<Trial>, shard: Option<Shard>) -> anyhow::Result<Vec<Trial>>
     if taken.is_empty() {
         return Err(mistake(format!("shard {shard} has no trials; use fewer shards")));
     }
-    eprintln!("shard {shard}: {} trials", taken.len());
+    tell!("shard {shard}: {} trials", taken.len());
     Ok(taken)
 }
 

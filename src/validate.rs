@@ -8,6 +8,7 @@ mod score;
 
 use anyhow::Context;
 use samepath_model::{Experiment, Trial};
+use samepath_netem::tell;
 use samepath_results::Run;
 use serde::Serialize;
 
@@ -54,7 +55,7 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
         let run = Run::create(&dir, &experiment, harness::manifest(&experiment, &args.harness))?;
         let trials = harness::order(experiment.trials()?);
         let Some((run, repeated)) = carry_out(run, trials, args)? else {
-            eprintln!("interrupted");
+            tell!("interrupted");
             return Ok(Exit::Interrupted);
         };
         run.seal()?;
@@ -94,7 +95,7 @@ fn carry_out(run: Run, trials: Vec<Trial>, args: &ValidateArgs) -> anyhow::Resul
         if trials.is_empty() || repeats == REPEATS {
             break;
         }
-        eprintln!("{} of {} trials were void and are repeated", trials.len(), run.trials().len());
+        tell!("{} of {} trials were void and are repeated", trials.len(), run.trials().len());
         repeated += trials.len();
     }
     Ok(Some((run, repeated)))

@@ -101,3 +101,22 @@ fn every_dependency_says_why_it_is_there() {
         assert!(named_here.is_empty(), "{path}: name versions in the workspace, with their reason: {named_here:?}");
     }
 }
+
+#[test]
+fn nothing_that_runs_for_others_ends_because_nobody_reads_stderr() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut left = vec![root.join("src"), root.join("netem/src")];
+    let mut seen = 0;
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        seen += 1;
+        let text = std::fs::read_to_string(&path).unwrap();
+        let panics = |line: &&str| !line.trim_start().starts_with("//") && line.contains("eprint");
+        let found: Vec<&str> = text.lines().filter(panics).collect();
+        assert!(found.is_empty(), "{}: take `samepath_netem::tell!`: {found:?}", path.display());
+    }
+    assert!(seen > 50, "only {seen} files seen");
+}

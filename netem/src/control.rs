@@ -166,6 +166,23 @@ pub struct Snapshot {
     pub capture_missing: u64,
 }
 
+/// A user's number in the parent of this process's user namespace (user_namespaces(7)); the same in the
+/// first one, which has no parent. `None` where the user is not mapped.
+fn number_outside(user: u32) -> Option<u32> {
+    let Ok(map) = fs::read_to_string("/proc/self/uid_map") else { return Some(user) };
+    mapped(&map, user)
+}
+
+/// What a table of lines `INSIDE OUTSIDE LENGTH` makes of a number inside.
+fn mapped(map: &str, inside: u32) -> Option<u32> {
+    map.lines().find_map(|line| {
+        let mut columns = line.split_whitespace().map(|column| column.parse::<u32>().ok());
+        let (first, outside, length) = (columns.next()??, columns.next()??, columns.next()??);
+        let offset = inside.checked_sub(first).filter(|offset| *offset < length)?;
+        outside.checked_add(offset)
+    })
+}
+
 /// The directory of a user's running links.
 #[derive(Debug, Clone)]
 pub struct Runtime {
@@ -175,6 +192,10 @@ pub struct Runtime {
 impl Runtime {
     /// The one of this user: what [`RUNTIME_VARIABLE`] says, else `samepath` in `$XDG_RUNTIME_DIR`
     /// where that is the user's, else `/tmp/samepath-UID`. It is made where it is missing.
+    ///
+    /// To be called before a user namespace is entered, in which the user has another number: what
+    /// runs outside would look elsewhere. Of a user namespace that this process was started in,
+    /// as by `unshare --map-root-user`, the user's number outside counts.
     ///
     /// # Errors
     /// Where it cannot be made, or others could get at it.
@@ -187,7 +208,10 @@ impl Runtime {
                 let xdg = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?);
                 own(&xdg).then(|| xdg.join("samepath"))
             })
-            .unwrap_or_else(|| PathBuf::from(format!("/tmp/samepath-{user}")));
+            .unwrap_or_else(|| {
+                let user = number_outside(user.as_raw()).unwrap_or(user.as_raw());
+                PathBuf::from(format!("/tmp/samepath-{user}"))
+            });
         Runtime::at(dir)
     }
 
@@ -380,8 +404,10 @@ impl Listener {
                 stream.set_nonblocking(false)?;
                 stream.set_read_timeout(Some(REQUEST_LIMIT))?;
                 stream.set_write_timeout(Some(REQUEST_LIMIT))?;
+                // Both are the numbers of this process's user namespace, in which the kernel gives one and the
+                // same to everybody who is not mapped into it: that one is nobody's, and proves nothing.
                 let caller = getsockopt(&stream, PeerCredentials)?.uid();
-                let reply = if caller == geteuid().as_raw() {
+                let reply = if caller == geteuid().as_raw() && number_outside(caller).is_some() {
                     match read_line(&stream) {
                         Ok(request) => answer(request),
                         Err(error) if error.kind() == io::ErrorKind::InvalidData => Reply::Refused(format!(
@@ -516,6 +542,17 @@ mod tests {
         std::os::unix::fs::symlink(&open, &link).unwrap();
         assert!(Runtime::at(link).unwrap_err().to_string().contains("no directory"));
         assert!(Runtime::at(dir.path().join("absent/run")).is_err());
+    }
+
+    #[test]
+    fn a_users_number_outside_is_that_of_the_table() {
+        let first = "         0          0 4294967295\n";
+        assert_eq!(mapped(first, 1000), Some(1000));
+        let several = "         0       1000          1\n         1     100000      65536\n";
+        assert_eq!([0, 1, 65536].map(|user| mapped(several, user)), [Some(1000), Some(100_000), Some(165_535)]);
+        assert_eq!(mapped("0 65534 1\n", 65534), None);
+        assert_eq!(mapped("", 0), None);
+        assert!(number_outside(geteuid().as_raw()).is_some());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid, setpgid, tcsetpgrp};
 
 use crate::namespace::Namespace;
 use crate::sys;
@@ -143,6 +143,29 @@ pub(crate) fn enter_before_exec(command: &mut Command, namespace: &Namespace) {
             }
             // Signals are blocked here, to be read from a descriptor; the program wants them as usual.
             SigSet::empty().thread_set_mask().map_err(io::Error::from)
+        });
+    }
+}
+
+/// Gives a command's process a process group of its own before it becomes the program, and that group the
+/// terminal's foreground, as shells do with their jobs. To be called before [`enter_before_exec`].
+///
+/// A shell with job control gives the terminal back, as it ends, to the group in which it was started. The
+/// caller's group lies outside of the PID namespace and has no number in it, so dash, which takes the failure
+/// to do so for its own, would end with another status than it was asked to.
+#[allow(unsafe_code)] // what runs between fork and exec
+pub(crate) fn take_terminal_before_exec(command: &mut Command) {
+    // SAFETY: setpgid, getpid, tcsetpgrp and the signal mask's calls are async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            // Whoever takes the terminal from the background is stopped by this signal.
+            let mut stop = SigSet::empty();
+            stop.add(Signal::SIGTTOU);
+            stop.thread_block()?;
+            setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+            // A shell that does not get it runs as in the background, and says so itself.
+            let _ = tcsetpgrp(io::stdin(), getpid());
+            Ok(())
         });
     }
 }

@@ -183,6 +183,8 @@ pub(crate) fn contain(on_terminate: OnTerminate, inside: impl FnOnce() -> Vec<u8
         signals.add(signal);
     }
     let before = signals.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK).map_err(cannot("block signals"))?;
+    // Looked at before anybody inside can take it.
+    let foreground = tcgetpgrp(io::stdin()).ok();
     let (reader, writer) = io::pipe().map_err(cannot("make a pipe"))?;
     // SAFETY: there is one thread, so the child's memory is consistent, locks included.
     match unsafe { fork() }.map_err(cannot("fork"))? {
@@ -193,7 +195,7 @@ pub(crate) fn contain(on_terminate: OnTerminate, inside: impl FnOnce() -> Vec<u8
         }
         ForkResult::Parent { child } => {
             drop(writer);
-            let result = attend(child, reader, signals, on_terminate);
+            let result = attend(child, reader, signals, on_terminate, foreground);
             let _ = before.thread_set_mask();
             result
         }
@@ -221,8 +223,8 @@ fn attend(
     mut reader: io::PipeReader,
     signals: SigSet,
     on_terminate: OnTerminate,
+    foreground: Option<Pid>,
 ) -> Result<Vec<u8>, NamespaceError> {
-    let foreground = tcgetpgrp(io::stdin()).ok();
     let signal_fd = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .map_err(cannot("wait for signals"))?;
     let mut result = Vec::new();

@@ -19,20 +19,21 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgrp, tcgetpgrp};
 use samepath_model::record::{DirectionReport, Lateness, LinkReport};
 use samepath_model::{Link, LinkSpec, Mode, Tolerance};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::capture::CaptureReport;
-use crate::control::{self, LinkStatus, Listener, Reply, Request, Runtime, Snapshot};
-use crate::endpoint::enter_before_exec;
+use crate::control::{self, ControlError, LinkStatus, Listener, Reply, Request, Runtime, Snapshot};
+use crate::endpoint::{enter_before_exec, take_terminal_before_exec};
 use crate::link::Nanos;
 use crate::namespace::{NamespaceError, OnTerminate, contain, is_from_a_process};
 use crate::nest::{Addresses, Outer};
 use crate::path::{Around, Keep, LivePath, PathError, PathReport};
 use crate::sys::{monotonic, wait_readable};
+use crate::tell;
 
 /// How long the command waits for the server command to listen.
 const LISTEN_LIMIT: Duration = Duration::from_secs(2);
@@ -111,9 +112,14 @@ enum Handed {
 /// # Errors
 /// Where the link cannot be set up, with the remedy.
 pub fn run(plan: LinkPlan) -> Result<Ended, LinkError> {
-    let pid = std::process::id();
+    // What the namespaces give other numbers, or none: the process, its user, the terminal's groups.
+    let outside = Outside {
+        pid: std::process::id(),
+        runtime: Runtime::find(),
+        leads_terminal: tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp()),
+    };
     let bytes = contain(OnTerminate::Forward, || {
-        let result = match conduct(&plan, pid) {
+        let result = match conduct(&plan, outside) {
             Ok(ended) => Handed::Ended(ended),
             Err(error) => Handed::Failed(error),
         };
@@ -125,9 +131,19 @@ pub fn run(plan: LinkPlan) -> Result<Ended, LinkError> {
     }
 }
 
+/// What is to be known of this process before it has namespaces.
+struct Outside {
+    pid: u32,
+    /// Where others look for the link.
+    runtime: Result<Runtime, ControlError>,
+    /// Whether it is in the terminal's foreground.
+    leads_terminal: bool,
+}
+
 /// What the first process of the PID namespace does.
-fn conduct(plan: &LinkPlan, pid: u32) -> Result<Ended, String> {
-    let call = Call::of(plan, pid)?;
+fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, String> {
+    let leads_terminal = outside.leads_terminal;
+    let call = Call::of(plan, outside)?;
     let outer = Outer::find();
     show_own_processes();
     let keep = Keep { ledger: plan.ledger.as_deref(), capture: plan.capture.as_deref() };
@@ -136,7 +152,7 @@ fn conduct(plan: &LinkPlan, pid: u32) -> Result<Ended, String> {
         None => up(Around::Nothing),
         Some(outer) => match up(Around::Link(&outer)) {
             Err(PathError::Nest(reason)) => {
-                eprintln!("link: it stands apart from the link around it, and packets cross this one alone: {reason}");
+                tell!("link: it stands apart from the link around it, and packets cross this one alone: {reason}");
                 up(Around::Nothing)
             }
             joined => joined,
@@ -159,7 +175,7 @@ fn conduct(plan: &LinkPlan, pid: u32) -> Result<Ended, String> {
         Some(signal) => 128 + signal as i32,
         None => {
             path.set_epoch(monotonic());
-            run_command(plan, &path, &mut brood, &mut life)?
+            run_command(plan, leads_terminal, &mut brood, &mut life)?
         }
     };
     let changes = std::mem::take(&mut life.changes);
@@ -197,11 +213,12 @@ fn tell_addresses(command: &mut Command, plan: &LinkPlan, path: &LivePath, call:
         let server = if has_server { ends.server } else { Addresses::OUTERMOST.server };
         command.env("SAMEPATH_SERVER", server.to_string());
     }
-    if let Some((runtime, _)) = &call.listening {
-        command
-            .env(control::RUNTIME_VARIABLE, runtime.dir())
-            .env(control::NAME_VARIABLE, &call.name)
-            .env(prompt::CONDITIONS_VARIABLE, runtime.conditions_file(&call.name));
+    // Inside a user namespace nobody would find it by themselves.
+    if let Some(runtime) = &call.runtime {
+        command.env(control::RUNTIME_VARIABLE, runtime.dir());
+    }
+    if let Some(conditions) = call.conditions_file() {
+        command.env(control::NAME_VARIABLE, &call.name).env(prompt::CONDITIONS_VARIABLE, conditions);
     }
     if path.ipv6 {
         command.env("SAMEPATH_CLIENT6", ends.client6.to_string());
@@ -250,38 +267,49 @@ fn anything_listens() -> bool {
 struct Call {
     name: String,
     pid: u32,
-    listening: Option<(Runtime, Listener)>,
+    /// Where this and other links are to be found; `None` where there is no such place.
+    runtime: Option<Runtime>,
+    listener: Option<Listener>,
 }
 
 impl Call {
     /// A link without an ear is as good as any other to its command: unless a name was asked for,
     /// that there is none is only said.
-    fn of(plan: &LinkPlan, pid: u32) -> Result<Call, String> {
+    fn of(plan: &LinkPlan, outside: Outside) -> Result<Call, String> {
+        let Outside { pid, runtime, .. } = outside;
         let name = plan.name.clone().unwrap_or_else(|| control::name_of_process(pid));
-        let listening = Runtime::find().and_then(|runtime| {
-            let listener = runtime.listen(&name)?;
-            Ok((runtime, listener))
-        });
-        let listening = match listening {
-            Ok(listening) => Some(listening),
+        let (runtime, listener) = match runtime {
+            Ok(runtime) => {
+                let listener = runtime.listen(&name);
+                (Some(runtime), listener)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        let listener = match listener {
+            Ok(listener) => Some(listener),
             Err(error) if plan.name.is_some() => return Err(error.to_string()),
             Err(error) => {
                 if !plan.quiet {
-                    eprintln!("link: it can be neither watched nor adjusted: {error}");
+                    tell!("link: it can be neither watched nor adjusted: {error}");
                 }
                 None
             }
         };
-        let call = Call { name, pid, listening };
+        let call = Call { name, pid, runtime, listener };
         call.tell(&plan.link);
         Ok(call)
     }
 
+    /// The file with the conditions, for prompts.
+    fn conditions_file(&self) -> Option<PathBuf> {
+        self.listener.as_ref().and(self.runtime.as_ref()).map(|runtime| runtime.conditions_file(&self.name))
+    }
+
     /// Leaves the conditions where prompts look for them.
     fn tell(&self, link: &Link) {
-        if let Some((runtime, _)) = &self.listening {
+        if let Some(file) = self.conditions_file() {
             // A prompt without them is no reason to end the link.
-            let _ = fs::write(runtime.conditions_file(&self.name), format!("{link}\n"));
+            let _ = fs::write(file, format!("{link}\n"));
         }
     }
 }
@@ -331,7 +359,7 @@ impl<'a> Life<'a> {
         let link = Link { mtu, loss_key, generator, ..link };
         let since = self.path.change(&link)?;
         if !self.plan.quiet {
-            eprintln!("link: from now on: {link}");
+            tell!("link: from now on: {link}");
         }
         self.changes.push((since, link.to_string()));
         self.call.tell(&link);
@@ -357,13 +385,14 @@ impl<'a> Life<'a> {
 
     fn print_status(&self) {
         for line in self.status().to_string().lines() {
-            eprintln!("link: {line}");
+            tell!("link: {line}");
         }
     }
 }
 
 /// Runs the command to its end.
-fn run_command(plan: &LinkPlan, path: &LivePath, brood: &mut Brood, life: &mut Life<'_>) -> Result<i32, String> {
+fn run_command(plan: &LinkPlan, leads_terminal: bool, brood: &mut Brood, life: &mut Life<'_>) -> Result<i32, String> {
+    let path = life.path;
     let shell = match plan.command.split_first() {
         Some((program, arguments)) => {
             let mut command = Command::new(program);
@@ -375,6 +404,10 @@ fn run_command(plan: &LinkPlan, path: &LivePath, brood: &mut Brood, life: &mut L
     let prompt::Shell { mut command, startup } = shell;
     let program = command.get_program().to_owned();
     tell_addresses(&mut command, plan, path, life.call);
+    // Job control is the shell's alone. Any other command is a part of the job that the user's shell started.
+    if leads_terminal && plan.command.is_empty() {
+        take_terminal_before_exec(&mut command);
+    }
     enter_before_exec(&mut command, &path.namespaces.client);
     let spawned = command.spawn();
     drop(startup);
@@ -384,18 +417,18 @@ fn run_command(plan: &LinkPlan, path: &LivePath, brood: &mut Brood, life: &mut L
             let program = program.to_string_lossy();
             return Ok(match error.kind() {
                 io::ErrorKind::NotFound => {
-                    eprintln!("cannot run `{program}`: there is no such command; check its name and PATH");
+                    tell!("cannot run `{program}`: there is no such command; check its name and PATH");
                     127
                 }
                 _ => {
-                    eprintln!("cannot run `{program}`: {error}");
+                    tell!("cannot run `{program}`: {error}");
                     126
                 }
             });
         }
     };
     loop {
-        let listener = life.call.listening.as_ref().map(|(_, listener)| listener);
+        let listener = life.call.listener.as_ref();
         brood.wait(Instant::now() + Duration::from_secs(3600), listener).map_err(|error| error.to_string())?;
         if let Some(listener) = listener {
             listener.serve(|request| life.answer(request));
@@ -541,18 +574,18 @@ impl std::fmt::Display for Late<'_> {
 fn summarise(report: &PathReport) {
     let LinkReport { backend, up, down, lateness, .. } = &report.link;
     if backend == "none" {
-        eprintln!("link: no emulation, so nothing was counted");
+        tell!("link: no emulation, so nothing was counted");
     } else {
-        eprintln!("link: carried by {backend}");
+        tell!("link: carried by {backend}");
         for (direction, counts) in [("up", up), ("down", down)] {
-            eprintln!("link: {direction:<4} {}", Counts(counts));
+            tell!("link: {direction:<4} {}", Counts(counts));
         }
         if lateness.count > 0 {
-            eprintln!("link: {}", Late(lateness));
+            tell!("link: {}", Late(lateness));
         }
     }
     for reason in &report.void {
-        eprintln!("link: do not trust this: {reason}");
+        tell!("link: do not trust this: {reason}");
     }
 }
 
@@ -573,6 +606,9 @@ impl std::fmt::Display for Counts<'_> {
         }
         if counts.corrupted > 0 {
             write!(f, ", corrupted {}", counts.corrupted)?;
+        }
+        if counts.marked > 0 {
+            write!(f, ", marked {}", counts.marked)?;
         }
         Ok(())
     }

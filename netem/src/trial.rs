@@ -324,7 +324,7 @@ pub fn main(plan_file: &Path) -> ExitCode {
     {
         Ok(order) => order,
         Err(error) => {
-            eprintln!("cannot read the trial's plan `{}`: {error}", plan_file.display());
+            crate::tell!("cannot read the trial's plan `{}`: {error}", plan_file.display());
             return ExitCode::from(2);
         }
     };
@@ -340,7 +340,7 @@ pub fn main(plan_file: &Path) -> ExitCode {
     match write_whole(&Files(&plan.scratch).verdict(), &verdict) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cannot write the trial's verdict: {error}");
+            crate::tell!("cannot write the trial's verdict: {error}");
             ExitCode::FAILURE
         }
     }

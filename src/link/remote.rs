@@ -2,6 +2,7 @@
 
 use samepath_model::LinkSpec;
 use samepath_netem::control::{ControlError, LinkStatus, Request, Runtime};
+use samepath_netem::tell;
 
 use crate::cli::{LinkListArgs, LinkSetArgs, LinkStatusArgs};
 use crate::exit::{Exit, Mistake};
@@ -17,7 +18,7 @@ pub(crate) fn list(args: &LinkListArgs) -> anyhow::Result<Exit> {
         .filter_map(|name| match runtime.status_after(name, &Request::Status) {
             Ok(status) => Some(status),
             Err(error) => {
-                eprintln!("samepath: {error}");
+                tell!("samepath: {error}");
                 None
             }
         })
@@ -26,7 +27,7 @@ pub(crate) fn list(args: &LinkListArgs) -> anyhow::Result<Exit> {
         return Exit::Done.after(output::json(&running));
     }
     if running.is_empty() {
-        eprintln!("no link is running");
+        tell!("no link is running");
     }
     for LinkStatus { name, link, command, .. } in &running {
         output::line(format_args!("{name}: {link}: {command}"))?;

@@ -64,6 +64,28 @@ fn impossible_conditions_are_refused_by_name() {
 }
 
 #[test]
+fn ledger_and_capture_in_one_file_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let there = file(dir.path(), "there", "what was here before");
+    std::fs::hard_link(&there, at("another-name")).unwrap();
+    std::os::unix::fs::symlink("absent", at("leads-there")).unwrap();
+    std::fs::create_dir(at("inside")).unwrap();
+    for (ledger, capture) in [
+        (at("absent"), at("absent")),
+        (at("absent"), at("inside/../absent")),
+        (at("absent"), at("leads-there")),
+        (there.clone(), at("another-name")),
+    ] {
+        let output = run(&["link", "--ledger", &ledger, "--capture", &capture, "--", "true"]);
+        expect_status(&output, 2);
+        assert!(stderr(&output).contains("are one file"), "{ledger} {capture}: {}", stderr(&output));
+    }
+    assert_eq!(std::fs::read_to_string(&there).unwrap(), "what was here before");
+    assert!(!std::fs::exists(at("absent")).unwrap());
+}
+
+#[test]
 fn a_directory_that_is_no_run_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     file(dir.path(), "notes.txt", "not a run");

@@ -342,6 +342,33 @@ fn what_changed_is_in_capture_and_ledger() {
 }
 
 #[test]
+fn a_link_goes_on_when_nobody_reads_what_it_says() {
+    if !can_emulate("stderr without a reader") {
+        return;
+    }
+    let place = Place::new();
+    let ledger = place.0.path().join("l.parquet");
+    let mut link = place.start(&["--ledger", ledger.to_str().unwrap(), "--rtt", "2ms"]);
+    drop(link.child.stderr.take());
+    expect_status(&place.link(&["set", "--rtt", "4ms"]), 0);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(link.child.id() as i32), nix::sys::signal::Signal::SIGUSR1)
+        .unwrap();
+    assert_eq!(link.run("echo still here"), "still here\n");
+    link.say("exit 3");
+    assert_eq!(link.child.wait().unwrap().code(), Some(3));
+    assert!(std::fs::read(&ledger).unwrap().ends_with(b"PAR1"));
+
+    // A disk without room for a log is the same.
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
+        eprintln!("skipped: a full stderr: there is no /dev/full here");
+        return;
+    };
+    let mut command = place.command();
+    command.args(["link", "--rtt", "2ms", "--server-command", "exit 0", "--", "sh", "-c", "exit 3"]).stderr(full);
+    assert_eq!(command.status().unwrap().code(), Some(3));
+}
+
+#[test]
 fn other_users_are_kept_out() {
     if !can_emulate("other users") || !has("setpriv", "other users") {
         return;
@@ -399,6 +426,52 @@ fn without_root_it_is_the_same() {
     }
 }
 
+#[test]
+fn without_root_and_a_runtime_directory_it_is_found_by_its_user_alone() {
+    let test = "the usual place of sockets";
+    if !can_emulate(test) || !has("setpriv", test) || !has("unshare", test) || !has("mount", test) {
+        return;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: {test}: only root can have a /tmp of its own");
+        return;
+    }
+    let place = Place::new();
+    let program = public_copy(&place);
+    // In a /tmp of its own: a link of nobody's, and how it looks to nobody and to root.
+    let script = r#"
+        mount --bind "$1" /tmp || { echo "skipped: no /tmp of its own" >&2; exit 0; }
+        as="setpriv --reuid=65534 --regid=65534 --clear-groups"
+        $as /tmp/samepath link --name theirs --rtt 30ms -- sh -c '
+            /tmp/samepath link status >&2; touch /tmp/up; until [ -e /tmp/seen ]; do sleep 0.01; done' &
+        until [ -e /tmp/up ]; do kill -0 $! 2>/dev/null || exit 1; sleep 0.01; done
+        $as /tmp/samepath link list || exit 2
+        $as /tmp/samepath link set theirs --rtt 40ms || exit 3
+        /tmp/samepath link list || exit 4
+        stat -c '%n %u' /tmp/samepath-*
+        touch /tmp/seen
+        wait $!
+    "#;
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(program.parent().unwrap())
+        .env_remove("SAMEPATH_RUNTIME_DIR")
+        .env_remove("SAMEPATH_LINK_NAME")
+        .env_remove("XDG_RUNTIME_DIR")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (shown, said) = (stdout(&output), stderr(&output));
+    if said.contains("cannot make a user namespace") || said.contains("skipped: ") || said.contains("unshare failed") {
+        eprintln!("skipped: {test}: {said}");
+        return;
+    }
+    expect_status(&output, 0);
+    assert!(shown.starts_with("theirs: RTT 30ms: sh -c") && shown.contains("\ntheirs: RTT 40ms\n"), "{shown}");
+    assert!(shown.ends_with("/tmp/samepath-0 0\n/tmp/samepath-65534 65534\n"), "{shown}");
+    assert!(said.contains("no link is running") && said.contains("theirs: RTT 30ms\nup for"), "{said}");
+}
+
 /// The program where any user may run it, in a directory where any user may write.
 fn public_copy(place: &Place) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt;
@@ -408,6 +481,27 @@ fn public_copy(place: &Place) -> std::path::PathBuf {
     program
 }
 
+/// What a link whose shell is at a terminal shows there, and how it ends.
+fn at_a_terminal(place: &Place, shell: &str, conditions: &str, typed: &str) -> Output {
+    let program = env!("CARGO_BIN_EXE_samepath");
+    // `script` gives it a terminal; what is typed comes through a pipe.
+    let mut terminal = Command::new("script")
+        .args(["-qec", &format!("SHELL={shell} {program} link {conditions}; s=$?; read last; echo $last; exit $s")])
+        .arg("/dev/null")
+        .env("SAMEPATH_RUNTIME_DIR", place.0.path().join("run"))
+        .env_remove("SAMEPATH_LINK_NAME")
+        .env("SHELL", "/bin/sh")
+        .env("HOME", place.0.path())
+        .env_remove("ENV")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Who does not have the terminal back cannot read the last line.
+    terminal.stdin.as_mut().unwrap().write_all(format!("{typed}\nthe terminal is back\n").as_bytes()).unwrap();
+    terminal.wait_with_output().unwrap()
+}
+
 #[test]
 fn a_shell_on_a_terminal_shows_the_conditions() {
     if !can_emulate("interactive shell") || !has("script", "interactive shell") || !has("bash", "interactive shell") {
@@ -415,24 +509,35 @@ fn a_shell_on_a_terminal_shows_the_conditions() {
     }
     let place = Place::new();
     let program = env!("CARGO_BIN_EXE_samepath");
-    // `script` gives it a terminal; what is typed comes through a pipe.
-    let mut terminal = Command::new("script")
-        .args(["-qec", &format!("{program} link --rtt 7ms --name seen"), "/dev/null"])
-        .env("SAMEPATH_RUNTIME_DIR", place.0.path().join("run"))
-        .env_remove("SAMEPATH_LINK_NAME")
-        .env("SHELL", "/bin/bash")
-        .env("HOME", place.0.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let typed = format!("sleep 100 &\njobs\nkill %1\n{program} link set --rtt 9ms\nexit 5\n");
-    terminal.stdin.as_mut().unwrap().write_all(typed.as_bytes()).unwrap();
-    let output = terminal.wait_with_output().unwrap();
+    let typed = format!("sleep 100 &\njobs\nkill %1\n{program} link set --rtt 9ms\nexit 5");
+    let output = at_a_terminal(&place, "/bin/bash", "--rtt 7ms --name seen", &typed);
     let shown = stdout(&output);
     assert_eq!(output.status.code(), Some(5), "{shown}");
     for words in ["link: RTT 7ms", "[link RTT 7ms] ", "[1]+  Running", "seen: RTT 9ms", "[link RTT 9ms] "] {
         assert!(shown.contains(words), "no {words:?} in {shown}");
+    }
+}
+
+#[test]
+fn every_shell_on_a_terminal_has_its_jobs_and_its_status() {
+    if !can_emulate("shells") || !has("script", "shells") {
+        return;
+    }
+    let place = Place::new();
+    // Busybox is the shell as whose name it is called.
+    let ash = place.0.path().join("ash");
+    std::os::unix::fs::symlink("/bin/busybox", &ash).unwrap();
+    for shell in ["/bin/sh", "/bin/dash", "/bin/bash", "/bin/zsh", "/bin/ksh", ash.to_str().unwrap()] {
+        if !Path::new(shell).exists() {
+            println!("skipped: {shell} is not on this machine");
+            continue;
+        }
+        let output = at_a_terminal(&place, shell, "--quiet", "sleep 100 &\njobs\nkill %1\nexit 5");
+        let shown = stdout(&output);
+        assert_eq!(output.status.code(), Some(5), "{shell}: {shown}");
+        assert!(shown.contains("Running") || shown.contains("running"), "{shell}: {shown}");
+        assert!(!shown.contains("tty") && !shown.contains("job control"), "{shell}: {shown}");
+        assert!(shown.matches("the terminal is back").count() >= 2, "{shell}: {shown}");
     }
 }
 
