@@ -4,8 +4,9 @@
 //! held ([`samepath_model::carriage`]). So for each byte it is known when it reached the receiving
 //! host, for each message what it waited for, and nothing is inferred from a delay.
 //!
-//! Start with [`analyse`]. `packets` and `carriage` follow the bytes, `parts` takes each message's
-//! delay apart, `figures` sums up a trial, `story` tells of one message.
+//! Start with [`analyse`]. `packets` and `carriage` follow the bytes, `unharmed` says when they would
+//! have come had nothing been lost, `parts` takes each message's delay apart, `figures` sums up a trial,
+//! `story` tells of one message.
 
 mod carriage;
 mod figures;
@@ -14,6 +15,7 @@ mod parts;
 mod story;
 #[cfg(test)]
 mod tests;
+mod unharmed;
 
 use samepath_model::arm::{Mapping, Transport};
 use samepath_model::blocking::Blocking;

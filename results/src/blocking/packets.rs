@@ -99,12 +99,6 @@ impl Packet {
     pub fn delivered(&self) -> Instant {
         if self.fate == Fate::Delivered { self.left } else { NEVER }
     }
-
-    /// When the receiving host would have had its bytes if nothing had befallen it: for a packet
-    /// that was dropped its own wait and the link's delay of `delay` nanoseconds.
-    pub(super) fn unharmed(&self, delay: i64) -> Instant {
-        if self.left == NEVER { self.arrived + self.queued.cast_signed() + delay } else { self.left }
-    }
 }
 
 /// Some of a domain's bytes in a packet.

@@ -15,21 +15,23 @@
 //! blocking. On the subject: Scharf & Kiesel, "Quantifying Head-of-Line Blocking in TCP and SCTP"
 //! (Internet-Draft, and GLOBECOM 2006).
 
-use samepath_model::link::{Direction, Link};
+use samepath_model::link::Link;
 use samepath_model::record::{Instant, MessageRecord};
 use samepath_model::workload::StreamId;
 
 use super::carriage::{Carriage, Place, Stretch, sweep};
 use super::packets::NEVER;
+use super::unharmed::unharmed;
 
 /// The parts of a delivered message's delay, in nanoseconds; they add up to it exactly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Parts {
     /// From the release until its last byte first came to the link.
     pub hold: i64,
-    /// On the link, waiting for the bottleneck and being transmitted.
+    /// On the link, waiting for the bottleneck and being transmitted: what propagation leaves of the
+    /// network's share.
     pub queue: i64,
-    /// On the link, the rest.
+    /// On the link, behind the bottleneck: of the packet that makes A⁰.
     pub propagation: i64,
     /// Waiting for further copies of its own bytes.
     pub own_loss: i64,
@@ -166,7 +168,7 @@ pub(super) fn accounts(
 ) -> Accounts {
     let mut walk = Walk {
         carriage,
-        link,
+        unharmed: unharmed(&carriage.packets, link),
         units,
         ordered,
         index: index(messages),
@@ -177,7 +179,7 @@ pub(super) fn accounts(
         over: carriage.packets.iter().map(|packet| packet.delivered()).filter(|at| *at != NEVER).max().unwrap_or(0),
     };
     walk.domains();
-    let of = messages.iter().zip(&walk.traces).map(|(message, trace)| account(message, trace, carriage)).collect();
+    let of = messages.iter().zip(&walk.traces).map(|(message, trace)| walk.account(message, trace)).collect();
     Accounts { of, buffered: walk.buffered, stalls: walk.stalls }
 }
 
@@ -198,7 +200,8 @@ fn message_key(stream: StreamId, seq: u32) -> u64 {
 
 struct Walk<'a> {
     carriage: &'a Carriage,
-    link: &'a Link,
+    /// When each packet would have reached the receiving host.
+    unharmed: Vec<Instant>,
     units: bool,
     ordered: bool,
     index: Vec<(u64, u32)>,
@@ -235,7 +238,6 @@ impl Walk<'_> {
         let mut at = 0;
         let carriage = self.carriage;
         let packets = &carriage.packets;
-        let delays = Direction::BOTH.map(|direction| self.link.direction(direction).delay.as_nanos().cast_signed());
         for place in places {
             while stretches.get(at).is_some_and(|stretch| stretch.end <= place.start) {
                 at += 1;
@@ -248,9 +250,8 @@ impl Walk<'_> {
                 }
                 covered = stretch.end.min(place.end);
                 own = own.max(stretch.at);
-                let first = &packets[stretch.first as usize];
-                innocent &= first.delivered() != NEVER;
-                let would = first.unharmed(delays[first.direction.index()]);
+                innocent &= packets[stretch.first as usize].delivered() != NEVER;
+                let would = self.unharmed[stretch.first as usize];
                 if would >= unharmed {
                     (unharmed, unharmed_by) = (would, stretch.first);
                 }
@@ -323,6 +324,55 @@ impl Walk<'_> {
         let key = message_key(stream, seq);
         self.index.binary_search_by_key(&key, |&(of, _)| of).ok().map(|place| self.index[place].1 as usize)
     }
+
+    /// The account of a delivered message.
+    fn account(&self, message: &MessageRecord, trace: &Trace) -> Option<Result<Account, Fault>> {
+        let delivered = message.delivered?;
+        Some(if !trace.laid {
+            Err(Fault::NoLayout)
+        } else if trace.uncarried {
+            Err(Fault::Uncarried)
+        } else if trace.unit == NEVER {
+            Err(Fault::Undelivered)
+        } else if delivered < trace.unit {
+            Err(Fault::BeforeArrival(trace.unit - delivered))
+        } else if trace.first < message.released {
+            Err(Fault::BeforeRelease(message.released - trace.first))
+        } else {
+            let unharmed = trace.unharmed.min(trace.own);
+            let network = unharmed - trace.first;
+            // The packet may have come to the link before the last byte did: what it waited until then is
+            // part of the hold, so the queue is what its propagation leaves, not all that it waited.
+            let propagation = self.propagation(trace.unharmed_by).min(network);
+            let parts = Parts {
+                hold: trace.first - message.released,
+                queue: network - propagation,
+                propagation,
+                own_loss: trace.own - unharmed,
+                intra: trace.own_stream - trace.own,
+                cross: trace.all - trace.own_stream,
+                record: trace.unit - trace.all,
+                stack: delivered - trace.unit,
+            };
+            Ok(Account {
+                parts,
+                innocent: trace.innocent,
+                arrived: trace.own,
+                complete: trace.unit,
+                behind: (parts.blocked() > 0).then_some(trace.behind),
+                domain: trace.domain,
+                last: trace.last,
+                unit_end: trace.unit_end,
+            })
+        })
+    }
+
+    /// How long a packet was under way behind the bottleneck, or would have been.
+    fn propagation(&self, place: u32) -> i64 {
+        let packet = &self.carriage.packets[place as usize];
+        // A table of delays may hold some below 0, by which netem shortens the wait before it.
+        (self.unharmed[place as usize] - packet.arrived - packet.queued.cast_signed()).max(0)
+    }
 }
 
 /// What is known of all bytes up to the end of a stretch.
@@ -348,43 +398,4 @@ pub(super) fn prefixes(stretches: &[Stretch], prefixes: &mut Vec<Prefix>) {
         }
         prefixes.push(so_far);
     }
-}
-
-fn account(message: &MessageRecord, trace: &Trace, carriage: &Carriage) -> Option<Result<Account, Fault>> {
-    let delivered = message.delivered?;
-    Some(if !trace.laid {
-        Err(Fault::NoLayout)
-    } else if trace.uncarried {
-        Err(Fault::Uncarried)
-    } else if trace.unit == NEVER {
-        Err(Fault::Undelivered)
-    } else if delivered < trace.unit {
-        Err(Fault::BeforeArrival(trace.unit - delivered))
-    } else if trace.first < message.released {
-        Err(Fault::BeforeRelease(message.released - trace.first))
-    } else {
-        let unharmed = trace.unharmed.min(trace.own);
-        let network = unharmed - trace.first;
-        let queue = carriage.packets[trace.unharmed_by as usize].queued.cast_signed().min(network);
-        let parts = Parts {
-            hold: trace.first - message.released,
-            queue,
-            propagation: network - queue,
-            own_loss: trace.own - unharmed,
-            intra: trace.own_stream - trace.own,
-            cross: trace.all - trace.own_stream,
-            record: trace.unit - trace.all,
-            stack: delivered - trace.unit,
-        };
-        Ok(Account {
-            parts,
-            innocent: trace.innocent,
-            arrived: trace.own,
-            complete: trace.unit,
-            behind: (parts.blocked() > 0).then_some(trace.behind),
-            domain: trace.domain,
-            last: trace.last,
-            unit_end: trace.unit_end,
-        })
-    })
 }

@@ -320,6 +320,93 @@ fn the_earliest_copy_wins_and_corruption_is_a_loss() {
     assert_eq!(story.own[0].lost().map(|packet| packet.fate).collect::<Vec<_>>(), [Fate::Corrupted]);
 }
 
+/// One message in one packet that is dropped at `lost` and comes again at `again`, over a link that changes so.
+/// A packet of nobody's left the link at `before`.
+fn lost_while_changing(changes: &[&str], lost: Instant, again: Instant, before: Option<Instant>) -> Parts {
+    let mut made = Made::new("tcp");
+    made.trial.link.down.changes = changes.iter().map(|change| change.parse().unwrap()).collect();
+    made.lay(0, 0, 120, 0, Some(0));
+    if let Some(left) = before {
+        let packet = made.packet(lost - 1000, Some(7), 10, None);
+        made.ledger[packet].destination_port = PORT + 500;
+        made.ledger[packet].left = Some(left);
+    }
+    made.carry(lost, &[(0, 0, 120)], Some(DropCause::Loss));
+    let brought = made.carry(again, &[(0, 0, 120)], None);
+    let arrived = again + 400 * MS;
+    made.ledger[brought].left = Some(arrived);
+    made.message(0, 0, lost - 5000, Some(arrived + 7000));
+    let parts = made.analyse().account(0).unwrap().parts;
+    assert_eq!((parts.hold, parts.queue, parts.stack), (5000, 1000, 7000));
+    assert_eq!(parts.propagation + parts.own_loss, arrived - lost - 1000);
+    parts
+}
+
+#[test]
+fn a_dropped_packet_is_given_the_delay_in_force_when_it_came() {
+    let propagation = |changes: &[&str], lost: Instant| {
+        lost_while_changing(changes, lost, lost + 100 * MS, None).propagation as f64 / 1e6
+    };
+    let step = ["1s: delay 80ms"];
+    assert_eq!(propagation(&step, 1000 * MS - 1), 30.0);
+    assert_eq!(propagation(&step, 1000 * MS), 80.0);
+    assert_eq!(propagation(&step, 3441 * MS), 80.0);
+    // Before the schedule's start nothing has changed.
+    assert_eq!(propagation(&["0s: delay 80ms"], -50 * MS), 30.0);
+    // A ramp goes in steps of a millisecond.
+    let ramp = ["1s..2s: delay 80ms", "3s: delay 10ms"];
+    assert_eq!(propagation(&ramp, 1500 * MS), 55.0);
+    assert_eq!(propagation(&ramp, 1500 * MS + 999_999), 55.0);
+    assert_eq!(propagation(&ramp, 1501 * MS), 55.05);
+    assert_eq!(propagation(&ramp, 2500 * MS), 80.0);
+    assert_eq!(propagation(&ramp, 3500 * MS), 10.0);
+}
+
+#[test]
+fn a_dropped_packet_would_not_have_overtaken() {
+    let lost = 1010 * MS;
+    // The delay has just become shorter, and one that came before it is still under way.
+    let last = lost + 60 * MS;
+    let propagation = |changes: &[&str]| lost_while_changing(changes, lost, lost + 100 * MS, Some(last)).propagation;
+    assert_eq!(propagation(&["1s: delay 10ms"]), last - lost - 1000);
+    assert_eq!(propagation(&["1s: delay 10ms, jitter 5ms"]), 10 * MS);
+    assert_eq!(propagation(&["1s: delay 10ms, reorder 1%"]), 10 * MS);
+}
+
+#[test]
+fn what_codel_drops_is_given_the_delay_at_the_end_of_its_wait() {
+    let with = |aqm: &str| {
+        let mut made = Made::new("tcp");
+        made.trial.link.down.changes = vec!["1s: delay 80ms".parse().unwrap()];
+        made.trial.link.down.aqm = aqm.parse().unwrap();
+        made.lay(0, 0, 120, 0, Some(0));
+        let dropped = made.carry(950 * MS, &[(0, 0, 120)], Some(DropCause::Aqm));
+        made.ledger[dropped].queued = 60 * MS as u64;
+        made.carry(1500 * MS, &[(0, 0, 120)], None);
+        made.message(0, 0, 950 * MS, Some(1600 * MS));
+        let parts = made.analyse().account(0).unwrap().parts;
+        (parts.queue / MS, parts.propagation / MS)
+    };
+    assert_eq!(with("codel"), (60, 80));
+    assert_eq!(with("none"), (60, 30));
+}
+
+#[test]
+fn what_waits_in_the_queue_while_the_sender_holds_the_rest_is_hold() {
+    let mut made = Made::new("quic");
+    made.lay(1, 0, 100, 0, Some(0));
+    // The first packet waits 50 ms for the bottleneck; the last byte comes to the link 30 ms after it and does
+    // not wait, but for the order of the queue.
+    let first = made.carry(0, &[(1, 0, 60)], Some(DropCause::Loss));
+    made.ledger[first].queued = 50 * MS as u64;
+    made.carry(30 * MS, &[(1, 60, 100)], None);
+    made.carry(100 * MS, &[(1, 0, 60)], None);
+    made.message(0, 0, 0, Some(200 * MS));
+    let parts = made.analyse().account(0).unwrap().parts;
+    assert_eq!((parts.hold, parts.queue, parts.propagation), (30 * MS, 20 * MS, DELAY));
+    assert_eq!((parts.own_loss, parts.total()), (50 * MS + 1000, 200 * MS));
+}
+
 #[test]
 fn contradictions_are_faults_that_name_the_message() {
     let mut made = one_loss("tcp");
@@ -507,6 +594,8 @@ proptest! {
                 // The parts add up to the nanosecond, and none is negative.
                 prop_assert_eq!(p.total(), message.delivered.unwrap() - message.released);
                 prop_assert!(p.values().iter().all(|part| *part >= 0) && p.stack == 3000);
+                // The link has one delay, and no message is faster.
+                prop_assert_eq!(p.propagation, DELAY.min(p.queue + p.propagation));
                 if arm.mapping != Mapping::Shared {
                     prop_assert_eq!(p.cross, 0, "{}", arm);
                 }

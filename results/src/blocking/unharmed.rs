@@ -1,0 +1,69 @@
+//! When packets would have reached the receiving host if nothing had befallen them.
+
+use samepath_model::link::{Aqm, Conditions, Direction, Generator, Link};
+use samepath_model::record::Instant;
+use samepath_model::units::Duration;
+
+use super::packets::{NEVER, Packet};
+
+/// What holds from a time on, for a packet of one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Step {
+    from: Instant,
+    /// One-way delay in nanoseconds.
+    delay: i64,
+    /// Whether the delay is given to a packet as it leaves the queue, not as it comes to it.
+    late: bool,
+    /// Whether a packet never leaves before those that came before it.
+    ordered: bool,
+}
+
+/// The instants for all packets, which are in the order in which they came: of one that left the link
+/// that very instant, of a dropped one its own wait and the delay then in force.
+pub(super) fn unharmed(packets: &[Packet], link: &Link) -> Vec<Instant> {
+    let steps = Direction::BOTH.map(|direction| steps(link, direction));
+    // The last that left of those that came so far.
+    let mut last = Direction::BOTH.map(|_| Instant::MIN);
+    packets
+        .iter()
+        .map(|packet| {
+            let (steps, last) = (&steps[packet.direction.index()], &mut last[packet.direction.index()]);
+            if packet.left != NEVER {
+                *last = packet.left.max(*last);
+                return packet.left;
+            }
+            let now = at(steps, packet.arrived);
+            let waited = packet.arrived + packet.queued.cast_signed();
+            let alone = waited + if now.late { at(steps, waited).delay } else { now.delay };
+            // Where the delay became shorter the line keeps the order all the same.
+            if now.ordered { alone.max(*last) } else { alone }
+        })
+        .collect()
+}
+
+/// What the link does to a direction's packets, step by step; the times are those at which the
+/// emulator takes a step, a ramp's among them. The first step holds before the schedule's start, too.
+fn steps(link: &Link, direction: Direction) -> Vec<Step> {
+    let mut times: Vec<Duration> = Direction::BOTH.iter().flat_map(|&d| link.direction(d).change_times()).collect();
+    times.sort_unstable();
+    times.dedup();
+    let mut ordered = link.generator == Generator::Counter;
+    let mut step = |from: Instant, conditions: &Conditions| {
+        // What once could overtake may go on doing so.
+        ordered &= conditions.jitter.spread == Duration::ZERO && conditions.reorder.chance.share.fraction() == 0.0;
+        Step {
+            from,
+            delay: conditions.delay.as_nanos().cast_signed(),
+            late: matches!(conditions.aqm, Aqm::CoDel { .. }),
+            ordered,
+        }
+    };
+    let mut steps = vec![step(Instant::MIN, link.direction(direction))];
+    steps
+        .extend(times.into_iter().map(|time| step(time.as_nanos().cast_signed(), &link.direction(direction).at(time))));
+    steps
+}
+
+fn at(steps: &[Step], since: Instant) -> Step {
+    steps[steps.partition_point(|step| step.from <= since).max(1) - 1]
+}
