@@ -47,16 +47,13 @@ fn steps(link: &Link, direction: Direction) -> Vec<Step> {
     let mut times: Vec<Duration> = Direction::BOTH.iter().flat_map(|&d| link.direction(d).change_times()).collect();
     times.sort_unstable();
     times.dedup();
-    let mut ordered = link.generator == Generator::Counter;
-    let mut step = |from: Instant, conditions: &Conditions| {
-        // What once could overtake may go on doing so.
-        ordered &= conditions.jitter.spread == Duration::ZERO && conditions.reorder.chance.share.fraction() == 0.0;
-        Step {
-            from,
-            delay: conditions.delay.as_nanos().cast_signed(),
-            late: matches!(conditions.aqm, Aqm::CoDel { .. }),
-            ordered,
-        }
+    let step = |from: Instant, conditions: &Conditions| Step {
+        from,
+        delay: conditions.delay.as_nanos().cast_signed(),
+        late: matches!(conditions.aqm, Aqm::CoDel { .. }),
+        ordered: link.generator == Generator::Counter
+            && conditions.jitter.spread == Duration::ZERO
+            && conditions.reorder.chance.share.fraction() == 0.0,
     };
     let mut steps = vec![step(Instant::MIN, link.direction(direction))];
     steps
