@@ -603,7 +603,14 @@ impl ServerControl {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use samepath_model::arm::{Arm, Transport};
+    use samepath_model::tuning::Tuning;
+    use samepath_model::workload::{Bulk, Workload};
+
     use super::*;
+    use crate::identity::Identity;
 
     #[test]
     fn proofs_are_bound_to_token_role_and_connection() {
@@ -613,6 +620,45 @@ mod tests {
         assert!(!is_proven("Secret", Prover::Client, &one, &proof));
         assert!(!is_proven("secret", Prover::Server, &one, &proof));
         assert!(!is_proven("secret", Prover::Client, &other, &proof));
+    }
+
+    #[tokio::test]
+    async fn an_impostor_hears_a_proof_and_nothing_else() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = Arc::new(Identity::generate().unwrap().server_config(identity::ALPN_CONTROL).unwrap());
+        let impostor = async {
+            let stream = tls::accept(config, listener.accept().await.unwrap().0).await.unwrap();
+            let mut control = ServerControl::new(stream).unwrap();
+            assert_eq!(control.reader.opening().await.unwrap(), VERSION);
+            control.open().await.unwrap();
+            assert!(matches!(control.request().await, Ok(Request::Hello { .. })));
+            // Nothing follows the proof: not before an answer, and not after one without the token.
+            assert!(control.reader.buffer.is_empty());
+            let proof = prove("a guess", Prover::Server, &control.binding);
+            control.send(&Answer::Proven { proof }).await.unwrap();
+            let mut rest = Vec::new();
+            // An end without TLS's farewell is an end too.
+            let _ = control.reader.stream.read_to_end(&mut rest).await;
+            assert_eq!(rest, b"");
+        };
+        let plan = Plan {
+            arm: Arm::default_of(Transport::Tcp),
+            workload: Workload::Bulk(Bulk {
+                duration: Some(samepath_model::Duration::from_secs(1)),
+                ..Bulk::default()
+            }),
+            tuning: Tuning::default(),
+            seed: 1,
+            mtu: 1500,
+            rtt: samepath_model::Duration::ZERO,
+            rate: None,
+            time_limit: samepath_model::Duration::from_secs(10),
+            mapping: false,
+        };
+        let client = async { connect(address, Pin::ProvenByToken, "the token", &plan).await.map(drop) };
+        let (refused, ()) = tokio::join!(client, impostor);
+        assert!(matches!(refused, Err(TransportError::ServerProof)), "{refused:?}");
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use samepath_model::carriage::{LayoutRecord, SightRecord};
 use samepath_model::record::{End, EndReport, Lateness, Metric, SERIES_BIN_NANOS, Setting};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::carriage::Place;
 use crate::lane::{Below, Lane, Preface};
@@ -353,6 +353,21 @@ async fn tick(shared: Arc<Shared>, samples: bool) -> std::io::Result<()> {
         }
         // Of several ticks that were missed together, one speaks for all.
         next += TICK * (late / TICK + 1);
+    }
+}
+
+/// What reads or writes on a half's lanes.
+pub(crate) type Tasks = JoinSet<Result<(), TransportError>>;
+
+/// The next connection of a half that misses one; a task that fails in the meantime is the half's failure.
+pub(crate) async fn next_lane(lanes: &mut mpsc::Receiver<Lane>, tasks: &mut Tasks) -> Result<Lane, TransportError> {
+    loop {
+        tokio::select! {
+            lane = lanes.recv() => return lane.ok_or_else(|| {
+                TransportError::Control("the session ended before its connections were up".into())
+            }),
+            Some(ended) = tasks.join_next() => ended.map_err(std::io::Error::other)??,
+        }
     }
 }
 

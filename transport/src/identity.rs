@@ -134,8 +134,8 @@ pub enum Pin {
     /// This one.
     Exactly(Fingerprint),
     /// For the control connection alone: whichever, provided the server then proves over this very
-    /// connection that it knows the token. [`crate::control::connect`] sends nothing but its own
-    /// proof before it has seen the server's.
+    /// connection that it knows the token. [`crate::control::connect`] says nothing but its own
+    /// proof, and its version, before it has checked the server's.
     ProvenByToken,
 }
 

@@ -1,0 +1,323 @@
+//! The receiver's books: every byte verified, entered once, and each message noted when it is whole.
+
+use std::collections::HashMap;
+
+use samepath_model::record::{Metric, SERIES_BIN_NANOS};
+use samepath_model::units::ByteCount;
+use serde::{Deserialize, Serialize};
+
+use super::arrivals::{Jitter, Parts};
+use crate::TransportError;
+use crate::frame::{FrameError, HEADER_LEN, Header, Kind, Piece};
+use crate::payload::{Payload, WARMUP_SEQ};
+use crate::plan::Plan;
+
+/// What the receiver noted of each message, and of the whole.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Received {
+    /// When each message was whole, in the order of [`Plan::index`]; 0 where it never was.
+    pub at: Vec<u64>,
+    /// Bytes of each message that arrived.
+    pub bytes: Vec<u64>,
+    /// When the first payload byte of the workload was read.
+    pub first_byte: Option<u64>,
+    /// Datagrams that arrived a second time.
+    pub duplicates: u64,
+    /// Interarrival jitter (RFC 3550, section 6.4.1) of bulk datagrams, in nanoseconds.
+    pub jitter_ns: Option<u64>,
+}
+
+/// The receiver's books.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    plan: Plan,
+    payload: Payload,
+    slots: Vec<Slot>,
+    pub(super) missing: u64,
+    pub(super) warmup_left: u64,
+    /// Bytes in each bin after the epoch.
+    bins: Vec<u64>,
+    pub(super) epoch: Option<u64>,
+    first_byte: Option<u64>,
+    bytes: u64,
+    datagrams: u64,
+    duplicates: u64,
+    pub(super) last_arrival: u64,
+    /// Which datagrams of unfinished messages have arrived.
+    parts: HashMap<usize, Parts>,
+    jitter: Jitter,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    size: Option<u64>,
+    received: u64,
+    delivered: u64,
+}
+
+impl Sink {
+    pub(crate) fn new(plan: &Plan) -> Sink {
+        let mut slots = vec![Slot { size: None, received: 0, delivered: 0 }; plan.message_count()];
+        for message in plan.workload.schedule() {
+            let index = plan.index(message.stream, message.seq).expect("it is of the schedule");
+            slots[index].size = message.size.map(ByteCount::bytes);
+        }
+        Sink {
+            payload: Payload::new(plan.seed),
+            missing: slots.len() as u64,
+            warmup_left: plan.warmup(),
+            slots,
+            plan: plan.clone(),
+            bins: Vec::new(),
+            epoch: None,
+            first_byte: None,
+            bytes: 0,
+            datagrams: 0,
+            duplicates: 0,
+            last_arrival: 0,
+            parts: HashMap::new(),
+            jitter: Jitter::default(),
+        }
+    }
+
+    pub(crate) fn delivered(&self) -> u64 {
+        self.slots.len() as u64 - self.missing
+    }
+
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) const fn datagrams(&self) -> u64 {
+        self.datagrams
+    }
+
+    /// Delivered bytes in each bin up to the last one that has any, empty ones included, so that a stall shows as
+    /// zeros. Bins after the last payload are not there: how long sending goes on, the workload says.
+    pub(crate) fn series(&self) -> impl Iterator<Item = (u64, Metric, f64)> {
+        let epoch = self.epoch.unwrap_or_default();
+        let at = move |bin: usize| epoch + bin as u64 * SERIES_BIN_NANOS as u64;
+        self.bins.iter().enumerate().map(move |(bin, bytes)| (at(bin), Metric::DeliveredBytes, *bytes as f64))
+    }
+
+    pub(crate) fn into_report(self) -> Received {
+        Received {
+            at: self.slots.iter().map(|slot| slot.delivered).collect(),
+            bytes: self.slots.iter().map(|slot| slot.received).collect(),
+            first_byte: self.first_byte,
+            duplicates: self.duplicates,
+            jitter_ns: self.jitter.nanos(),
+        }
+    }
+
+    /// Longest a workload can go on, which bounds the bins.
+    fn max_bins(&self) -> usize {
+        (self.plan.time_limit.as_nanos() / SERIES_BIN_NANOS as u64 + 1) as usize
+    }
+
+    fn count(&mut self, bytes: u64, now: u64) {
+        self.first_byte.get_or_insert(now);
+        self.bytes += bytes;
+        let Some(after) = self.epoch.and_then(|epoch| now.checked_sub(epoch)) else { return };
+        let bin = (after / SERIES_BIN_NANOS as u64) as usize;
+        if bin >= self.bins.len() && bin < self.max_bins() {
+            self.bins.resize(bin + 1, 0);
+        }
+        if let Some(sum) = self.bins.get_mut(bin) {
+            *sum += bytes;
+        }
+    }
+
+    fn verify(&self, header: &Header, seq: u32, offset: u64, bytes: &[u8]) -> Result<(), TransportError> {
+        match self.payload.mismatch(header.stream, seq, offset, bytes) {
+            None => Ok(()),
+            Some(offset) => Err(TransportError::Mismatch { stream: header.stream, seq, offset }),
+        }
+    }
+
+    /// Bytes of an ordered byte stream.
+    pub(super) fn ordered(&mut self, piece: &Piece<'_>, now: u64) -> Result<(), TransportError> {
+        let Header { kind, stream, seq, .. } = piece.header;
+        let unexpected = TransportError::Unexpected { stream, seq, offset: piece.offset };
+        let len = piece.bytes.len() as u64;
+        match kind {
+            Kind::Warmup => {
+                self.verify(&piece.header, WARMUP_SEQ, piece.offset, piece.bytes)?;
+                self.warmup_left = self.warmup_left.checked_sub(len).ok_or(unexpected)?;
+                return Ok(());
+            }
+            Kind::Timed => return Err(unexpected),
+            Kind::Data | Kind::End => {}
+        }
+        if self.plan.cut_off().zip(self.epoch).is_some_and(|(duration, epoch)| now >= epoch + duration) {
+            return Ok(());
+        }
+        let Some(index) = self.plan.index(stream, seq) else { return Err(unexpected) };
+        let slot = &mut self.slots[index];
+        if slot.delivered != 0 || piece.offset != slot.received {
+            return Err(unexpected);
+        }
+        if kind == Kind::End {
+            if slot.size.is_some() {
+                return Err(unexpected);
+            }
+            slot.size = Some(slot.received);
+        }
+        slot.received += len;
+        let whole = match slot.size {
+            Some(size) if slot.received > size => return Err(unexpected),
+            Some(size) => slot.received == size,
+            None => false,
+        };
+        self.verify(&piece.header, seq, piece.offset, piece.bytes)?;
+        if len > 0 {
+            self.count(len, now);
+        }
+        if whole {
+            self.slots[index].delivered = now;
+            self.missing -= 1;
+        }
+        Ok(())
+    }
+
+    /// A datagram: one frame, whole. What is no frame of the playing is an error, because the
+    /// socket is connected to the peer alone.
+    pub(super) fn datagram(&mut self, datagram: &[u8], room: u64, now: u64) -> Result<(), TransportError> {
+        let (head, bytes) = datagram.split_first_chunk::<HEADER_LEN>().ok_or(SHORT)?;
+        let header = Header::decode(head)?;
+        let Header { kind, stream, seq, offset, .. } = header;
+        let unexpected = TransportError::Unexpected { stream, seq, offset };
+        let message = match kind {
+            Kind::Data => seq,
+            Kind::Timed => 0,
+            Kind::Warmup | Kind::End => return Err(unexpected),
+        };
+        let Some(index) = self.plan.index(stream, message) else { return Err(unexpected) };
+        let len = bytes.len() as u64;
+        let size = self.slots[index].size;
+        // The sender cuts every message in the same places.
+        if bytes.len() != header.len as usize
+            || offset % room != 0
+            || size.map_or(len != room, |size| offset >= size || len != (size - offset).min(room))
+        {
+            return Err(unexpected);
+        }
+        self.verify(&header, message, offset, bytes)?;
+        self.datagrams += 1;
+        self.last_arrival = now;
+        if kind == Kind::Timed {
+            self.jitter.arrived(seq, now);
+        }
+        let is_new = match size {
+            Some(size) if size <= room => self.slots[index].delivered == 0,
+            Some(_) if self.slots[index].delivered != 0 => false,
+            _ => self.parts.entry(index).or_default().insert(offset / room),
+        };
+        if !is_new {
+            self.duplicates += 1;
+            return Ok(());
+        }
+        self.count(len, now);
+        let slot = &mut self.slots[index];
+        slot.received += len;
+        if Some(slot.received) == slot.size {
+            slot.delivered = now;
+            self.missing -= 1;
+            self.parts.remove(&index);
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.missing == 0
+    }
+}
+
+const SHORT: TransportError = TransportError::Frame(FrameError::SHORT);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use samepath_model::arm::{Arm, Transport};
+    use samepath_model::tuning::Tuning;
+    use samepath_model::units::Duration;
+    use samepath_model::workload::{Bulk, Messages, StreamId, Workload};
+
+    fn sink(transport: Transport, workload: Workload) -> Sink {
+        Sink::new(&Plan {
+            arm: Arm::default_of(transport),
+            workload,
+            tuning: Tuning::default(),
+            seed: 5,
+            mtu: 1500,
+            rtt: Duration::ZERO,
+            rate: None,
+            time_limit: Duration::from_secs(10),
+            mapping: false,
+        })
+    }
+
+    fn messages(size: u64) -> Workload {
+        let size = ByteCount::new(size);
+        Workload::Messages(Messages {
+            streams: 2,
+            size,
+            count: Some(3),
+            warmup: ByteCount::ZERO,
+            ..Messages::default()
+        })
+    }
+
+    fn frame(kind: Kind, stream: StreamId, seq: u32, offset: u64, len: usize) -> Vec<u8> {
+        let message = if kind == Kind::Timed { 0 } else { seq };
+        let mut bytes = Header { kind, stream, len: len as u32, seq, offset }.encode().to_vec();
+        Payload::new(5).append(stream, message, offset, len, &mut bytes);
+        bytes
+    }
+
+    const ROOM: u64 = 1456;
+
+    #[test]
+    fn datagrams_make_messages_in_any_order_and_twice_counts_once() {
+        let mut sink = sink(Transport::Udp, messages(3000));
+        let parts = [(1456, 1456), (0, 1456), (0, 1456), (2912, 88), (1456, 1456)];
+        for (n, (offset, len)) in parts.into_iter().enumerate() {
+            sink.datagram(&frame(Kind::Data, 1, 2, offset, len), ROOM, 100 + n as u64).unwrap();
+        }
+        let report = sink.into_report();
+        let index = 2 * 2 + 1;
+        assert_eq!((report.at[index], report.bytes[index], report.duplicates), (103, 3000, 2));
+        assert_eq!(report.bytes.iter().sum::<u64>(), 3000);
+    }
+
+    #[test]
+    fn wrong_bytes_and_wrong_places_are_errors() {
+        let mut sink = sink(Transport::Udp, messages(1000));
+        let mut bad = frame(Kind::Data, 0, 0, 0, 1000);
+        bad[500] ^= 1;
+        let error = sink.datagram(&bad, ROOM, 1).unwrap_err();
+        assert!(matches!(error, TransportError::Mismatch { stream: 0, seq: 0, offset: 484 }), "{error}");
+        for (stream, seq, offset, len) in [(2, 0, 0, 1000), (0, 3, 0, 1000), (0, 0, 1, 999), (0, 0, 0, 999)] {
+            assert!(sink.datagram(&frame(Kind::Data, stream, seq, offset, len), ROOM, 1).is_err());
+        }
+        assert_eq!(sink.bytes(), 0);
+    }
+
+    #[test]
+    fn an_ordered_stream_keeps_its_order() {
+        let mut sink = sink(Transport::Tcp, messages(1000));
+        let bytes = frame(Kind::Data, 0, 0, 500, 500);
+        let header = Header::decode(bytes.first_chunk().unwrap()).unwrap();
+        let piece = Piece { header, offset: 500, bytes: &bytes[HEADER_LEN..] };
+        assert!(matches!(sink.ordered(&piece, 1), Err(TransportError::Unexpected { offset: 500, .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_datagrams_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let bulk = Workload::Bulk(Bulk { duration: Some(Duration::from_secs(1)), ..Bulk::default() });
+            let _ = sink(Transport::Udp, bulk).datagram(&bytes, ROOM, 1);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! From a message's bytes to what a byte stream is given.
+
+use bytes::Bytes;
+
+use crate::frame::{HEADER_LEN, Header, Kind};
+use crate::half::Shared;
+use crate::lane::ByteWriter;
+
+/// A frame whose payload is shorter than this is copied behind its header: one buffer, one record.
+const COPY_BELOW: usize = 16 << 10;
+
+impl Shared {
+    /// The frame of these bytes, in as few chunks as is cheap, noted as the writer's next.
+    pub(super) fn frame(&self, header: Header, writer: &mut ByteWriter, to: &mut Vec<Bytes>) {
+        let Header { kind, stream, seq, offset, .. } = header;
+        let len = header.len as usize;
+        if let Some(place) = &mut writer.place {
+            let message = (kind != Kind::Warmup).then_some(seq);
+            place.enter((HEADER_LEN + len) as u64, stream, message, &mut self.log().layout);
+        }
+        let header = header.encode();
+        if len == 0 {
+            to.push(Bytes::copy_from_slice(&header));
+        } else if len <= COPY_BELOW {
+            let mut whole = Vec::with_capacity(HEADER_LEN + len);
+            whole.extend_from_slice(&header);
+            self.payload.append(stream, seq, offset, len, &mut whole);
+            to.push(whole.into());
+        } else {
+            to.push(Bytes::copy_from_slice(&header));
+            to.push(self.payload.slice(stream, seq, offset, len));
+        }
+    }
+}
