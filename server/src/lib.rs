@@ -4,7 +4,7 @@
 //! connections that belong to them (`doors`). Nothing here decides what is measured.
 //!
 //! Invariant: no byte from the network makes it panic, hold unbounded memory, or send a datagram
-//! to an address that has not shown a session's secret.
+//! to an address from which nothing came that only a session's secret makes.
 //!
 //! **What a stranger can do.** Who has not the token gets a place behind a door for a fixed time, and nothing else. No
 //! single stranger keeps a client out that way: `room` has the rule, and says against what it does not hold (many

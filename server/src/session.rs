@@ -8,7 +8,7 @@ use std::time::Duration;
 use samepath_model::record::End;
 use samepath_transport::control::{Answer, Asked, Ports, Request, ServerControl};
 use samepath_transport::{Half, Phase, Plan, TransportError, clock, identity};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 use crate::doors::Registry;
@@ -48,6 +48,28 @@ impl Context {
             .map(|_| Grant { context: self, bytes })
     }
 
+    /// A slot, and memory for the books; or why there is no session.
+    fn admit(&self, plan: &Plan, stage: Shutdown) -> Result<(OwnedSemaphorePermit, Grant<'_>), String> {
+        if stage > Shutdown::Running {
+            return Err("the server is shutting down".into());
+        }
+        let slot = self.slots.clone().try_acquire_owned().map_err(|_| {
+            format!("the server is full: {} sessions are running; try again later", self.limits.sessions)
+        })?;
+        if let Some(objection) = self.objection(plan) {
+            return Err(objection);
+        }
+        // Only a plan that makes sense has a size.
+        let grant = self.grant(plan.memory()).ok_or_else(|| {
+            format!(
+                "the books of this workload need {} MB, more than the server has left of its {}; send fewer messages or for a shorter time",
+                plan.memory().div_ceil(1_000_000),
+                self.limits.memory
+            )
+        })?;
+        Ok((slot, grant))
+    }
+
     /// Why this server does not play this plan.
     fn objection(&self, plan: &Plan) -> Option<String> {
         if let Err(error) = plan.check() {
@@ -84,29 +106,16 @@ pub(crate) async fn run(
     shutdown: watch::Receiver<Shutdown>,
 ) {
     let plan = &asked.plan;
-    let slot = context.slots.clone().try_acquire_owned();
-    let grant = context.grant(plan.memory());
-    let objection = if *shutdown.borrow() > Shutdown::Running {
-        Some("the server is shutting down".to_owned())
-    } else if slot.is_err() {
-        Some(format!("the server is full: {} sessions are running; try again later", context.limits.sessions))
-    } else if let Some(objection) = context.objection(plan) {
-        Some(objection)
-    } else if grant.is_none() {
-        Some(format!(
-            "the books of this workload need {} MB, more than the server has left of its {}; send fewer messages or for a shorter time",
-            plan.memory().div_ceil(1_000_000),
-            context.limits.memory
-        ))
-    } else {
-        None
-    };
     let name = format!("{from}: {}, {}", plan.arm, plan.workload);
-    if let Some(reason) = objection {
-        context.journal.say(&format!("{name}: refused: {reason}"));
-        let _ = timeout(FAREWELL, control.refuse(&reason)).await;
-        return;
-    }
+    let stage = *shutdown.borrow();
+    let _admitted = match context.admit(plan, stage) {
+        Ok(admitted) => admitted,
+        Err(reason) => {
+            context.journal.say(&format!("{name}: refused: {reason}"));
+            let _ = timeout(FAREWELL, control.refuse(&reason)).await;
+            return;
+        }
+    };
     context.journal.say(&format!("{name}: begins"));
     // Around all of it: a client that reads no more keeps us waiting wherever we write.
     let lifetime = plan.time_limit.std().saturating_add(context.limits.slack.std());

@@ -3,7 +3,8 @@
 //! Nobody signs for a lab server, so trust is by **fingerprint** (SHA-256 of the certificate). A
 //! client either pins the fingerprint it was given, or learns it over a control connection whose
 //! server proves, bound to that very TLS session, that it knows the shared token (see
-//! [`crate::control`]). Data connections always pin. No code path accepts an unknown certificate.
+//! [`crate::control`]). Data connections by TLS and QUIC always pin; those by TCP and UDP have no certificate, and show
+//! their session's secret in clear. No code path goes on with a certificate that was neither pinned nor proven.
 //!
 //! One provider, one protocol version, one key exchange, one cipher suite, for TLS and QUIC alike.
 

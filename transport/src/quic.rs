@@ -4,7 +4,8 @@
 //! derives the connection ID of its first packet from the session's secret: the server finds the
 //! session, and its settings, by that ID before it answers, ignores every other first packet, and
 //! lets nothing at all out of its socket (no version negotiation, no stateless reset) to addresses
-//! that were never accepted.
+//! that were never accepted. Who sees the first packet can repeat it from another address while the session
+//! lasts; what the server sends there is at most three times what came (RFC 9000, section 8.1).
 
 mod expected;
 mod flight;
@@ -14,7 +15,7 @@ mod qlog;
 mod schema;
 
 use std::collections::HashMap;
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSliceMut, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin as BoxPin;
 use std::sync::{Arc, Mutex};
@@ -288,7 +289,7 @@ impl Server {
             let mut transport = transport_config(&plan, ipv6, &flight);
             if let Err(error) = log_events(&mut transport, End::Server, &id, observer.as_ref(), one_clock) {
                 // A server goes on without: its sessions have no part in its environment.
-                eprintln!("samepath: {error}");
+                let _ = writeln!(io::stderr(), "samepath: {error}");
             }
             config.transport_config(Arc::new(transport)).migration(false);
             watch.hand_to(observer.as_ref());
