@@ -59,9 +59,13 @@ pub(crate) enum Verb {
         /// The shell to complete for
         shell: clap_complete::Shell,
     },
-    /// Whether the kernel's netem can be used here, tried in a process of its own
-    #[command(name = "__netem", hide = true)]
-    Netem,
+    /// Whether a link can be brought up here, tried in a process of its own
+    #[command(name = "__attempt", hide = true)]
+    Attempt {
+        /// What is to carry its packets
+        #[arg(value_parser = backend())]
+        backend: Backend,
+    },
     /// One trial, in a process of its own
     #[command(name = "__trial", hide = true)]
     Trial {

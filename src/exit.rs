@@ -6,6 +6,11 @@ use samepath_netem::tell;
 
 use crate::output::OutputError;
 
+/// What errors begin with on stderr.
+pub(crate) const SAID_BY: &str = "samepath: ";
+/// The status of what this machine cannot do.
+pub(crate) const UNSUPPORTED: u8 = 77;
+
 /// How a verb ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -40,7 +45,7 @@ impl Exit {
 #[error("{0}")]
 pub(crate) struct Mistake(pub(crate) String);
 
-/// Something that this machine cannot do: exit status 77.
+/// Something that this machine cannot do: exit status [`UNSUPPORTED`].
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Unsupported(pub(crate) String);
@@ -56,11 +61,11 @@ pub(crate) fn report(result: anyhow::Result<Exit>) -> ExitCode {
         // Whoever reads the results has seen enough, before the command had more to say: nothing is wrong.
         Err(error) if matches!(error.downcast_ref(), Some(OutputError::ReaderGone)) => ExitCode::SUCCESS,
         Err(error) => {
-            tell!("samepath: {error:#}");
+            tell!("{SAID_BY}{error:#}");
             if error.is::<Mistake>() {
                 ExitCode::from(2)
             } else if error.is::<Unsupported>() {
-                ExitCode::from(77)
+                ExitCode::from(UNSUPPORTED)
             } else {
                 ExitCode::from(1)
             }

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use samepath_model::record::{Outcome, PlayReport, RECORD_SCHEMA, TrialRecord};
 use samepath_model::{Direction, Experiment, Link, Trial};
 use samepath_netem::backend::kernel;
@@ -17,7 +17,7 @@ use samepath_results::blocking::{self, AnalyseError, Analysis};
 use samepath_results::{Manifest, Run, RunHandle, TrialWriter, summary};
 
 use crate::cli::HarnessArgs;
-use crate::exit::{Mistake, Unsupported};
+use crate::exit::{Mistake, SAID_BY, UNSUPPORTED, Unsupported};
 use crate::failed;
 use crate::progress::Progress;
 
@@ -56,12 +56,16 @@ pub(crate) fn manifest(experiment: &Experiment, args: &HarnessArgs) -> Manifest 
 
 /// Makes sure, before anything is run, that these trials can be carried out as they are asked for.
 pub(crate) fn check(args: &HarnessArgs, trials: &[Trial]) -> anyhow::Result<()> {
+    if trials.is_empty() {
+        return Ok(());
+    }
     let backend = args.backend;
     if args.capture && backend == Backend::None {
         let mistake = "a bare cable sees no packets; leave out `--backend none` or `--capture`";
         return Err(Mistake(mistake.into()).into());
     }
-    check_backend(backend, trials.iter().map(|trial| &trial.link))
+    check_backend(backend, trials.iter().map(|trial| &trial.link))?;
+    attempt(backend)
 }
 
 /// Makes sure, before anything is run, that the backend can do what these links ask for.
@@ -75,19 +79,25 @@ pub(crate) fn check_backend<'a>(backend: Backend, mut links: impl Iterator<Item 
         );
         return Err(Mistake(mistake).into());
     }
-    if backend != Backend::Netem {
-        return Ok(());
+    if backend == Backend::Netem {
+        links.try_for_each(kernel::check).map_err(|error| Mistake(error.to_string()))?;
     }
-    links.try_for_each(kernel::check).map_err(|error| Mistake(error.to_string()))?;
-    // In a process of its own: trying it takes namespaces, and this process must stay where it is.
+    Ok(())
+}
+
+/// Makes sure that this machine permits a link on this backend, and has what it takes. It is tried in a process of
+/// its own: it takes namespaces, and this process must stay where it is.
+pub(crate) fn attempt(backend: Backend) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let tried = Command::new(program).arg("__netem").output().context("cannot try the kernel's netem")?;
+    let mut command = Command::new(program);
+    command.args(["__attempt", backend.name()]).stdin(Stdio::null());
+    let tried = command.output().context("cannot try whether a link can be brought up")?;
     if tried.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&tried.stderr);
-    let said = said.trim().trim_start_matches("samepath: ").to_owned();
-    Err(Unsupported(said).into())
+    let said = said.trim().trim_start_matches(SAID_BY).to_owned();
+    Err(if tried.status.code() == Some(UNSUPPORTED.into()) { Unsupported(said).into() } else { anyhow!(said) })
 }
 
 /// Runs these trials into the run directory. An error is one of the run as a whole (the disk is

@@ -9,13 +9,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use samepath_netem::shell::{self, LinkPlan};
+use samepath_netem::shell::{self, LinkError, LinkPlan};
 use samepath_netem::trial::Backend;
 use samepath_netem::{control, ledger, tell};
 
 use crate::cli::{LinkArgs, LinkCommand, LinkVerb};
-use crate::exit::{Exit, Mistake};
-use crate::harness::check_backend;
+use crate::exit::{Exit, Mistake, Unsupported};
+use crate::harness::{self, check_backend};
 
 /// A link of our own, or words with those that run.
 pub(crate) fn link(verb: &LinkCommand) -> anyhow::Result<Exit> {
@@ -25,6 +25,17 @@ pub(crate) fn link(verb: &LinkCommand) -> anyhow::Result<Exit> {
         Some(LinkVerb::Status(args)) => remote::status(args),
         Some(LinkVerb::Set(args)) => remote::set(args),
     }
+}
+
+/// Brings a link up on this backend and down again: the body of the hidden verb `__attempt`.
+pub(crate) fn attempt(backend: Backend) -> anyhow::Result<Exit> {
+    shell::attempt(backend).map_err(told)?;
+    Ok(Exit::Done)
+}
+
+/// What this machine cannot do has a status of its own.
+fn told(error: LinkError) -> anyhow::Error {
+    if error.is_lack() { Unsupported(error.to_string()).into() } else { error.into() }
 }
 
 /// Runs the command across the link; its exit status is ours.
@@ -57,6 +68,10 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
         let mistake = format!("--ledger {ledger} and --capture {capture} are one file; give each one of its own");
         return Err(Mistake(mistake).into());
     }
+    if backend == Backend::Netem {
+        // That a kernel's netem takes no notice of the seed does not show when the link comes up.
+        harness::attempt(backend)?;
+    }
     let spool = args.ledger.as_deref().map(Spool::beside).transpose()?;
     if !args.quiet {
         tell!("link: {link}");
@@ -77,7 +92,8 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
         ledger: spool.as_ref().map(|spool| spool.path.clone()),
         capture: args.capture.clone(),
         quiet: args.quiet,
-    })?;
+    })
+    .map_err(told)?;
     if let Some(spool) = spool {
         spool.keep(&conditions, &ended.changes)?;
     }

@@ -53,9 +53,7 @@ fn main() -> ExitCode {
         Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Server(args) => return samepath_server::main(args),
         Verb::Client(args) => return samepath_client::main(*args),
-        Verb::Netem => samepath_netem::backend::kernel::supported()
-            .map(|()| Exit::Done)
-            .map_err(|error| exit::Unsupported(error.to_string()).into()),
+        Verb::Attempt { backend } => link::attempt(backend),
         Verb::Trial { plan } => return samepath_netem::trial::main(&plan),
         Verb::Completions { shell } => {
             // The generator panics where it cannot write.

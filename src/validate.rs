@@ -43,17 +43,19 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Done);
     }
+    let checks: Vec<(&Check, Experiment, Vec<Trial>)> =
+        checks.into_iter().map(planned).collect::<anyhow::Result<_>>()?;
+    let every: Vec<Trial> = checks.iter().flat_map(|(_, _, trials)| trials).cloned().collect();
+    harness::check(&args.harness, &every)?;
     let scratch = tempfile::tempdir().context("cannot make a directory for the checks' runs")?;
     let base = args.keep.as_deref().unwrap_or(scratch.path());
     let mut results = Vec::new();
-    for check in checks {
+    for (check, experiment, trials) in checks {
         if !args.harness.json {
             output::line(format_args!("{:<4} {}", check.id, check.title))?;
         }
         let dir = base.join(check.id);
-        let experiment = Experiment::parse(check.experiment).context("a built-in check is broken")?;
         let run = Run::create(&dir, &experiment, harness::manifest(&experiment, &args.harness))?;
-        let trials = harness::order(experiment.trials()?);
         let Some((run, repeated)) = carry_out(run, trials, args)? else {
             tell!("interrupted");
             return Ok(Exit::Interrupted);
@@ -79,6 +81,13 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
         output::line(format_args!("{passed} of {all} comparisons agree with theory"))
     };
     if passed == all { Exit::Done } else { Exit::Failed }.after(written)
+}
+
+/// A check with its experiment, and the trials in their order.
+fn planned(check: &'static Check) -> anyhow::Result<(&'static Check, Experiment, Vec<Trial>)> {
+    let experiment = Experiment::parse(check.experiment).context("a built-in check is broken")?;
+    let trials = harness::order(experiment.trials()?);
+    Ok((check, experiment, trials))
 }
 
 /// Runs the trials, and those again that the machine voided; also says how many were. `None` if the user

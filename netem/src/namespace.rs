@@ -11,7 +11,6 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -22,6 +21,11 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getegid, geteuid, getppid, tcgetpgrp, tcsetpgrp};
 
 use crate::netlink::Netlink;
+
+mod refused;
+
+pub use refused::Refused;
+use refused::{Kind, refused};
 
 /// A step that the kernel refused.
 #[derive(Debug, thiserror::Error)]
@@ -46,19 +50,11 @@ pub enum NamespaceError {
         "namespaces can only be made while the process has one thread, and it has {0}; this is a fault of the program"
     )]
     Threads(usize),
-    /// The user namespace was refused.
-    #[error("cannot make a user namespace: {source}; {}", remedy())]
-    User {
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// A network or PID namespace was refused.
-    #[error("cannot make a {kind} namespace: {source}; {}", remedy())]
+    /// A namespace was refused.
+    #[error("{refused}; {}", .refused.remedy)]
     Refused {
-        /// Which kind.
-        kind: &'static str,
-        /// What the kernel said.
-        source: io::Error,
+        /// Which, and why.
+        refused: Refused,
     },
     /// Something else that namespaces need.
     #[error(transparent)]
@@ -70,35 +66,19 @@ pub enum NamespaceError {
     Lost(String),
 }
 
-/// What to do where the kernel refuses namespaces: looks for the usual reasons, names the one that holds.
-pub fn remedy() -> String {
-    let says = |file: &str| fs::read_to_string(file).ok().map(|text| text.trim().to_owned());
-    if says("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") && !geteuid().is_root() {
-        return "AppArmor restricts unprivileged user namespaces here: run `sudo sysctl \
-                kernel.apparmor_restrict_unprivileged_userns=0`, give samepath an AppArmor profile with `userns,`, \
-                or run as root"
-            .into();
+impl NamespaceError {
+    /// Whether it is something that this machine does not permit or does not have.
+    pub fn is_lack(&self) -> bool {
+        matches!(self, NamespaceError::Refused { .. })
     }
-    if says("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") && !geteuid().is_root() {
-        return "unprivileged user namespaces are switched off: run `sudo sysctl kernel.unprivileged_userns_clone=1`, \
-                or run as root"
-            .into();
-    }
-    for (limit, kind) in [("user", "user"), ("net", "network"), ("pid", "PID")] {
-        let file = format!("max_{limit}_namespaces");
-        if says(&format!("/proc/sys/user/{file}")).as_deref() == Some("0") {
-            return format!("the limit of {kind} namespaces is 0: run `sudo sysctl user.{file}=1000`, or run as root");
+
+    /// The error and its remedy, each by itself.
+    pub(crate) fn parted(self) -> (String, Option<String>) {
+        match self {
+            NamespaceError::Refused { refused } => (refused.to_string(), Some(refused.remedy)),
+            other => (other.to_string(), None),
         }
     }
-    let status = says("/proc/self/status").unwrap_or_default();
-    let filtered = status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"));
-    if filtered || Path::new("/.dockerenv").exists() || Path::new("/run/.containerenv").exists() {
-        return "a container's seccomp filter or missing capability is the likely reason: start it with `--cap-add \
-                SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined`, \
-                or with `--privileged`"
-            .into();
-    }
-    "run as root, or ask the administrator to permit user namespaces".into()
 }
 
 /// How many threads this process has.
@@ -133,14 +113,14 @@ pub fn gain_admin() -> Result<(), NamespaceError> {
         return Err(NamespaceError::Threads(threads));
     }
     let (user, group) = (geteuid(), getegid());
-    unshare(CloneFlags::CLONE_NEWUSER).map_err(|errno| NamespaceError::User { source: errno.into() })?;
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(refused(Kind::User))?;
     // An unprivileged process must give up setgroups before it may map its group (user_namespaces(7)).
     for (file, text) in [
         ("/proc/self/setgroups", "deny".to_owned()),
         ("/proc/self/uid_map", format!("0 {user} 1")),
         ("/proc/self/gid_map", format!("0 {group} 1")),
     ] {
-        fs::write(file, text).map_err(|source| NamespaceError::User { source })?;
+        fs::write(file, text).map_err(refused(Kind::User))?;
     }
     Ok(())
 }
@@ -177,7 +157,7 @@ pub(crate) fn contain(on_terminate: OnTerminate, inside: impl FnOnce() -> Vec<u8
     if threads != 1 {
         return Err(NamespaceError::Threads(threads));
     }
-    unshare(CloneFlags::CLONE_NEWPID).map_err(|errno| NamespaceError::Refused { kind: "PID", source: errno.into() })?;
+    unshare(CloneFlags::CLONE_NEWPID).map_err(refused(Kind::Pid))?;
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGUSR1] {
         signals.add(signal);
@@ -306,8 +286,7 @@ impl Namespace {
     /// # Errors
     /// Where the machine forbids it, with the remedy.
     pub fn make() -> Result<Namespace, NamespaceError> {
-        let refused = |source| NamespaceError::Refused { kind: "network", source };
-        unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| refused(errno.into()))?;
+        unshare(CloneFlags::CLONE_NEWNET).map_err(refused(Kind::Network))?;
         let namespace = Namespace::current()?;
         Netlink::open()
             .and_then(|mut netlink| netlink.set_up_plain(1)) // the loopback is always the first device

@@ -71,6 +71,19 @@ pub enum PathError {
     Capture(#[from] CaptureError),
 }
 
+impl PathError {
+    /// Whether it is something that this machine does not permit or does not have.
+    pub fn is_lack(&self) -> bool {
+        match self {
+            PathError::Namespace(error) => error.is_lack(),
+            PathError::Kernel(error) => error.is_lack(),
+            // Whatever the reason: there is no such device without the module, or the access.
+            PathError::Device { what, source } => !hint(what, source).is_empty(),
+            _ => false,
+        }
+    }
+}
+
 /// Where what is kept of the packets goes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Keep<'a> {

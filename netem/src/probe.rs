@@ -15,7 +15,7 @@ use crate::backend::emulator::SPIN;
 use crate::backend::kernel;
 use crate::device::{self, LINK_DEVICE};
 use crate::link::Nanos;
-use crate::namespace::{self, Namespace, OnTerminate, contain};
+use crate::namespace::{Namespace, NamespaceError, OnTerminate, contain};
 use crate::path::{Around, Keep, LivePath};
 use crate::sys::{self, become_realtime, monotonic};
 
@@ -71,14 +71,14 @@ pub fn all() -> Vec<Finding> {
         Ok(bytes) => match serde_json::from_slice::<Vec<Finding>>(&bytes) {
             Ok(inside) => findings.extend(inside),
             Err(error) => findings.push(Finding::bad(
-                "namespaces",
+                NAMESPACES,
                 Status::Lack,
                 format!("the probe in the namespace gave no sense: {error}"),
                 "report this: it is a fault of the program",
             )),
         },
         Err(error) => {
-            findings.push(Finding::bad("namespaces", Status::Lack, error.to_string(), namespace::remedy()));
+            findings.push(no_namespaces(error));
             findings.push(congestion_control());
             findings.extend(timers());
         }
@@ -208,17 +208,24 @@ fn may_choose(controller: &str) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// The finding's name.
+const NAMESPACES: &str = "namespaces";
+
+fn no_namespaces(error: NamespaceError) -> Finding {
+    let (found, remedy) = error.parted();
+    Finding { name: NAMESPACES.into(), status: Status::Lack, found, remedy }
+}
+
 fn namespaces() -> Finding {
-    const NAME: &str = "namespaces";
     match Namespace::make() {
         Ok(_)
             if fs::read_to_string("/proc/self/uid_map")
                 .is_ok_and(|map| !map.trim_start().starts_with("0          0 ")) =>
         {
-            Finding::ok(NAME, "user, PID and network namespaces can be made, without root")
+            Finding::ok(NAMESPACES, "user, PID and network namespaces can be made, without root")
         }
-        Ok(_) => Finding::ok(NAME, "PID and network namespaces can be made, as root"),
-        Err(error) => Finding::bad(NAME, Status::Lack, error.to_string(), namespace::remedy()),
+        Ok(_) => Finding::ok(NAMESPACES, "PID and network namespaces can be made, as root"),
+        Err(error) => no_namespaces(error),
     }
 }
 

@@ -24,12 +24,12 @@ use samepath_model::record::{DirectionReport, Lateness, LinkReport};
 use samepath_model::{Link, LinkSpec, Mode, Tolerance};
 use serde::{Deserialize, Serialize};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, kernel};
 use crate::capture::CaptureReport;
 use crate::control::{self, ControlError, LinkStatus, Listener, Reply, Request, Runtime, Snapshot};
 use crate::endpoint::{enter_before_exec, take_terminal_before_exec};
 use crate::link::Nanos;
-use crate::namespace::{NamespaceError, OnTerminate, contain, is_from_a_process};
+use crate::namespace::{Namespace, NamespaceError, OnTerminate, contain, is_from_a_process};
 use crate::nest::{Addresses, Outer};
 use crate::path::{Around, Keep, LivePath, PathError, PathReport};
 use crate::sys::{monotonic, wait_readable};
@@ -78,11 +78,27 @@ pub enum LinkError {
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
     /// The path could not be set up, or failed.
-    #[error("{0}")]
-    Path(String),
+    #[error("{said}")]
+    Path {
+        /// Why, with the remedy.
+        said: String,
+        /// Whether it is something that this machine does not permit or does not have.
+        lack: bool,
+    },
     /// The contained process spoke nonsense.
     #[error("the process that held the link gave no sense: {0}; this is a fault of the program")]
     Nonsense(#[from] serde_json::Error),
+}
+
+impl LinkError {
+    /// Whether it is something that this machine does not permit or does not have.
+    pub fn is_lack(&self) -> bool {
+        match self {
+            LinkError::Namespace(error) => error.is_lack(),
+            LinkError::Path { lack, .. } => *lack,
+            LinkError::Nonsense(_) => false,
+        }
+    }
 }
 
 /// How it ended.
@@ -101,7 +117,54 @@ pub struct Ended {
 #[derive(Debug, Serialize, Deserialize)]
 enum Handed {
     Ended(Ended),
-    Failed(String),
+    Failed(Failure),
+}
+
+/// An error on its way out of the contained process.
+#[derive(Debug, Serialize, Deserialize)]
+struct Failure {
+    said: String,
+    lack: bool,
+}
+
+impl From<String> for Failure {
+    fn from(said: String) -> Failure {
+        Failure { said, lack: false }
+    }
+}
+
+impl From<PathError> for Failure {
+    fn from(error: PathError) -> Failure {
+        Failure { said: error.to_string(), lack: error.is_lack() }
+    }
+}
+
+/// Whether a link can be brought up on this backend here: tries it, with one that has no conditions and comes down
+/// again at once. The calling process must have one thread, and may be in a user namespace of its own afterwards.
+///
+/// # Errors
+/// What stands against it, with the remedy: [`LinkError::is_lack`] tells what this machine cannot do from what
+/// went wrong.
+pub fn attempt(backend: Backend) -> Result<(), LinkError> {
+    let bytes = contain(OnTerminate::Kill, || {
+        let up = || -> Result<(), PathError> {
+            if backend == Backend::Netem {
+                Namespace::make()?;
+                kernel::probe()?;
+            }
+            let link = Link::transparent();
+            LivePath::up(&link, 0, backend, Mode::Auto, Keep::default(), Around::Nothing).map(drop)
+        };
+        serde_json::to_vec(&up().map_err(Failure::from)).expect("a failure always has a text form")
+    })?;
+    let tried: Result<(), Failure> = serde_json::from_slice(&bytes)?;
+    Ok(tried?)
+}
+
+impl From<Failure> for LinkError {
+    fn from(Failure { said, lack }: Failure) -> LinkError {
+        LinkError::Path { said, lack }
+    }
 }
 
 /// Runs the command across the link.
@@ -127,7 +190,7 @@ pub fn run(plan: LinkPlan) -> Result<Ended, LinkError> {
     })?;
     match serde_json::from_slice(&bytes)? {
         Handed::Ended(ended) => Ok(ended),
-        Handed::Failed(error) => Err(LinkError::Path(error)),
+        Handed::Failed(error) => Err(error.into()),
     }
 }
 
@@ -141,7 +204,7 @@ struct Outside {
 }
 
 /// What the first process of the PID namespace does.
-fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, String> {
+fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
     let leads_terminal = outside.leads_terminal;
     let call = Call::of(plan, outside)?;
     let outer = Outer::find();
@@ -158,7 +221,7 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, String> {
             joined => joined,
         },
     };
-    let path = path.map_err(|error| error.to_string())?;
+    let path = path?;
     let mut life = Life::new(plan, &path, &call);
     let mut brood = Brood::new().map_err(|error| format!("cannot wait for processes: {error}"))?;
 

@@ -5,6 +5,7 @@
 //! | `bad_input` | wrong flags, units, files, directories: message, remedy, exit status |
 //! | `output` | standard output that nobody reads any more, or that cannot be written |
 //! | `shards` | which part of the trials a batch system's task takes |
+//! | `unsupported` | machines that do not permit what a link needs |
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `experiments` | every experiment that ships |
@@ -28,3 +29,4 @@ mod run;
 mod secrets;
 mod shards;
 mod support;
+mod unsupported;

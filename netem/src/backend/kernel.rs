@@ -90,6 +90,21 @@ pub enum KernelError {
     Panicked,
 }
 
+impl KernelError {
+    /// Whether it is something that this machine does not permit or does not have.
+    pub fn is_lack(&self) -> bool {
+        match self {
+            KernelError::Missing { .. } | KernelError::Seedless => true,
+            KernelError::Namespace(error) => error.is_lack(),
+            KernelError::Inexpressible(_)
+            | KernelError::Refused { .. }
+            | KernelError::Step(_)
+            | KernelError::Ledger(_)
+            | KernelError::Panicked => false,
+        }
+    }
+}
+
 /// What to do where the kernel lacks a queueing discipline.
 pub(crate) fn missing_remedy(kind: &str) -> String {
     format!(
@@ -454,17 +469,6 @@ fn disagreement(direction: Direction, counted: u64, report: &DirectionReport) ->
     (comparable && !(seen..=seen + open + report.marked).contains(&counted)).then(|| {
         format!("the router's queues dropped {counted} packets ({direction}), and {seen} were seen not to leave it")
     })
-}
-
-/// Whether this backend can be used here. The calling process must have one thread, and stays in
-/// namespaces of its own.
-///
-/// # Errors
-/// What is missing, with the remedy.
-pub fn supported() -> Result<(), KernelError> {
-    crate::namespace::gain_admin()?;
-    Namespace::make()?;
-    probe()
 }
 
 /// Whether the kernel has netem, and netem a seed: tried on the loopback of the calling thread's
