@@ -91,13 +91,18 @@ async fn who_proves_nothing_is_sent_away_while_a_long_session_runs() {
     let limits = Limits { proof: Duration::from_millis(100), ..Limits::default() };
     let server = serve_with(limits);
     let ip = server.address.ip();
-    let long = plan(Arm::default_of(Transport::Tls), bytes(Direction::Down, 1, 1000));
-    let _session = control::connect(server.address, server.pin, support::TOKEN, &long).await.unwrap();
-    for port in [server.address.port(), server.ready.tcp_port, server.ready.tls_port] {
+    let missing = plan(Arm::default_of(Transport::Tls), bytes(Direction::Down, 1, 1000));
+    let session = control::connect(server.address, server.pin, support::TOKEN, &missing).await.unwrap();
+    // At this door the session still misses a connection, which it could be.
+    let mut may_be_it = TcpStream::connect((ip, server.ready.tls_port)).await.unwrap();
+    for port in [server.address.port(), server.ready.tcp_port] {
         let mut idle = TcpStream::connect((ip, port)).await.unwrap();
         let read = timeout(NEVER, idle.read(&mut [0; 1])).await.expect("it does not wait for the session");
         assert_eq!(read.unwrap(), 0, "port {port}");
     }
+    assert!(may_be_it.try_read(&mut [0; 1]).is_err(), "it came first, and is still there");
+    drop(session);
+    assert_eq!(timeout(NEVER, may_be_it.read(&mut [0; 1])).await.expect("now it is a stranger").unwrap(), 0);
     // With TLS it can be said in words.
     assert!(farewell(silent(&server).await).await.contains("nothing was proven within 0.1 s"));
     let log = server.log.lock().unwrap();

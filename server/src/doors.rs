@@ -107,8 +107,10 @@ impl Registry {
             let mut place = room.enter(from, self.missing(transport));
             let (registry, tls) = (self.clone(), tls.clone());
             tokio::spawn(async move {
+                // Over a lossy path TCP's timer may have backed off to minutes (RFC 6298, section 5).
+                let is_missed = || registry.missing(transport) > 0;
                 // A stranger learns nothing but that the connection is closed.
-                match place.prove(registry.take_tcp(stream, tls)).await {
+                match place.prove(registry.take_tcp(stream, tls), is_missed).await {
                     Ok(Ok((lanes, lane))) => {
                         drop(place);
                         let _ = lanes.send(lane).await;
@@ -149,7 +151,7 @@ impl Registry {
             let mut place = room.enter(connecting.remote_address(), self.missing(Transport::Quic));
             let registry = self.clone();
             tokio::spawn(async move {
-                let connection = match place.prove(quic::accept(connecting, secret)).await {
+                let connection = match place.prove(quic::accept(connecting, secret), || false).await {
                     Ok(Ok(connection)) => connection,
                     Ok(Err(error)) => return place.failed(&error),
                     Err(left) => return place.left(left),

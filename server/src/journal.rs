@@ -67,8 +67,8 @@ impl Journal {
     pub(crate) fn sum_up(&self) {
         let Strangers { unsaid, .. } = std::mem::take(&mut *self.strangers.lock().expect("no panic while held"));
         if !unsaid.is_empty() {
-            let sums: Vec<String> = unsaid.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
-            self.say(&format!("within {} s also: {}", PERIOD.as_secs(), sums.join("; ")));
+            let sums: Vec<String> = unsaid.iter().map(|(kind, count)| format!("{count} of a {kind}")).collect();
+            self.say(&format!("and of such lines within {} s, not printed: {}", PERIOD.as_secs(), sums.join(", ")));
         }
     }
 }
@@ -85,16 +85,19 @@ mod tests {
         let log = lines.clone();
         let journal = Journal::new(move |line: &str| log.lock().unwrap().push(line.to_owned()));
         for n in 0..1000 {
-            journal.stranger(if n % 2 == 0 { "even" } else { "odd" }, || n.to_string());
+            journal.stranger(if n % 2 == 0 { "cat" } else { "dog" }, || n.to_string());
             journal.say("a session");
         }
         journal.sum_up();
         journal.sum_up();
-        journal.stranger("even", || "again".into());
+        journal.stranger("cat", || "again".into());
         let lines = lines.lock().unwrap();
         let of_strangers: Vec<&str> = lines.iter().map(String::as_str).filter(|line| *line != "a session").collect();
         assert_eq!(lines.len() - of_strangers.len(), 1000);
         assert_eq!(of_strangers[..10], ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
-        assert_eq!(of_strangers[10..], ["within 10 s also: even: 495; odd: 495", "again"]);
+        assert_eq!(
+            of_strangers[10..],
+            ["and of such lines within 10 s, not printed: 495 of a cat, 495 of a dog", "again"]
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Where connections wait that have proven nothing yet: one room behind each door.
 //!
-//! Invariant: who waits holds a place for a fixed time at most, and never keeps one from a client for
-//! want of room, because somebody gives way to whoever comes:
+//! Invariant: who waits holds a place for a short, fixed time (at the TCP and TLS doors anew while an open session still
+//! misses a connection there), and never keeps one from a client for want of room, because somebody gives way to
+//! whoever comes:
 //!
 //! - an address has so many places at a door (an IPv6 network of 64 bits counts as one address); where it
 //!   has them all, the oldest of its own connections gives way to its next;
@@ -135,13 +136,25 @@ impl Waiting {
 }
 
 impl Place {
-    /// Goes on with proving, until it is done, the place's time is over, or it has to give way.
-    pub(crate) async fn prove<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Left> {
-        let late = Left::Late(self.room.patience);
-        tokio::select! {
-            done = timeout_at(self.until, work) => done.map_err(|_| late),
-            // Nothing is ever sent: the other end is dropped.
-            _ = &mut self.gone => Err(Left::GaveWay),
+    /// Goes on with proving, until it is done, the place's time is over, or it has to give way. The time begins anew
+    /// as long as `is_missed`: as long as an open session may be waiting for this very connection.
+    pub(crate) async fn prove<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        is_missed: impl Fn() -> bool,
+    ) -> Result<T, Left> {
+        let patience = self.room.patience;
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = timeout_at(self.until, &mut work) => match done {
+                    Ok(done) => return Ok(done),
+                    Err(_) if is_missed() => self.until += patience,
+                    Err(_) => return Err(Left::Late(patience)),
+                },
+                // Nothing is ever sent: the other end is dropped.
+                _ = &mut self.gone => return Err(Left::GaveWay),
+            }
         }
     }
 
@@ -217,15 +230,15 @@ mod tests {
         let journal = Arc::new(Journal::new(|_| {}));
         let from = |n: u16| SocketAddr::from(([10, 0, 0, 1], n));
         let room = Room::new("connection", Duration::ZERO, journal.clone());
-        let late = room.enter(from(0), 0).prove(std::future::pending::<()>()).await;
+        let late = room.enter(from(0), 0).prove(std::future::pending::<()>(), || false).await;
         assert_eq!(late, Err(Left::Late(Duration::ZERO)));
         assert!(room.lock().places.is_empty(), "it is given back");
 
         let room = Room::new("connection", Duration::from_secs(3600), journal);
         let mut first = room.enter(from(0), 0);
-        assert_eq!(first.prove(std::future::ready(7)).await, Ok(7));
+        assert_eq!(first.prove(std::future::ready(7), || false).await, Ok(7));
         let others: Vec<Place> = (1..=OF_ONE).map(|n| room.enter(from(n as u16), 0)).collect();
-        assert_eq!(first.prove(std::future::pending::<()>()).await, Err(Left::GaveWay));
+        assert_eq!(first.prove(std::future::pending::<()>(), || false).await, Err(Left::GaveWay));
         drop(first);
         assert_eq!(room.lock().places.len(), others.len());
     }

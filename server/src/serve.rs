@@ -19,9 +19,6 @@ use crate::journal::Journal;
 use crate::room::{Place, Room};
 use crate::session::{self, Context};
 
-/// How long a client waits at the control port, and so how long the server does.
-const CONTROL_LIMIT: Duration = Duration::from_secs(10);
-
 /// How long running sessions may go on once the server is told to end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -34,9 +31,9 @@ pub struct Limits {
     pub duration: samepath_model::Duration,
     /// Memory for the books of all sessions together.
     pub memory: ByteCount,
-    /// How long a connection may take to prove itself, at every door; at the control port never longer than a client
-    /// waits, which is 10 s. Where a SYN was lost, TCP sends what follows again after 3, 9, 21 and 45 s (RFC 6298, 5.7),
-    /// so that at 30 % loss one data connection in a thousand takes longer than a minute.
+    /// How long a connection may take to prove itself. At the TCP and TLS doors the time begins anew while an open
+    /// session still misses a connection there; a QUIC handshake, which only an expected client can begin, has six times
+    /// as long, as its packets are sent again after 1, 3, 7, 15 and 31 s (RFC 9002, section 6.2).
     pub proof: samepath_model::Duration,
     /// How long a session may outlive its client's time limit, whatever the client does: the reports have to be
     /// fetched.
@@ -49,7 +46,7 @@ impl Default for Limits {
             sessions: 64,
             duration: samepath_model::Duration::from_secs(3600),
             memory: ByteCount::new(1 << 30),
-            proof: samepath_model::Duration::from_secs(60),
+            proof: samepath_model::Duration::from_secs(10),
             slack: samepath_model::Duration::from_secs(30),
         }
     }
@@ -173,17 +170,18 @@ impl Server {
         let registry = Arc::new(Registry::new(self.quic.clone()));
         let journal = Arc::new(Journal::new(log));
         let limits = self.config.limits;
-        let room = |name| Room::new(name, limits.proof.std(), journal.clone());
-        let control = Room::new("control connection", limits.proof.std().min(CONTROL_LIMIT), journal.clone());
+        let proof = limits.proof.std();
+        let room = |name, patience| Room::new(name, patience, journal.clone());
         // Dropped with this function, and every door with it.
         let mut doors = JoinSet::new();
-        doors.spawn(registry.clone().tcp_door(self.tcp, None, room("TCP connection")));
-        doors.spawn(registry.clone().tcp_door(self.tls, Some(self.data_tls), room("TLS connection")));
-        doors.spawn(registry.clone().quic_door(self.quic.clone(), room("QUIC connection")));
+        doors.spawn(registry.clone().tcp_door(self.tcp, None, room("TCP connection", proof)));
+        doors.spawn(registry.clone().tcp_door(self.tls, Some(self.data_tls), room("TLS connection", proof)));
+        doors.spawn(registry.clone().quic_door(self.quic.clone(), room("QUIC connection", 6 * proof)));
         doors.spawn(registry.clone().udp_door(self.udp));
         let diary = journal.clone();
         doors.spawn(async move { diary.keep().await });
 
+        let control = room("control connection", proof);
         let context = Arc::new(Context {
             token: self.config.token,
             ports: self.ports,
@@ -254,7 +252,7 @@ async fn hear(
     mut place: Place,
 ) -> Option<(ServerControl, Asked)> {
     let _ = stream.set_nodelay(true);
-    let mut control = match place.prove(tls::accept(config, stream)).await {
+    let mut control = match place.prove(tls::accept(config, stream), || false).await {
         Ok(Ok(stream)) => match ServerControl::new(stream) {
             Ok(control) => control,
             Err(error) => {
@@ -271,7 +269,7 @@ async fn hear(
             return None;
         }
     };
-    match place.prove(control.hear(token)).await {
+    match place.prove(control.hear(token), || false).await {
         Ok(Ok(asked)) => return Some((control, asked)),
         Ok(Err(error)) => place.failed(&error),
         Err(left) => {
