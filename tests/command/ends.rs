@@ -7,13 +7,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::support::{expect_status, samepath, stderr};
+use crate::support::{eventually, expect_status, samepath, stderr};
 
 /// A server on a port of its own, ended with the test.
 struct Server {
     child: Child,
     control: String,
     fingerprint: String,
+    tcp_port: u64,
 }
 
 impl Server {
@@ -29,7 +30,12 @@ impl Server {
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert_eq!(ready["event"], "ready");
         let text = |key: &str| ready[key].as_str().unwrap().to_owned();
-        Server { control: text("control"), fingerprint: text("fingerprint"), child }
+        Server {
+            control: text("control"),
+            fingerprint: text("fingerprint"),
+            tcp_port: ready["tcp_port"].as_u64().unwrap(),
+            child,
+        }
     }
 
     fn client(&self, args: &[&str]) -> std::process::Output {
@@ -122,6 +128,30 @@ fn a_stranger_on_the_port_is_told_apart() {
     let output = samepath().args(["client", &address, "--token", "x", "--bytes", "1kB"]).output().unwrap();
     expect_status(&output, 1);
     assert!(stderr(&output).contains("samepath server"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_server_that_is_killed_is_told_from_a_stranger() {
+    let mut server = Server::start();
+    let client = samepath()
+        .args(["client", &server.control, "--token", "sesame", "--arm", "tcp", "--duration", "60s"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The port of data, in hexadecimal, with a connection that is established.
+    let port = format!(":{:04X}", server.tcp_port);
+    let established = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(1).is_some_and(|local| local.ends_with(&port)) && words.get(3) == Some(&"01")
+    };
+    eventually("data flows", || std::fs::read_to_string("/proc/net/tcp").unwrap().lines().any(established));
+    server.child.kill().unwrap();
+    let output = client.wait_with_output().unwrap();
+    expect_status(&output, 1);
+    let said = stderr(&output);
+    assert!(!said.contains("http") && !said.contains("not a samepath"), "{said}");
+    assert!(said.contains("ended the session") || said.contains("was closed") || said.contains("is gone"), "{said}");
 }
 
 #[test]

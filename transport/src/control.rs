@@ -206,8 +206,10 @@ impl<S: AsyncRead + Unpin> Reader<S> {
 
     async fn fill(&mut self, to: usize) -> Result<(), TransportError> {
         while self.buffer.len() < to {
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err(TransportError::Control("the other end closed it".into()));
+            match self.stream.read_buf(&mut self.buffer).await {
+                Ok(0) => return Err(TransportError::Gone),
+                Ok(_) => {}
+                Err(error) => return Err(broken(error)),
             }
         }
         Ok(())
@@ -271,8 +273,8 @@ impl<S: AsyncWrite + Unpin> Writer<S> {
         message.push(kind);
         message.extend_from_slice(&len.to_be_bytes());
         message.extend_from_slice(bytes);
-        self.stream.write_all(&message).await?;
-        self.stream.flush().await?;
+        self.stream.write_all(&message).await.map_err(broken)?;
+        self.stream.flush().await.map_err(broken)?;
         Ok(())
     }
 
@@ -282,7 +284,7 @@ impl<S: AsyncWrite + Unpin> Writer<S> {
     }
 
     async fn opening(&mut self) -> Result<(), TransportError> {
-        self.stream.write_all(&[&MAGIC[..], &VERSION.to_be_bytes()].concat()).await?;
+        self.stream.write_all(&[&MAGIC[..], &VERSION.to_be_bytes()].concat()).await.map_err(broken)?;
         Ok(())
     }
 }
@@ -389,7 +391,7 @@ pub async fn connect(address: SocketAddr, pin: Pin, token: &str, plan: &Plan) ->
         .await
         .map_err(|_| TransportError::Timeout(format!("{address} did not answer the request within 10 s")))?
         .map_err(|error| match error {
-            TransportError::Io(error) if is_hang_up(&error) => TransportError::HungUp { address },
+            TransportError::Gone => TransportError::HungUp { address },
             error => error,
         })?;
     Ok(ClientControl { reader, writer, fingerprint, secret, ports, same_host })
@@ -478,6 +480,11 @@ impl ClientControl {
 fn is_hang_up(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}
+
+/// What the end of the control connection comes to: who was killed did not close it as TLS wants it closed.
+fn broken(error: std::io::Error) -> TransportError {
+    if is_hang_up(&error) { TransportError::Gone } else { error.into() }
 }
 
 fn out_of_turn(answer: Answer) -> TransportError {

@@ -68,6 +68,11 @@ pub enum TransportError {
     /// The other end failed.
     #[error("the other end reports: {0}")]
     Peer(String),
+    /// The other end went away within the session.
+    #[error(
+        "the other end ended the session without a word: it was killed, or the way to it broke; see what it printed"
+    )]
+    Gone,
     /// The control connection broke or made no sense.
     #[error("control connection: {0}")]
     Control(String),
