@@ -3,7 +3,7 @@
 //! The trial is the unit of every statistic: messages within one trial share its weather. Void and
 //! failed trials stay in their cell, counted, and out of its figures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use samepath_model::arm::Arm;
 use samepath_model::experiment::Trial;
@@ -24,6 +24,8 @@ pub struct Cell<'a> {
     pub arm: Arm,
     /// One of its trials, as the experiment resolves it: workload, link and tuning of them all.
     pub plan: Trial,
+    /// The seeds of all its trials, those that do not count and those to come included.
+    pub seeds: BTreeSet<u64>,
     /// Trials that count, by seed.
     pub trials: Vec<&'a TrialRecord>,
     /// Trials whose conditions were not kept.
@@ -64,6 +66,18 @@ impl Cell<'_> {
     /// Seed and value of every trial that counts and has the figure, by seed.
     pub fn values(&self, field: Field) -> Vec<(u64, f64)> {
         self.trials.iter().filter_map(|record| Some((record.trial.seed, field.of(record)?))).collect()
+    }
+
+    /// The figure in this cell and in another, seed by seed, of the seeds that have it in both. Two cells make pairs
+    /// where they are planned with the same seeds, of which void and failed trials may cost some, or where the very
+    /// same seeds have the figure. Else there are none: a few seeds in common would speak for all the others.
+    pub fn pairs(&self, other: &Cell<'_>, field: Field) -> Vec<(f64, f64)> {
+        let (own, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            (self.values(field).into_iter().collect(), other.values(field).into_iter().collect());
+        if self.seeds != other.seeds && !own.keys().eq(others.keys()) {
+            return Vec::new();
+        }
+        own.into_iter().filter_map(|(seed, value)| Some((value, *others.get(&seed)?))).collect()
     }
 
     /// The figure over the seeds; `None` where no trial has it.
@@ -127,6 +141,7 @@ pub fn cells(run: &Run) -> Vec<Cell<'_>> {
                 axes: plan.axes.clone(),
                 arm: plan.arm,
                 plan: plan.clone(),
+                seeds: BTreeSet::new(),
                 trials: Vec::new(),
                 void: Vec::new(),
                 failed: Vec::new(),
@@ -135,6 +150,7 @@ pub fn cells(run: &Run) -> Vec<Cell<'_>> {
             cells.len() - 1
         });
         let cell = &mut cells[place];
+        cell.seeds.insert(plan.seed);
         match record.map(|record| (&record.outcome, record)) {
             None => cell.pending += 1,
             Some((Outcome::Done, record)) => cell.trials.push(record),

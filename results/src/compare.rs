@@ -1,7 +1,8 @@
 //! Did anything change between two runs, by how much, and how sure is it.
 //!
-//! Cells are matched by part, axes and arm. Where both runs have the same seeds the values are
-//! paired, seed by seed; else the samples are taken as independent. The claim of a change rests on a
+//! Cells are matched by part, axes and arm. Where both runs are of the same seeds the values are
+//! paired, seed by seed, and a void or failed trial costs its pair; else the samples are taken as
+//! independent, and every trial of each counts. Medians, ratio and test are always of the same values. The claim of a change rests on a
 //! rank test, corrected for the number of comparisons (Holm), and on an interval of the ratio.
 
 use std::collections::BTreeMap;
@@ -60,15 +61,16 @@ pub struct Change {
     pub arm: Arm,
     /// The figure's name in files.
     pub figure: &'static str,
-    /// Trials of the first run that have it.
+    /// Trials of the first run that everything here is of: those that have the figure, and, where they are paired,
+    /// whose seed has it in the second run, too.
     pub n_before: usize,
-    /// Trials of the second.
+    /// Trials of the second; where they are paired, as many.
     pub n_after: usize,
     /// Whether they were paired by seed.
     pub paired: bool,
-    /// Median before.
+    /// Median of those before.
     pub before: f64,
-    /// Median after.
+    /// Median of those after.
     pub after: f64,
     /// How many times the value before it is after: the geometric mean over the seeds. `None` where
     /// a value is 0.
@@ -139,59 +141,68 @@ pub fn compare(before: &Run, after: &Run) -> Result<Comparison, StoreError> {
     Ok(comparison)
 }
 
-/// The ratio of a figure of two cells, `b` over `a`, paired by seed where both have the same seeds,
-/// and its 95 % interval; `None` where a cell has no value, or one that is 0.
-pub fn ratio(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<(f64, Option<stats::Interval>)> {
-    match sample(a, b, field)? {
-        Sample::Paired(pairs) => stats::paired_log_ratio(&pairs, 0.95, BOOTSTRAP_SEED),
-        Sample::Apart(a, b) => stats::log_ratio(&a, &b, 0.95, BOOTSTRAP_SEED),
-    }
-}
-
 /// The values of two cells, as they may be compared.
 enum Sample {
     Paired(Vec<(f64, f64)>),
     Apart(Vec<f64>, Vec<f64>),
 }
 
-fn sample(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<Sample> {
-    let (a, b) = (a.values(field), b.values(field));
-    if a.is_empty() || b.is_empty() {
-        return None;
+impl Sample {
+    /// Of a figure; `None` where a cell has no value.
+    fn of(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<Sample> {
+        let pairs = a.pairs(b, field);
+        if !pairs.is_empty() {
+            return Some(Sample::Paired(pairs));
+        }
+        let [a, b] = [a, b].map(|cell| cell.values(field).into_iter().map(|(_, value)| value).collect::<Vec<_>>());
+        (!a.is_empty() && !b.is_empty()).then_some(Sample::Apart(a, b))
     }
-    let of_b: BTreeMap<u64, f64> = b.iter().copied().collect();
-    let pairs: Vec<_> = a.iter().filter_map(|(seed, value)| Some((*value, *of_b.get(seed)?))).collect();
-    // A void trial in either run costs its pair and no more; runs of other seeds have no pairs.
-    if pairs.is_empty() {
-        let values = |of: Vec<(u64, f64)>| of.into_iter().map(|(_, value)| value).collect();
-        Some(Sample::Apart(values(a), values(b)))
-    } else {
-        Some(Sample::Paired(pairs))
+
+    /// The values of each run that everything else is of.
+    fn sides(&self) -> [Vec<f64>; 2] {
+        match self {
+            Sample::Paired(pairs) => pairs.iter().copied().unzip().into(),
+            Sample::Apart(a, b) => [a.clone(), b.clone()],
+        }
+    }
+
+    /// The second over the first, and its 95 % interval; `None` where a value is 0.
+    fn ratio(&self) -> Option<(f64, Option<stats::Interval>)> {
+        match self {
+            Sample::Paired(pairs) => stats::paired_log_ratio(pairs, 0.95, BOOTSTRAP_SEED),
+            Sample::Apart(a, b) => stats::log_ratio(a, b, 0.95, BOOTSTRAP_SEED),
+        }
+    }
+
+    /// The p-value of the rank test, and whether every pair is equal.
+    fn test(&self) -> (Option<f64>, bool) {
+        match self {
+            Sample::Paired(pairs) => {
+                let differences: Vec<f64> = pairs.iter().map(|(a, b)| b - a).collect();
+                let identical = differences.iter().all(|d| *d == 0.0);
+                (stats::wilcoxon_signed_rank(&differences).map(|test| test.p), identical)
+            }
+            Sample::Apart(a, b) => (stats::mann_whitney(a, b).map(|test| test.p), false),
+        }
     }
 }
 
 fn change(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<Change> {
-    let sample = sample(a, b, field)?;
-    let (paired, n_before, n_after, p, identical) = match &sample {
-        Sample::Paired(pairs) => {
-            let differences: Vec<f64> = pairs.iter().map(|(a, b)| b - a).collect();
-            let identical = differences.iter().all(|d| *d == 0.0);
-            (true, pairs.len(), pairs.len(), stats::wilcoxon_signed_rank(&differences).map(|t| t.p), identical)
-        }
-        Sample::Apart(a, b) => (false, a.len(), b.len(), stats::mann_whitney(a, b).map(|t| t.p), false),
-    };
-    let ratio = ratio(a, b, field);
+    let sample = Sample::of(a, b, field)?;
+    let [values_before, values_after] = sample.sides();
+    let (p, identical) = sample.test();
+    let ratio = sample.ratio();
     let interval = ratio.and_then(|(_, interval)| interval);
     Some(Change {
         part: a.part.clone(),
         axes: a.axes.clone(),
         arm: a.arm,
         figure: field.name(),
-        n_before,
-        n_after,
-        paired,
-        before: a.spread(field)?.median,
-        after: b.spread(field)?.median,
+        n_before: values_before.len(),
+        n_after: values_after.len(),
+        paired: matches!(sample, Sample::Paired(_)),
+        before: stats::median(&values_before)?,
+        after: stats::median(&values_after)?,
         ratio: ratio.map(|(ratio, _)| ratio),
         ratio_low: interval.map(|i| i.low),
         ratio_high: interval.map(|i| i.high),
@@ -335,7 +346,8 @@ impl fmt::Display for Comparison {
             let comparisons = self.changes.iter().filter(|change| change.p.is_some()).count();
             writeln!(
                 f,
-                "Ratio: after over before, geometric mean over the seeds, with its 95 % interval (BCa bootstrap).\n\
+                "n: pairs of trials of one seed; where the runs are of other seeds, the trials of each. Medians of those.\n\
+                 Ratio: after over before, geometric mean of those, with its 95 % interval (BCa bootstrap).\n\
                  Verdicts hold for all {comparisons} comparisons together at 5 % (rank tests, Holm's correction)."
             )?;
         }
@@ -350,7 +362,7 @@ impl fmt::Display for Comparison {
 
 impl Comparison {
     fn table(&self) -> String {
-        let mut rows = vec![["cell", "figure", "before", "after", "ratio", "verdict"].map(String::from).to_vec()];
+        let mut rows = vec![["cell", "figure", "n", "before", "after", "ratio", "verdict"].map(String::from).to_vec()];
         let mut last = String::new();
         for change in &self.changes {
             let place = place(&change.part, &change.axes, change.arm);
@@ -363,18 +375,23 @@ impl Comparison {
                 "" => change.field.label().to_owned(),
                 unit => format!("{} {unit}", change.field.label()),
             };
+            let n = match change {
+                Change { paired: true, n_before, .. } => n_before.to_string(),
+                Change { n_before, n_after, .. } => format!("{n_before}, {n_after}"),
+            };
             let shown = if place == last { String::new() } else { place.clone() };
             let [before, after] = [change.before, change.after].map(|value| number(change.field, value));
-            rows.push(vec![shown, figure, before, after, ratio, change.words()]);
+            rows.push(vec![shown, figure, n, before, after, ratio, change.words()]);
             last = place;
         }
-        plain(rows, 2..5)
+        plain(rows, 2..6)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use samepath_model::Experiment;
+    use samepath_model::record::{Outcome, TrialRecord};
     use tempfile::tempdir;
 
     use super::*;
@@ -429,6 +446,60 @@ mod tests {
     }
 
     #[test]
+    fn a_few_seeds_in_common_do_not_speak_for_the_others() {
+        let dir = tempdir().unwrap();
+        let [a, b] = [("a", 10), ("b", 4)].map(|(name, seeds)| {
+            let experiment = Experiment { repeat: Some(seeds), ..fixture::experiment() };
+            fixture::lines(&dir.path().join(name), &experiment, 1.0)
+        });
+        let comparison = compare(&a, &b).unwrap();
+        assert!(!comparison.changes.is_empty());
+        for change in &comparison.changes {
+            assert_eq!((change.paired, change.n_before, change.n_after), (false, 10, 4), "{}", change.figure);
+        }
+        // A seed more is 1 % more: the medians are those of seeds 1 to 10 and 1 to 4, the ratio that of their means.
+        let p50 = comparison.changes.iter().find(|change| change.figure == "delay_p50_ms").unwrap();
+        assert!((p50.before - 30.0 * 1.055).abs() < 1e-6 && (p50.after - 30.0 * 1.025).abs() < 1e-6, "{p50:?}");
+        assert!((p50.ratio.unwrap() - p50.after / p50.before).abs() < 1e-3, "{p50:?}");
+        assert!(comparison.render().contains("   10, 4  "), "{comparison}");
+    }
+
+    #[test]
+    fn void_trials_cost_their_pairs_and_nothing_is_told_of_what_is_left_of_them() {
+        let dir = tempdir().unwrap();
+        let experiment = Experiment { repeat: Some(8), ..fixture::experiment() };
+        let [mut a, mut b] =
+            [("a", 1.0), ("b", 1.5)].map(|(name, s)| fixture::lines(&dir.path().join(name), &experiment, s));
+        for (run, seeds) in [(&mut a, 1..=1), (&mut b, 6..=8)] {
+            for record in run.trials().to_vec().into_iter().filter(|record| seeds.contains(&record.trial.seed)) {
+                run.append(&TrialRecord { outcome: Outcome::Void { reasons: vec!["late".into()] }, ..record }).unwrap();
+            }
+        }
+        let comparison = compare(&a, &b).unwrap();
+        let p50 = comparison.changes.iter().find(|change| change.figure == "delay_p50_ms").unwrap();
+        // Seeds 2 to 5 are in both.
+        assert_eq!((p50.paired, p50.n_before, p50.n_after), (true, 4, 4));
+        assert!((p50.before - 30.0 * 1.035).abs() < 1e-6, "{p50:?}");
+        assert!((p50.after / p50.before - 1.5).abs() < 1e-6 && (p50.ratio.unwrap() - 1.5).abs() < 1e-6, "{p50:?}");
+    }
+
+    #[test]
+    fn runs_that_have_the_same_seeds_are_paired_whatever_was_planned() {
+        let dir = tempdir().unwrap();
+        let runs = [("a", 3), ("b", 30)].map(|(name, seeds)| {
+            let experiment = Experiment { repeat: Some(seeds), ..fixture::experiment() };
+            let mut run = Run::create(&dir.path().join(name), &experiment, fixture::manifest(&experiment)).unwrap();
+            // The longer one was interrupted.
+            for trial in experiment.trials().unwrap().iter().filter(|trial| trial.seed <= 3) {
+                run.append(&fixture::record(trial, &fixture::play(trial, 1.0))).unwrap();
+            }
+            run
+        });
+        let comparison = compare(&runs[0], &runs[1]).unwrap();
+        assert!(comparison.changes.iter().all(|c| c.paired && c.n_after == 3 && c.verdict == Verdict::Identical));
+    }
+
+    #[test]
     fn other_conditions_and_missing_cells_are_named() {
         let dir = tempdir().unwrap();
         let experiment = fixture::experiment();
@@ -456,15 +527,16 @@ mod tests {
         insta::assert_snapshot!(text, @"
         before: a
         after:  b
-        cell        figure              before   after                 ratio   verdict
-        ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-        bulk tcp    goodput Mbit/s        15.7    13.1   0.833 (0.833–0.833)   cannot tell with n = 3 (needs 7)
-                    delivered share %      100     100   1.000 (1.000–1.000)   identical
-                    handshake ms          60.1    60.1   1.000 (1.000–1.000)   identical
-        bulk quic   goodput Mbit/s        15.7    13.1   0.833 (0.833–0.833)   cannot tell with n = 3 (needs 7)
-                    delivered share %      100     100   1.000 (1.000–1.000)   identical
-                    handshake ms           120     120   1.000 (1.000–1.000)   identical
-        Ratio: after over before, geometric mean over the seeds, with its 95 % interval (BCa bootstrap).
+        cell        figure              n   before   after                 ratio   verdict
+        ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+        bulk tcp    goodput Mbit/s      3     15.7    13.1   0.833 (0.833–0.833)   cannot tell with n = 3 (needs 7)
+                    delivered share %   3      100     100   1.000 (1.000–1.000)   identical
+                    handshake ms        3     60.1    60.1   1.000 (1.000–1.000)   identical
+        bulk quic   goodput Mbit/s      3     15.7    13.1   0.833 (0.833–0.833)   cannot tell with n = 3 (needs 7)
+                    delivered share %   3      100     100   1.000 (1.000–1.000)   identical
+                    handshake ms        3      120     120   1.000 (1.000–1.000)   identical
+        n: pairs of trials of one seed; where the runs are of other seeds, the trials of each. Medians of those.
+        Ratio: after over before, geometric mean of those, with its 95 % interval (BCa bootstrap).
         Verdicts hold for all 2 comparisons together at 5 % (rank tests, Holm's correction).
         ");
     }

@@ -13,8 +13,8 @@ pub(crate) use start::{first_packets_lost, round_trips};
 
 use samepath_model::record::{Outcome, PacketRecord, TrialRecord};
 use samepath_model::{Direction, Transport, Trial};
-use samepath_results::Run;
 use samepath_results::blocking::FAULT;
+use samepath_results::{Run, stats};
 
 use super::Finding;
 
@@ -126,19 +126,9 @@ fn told(what: String, beside: String, found: String) -> Finding {
     Finding { what, expected: beside, found, pass: None }
 }
 
-/// Median of values in any order.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    quantile(&values, 0.5)
-}
-
-/// Nearest-rank quantile of sorted values.
-fn quantile(sorted: &[f64], at: f64) -> f64 {
-    if sorted.is_empty() {
-        return f64::NAN;
-    }
-    let rank = (at * sorted.len() as f64).ceil() as usize;
-    sorted[rank.clamp(1, sorted.len()) - 1]
+/// The median; of nothing it is no number, which no finding takes for a pass.
+fn median(values: &[f64]) -> f64 {
+    stats::median(values).unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]
@@ -149,6 +139,6 @@ mod tests {
     fn nothing_measured_never_passes() {
         assert_eq!(near("x".into(), 1.0, 10.0, f64::NAN, "ms").pass, Some(false));
         assert_eq!(within("x".into(), 0.0, 1.0, f64::NAN, "").pass, Some(false));
-        assert!(quantile(&[], 0.5).is_nan());
+        assert!(median(&[]).is_nan());
     }
 }

@@ -153,12 +153,7 @@ const ALIKE: f64 = 1.02;
 
 /// The ratio of two arms over their common seeds, with what so many pairs can carry.
 fn comparison(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<String> {
-    let of_b = b.values(field);
-    let pairs: Vec<(f64, f64)> = a
-        .values(field)
-        .into_iter()
-        .filter_map(|(seed, value)| Some((value, of_b.iter().find(|(s, _)| *s == seed)?.1)))
-        .collect();
+    let pairs = a.pairs(b, field);
     let (ratio, interval) = stats::paired_log_ratio(&pairs, 0.95, stats::BOOTSTRAP_SEED)?;
     let (below, above) = (pairs.iter().filter(|(a, b)| b < a).count(), pairs.iter().filter(|(a, b)| b > a).count());
     let n = pairs.len();

@@ -31,7 +31,7 @@ pub(crate) fn one_lost_packet(run: &Run) -> anyhow::Result<Vec<Finding>> {
         let messages = analysis.messages.iter().enumerate();
         let mut delays: Vec<f64> =
             messages.map(|(place, m)| complete(place, m.released).unwrap_or(f64::INFINITY)).collect();
-        let base = median(delays.clone());
+        let base = median(&delays);
         delays.iter_mut().for_each(|delay| *delay -= base);
         let worst = (0..delays.len()).max_by(|&a, &b| delays[a].total_cmp(&delays[b])).unwrap_or(0);
         findings.push(near(what("the lost message"), recovery, 5.0, delays[worst], "ms late"));

@@ -2,10 +2,10 @@
 
 use samepath_model::record::{DropCause, PacketRecord, TrialRecord};
 use samepath_model::{Arm, Direction};
-use samepath_results::Run;
+use samepath_results::{Run, stats};
 
 use super::backoff::copies_lost_in_a_row;
-use super::{Finding, done, flow, near, quantile};
+use super::{Finding, done, flow, near};
 
 /// E1. The delay of a packet in the link beyond its time in the queue is the delay asked for; a
 /// backlogged link delivers at its rate; losses lie inside the 99 % interval of the binomial
@@ -26,7 +26,7 @@ pub(crate) fn link_keeps_its_promise(run: &Run) -> anyhow::Result<Vec<Finding>> 
                 extra.sort_by(f64::total_cmp);
                 let wanted = link.delay.as_millis_f64();
                 for (name, at) in [("median", 0.5), ("99th percentile", 0.99)] {
-                    let found = quantile(&extra, at);
+                    let found = stats::nearest_rank(&extra, at).unwrap_or(f64::NAN);
                     findings.push(near(format!("one-way delay, {name}"), wanted, 0.3, found, "ms"));
                 }
             }

@@ -63,8 +63,9 @@ pub(crate) fn periodic_loss(run: &Run) -> anyhow::Result<Vec<Finding>> {
             continue;
         };
         let to = trial.workload.nominal_duration().map_or(0.0, |duration| duration.as_secs_f64());
-        let rates = records.iter().map(|record| steady_goodput(run, record, FROM, to)).collect::<Result<_, _>>()?;
-        let found = median(rates);
+        let rates: Vec<f64> =
+            records.iter().map(|record| steady_goodput(run, record, FROM, to)).collect::<Result<_, _>>()?;
+        let found = median(&rates);
         let rate = |window: f64| window * MSS * 8.0 / trial.link.rtt().as_secs_f64() / 1e6;
         let (formula, whole) = (rate(mathis(apart)), rate(in_whole_segments(apart)));
         if mathis(apart) >= LARGE {
@@ -127,7 +128,7 @@ pub(crate) fn objects_in_sequence(run: &Run) -> anyhow::Result<Vec<Finding>> {
         .map(|((arm, streams), mean)| {
             let n = f64::from(streams);
             let expected = (n + 1.0) / (2.0 * n);
-            let of = |order: &str| median(mean.get(order).cloned().unwrap_or_default());
+            let of = |order: &str| mean.get(order).map_or(f64::NAN, |of_seeds| median(of_seeds));
             let found = of("sequential") / of("round-robin");
             near(format!("{arm}: {streams} objects, sequential/round-robin"), expected, 0.05 * expected, found, "")
         })
@@ -155,7 +156,7 @@ pub(crate) fn same_controller_same_time(run: &Run) -> anyhow::Result<Vec<Finding
     cells.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let mut findings = Vec::new();
     for (loss, bytes, mut arms) in cells {
-        let of = |times: &Times| median(times.values().copied().collect());
+        let of = |times: &Times| median(&times.values().copied().collect::<Vec<_>>());
         let tcp = arms.remove(&Arm::default_of(Transport::Tcp)).unwrap_or_default();
         for (arm, times) in arms {
             let (expected, found) = (of(&tcp), of(&times));
@@ -165,11 +166,11 @@ pub(crate) fn same_controller_same_time(run: &Run) -> anyhow::Result<Vec<Finding
                 findings.push(near(what, expected, 0.1 * expected, found, "ms"));
                 continue;
             }
-            let ratios = times.iter().filter_map(|(seed, time)| Some(time / tcp.get(seed)?)).collect();
+            let ratios: Vec<f64> = times.iter().filter_map(|(seed, time)| Some(time / tcp.get(seed)?)).collect();
             findings.push(told(
                 format!("{arm}: {size}, loss {}%: time without handshake", short(loss * 100.0)),
                 format!("tcp {} ms", short(expected)),
-                format!("{} ms; in one weather {} of tcp's", short(found), short(median(ratios))),
+                format!("{} ms; in one weather {} of tcp's", short(found), short(median(&ratios))),
             ));
         }
     }
