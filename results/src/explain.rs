@@ -12,6 +12,9 @@ use serde::Serialize;
 use crate::blocking::{self, AnalyseError, Analysis, Fate, Missing, NEVER, Packet, Story, Unmapped};
 use crate::store::{Run, StoreError};
 
+#[cfg(test)]
+mod tests;
+
 /// What is asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Question {
@@ -58,7 +61,10 @@ pub enum Verdict {
     Blocked,
     /// It waited for further copies of its own bytes, and for nothing else.
     OwnLoss,
-    /// It waited for neither.
+    /// Some of its bytes were lost, but that cost no time: further copies were there by the time the last
+    /// of them was.
+    HarmlessLoss,
+    /// It waited for neither, and nothing of it was lost.
     Undisturbed,
     /// The application never had it whole.
     NeverDelivered,
@@ -89,8 +95,8 @@ pub struct Explanation {
     pub stream: StreamId,
     /// The number in the stream.
     pub seq: u32,
-    /// Its size in bytes.
-    pub size: u64,
+    /// Its size in bytes; `None` where the workload sends until its time is over.
+    pub size: Option<u64>,
     /// What kind of answer it is.
     pub verdict: Verdict,
     /// Why there is no more to say, where there is not.
@@ -141,6 +147,8 @@ pub struct MissingSaid {
     pub bytes: u64,
     /// Whose: `STREAM:SEQ`; empty for warm-up and what serves the connection.
     pub of: Vec<String>,
+    /// Whether they lie behind the message, in the TLS record that its last byte lies in.
+    pub follows: bool,
     /// The packets with them that did not get through.
     pub lost: Vec<PacketSaid>,
     /// The packet that brought them.
@@ -263,7 +271,7 @@ fn blank(record: &TrialRecord, message: &samepath_model::record::MessageRecord) 
         direction: trial.workload.direction(),
         stream: message.stream,
         seq: message.seq,
-        size: message.size,
+        size: trial.workload.total_bytes().map(|_| message.size),
         verdict: Verdict::Undisturbed,
         reason: None,
         released_ms: millis(message.released),
@@ -291,6 +299,7 @@ fn told(record: &TrialRecord, analysis: &Analysis, place: usize) -> Explanation 
         (None, None) => Verdict::NeverDelivered,
         (Some(account), None) if account.parts.blocked() > 0 => Verdict::Blocked,
         (Some(account), None) if account.parts.own_loss > 0 => Verdict::OwnLoss,
+        (Some(account), None) if !account.innocent => Verdict::HarmlessLoss,
         (Some(_), None) => Verdict::Undisturbed,
     };
     let reason = match verdict {
@@ -337,6 +346,7 @@ fn missing_said(missing: &Missing) -> MissingSaid {
     MissingSaid {
         bytes: missing.end - missing.start,
         of: missing.of.iter().flatten().map(|(stream, seq)| format!("{stream}:{seq}")).collect(),
+        follows: missing.follows,
         lost: missing.lost().map(packet_said).collect(),
         brought_by: missing.brought().map(packet_said),
         arrived_ms: (missing.at != NEVER).then(|| millis(missing.at)),
@@ -354,13 +364,13 @@ impl Explanation {
         let conditions = if axes.is_empty() { String::new() } else { format!("{axes}, ") };
         let _ = writeln!(
             text,
-            "Message {}:{} of trial {} ({}, {conditions}seed {}): {} bytes {}, released at {} ms.",
+            "Message {}:{} of trial {} ({}, {conditions}seed {}): {} {}, released at {} ms.",
             self.stream,
             self.seq,
             self.trial,
             self.arm,
             self.seed,
-            self.size,
+            self.size.map_or_else(|| "without end,".to_owned(), |size| format!("{size} bytes")),
             self.direction,
             ms(self.released_ms)
         );
@@ -381,6 +391,9 @@ impl Explanation {
             (Verdict::Unmapped, Some(delay)) => {
                 format!("It was delivered after {} ms. What it waited for is not known: {reason}.\n", ms(delay))
             }
+            (Verdict::Unmapped, None) if self.size.is_none() => {
+                format!("It has no end, and so no delay that could be explained: {reason}.\n")
+            }
             (Verdict::Unmapped, None) => format!("It was never delivered. Why is not known: {reason}.\n"),
             (Verdict::Fault, _) => {
                 format!("Its records contradict each other, so its delay is not explained: {reason}.\n")
@@ -398,6 +411,10 @@ impl Explanation {
                     }
                     Verdict::OwnLoss => format!(
                         "It was delivered after {delay} ms. It was not blocked: it waited for its own bytes alone.\n"
+                    ),
+                    Verdict::HarmlessLoss => format!(
+                        "It was delivered after {delay} ms. It was not blocked. Some of it was lost, but that cost no \
+                         time: further copies were there by the time its last byte was.\n"
                     ),
                     _ => {
                         format!("It was delivered after {delay} ms. It was not blocked, and nothing of it was lost.\n")
@@ -469,7 +486,8 @@ impl Explanation {
     }
 
     fn missing(&self, missing: &MissingSaid, whose: &str) -> String {
-        let mut words = format!("{} bytes {whose}: ", missing.bytes);
+        let place = if missing.follows { ", which follow in the same TLS record" } else { "" };
+        let mut words = format!("{} bytes {whose}{place}: ", missing.bytes);
         for lost in &missing.lost {
             let _ =
                 write!(words, "packet {} came to the link at {} ms and {}; ", lost.packet, ms(lost.at_ms), cause(lost));
@@ -477,12 +495,15 @@ impl Explanation {
         match &missing.brought_by {
             Some(packet) => {
                 let left = packet.left_ms.map(ms).unwrap_or_default();
+                let own = self.carried_by.iter().map(|packet| packet.at_ms);
                 let verb = if !missing.lost.is_empty() {
                     "retransmitted them"
                 } else if self.arrived_ms.is_some_and(|arrived| packet.at_ms > arrived) {
                     "first sent them only then, coming"
-                } else {
+                } else if !missing.follows && own.fold(f64::NEG_INFINITY, f64::max) >= packet.at_ms {
                     "with them was overtaken: it came"
+                } else {
+                    "with them came"
                 };
                 let _ = write!(
                     words,

@@ -145,7 +145,7 @@ impl Run {
         let manifest = read_manifest(dir)?;
         let path = dir.join(EXPERIMENT);
         let text = fs::read_to_string(&path).map_err(StoreError::io("read", &path))?;
-        let experiment = Experiment::parse(&text).map_err(|source| StoreError::Experiment { path, source })?;
+        let experiment = Experiment::parse(&text).map_err(|problem| StoreError::Experiment { path, problem })?;
         let planned = planned(dir, &experiment)?;
         let (trials, whole) = read_lines(&dir.join(TRIAL_LINES), &planned)?;
         let handle = RunHandle::new(dir, &planned);
@@ -273,7 +273,7 @@ impl Run {
     /// # Errors
     /// Where the trial has no such file, or it is damaged.
     pub fn messages(&self, id: &TrialId) -> Result<Vec<MessageRecord>, StoreError> {
-        trial::read_all(&self.file(id, trial::MESSAGES)?)
+        trial::read_all(&self.present(id, trial::MESSAGES)?)
     }
 
     /// The time series of a trial, as they were written.
@@ -281,7 +281,7 @@ impl Run {
     /// # Errors
     /// Where the trial has no such file, or it is damaged.
     pub fn series(&self, id: &TrialId) -> Result<Vec<SeriesPoint>, StoreError> {
-        trial::read_all(&self.file(id, trial::SERIES)?)
+        trial::read_all(&self.present(id, trial::SERIES)?)
     }
 
     /// The ledger of a trial, read as it is iterated over; `None` where the trial had no emulated
@@ -354,6 +354,12 @@ impl Run {
         Ok(seal::differences(&manifest.checksums, &seal::checksums(&self.dir)?))
     }
 
+    /// A file that every trial has.
+    fn present(&self, id: &TrialId, name: &str) -> Result<PathBuf, StoreError> {
+        let path = self.file(id, name)?;
+        if path.exists() { Ok(path) } else { Err(StoreError::gone(path)) }
+    }
+
     /// A file of a trial of this experiment: no other name ever becomes a path.
     fn file(&self, id: &TrialId, name: &str) -> Result<PathBuf, StoreError> {
         self.handle.check(id)?;
@@ -414,7 +420,7 @@ impl RunHandle {
 }
 
 fn planned(dir: &Path, experiment: &Experiment) -> Result<Vec<Trial>, StoreError> {
-    experiment.trials().map_err(|source| StoreError::Experiment { path: dir.join(EXPERIMENT), source })
+    experiment.trials().map_err(|problem| StoreError::Experiment { path: dir.join(EXPERIMENT), problem })
 }
 
 fn clear(dir: &Path) -> io::Result<()> {

@@ -34,12 +34,13 @@ pub(super) fn figures(analysis: &Analysis) -> Option<Blocking> {
     })
 }
 
-/// The slowest hundredth, at least one; the list is put in another order.
+/// The slowest hundredth, at least one, of equally slow messages those that come last in the schedule; the list,
+/// which is in its order, is put in another.
 fn slowest<'l, 'a>(accounts: &'l mut [&'a Account]) -> &'l [&'a Account] {
     let n = accounts.len();
     let tail = n.div_ceil(TAIL).min(n);
     if tail < n {
-        accounts.select_nth_unstable_by_key(n - tail, |account| account.parts.total());
+        accounts.sort_by_key(|account| account.parts.total());
     }
     &accounts[n - tail..]
 }

@@ -14,7 +14,7 @@ mod packets;
 mod parts;
 mod story;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unharmed;
 
 use samepath_model::arm::{Mapping, Transport};
@@ -36,6 +36,9 @@ use parts::Stall;
 /// A message counts as blocked beyond this, in nanoseconds.
 pub const BLOCKED: i64 = 1_000_000;
 
+/// How a link report names that there was no emulator.
+const NO_BACKEND: &str = "none";
+
 /// How a reason ends for which a trial is void, where its records contradict each other: no doing of a
 /// busy machine, but a bug.
 pub const FAULT: &str = "a fault of a clock or of the mapping";
@@ -52,6 +55,12 @@ pub enum Unmapped {
     /// A message whose size is left open has no last byte.
     #[error("the workload sends until its time is over, so its messages have no last byte to wait for")]
     OpenEnded,
+    /// The trial was mapped, but this file of it is gone.
+    #[error(
+        "its `{0}` is missing, with which it was recorded; fetch the run again whole, or run the trial anew in another \
+         directory"
+    )]
+    Gone(&'static str),
 }
 
 /// Why there is no analysis.
@@ -88,11 +97,11 @@ pub fn analyse<E>(
     ledger: impl IntoIterator<Item = Result<PacketRecord, E>>,
     sights: impl IntoIterator<Item = Result<SightRecord, E>>,
 ) -> Result<Analysis, AnalyseError<E>> {
-    if layout.is_empty() {
-        return Err(Unmapped::Off.into());
-    }
     if trial.workload.total_bytes().is_none() {
         return Err(Unmapped::OpenEnded.into());
+    }
+    if layout.is_empty() {
+        return Err(Unmapped::Off.into());
     }
     let mut packets = Vec::new();
     for record in ledger {
@@ -122,9 +131,25 @@ pub fn analyse<E>(
 /// As [`analyse`].
 pub fn of_trial(run: &Run, trial: &Trial) -> Result<Analysis, AnalyseError<StoreError>> {
     let read = AnalyseError::Source;
-    let Some(layout) = run.layout(&trial.id).map_err(read)? else { return Err(Unmapped::Off.into()) };
-    let Some(ledger) = run.ledger(&trial.id).map_err(read)? else { return Err(Unmapped::NoLedger.into()) };
-    let sights = run.sights(&trial.id).map_err(read)?.unwrap_or_default();
+    if trial.workload.total_bytes().is_none() {
+        return Err(Unmapped::OpenEnded.into());
+    }
+    let link = run.trial(&trial.id).and_then(|record| record.link.as_ref());
+    let emulated = link.is_some_and(|link| link.backend != NO_BACKEND);
+    // A mapped trial has every file, even an empty one: without it the records have been damaged since.
+    let absent = |mapped: bool, file: &'static str, otherwise: Unmapped| {
+        AnalyseError::Unmapped(if mapped { Unmapped::Gone(file) } else { otherwise })
+    };
+    let layout = run.layout(&trial.id).map_err(read)?;
+    let layout = layout.ok_or_else(|| absent(trial.mapping, "layout.parquet", Unmapped::Off))?;
+    let ledger = run.ledger(&trial.id).map_err(read)?;
+    let ledger = ledger.ok_or_else(|| absent(emulated, "ledger.parquet", Unmapped::NoLedger))?;
+    let sights = match run.sights(&trial.id).map_err(read)? {
+        Some(sights) => sights,
+        // The sequence numbers of TCP are in the ledger.
+        None if matches!(trial.arm.transport, Transport::Tcp | Transport::Tls) => Vec::new(),
+        None => return Err(absent(trial.mapping, "sights.parquet", Unmapped::Off)),
+    };
     analyse(trial, run.messages(&trial.id).map_err(read)?, &layout, ledger, sights.into_iter().map(Ok))
 }
 

@@ -41,6 +41,8 @@ pub struct Missing {
     pub copies: Vec<Copy>,
     /// When they reached the receiving host; [`NEVER`] where they did not.
     pub at: Instant,
+    /// Whether they lie behind the message, in the TLS record that its last byte lies in.
+    pub follows: bool,
 }
 
 /// A packet that carried certain bytes.
@@ -142,7 +144,7 @@ impl Analysis {
                 covered += end - start;
                 first.push(stretch.first);
                 if carriage.packets[stretch.first as usize].fate != Fate::Delivered || stretch.at == NEVER {
-                    self.join(&mut story.own, domain, Stretch { start, end, ..*stretch });
+                    self.join(&mut story.own, domain, Stretch { start, end, ..*stretch }, false);
                 }
             }
             story.uncarried += place.end - place.start - covered;
@@ -153,7 +155,7 @@ impl Analysis {
         if let Some(account) = account.filter(|account| account.parts.blocked() > 0) {
             for stretch in overlapping(&stretches, 0, account.unit_end) {
                 if stretch.at > account.arrived {
-                    self.join(&mut story.blockers, account.domain, *stretch);
+                    self.join(&mut story.blockers, account.domain, *stretch, stretch.start > account.last);
                 }
             }
             story.blockers.sort_by_key(|missing| missing.at);
@@ -185,7 +187,7 @@ impl Analysis {
     }
 
     /// Adds a stretch to the missing bytes: to the last of them where the same packets carried it.
-    fn join(&self, all: &mut Vec<Missing>, domain: u32, stretch: Stretch) {
+    fn join(&self, all: &mut Vec<Missing>, domain: u32, stretch: Stretch, follows: bool) {
         let runs = self.carriage.runs_of(domain);
         let mut packets: Vec<u32> = runs
             .iter()
@@ -211,12 +213,12 @@ impl Analysis {
             }
         }
         match all.last_mut() {
-            Some(last) if last.end == stretch.start && last.copies == copies => {
+            Some(last) if last.end == stretch.start && last.copies == copies && last.follows == follows => {
                 last.end = stretch.end;
                 of.retain(|owner| !last.of.contains(owner));
                 last.of.append(&mut of);
             }
-            _ => all.push(Missing { start: stretch.start, end: stretch.end, of, copies, at: stretch.at }),
+            _ => all.push(Missing { start: stretch.start, end: stretch.end, of, copies, at: stretch.at, follows }),
         }
     }
 

@@ -35,16 +35,16 @@ link = {{ rtt = "60ms", rate = "20Mbit" }}
 }
 
 /// A trial made up packet by packet.
-struct Made {
-    trial: Trial,
-    messages: Vec<MessageRecord>,
+pub(crate) struct Made {
+    pub(crate) trial: Trial,
+    pub(crate) messages: Vec<MessageRecord>,
     layout: Vec<LayoutRecord>,
-    ledger: Vec<PacketRecord>,
+    pub(crate) ledger: Vec<PacketRecord>,
     sights: Vec<SightRecord>,
 }
 
 impl Made {
-    fn new(arm: &str) -> Made {
+    pub(crate) fn new(arm: &str) -> Made {
         let mut made = Made {
             trial: trial(arm),
             messages: Vec::new(),
@@ -88,7 +88,7 @@ impl Made {
     }
 
     /// A packet with these bytes of domains.
-    fn carry(&mut self, arrived: Instant, bytes: &[(u64, u64, u64)], dropped: Option<DropCause>) -> usize {
+    pub(crate) fn carry(&mut self, arrived: Instant, bytes: &[(u64, u64, u64)], dropped: Option<DropCause>) -> usize {
         match self.trial.arm.transport {
             Transport::Tcp | Transport::Tls => {
                 let &[(domain, start, end)] = bytes else { panic!("a segment holds one run") };
@@ -122,7 +122,7 @@ impl Made {
         }
     }
 
-    fn message(&mut self, stream: u16, seq: u32, released: Instant, delivered: Option<Instant>) {
+    pub(crate) fn message(&mut self, stream: u16, seq: u32, released: Instant, delivered: Option<Instant>) {
         self.messages.push(MessageRecord {
             stream,
             seq,
@@ -134,11 +134,18 @@ impl Made {
         });
     }
 
-    fn lay(&mut self, domain: u64, start: u64, end: u64, stream: u16, seq: Option<u32>) {
+    pub(crate) fn lay(&mut self, domain: u64, start: u64, end: u64, stream: u16, seq: Option<u32>) {
         self.lay_in(domain, (start, end), (start, end), stream, seq);
     }
 
-    fn lay_in(&mut self, domain: u64, (start, end): (u64, u64), unit: (u64, u64), stream: u16, seq: Option<u32>) {
+    pub(crate) fn lay_in(
+        &mut self,
+        domain: u64,
+        (start, end): (u64, u64),
+        unit: (u64, u64),
+        stream: u16,
+        seq: Option<u32>,
+    ) {
         let (unit_start, unit_end) = unit;
         // A byte stream is told by its port alone.
         let (port, domain) = match self.trial.arm.transport {
@@ -158,7 +165,7 @@ impl Made {
         });
     }
 
-    fn analyse(&self) -> Analysis {
+    pub(crate) fn analyse(&self) -> Analysis {
         // The ledger is written in the order in which packets were done with.
         let mut ledger = self.ledger.clone();
         ledger.sort_by_key(|packet| packet.left.unwrap_or(packet.arrived));

@@ -6,10 +6,11 @@ use samepath_model::record::TrialRecord;
 
 use super::axis::number;
 use super::canvas::{Canvas, Stroke};
+use super::choice::Choice;
 use super::figure::Key;
 use super::lanes::{self, Lanes, Layout, STEP, Sheet, Wait, Window};
 use super::theme::{INK, MUTED, Mark, arm_style};
-use super::{Absent, Drawing, Group, PartView, Table};
+use super::{Absent, Drawing, PartView, Table};
 use crate::blocking::{self, Account, AnalyseError, Analysis, Loss, NEVER};
 use crate::store::{Run, StoreError};
 
@@ -29,17 +30,16 @@ struct Lane<'a> {
 }
 
 /// Draws it; `None` where not every trial shown is mapped.
-pub(super) fn draw(run: &Run, part: &PartView<'_>, group: &Group<'_>, seed: u64) -> Result<Option<Drawing>, Absent> {
-    let Some(mut lanes) = read(run, group, seed)? else { return Ok(None) };
+pub(super) fn draw(run: &Run, part: &PartView<'_>, choice: &Choice<'_>) -> Result<Option<Drawing>, Absent> {
+    let Some(mut lanes) = read(run, choice)? else { return Ok(None) };
     lanes.sort_by_key(|lane| Arm::all().position(|arm| arm == lane.record.trial.arm));
-    let plan = &group.cells[0].plan;
+    let plan = &choice.group.cells[0].plan;
     let window = window(&lanes, plan.link.rtt().as_nanos().cast_signed());
     let tracks = lanes.iter().map(|lane| tracks(lane, window)).max().unwrap_or(1);
     let layout = Layout::new(plan, window, tracks, (3.5, 22.0), ROWS as f64 * ROW + 2.0);
     let sheet = Sheet {
         part,
-        group,
-        seed,
+        choice,
         layout,
         title: "What was blocked, stream by stream, and by which dropped packet?",
         caption: "a lane a stream, a bar from each message's release until the host had all that the transport wanted \
@@ -49,14 +49,14 @@ pub(super) fn draw(run: &Run, part: &PartView<'_>, group: &Group<'_>, seed: u64)
         legend: vec![
             Key::Fill { colour: MUTED, opacity: 0.3, label: "from release, had nothing been lost".into() },
             Key::Fill { colour: MUTED, opacity: 0.95, label: "own loss: waiting for its own bytes".into() },
-            Key::Hatch { colour: MUTED, back: false, label: "blocked by bytes before its own".into() },
+            Key::Hatch { colour: MUTED, back: false, label: "blocked by other bytes".into() },
             Key::Mark { mark: Mark::Cross, colour: INK, label: "packet dropped by the link".into() },
             Key::Arrow { colour: INK, label: "until its bytes came to the link again".into() },
             Key::Mark { mark: Mark::Ring, colour: INK, label: "message never delivered".into() },
         ],
         chosen: "messages were blocked longest in sum",
-        note: "Followed byte by byte through the ledger, not inferred from delays. Shared: own bytes and others' lie in \
-               one order; per stream: a stream's own bytes alone.",
+        note: "Followed byte by byte through the ledger, not inferred from delays. Blocked by bytes before its own (shared: \
+               those of all streams; per stream: those of its own stream alone), and by the rest of its TLS record.",
     };
     let arms: Vec<Arm> = lanes.iter().map(|lane| lane.record.trial.arm).collect();
     Ok(Some(sheet.draw(&arms, table(&lanes, window), |canvas, i, panel| {
@@ -67,10 +67,9 @@ pub(super) fn draw(run: &Run, part: &PartView<'_>, group: &Group<'_>, seed: u64)
 }
 
 /// The trials of the seed, followed; `None` where one of them cannot be.
-fn read<'a>(run: &Run, group: &Group<'a>, seed: u64) -> Result<Option<Vec<Lane<'a>>>, StoreError> {
+fn read<'a>(run: &Run, choice: &Choice<'a>) -> Result<Option<Vec<Lane<'a>>>, StoreError> {
     let mut lanes = Vec::new();
-    for cell in &group.cells {
-        let Some(record) = cell.trials.iter().copied().find(|record| record.trial.seed == seed) else { continue };
+    for record in choice.records() {
         match blocking::of_trial(run, &record.trial) {
             Ok(analysis) => {
                 let losses = analysis.losses();

@@ -5,34 +5,15 @@ use samepath_model::experiment::Trial;
 
 use super::axis::{Axis, Beside, Panel, number};
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
+use super::choice::Choice;
 use super::figure::{Figure, Key};
 use super::theme::{self, GRID, INK, LABEL, MUTED, SMALL};
-use super::{Chart, Drawing, Group, PartView, Table};
+use super::{Chart, Drawing, PartView, Table};
 
 /// The window's start lies on a multiple of this, in nanoseconds.
 pub(super) const STEP: i64 = 50_000_000;
 /// More lanes than this cannot be told apart.
 const MAX_LANES: u16 = 16;
-
-/// The conditions with the least loss above 0 and the first seed that counts for every arm there.
-pub(super) fn choose<'a>(part: &PartView<'a>) -> Option<(Group<'a>, u64)> {
-    let loss = |group: &Group<'_>| {
-        let plan = &group.cells[0].plan;
-        let conditions = plan.link.direction(plan.workload.direction());
-        let scripted = !conditions.drops.is_empty() || !conditions.outages.is_empty();
-        let rate = conditions.loss.rate();
-        (rate > 0.0 || scripted).then_some(rate)
-    };
-    let mut lossy: Vec<(f64, Group<'a>)> =
-        part.groups().into_iter().filter_map(|group| Some((loss(&group)?, group))).collect();
-    lossy.sort_by(|a, b| a.0.total_cmp(&b.0));
-    lossy.into_iter().find_map(|(_, group)| {
-        let seeds: Vec<u64> = group.cells.first()?.trials.iter().map(|record| record.trial.seed).collect();
-        let everywhere = |seed: &u64| group.cells.iter().all(|c| c.trials.iter().any(|r| r.trial.seed == *seed));
-        let seed = seeds.into_iter().find(everywhere)?;
-        Some((group, seed))
-    })
-}
 
 /// The stretch of the schedule that is shown, in nanoseconds.
 #[derive(Debug, Clone, Copy)]
@@ -184,8 +165,7 @@ impl Lanes<'_> {
 /// What a timeline shows, and what is said of it.
 pub(super) struct Sheet<'a> {
     pub(super) part: &'a PartView<'a>,
-    pub(super) group: &'a Group<'a>,
-    pub(super) seed: u64,
+    pub(super) choice: &'a Choice<'a>,
     pub(super) layout: Layout,
     pub(super) title: &'static str,
     /// After the words that say which trials and which window are shown.
@@ -204,19 +184,21 @@ impl Sheet<'_> {
         table: Table,
         mut arm: impl FnMut(&mut Canvas<'_>, usize, &Panel),
     ) -> Drawing {
-        let Sheet { part, group, seed, layout, title, caption, legend, chosen, note } = self;
+        let Sheet { part, choice, layout, title, caption, legend, chosen, note } = self;
+        let (group, seed) = (&choice.group, choice.seed);
         let (plan, window) = (&group.cells[0].plan, layout.window);
         let conditions = if group.label.is_empty() { String::new() } else { format!("{}; ", group.label) };
         let (from, to) = (number(window.from as f64 / 1e9), number(window.to as f64 / 1e9));
         let caption = format!("One trial an arm, {conditions}seed {seed}, {from} to {to} s of the schedule: {caption}");
         let mut notes = vec![
             format!(
-                "Chosen, not typical: of the lossy conditions the ones with the least loss, the first seed that counts \
-                 for every arm, and of its trials the {} s in which {chosen}.",
+                "Chosen, not typical: {}, and of its trials the {} s in which {chosen}.",
+                choice.words(),
                 window.seconds()
             ),
             note.to_owned(),
         ];
+        notes.extend(choice.absent());
         if plan.workload.streams() > MAX_LANES {
             notes.push(format!("The first {MAX_LANES} of {} streams are shown.", plan.workload.streams()));
         }

@@ -11,6 +11,7 @@ mod axis;
 mod blocked;
 mod blocked_over_axis;
 mod canvas;
+mod choice;
 mod cost;
 mod decomposition;
 mod delay_percentiles;

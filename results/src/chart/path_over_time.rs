@@ -1,14 +1,16 @@
 //! What steered the sender, and what it did to the bottleneck: congestion window, smoothed round-trip
 //! time and queue depth over time, on one clock.
 
-use samepath_model::record::{End, Metric, TrialRecord};
+use samepath_model::link::Conditions;
+use samepath_model::record::{DropCause, End, Metric, PacketRecord, TrialRecord};
+use samepath_model::units::Duration;
 use samepath_model::{Arm, Direction};
 
 use super::axis::{Axis, Beside, Panel, number};
 use super::canvas::{Rect, Stroke};
 use super::figure::{Figure, Key};
 use super::theme::arm_style;
-use super::{Absent, Chart, Drawing, Group, PartView, Table};
+use super::{Absent, Chart, Drawing, PartView, Table, choice};
 use crate::stats;
 use crate::store::{Run, StoreError};
 
@@ -29,15 +31,11 @@ struct Course {
 }
 
 pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
-    let Some((group, seed)) = super::lanes::choose(part).or_else(|| first(part)) else {
-        return Err(Absent::NoData("no seed has a trial that counts for every arm under one set of conditions".into()));
+    let Some(choice) = choice::any(part) else {
+        return Err(Absent::NoData("no trial of this part counts".into()));
     };
-    let mut courses = Vec::new();
-    for cell in &group.cells {
-        if let Some(record) = cell.trials.iter().find(|record| record.trial.seed == seed) {
-            courses.push(read(run, record)?);
-        }
-    }
+    let (group, seed) = (&choice.group, choice.seed);
+    let mut courses = choice.records().map(|record| read(run, record)).collect::<Result<Vec<_>, _>>()?;
     courses.sort_by_key(|course| Arm::all().position(|arm| arm == course.arm));
     let shown: Vec<usize> = (0..PANELS.len()).filter(|&i| courses.iter().any(|c| !c.of[i].is_empty())).collect();
     if shown.is_empty() {
@@ -58,6 +56,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
          400 bins, bytes of IP packets waiting for the bottleneck or being transmitted."
             .to_owned(),
     ];
+    notes.extend(choice.absent());
     if shown.len() < PANELS.len() {
         let missing: Vec<&str> = (0..PANELS.len()).filter(|i| !shown.contains(i)).map(|i| PANELS[i]).collect();
         notes.push(format!("Not recorded, or always empty: {}.", missing.join(", ")));
@@ -99,16 +98,6 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     Ok(Drawing { chart: Chart::PathOverTime, part: part.name.to_owned(), stem, title, caption, svg, table })
 }
 
-/// The first conditions and seed that count for every arm.
-fn first<'a>(part: &PartView<'a>) -> Option<(Group<'a>, u64)> {
-    part.groups().into_iter().find_map(|group| {
-        let seeds = group.cells.first()?.trials.iter().map(|record| record.trial.seed);
-        let everywhere = |seed: &u64| group.cells.iter().all(|c| c.trials.iter().any(|r| r.trial.seed == *seed));
-        let seed = seeds.into_iter().find(everywhere)?;
-        Some((group, seed))
-    })
-}
-
 fn read(run: &Run, record: &TrialRecord) -> Result<Course, StoreError> {
     let direction = record.trial.workload.direction();
     let sender = match direction {
@@ -136,18 +125,41 @@ fn read(run: &Run, record: &TrialRecord) -> Result<Course, StoreError> {
 /// The largest backlog in each bin of time, in kB; nothing where no packet ever waited.
 fn queue(run: &Run, record: &TrialRecord, direction: Direction) -> Result<Points, StoreError> {
     let Some(ledger) = run.ledger(&record.trial.id)? else { return Ok(Points::new()) };
+    let conditions = record.trial.link.direction(direction);
     let mut events: Vec<(i64, i64)> = Vec::new();
     for packet in ledger {
         let packet = packet?;
-        // What was lost before the bottleneck, or refused by it, did not wait in it.
-        if packet.direction == direction && packet.dropped.is_none() && packet.queued > 0 {
+        let waited = waited(&packet, conditions);
+        if packet.direction == direction && waited > 0 {
             events.push((packet.arrived, i64::from(packet.size)));
-            events.push((packet.arrived + packet.queued.cast_signed(), -i64::from(packet.size)));
+            events.push((packet.arrived + waited, -i64::from(packet.size)));
         }
     }
+    Ok(backlog(events))
+}
+
+/// How long a packet was in the bottleneck's buffer, being transmitted included, in nanoseconds.
+fn waited(packet: &PacketRecord, conditions: &Conditions) -> i64 {
+    let queued = packet.queued.cast_signed();
+    match packet.dropped {
+        None | Some(DropCause::LinkDown) => queued,
+        // Dropped at the head of the queue, when it would have been transmitted.
+        Some(DropCause::Aqm) => {
+            let over = packet.arrived + queued;
+            let now = conditions.at(Duration::from_nanos(u64::try_from(over).unwrap_or(0)));
+            let on_wire = now.overhead.wire_size(packet.size);
+            (queued - now.mean_rate().map_or(0, |rate| rate.time_for(on_wire).as_nanos().cast_signed())).max(0)
+        }
+        // Lost before the bottleneck, or refused by it: the wait in its entry is the one that it would have had.
+        Some(_) => 0,
+    }
+}
+
+/// The largest of the sums so far in each bin of time, of bytes that come and go.
+fn backlog(mut events: Vec<(i64, i64)>) -> Points {
     // At the same instant what leaves makes room for what comes.
     events.sort_unstable();
-    let Some(end) = events.iter().map(|event| event.0).max().filter(|end| *end > 0) else { return Ok(Points::new()) };
+    let Some(end) = events.iter().map(|event| event.0).max().filter(|end| *end > 0) else { return Points::new() };
     let mut bins = vec![0i64; BINS];
     let (mut backlog, mut bin) = (0, 0);
     for (at, change) in events {
@@ -164,7 +176,7 @@ fn queue(run: &Run, record: &TrialRecord, direction: Direction) -> Result<Points
         }
     }
     let width = end as f64 / 1e9 / BINS as f64;
-    Ok(bins.into_iter().enumerate().map(|(i, bytes)| ((i as f64 + 0.5) * width, bytes as f64 / 1e3)).collect())
+    bins.into_iter().enumerate().map(|(i, bytes)| ((i as f64 + 0.5) * width, bytes as f64 / 1e3)).collect()
 }
 
 fn table(courses: &[Course]) -> Table {
@@ -186,4 +198,37 @@ fn table(courses: &[Course]) -> Table {
         })
         .collect();
     Table { head, rows }
+}
+
+#[cfg(test)]
+mod tests {
+    use samepath_model::units::BitRate;
+
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn what_waited_at_the_head_of_the_queue_counts_and_what_never_entered_does_not() {
+        // 1500 bytes take 1 ms.
+        let conditions = Conditions { rate: Some(BitRate::new(12_000_000)), ..Conditions::transparent() };
+        let waited = |dropped: Option<DropCause>| {
+            let packet = fixture::packets(1).next().unwrap();
+            waited(&PacketRecord { size: 1500, arrived: 0, queued: 30_000_000, dropped, ..packet }, &conditions)
+        };
+        assert_eq!(waited(None), 30_000_000);
+        assert_eq!(waited(Some(DropCause::Aqm)), 29_000_000);
+        assert_eq!(waited(Some(DropCause::LinkDown)), 30_000_000);
+        for cause in [DropCause::Loss, DropCause::Overflow, DropCause::Script, DropCause::Outage, DropCause::Host] {
+            assert_eq!(waited(Some(cause)), 0, "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn the_backlog_is_what_came_and_has_not_gone() {
+        // Two wait together from 100 to 200, one alone until 300.
+        let points = backlog(vec![(0, 1000), (200, -1000), (100, 500), (300, -500), (300, 0)]);
+        let at = |ns: f64| points.iter().rev().find(|point| point.0 * 1e9 <= ns).unwrap().1;
+        assert_eq!((at(50.0), at(150.0), at(250.0)), (1.0, 1.5, 0.5));
+        assert!(backlog(Vec::new()).is_empty());
+    }
 }

@@ -104,28 +104,16 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     Ok(Drawing { chart: Chart::StallPackets, part: part.name.to_owned(), stem, title, caption, svg, table })
 }
 
-/// The longest stall among the trials of the seed that the stall timeline shows.
+/// The trial with the longest stall, and the message that it kept waiting.
 fn choose<'a>(run: &Run, part: &PartView<'a>) -> Result<(&'a TrialRecord, Analysis, usize), Absent> {
-    let none = || Absent::NoData("no message of the trials that could be shown was blocked".into());
-    let (group, seed) = super::lanes::choose(part).ok_or_else(|| {
-        Absent::NoData("no seed has a trial that counts for every arm under one set of conditions with loss".into())
-    })?;
-    let blocked =
-        |record: &TrialRecord| record.summary.as_ref().and_then(|s| Some(s.blocking.as_ref()?.blocked_ms.max));
-    let records = group.cells.iter().flat_map(|cell| cell.trials.iter().copied());
-    let record = records
-        .filter(|record| record.trial.seed == seed)
-        .filter_map(|record| Some((blocked(record)?, record)))
-        .filter(|(longest, _)| *longest > 0.0)
-        .reduce(|best, one| if one.0 > best.0 { one } else { best })
-        .map(|(_, record)| record)
-        .ok_or_else(none)?;
+    let record = super::choice::longest_stall(part).map_err(Absent::NoData)?;
     let analysis = match blocking::of_trial(run, &record.trial) {
         Ok(analysis) => analysis,
         Err(AnalyseError::Unmapped(reason)) => return Err(Absent::NoData(reason.to_string())),
         Err(AnalyseError::Source(error)) => return Err(error.into()),
     };
-    let place = analysis.most_blocked().ok_or_else(none)?;
+    let place = analysis.most_blocked();
+    let place = place.ok_or_else(|| Absent::NoData("no message of the trial was blocked".into()))?;
     Ok((record, analysis, place))
 }
 

@@ -12,9 +12,9 @@ use samepath_model::{Arm, Workload};
 use super::axis::number;
 use super::canvas::Canvas;
 use super::figure::Key;
-use super::lanes::{self, Lanes, Layout, Sheet, Wait, Window, choose};
+use super::lanes::{self, Lanes, Layout, Sheet, Wait, Window};
 use super::theme::{INK, MUTED, Mark, arm_style};
-use super::{Absent, Drawing, PartView, Table, data_drops};
+use super::{Absent, Drawing, PartView, Table, choice, data_drops};
 use crate::store::{Run, StoreError};
 
 /// Longest window shown, in nanoseconds.
@@ -32,24 +32,14 @@ struct Lane<'a> {
 }
 
 pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
-    let Some((group, seed)) = choose(part) else {
-        return Err(Absent::NoData(
-            "no seed has a trial that counts for every arm under one set of conditions with loss".into(),
-        ));
-    };
-    let mut lanes = Vec::new();
-    for cell in &group.cells {
-        let record = cell.trials.iter().find(|record| record.trial.seed == seed);
-        if let Some(record) = record {
-            lanes.push(read(run, record)?);
-        }
-    }
-    // The chart's order: tcp above quic.
-    lanes.sort_by_key(|lane| Arm::all().position(|arm| arm == lane.record.trial.arm));
-    if let Some(drawing) = super::blocked::draw(run, part, &group, seed)? {
+    let choice = choice::choose(part).map_err(Absent::NoData)?;
+    if let Some(drawing) = super::blocked::draw(run, part, &choice)? {
         return Ok(drawing);
     }
-    let plan = &group.cells[0].plan;
+    let mut lanes = choice.records().map(|record| read(run, record)).collect::<Result<Vec<_>, _>>()?;
+    // The chart's order: tcp above quic.
+    lanes.sort_by_key(|lane| Arm::all().position(|arm| arm == lane.record.trial.arm));
+    let plan = &choice.group.cells[0].plan;
     let base = plan.link.direction(plan.workload.direction()).delay.as_nanos() as i64;
     let Workload::Messages(workload) = &plan.workload else {
         return Err(Absent::NoData("a stall timeline needs a schedule of messages".into()));
@@ -59,8 +49,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let layout = Layout::new(plan, window, tracks, (3.0, 20.0), 12.0);
     let sheet = Sheet {
         part,
-        group: &group,
-        seed,
+        choice: &choice,
         layout,
         title: "Which messages were late, stream by stream, and when were packets dropped?",
         caption: "a lane a stream, a bar from each message's release to its delivery, dark beyond the link's one-way \

@@ -46,12 +46,12 @@ pub enum StoreError {
         remedy: &'static str,
     },
     /// The experiment cannot be run, so it is not the experiment of a run.
-    #[error("`{}`: {source}", path.display())]
+    #[error("`{}`: {problem}", path.display())]
     Experiment {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: ExperimentError,
+        problem: ExperimentError,
     },
     /// A trial that the experiment does not have, or whose name cannot be a directory's.
     #[error("the experiment in `{}` has no trial `{id}`; write only trials of its own matrix", dir.display())]
@@ -79,21 +79,22 @@ pub enum StoreError {
         problem: String,
     },
     /// The file system said no.
-    #[error("cannot {action} `{}`: {source}; {}", path.display(), remedy(source))]
+    // The field is not named `source`: what the sentence says already would be said again by whoever prints the chain.
+    #[error("cannot {action} `{}`: {problem}; {}", path.display(), remedy(problem))]
     Io {
         /// What was being done.
         action: &'static str,
         /// To which file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        problem: io::Error,
     },
 }
 
 impl StoreError {
     /// For `map_err`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-        move |source| StoreError::Io { action, path: path.to_owned(), source }
+        move |problem| StoreError::Io { action, path: path.to_owned(), problem }
     }
 
     /// A Parquet file that could not be read or written.
@@ -103,17 +104,24 @@ impl StoreError {
                 ColumnError::Newer(found) => return StoreError::Newer { path: path.to_owned(), found },
                 ColumnError::Parquet(parquet::errors::ParquetError::External(inner)) => {
                     match inner.downcast::<io::Error>() {
-                        Ok(source) => return StoreError::Io { action, path: path.to_owned(), source: *source },
+                        Ok(problem) => return StoreError::Io { action, path: path.to_owned(), problem: *problem },
                         Err(other) => other.to_string(),
                     }
                 }
                 other => other.to_string(),
             };
-            let remedy = "fetch the run again, or run the trial anew in another directory";
-            StoreError::Corrupt { path: path.to_owned(), line: None, problem, remedy }
+            StoreError::Corrupt { path: path.to_owned(), line: None, problem, remedy: ANEW }
         }
     }
+
+    /// A record file that every trial has is not there.
+    pub(crate) fn gone(path: PathBuf) -> StoreError {
+        StoreError::Corrupt { path, line: None, problem: "it is missing".into(), remedy: ANEW }
+    }
 }
+
+/// What helps where a trial's records are damaged.
+const ANEW: &str = "fetch the run again, or run the trial anew in another directory";
 
 /// What helps against an error of the file system.
 fn remedy(error: &io::Error) -> &'static str {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use samepath_model::record::DropCause;
 use samepath_model::{Arm, Direction, Mapping, Order, Transport, Workload};
 use samepath_results::Run;
-use samepath_results::blocking::{self, BLOCKED};
+use samepath_results::blocking::{self, BLOCKED, Parts};
 
 use super::{Finding, done, flow, median, near, within};
 
@@ -46,29 +46,63 @@ pub(crate) fn one_lost_packet(run: &Run) -> anyhow::Result<Vec<Finding>> {
 
 /// T5. With a message every 1.25 round trips exactly one follower arrives before the copy of a lost message
 /// does. In one order it waits: so does, of the messages that lost nothing, the share p of those whose
-/// predecessor was lost. Where every stream has an order of its own, none waits for another's loss, ever.
+/// predecessor was lost. Where every stream has an order of its own, none waits for another's loss, ever;
+/// nor for one of its own stream, whose next message comes when the copy has long been there. And none may
+/// wait in the host for another stream: who reads the streams one after the other makes the same p wait
+/// there, for a round trip less than the copy takes. What waits there on `tcp`, which has one thing to
+/// read, is the machine's doing.
 pub(crate) fn innocent_messages(run: &Run) -> anyhow::Result<Vec<Finding>> {
-    let mut arms: BTreeMap<Arm, (u64, u64, f64)> = BTreeMap::new();
+    let mut arms: BTreeMap<Arm, Innocents> = BTreeMap::new();
     for record in done(run) {
         let analysis = blocking::of_trial(run, &record.trial)?;
-        let per_stream = record.trial.arm.mapping != Mapping::Shared;
-        let (innocent, blocked, loss) = arms.entry(record.trial.arm).or_default();
-        *loss = record.trial.link.up.loss.rate();
+        let innocents = arms.entry(record.trial.arm).or_default();
+        innocents.loss = record.trial.link.up.loss.rate();
+        let rtt = record.trial.link.rtt().as_nanos().cast_signed();
         for (_, _, account) in analysis.accounts().filter(|(_, _, account)| account.innocent) {
-            *innocent += 1;
-            // Not one nanosecond, where the transport has no order across streams.
-            let waited = if per_stream { account.parts.cross > 0 } else { account.parts.blocked() > BLOCKED };
-            *blocked += u64::from(waited);
+            innocents.add(record.trial.arm, &account.parts, rtt);
         }
     }
-    Ok(arms
-        .into_iter()
-        .map(|(arm, (innocent, blocked, p))| {
-            let (n, p) = (innocent as f64, if arm.mapping == Mapping::Shared { p } else { 0.0 });
-            let half = 2.576 * (n * p * (1.0 - p)).sqrt() + if p > 0.0 { 0.5 } else { 0.0 };
-            near(format!("{arm}: blocked, of {innocent} innocent"), n * p, half, blocked as f64, "messages")
-        })
-        .collect())
+    Ok(of_innocents(&arms))
+}
+
+/// The messages of an arm that lost nothing.
+#[derive(Debug, Clone, Copy, Default)]
+struct Innocents {
+    n: u64,
+    blocked: u64,
+    /// Those that waited in the host for over half a round trip.
+    in_host: u64,
+    /// The chance of a packet's loss.
+    loss: f64,
+}
+
+impl Innocents {
+    fn add(&mut self, arm: Arm, parts: &Parts, rtt: i64) {
+        // Not one nanosecond, where the transport has no order across streams.
+        let bound = if arm.mapping == Mapping::Shared { BLOCKED } else { 0 };
+        self.n += 1;
+        self.blocked += u64::from(parts.blocked() > bound);
+        self.in_host += u64::from(parts.stack > rtt / 2);
+    }
+}
+
+fn of_innocents(arms: &BTreeMap<Arm, Innocents>) -> Vec<Finding> {
+    let machine = arms.iter().filter(|(arm, _)| arm.transport == Transport::Tcp && arm.mapping == Mapping::Shared);
+    let machine: f64 = machine.map(|(_, innocents)| innocents.in_host as f64 / innocents.n as f64).sum();
+    let mut findings = Vec::new();
+    for (arm, innocents) in arms {
+        let (n, shared) = (innocents.n as f64, arm.mapping == Mapping::Shared);
+        let p = if shared { innocents.loss } else { 0.0 };
+        let half = 2.576 * (n * p * (1.0 - p)).sqrt() + if p > 0.0 { 0.5 } else { 0.0 };
+        let what = |of: &str| format!("{arm}: {of}, of {} innocent", innocents.n);
+        findings.push(near(what("blocked"), n * p, half, innocents.blocked as f64, "messages"));
+        if !shared {
+            // Half as many as one reader after the other would hold up.
+            let most = (n * (machine + innocents.loss / 2.0)).floor();
+            findings.push(within(what("held up by reading"), 0.0, most, innocents.in_host as f64, "messages"));
+        }
+    }
+    findings
 }
 
 /// T10. A burst of B lost packets stalls every stream of a TCP connection, whatever their order. On QUIC it stalls
@@ -95,4 +129,43 @@ pub(crate) fn streams_stalled(run: &Run) -> anyhow::Result<Vec<Finding>> {
         });
     }
     Ok(findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: i64 = 20_000_000;
+
+    /// What T5 says of 1000 innocent messages an arm: every hundredth is `odd` on the arms with streams of their own.
+    fn said(odd: Parts) -> Vec<Option<bool>> {
+        let usual = Parts { propagation: RTT / 2, stack: 300_000, ..Parts::default() };
+        let waiting = Parts { cross: RTT, ..usual };
+        let mut arms: BTreeMap<Arm, Innocents> = BTreeMap::new();
+        for name in ["tcp", "quic", "quic/per-message"] {
+            let arm: Arm = name.parse().unwrap();
+            let innocents = arms.entry(arm).or_insert(Innocents { loss: 0.01, ..Innocents::default() });
+            for i in 0..1000 {
+                let parts = match (i % 100, arm.mapping) {
+                    (7, Mapping::Shared) => waiting,
+                    (7, _) => odd,
+                    _ => usual,
+                };
+                innocents.add(arm, &parts, RTT);
+            }
+        }
+        of_innocents(&arms).into_iter().map(|finding| finding.pass).collect()
+    }
+
+    #[test]
+    fn an_innocent_message_that_waits_on_a_stream_of_its_own_fails() {
+        let good = Parts { propagation: RTT / 2, stack: 400_000, ..Parts::default() };
+        let (pass, fail) = (Some(true), Some(false));
+        assert_eq!(said(good), [pass; 5]);
+        // One after the other: blocked, then held up, of each arm but tcp.
+        assert_eq!(said(Parts { stack: RTT, ..good }), [pass, pass, fail, pass, fail]);
+        for blocked in [Parts { intra: 1, ..good }, Parts { cross: 1, ..good }, Parts { record: 1, ..good }] {
+            assert_eq!(said(blocked), [pass, fail, pass, fail, pass]);
+        }
+    }
 }
