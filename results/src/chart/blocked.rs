@@ -1,8 +1,8 @@
-//! The stall timeline as measured: what of each message's delay was blocked, and by which dropped
-//! packet.
+//! The stall timeline as measured: what of each message's delay was blocked, and by which lost packet.
 
+use plotters::style::RGBColor;
 use samepath_model::Arm;
-use samepath_model::record::TrialRecord;
+use samepath_model::record::{MessageRecord, TrialRecord};
 
 use super::axis::number;
 use super::canvas::{Canvas, Stroke};
@@ -41,20 +41,20 @@ pub(super) fn draw(run: &Run, part: &PartView<'_>, choice: &Choice<'_>) -> Resul
         part,
         choice,
         layout,
-        title: "What was blocked, stream by stream, and by which dropped packet?",
+        title: "What was blocked, stream by stream, and by which lost packet?",
         caption: "a lane a stream, a bar from each message's release until the host had all that the transport wanted \
                   first. Dark: waiting for a further copy of its own bytes. Hatched: blocked, its own bytes having all \
-                  arrived. A cross stands where a packet was dropped, its arrow ends where the bytes came to the link \
+                  arrived. A cross stands where a packet was lost, its arrow ends where the bytes came to the link \
                   again. One window of one seed: it shows how blocking comes about, not how often.",
         legend: vec![
             Key::Fill { colour: MUTED, opacity: 0.3, label: "from release, had nothing been lost".into() },
             Key::Fill { colour: MUTED, opacity: 0.95, label: "own loss: waiting for its own bytes".into() },
             Key::Hatch { colour: MUTED, back: false, label: "blocked by other bytes".into() },
-            Key::Mark { mark: Mark::Cross, colour: INK, label: "packet dropped by the link".into() },
+            Key::Mark { mark: Mark::Cross, colour: INK, label: "packet lost: dropped, or corrupted".into() },
             Key::Arrow { colour: INK, label: "until its bytes came to the link again".into() },
             Key::Mark { mark: Mark::Ring, colour: INK, label: "message never delivered".into() },
         ],
-        chosen: "messages were blocked longest in sum",
+        chosen: "messages were blocked, or waited for their own bytes (which counts a quarter), longest in sum",
         note: "Followed byte by byte through the ledger, not inferred from delays. Blocked by bytes before its own (shared: \
                those of all streams; per stream: those of its own stream alone), and by the rest of its TLS record.",
     };
@@ -95,6 +95,7 @@ fn window(lanes: &[Lane<'_>], rtt: i64) -> Window {
     Window::heaviest(length, end, waits)
 }
 
+/// Bars of a lane that should lie one above the other.
 fn tracks(lane: &Lane<'_>, window: Window) -> usize {
     let inside = lane.analysis.accounts().filter(|(_, m, a)| m.released < window.to && a.complete > window.from);
     lanes::tracks(inside.map(|(_, m, a)| (m.stream, m.released, a.complete)))
@@ -103,35 +104,41 @@ fn tracks(lane: &Lane<'_>, window: Window) -> usize {
 fn messages(canvas: &mut Canvas<'_>, lanes: &Lanes<'_>, lane: &Lane<'_>, layout: Layout) {
     let Window { from, to } = layout.window;
     let colour = arm_style(lane.record.trial.arm).colour;
-    for (place, message) in lane.analysis.messages.iter().enumerate() {
-        if message.stream >= layout.streams || message.released >= to {
-            continue;
-        }
-        let of = (message.stream, message.seq);
-        let Some(account) = lane.analysis.account(place) else {
-            if message.released >= from && message.delivered.is_none() {
-                let (x, y) = lanes.spot(of, message.released);
-                canvas.mark(x, y, 2.5, Mark::Ring, INK);
-            }
-            continue;
-        };
-        if account.complete <= from {
-            continue;
-        }
+    let of = |message: &MessageRecord| (message.stream, message.seq);
+    let inside = |message: &MessageRecord| message.stream < layout.streams && message.released < to;
+    let shown: Vec<_> = lane.analysis.accounts().filter(|(_, m, a)| inside(m) && a.complete > from).collect();
+    for (_, message, account) in &shown {
         let unharmed = account.arrived - account.parts.own_loss;
         if unharmed > from {
-            canvas.fill(lanes.bar(of, message.released, unharmed), colour, 0.3);
+            // Bars that lie on each other must not look like a dark one.
+            canvas.fill(lanes.bar(of(message), message.released, unharmed), tint(colour, 0.3), 1.0);
         }
+    }
+    for (_, message, account) in shown {
+        let unharmed = account.arrived - account.parts.own_loss;
         if account.parts.own_loss > 0 && account.arrived > from && unharmed < to {
-            canvas.fill(lanes.bar(of, unharmed, account.arrived), colour, 0.95);
+            canvas.fill(lanes.bar(of(message), unharmed, account.arrived), colour, 0.95);
         }
         if account.parts.blocked() > 0 && account.arrived < to {
-            let blocked = lanes.bar(of, account.arrived, account.complete);
+            let blocked = lanes.bar(of(message), account.arrived, account.complete);
             canvas.fill(blocked, colour, 0.12);
             canvas.hatch(blocked, colour, 4.0, false);
             canvas.outline(blocked, Stroke::solid(colour, 0.5));
         }
     }
+    for (place, message) in lane.analysis.messages.iter().enumerate() {
+        let never = message.delivered.is_none() && lane.analysis.account(place).is_none();
+        if never && inside(message) && message.released >= from {
+            let (x, y) = lanes.spot(of(message), message.released);
+            canvas.mark(x, y, 2.5, Mark::Ring, INK);
+        }
+    }
+}
+
+/// A colour as it looks on white paper where it covers this share of it.
+fn tint(colour: RGBColor, share: f64) -> RGBColor {
+    let mix = |part: u8| (255.0 - (255.0 - f64::from(part)) * share).round() as u8;
+    RGBColor(mix(colour.0), mix(colour.1), mix(colour.2))
 }
 
 /// The drops on the strip, each with an arrow to when its bytes came again.
@@ -163,7 +170,7 @@ fn table(lanes: &[Lane<'_>], window: Window) -> Table {
         "longest blocked [ms]",
         "waited for own bytes",
         "never delivered",
-        "packets dropped in the window",
+        "packets lost in the window",
         "of these not sent again",
     ]
     .map(str::to_owned)

@@ -48,12 +48,16 @@ impl<'a> Choice<'a> {
             ),
             By::Order => ("the conditions", "the first"),
         };
-        let seed = if self.by == By::Waiting { "the first seed with any of it" } else { "the first seed" };
+        let any = if self.by == By::Waiting { " and in which any did" } else { "" };
         match &self.missing()[..] {
-            [] => format!("of {which} {least} at which every arm has a trial that counts, {seed} of which that is so"),
+            [] => {
+                format!(
+                    "of {which} {least} at which every arm has a trial that counts, the first seed of which that is so{any}"
+                )
+            }
             _ => format!(
-                "of {which} none has a trial of every arm that counts; {least} of those with the most arms, and {seed} \
-                 with as many"
+                "of {which} none has a trial of every arm that counts; of those with the most arms {least}, the first seed \
+                 with as many{any}"
             ),
         }
     }

@@ -12,6 +12,8 @@ use super::{Chart, Drawing, PartView, Table};
 
 /// The window's start lies on a multiple of this, in nanoseconds.
 pub(super) const STEP: i64 = 50_000_000;
+/// Bars of a lane one above the other: of more the heights would not suffice.
+const MAX_TRACKS: usize = 6;
 /// More lanes than this cannot be told apart.
 const MAX_LANES: u16 = 16;
 
@@ -60,7 +62,7 @@ impl Window {
     }
 }
 
-/// How many messages of one stream wait at once at most, 1 to 6, of those given: stream, release, end.
+/// How many messages of one stream wait at once at most, of those given: stream, release, end.
 pub(super) fn tracks(messages: impl Iterator<Item = (u16, i64, i64)>) -> usize {
     let mut events: Vec<(u16, i64, i32)> =
         messages.flat_map(|(stream, released, end)| [(stream, released, 1), (stream, end, -1)]).collect();
@@ -74,7 +76,7 @@ pub(super) fn tracks(messages: impl Iterator<Item = (u16, i64, i64)>) -> usize {
         waiting += step;
         most = most.max(waiting);
     }
-    usize::try_from(most).unwrap_or(1).clamp(1, 6)
+    usize::try_from(most).unwrap_or(1)
 }
 
 /// How the lanes are laid out.
@@ -85,6 +87,8 @@ pub(super) struct Layout {
     pub(super) streams: u16,
     /// Bars of a lane that may lie one above the other.
     tracks: usize,
+    /// Whether there are more than that at once.
+    crowded: bool,
     lane_height: f64,
     /// Height of what is above an arm's lanes.
     strip: f64,
@@ -99,8 +103,9 @@ impl Layout {
         (a_track, tallest): (f64, f64),
         strip: f64,
     ) -> Layout {
+        let (tracks, crowded) = (tracks.min(MAX_TRACKS), tracks > MAX_TRACKS);
         let lane_height = (tracks as f64 * a_track + 2.0).clamp(8.0, tallest);
-        Layout { window, streams: plan.workload.streams().min(MAX_LANES), tracks, lane_height, strip }
+        Layout { window, streams: plan.workload.streams().min(MAX_LANES), tracks, crowded, lane_height, strip }
     }
 
     fn arm_height(&self) -> f64 {
@@ -199,6 +204,11 @@ impl Sheet<'_> {
             note.to_owned(),
         ];
         notes.extend(choice.absent());
+        if layout.crowded {
+            notes.push(format!(
+                "Of some stream more than {MAX_TRACKS} messages wait at once: their bars lie on each other."
+            ));
+        }
         if plan.workload.streams() > MAX_LANES {
             notes.push(format!("The first {MAX_LANES} of {} streams are shown.", plan.workload.streams()));
         }

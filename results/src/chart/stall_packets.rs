@@ -62,7 +62,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let legend = vec![
         Key::Mark { mark: Mark::Circle, colour: MUTED, label: "came to the link".into() },
         Key::Line { dash: &[], colour: MUTED, label: "on the link".into() },
-        Key::Mark { mark: Mark::Cross, colour: INK, label: "dropped".into() },
+        Key::Mark { mark: Mark::Cross, colour: INK, label: "lost: dropped, or corrupted".into() },
         Key::Mark { mark: Mark::Square, colour: INK, label: "brought what was missing".into() },
         Key::Hatch { colour, back: false, label: "in the host, not yet delivered".into() },
         Key::Mark { mark: Mark::Diamond, colour, label: "the application had the message".into() },
