@@ -61,9 +61,9 @@ pub enum Verdict {
     Blocked,
     /// It waited for further copies of its own bytes, and for nothing else.
     OwnLoss,
-    /// Some of its bytes were lost, but that cost no time: further copies were there by the time the last
-    /// of them was.
-    HarmlessLoss,
+    /// Some of its bytes were lost, but it did not wait for the further copies: they were there by the time the
+    /// last of them was.
+    RecoveredInTime,
     /// It waited for neither, and nothing of it was lost.
     Undisturbed,
     /// The application never had it whole.
@@ -299,7 +299,7 @@ fn told(record: &TrialRecord, analysis: &Analysis, place: usize) -> Explanation 
         (None, None) => Verdict::NeverDelivered,
         (Some(account), None) if account.parts.blocked() > 0 => Verdict::Blocked,
         (Some(account), None) if account.parts.own_loss > 0 => Verdict::OwnLoss,
-        (Some(account), None) if !account.innocent => Verdict::HarmlessLoss,
+        (Some(account), None) if !account.innocent => Verdict::RecoveredInTime,
         (Some(_), None) => Verdict::Undisturbed,
     };
     let reason = match verdict {
@@ -412,9 +412,9 @@ impl Explanation {
                     Verdict::OwnLoss => format!(
                         "It was delivered after {delay} ms. It was not blocked: it waited for its own bytes alone.\n"
                     ),
-                    Verdict::HarmlessLoss => format!(
-                        "It was delivered after {delay} ms. It was not blocked. Some of it was lost, but that cost no \
-                         time: further copies were there by the time its last byte was.\n"
+                    Verdict::RecoveredInTime => format!(
+                        "It was delivered after {delay} ms. It was not blocked. Some of it was lost, but it did not \
+                         wait for the further copies: they were there by the time its last byte was.\n"
                     ),
                     _ => {
                         format!("It was delivered after {delay} ms. It was not blocked, and nothing of it was lost.\n")

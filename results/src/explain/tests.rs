@@ -71,7 +71,7 @@ fn only_what_came_to_the_link_earlier_was_overtaken() {
 }
 
 #[test]
-fn a_loss_that_cost_no_time_is_told_as_one() {
+fn a_loss_made_good_in_time_is_told_as_one() {
     let mut made = Made::new("quic");
     made.lay(1, 0, 200, 0, Some(0));
     // The first half is lost, and sent again before the second is sent at all.
@@ -80,14 +80,16 @@ fn a_loss_that_cost_no_time_is_told_as_one() {
     made.carry(20 * MS, &[(1, 100, 200)], None);
     made.message(0, 0, 0, Some(60 * MS));
     let answer = said(&made, 0);
-    assert_eq!((answer.verdict, answer.innocent), (Verdict::HarmlessLoss, Some(false)));
+    assert_eq!((answer.verdict, answer.innocent), (Verdict::RecoveredInTime, Some(false)));
     assert_eq!(answer.parts_ms.as_ref().unwrap()["own_loss"], 0.0);
-    assert_eq!(serde_json::to_value(&answer).unwrap()["verdict"], "harmless-loss");
+    assert_eq!(serde_json::to_value(&answer).unwrap()["verdict"], "recovered-in-time");
     let words = answer.render();
     assert!(!words.contains("nothing of it was lost"), "{words}");
-    for expected in
-        ["Some of it was lost, but that cost no time", "Lost of its own bytes:", "was dropped by random loss"]
-    {
+    for expected in [
+        "Some of it was lost, but it did not wait for the further copies",
+        "Lost of its own bytes:",
+        "was dropped by random loss",
+    ] {
         assert!(words.contains(expected), "{expected}: {words}");
     }
 }
