@@ -179,7 +179,7 @@ mapping = false
 fn where_packets_are_mapped_the_timeline_shows_what_was_blocked() {
     let drawn = drawings(whole());
     let stalls = drawn.iter().find(|d| d.chart == Chart::Stalls).expect("stalls");
-    assert!(!stalls.svg.contains("late, not blocked") && stalls.svg.contains("blocked by bytes before its own"));
+    assert!(!stalls.svg.contains("late, not blocked") && stalls.svg.contains("blocked by other bytes"));
     let row = |arm: &str| stalls.table.rows.iter().find(|row| row[0] == arm).expect("a row");
     let count = |arm: &str, column: usize| row(arm)[column].parse::<u32>().expect("a count");
     // A drop blocks messages of all streams of tcp, and of quic's its own alone.
