@@ -283,8 +283,12 @@ pub(crate) struct LinkStatusArgs {
 #[command(
     after_help = "Packets inside the link stay; with `--backend netem`, those in a queue that gives way to one of \
 another kind (a buffer in bytes, one with `--aqm`) are lost, and the draws start anew. Times, as those of an outage, \
-count from the start of the link's command.\n\nExample:\n  samepath link set --loss 5% --down-rate 2Mbit"
+count from the start of the link's command. MTU, generator and loss key stay for as long as it runs.\n\n\
+Example:\n  samepath link set --loss 5% --down-rate 2Mbit"
 )]
+// Understood, to be refused with a word of their own, and not offered.
+#[command(mut_arg("mtu", |flag| flag.hide(true)), mut_arg("loss_key", |flag| flag.hide(true)))]
+#[command(mut_arg("generator", |flag| flag.hide(true)))]
 pub(crate) struct LinkSetArgs {
     /// Its name, or its process [default: the one this runs in, or the only one]
     pub(crate) name: Option<String>,
@@ -407,7 +411,8 @@ pub(crate) struct LinkFlags {
     #[arg(long, value_name = "CHANGE", value_parser = change)]
     change: Vec<Change>,
     /// Drop on purpose: 'up data 3', 'down packet 7', 'up bytes 14600..16060', 'down handshake 2', 'up time 1.5s',
-    /// 'up time 1s..1.2s'
+    /// 'up time 1s..1.2s'. All count from 1, packets as a capture's comments do (a ledger's `number` is one less);
+    /// `data` counts packets with at least 100 bytes of payload, and so no bare acknowledgements
     #[arg(long, value_name = "DROP")]
     drop: Vec<DirectedDrop>,
     /// Largest IP packet in bytes [default: 1500]

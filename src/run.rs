@@ -77,6 +77,7 @@ fn resolve(args: &RunArgs) -> anyhow::Result<Experiment> {
     for set in &args.set {
         experiment.set_axis(&set.axis, &set.values).map_err(mistake)?;
     }
+    experiment.refuse_idle(&args.link.spec()).map_err(mistake)?;
     experiment.read_files(&builtin::read_file).map_err(mistake)?;
     if !args.arms.is_empty() {
         for part in &mut experiment.parts {

@@ -255,6 +255,27 @@ impl Experiment {
         }
     }
 
+    /// Refuses conditions that would do nothing, as [`LinkSpec::refuse_idle`]: of a new experiment, not of one that
+    /// was run. `flags` are those that [`override_link`](Self::override_link) has put into all parts alike; a word
+    /// of theirs need do something in one of them alone.
+    ///
+    /// # Errors
+    /// Names the part and the word.
+    pub fn refuse_idle(&self, flags: &LinkSpec) -> Result<(), ExperimentError> {
+        let mut refused = Vec::new();
+        for part in &self.parts {
+            let in_part = |problem| ExperimentError::Part { part: part.name.clone(), problem };
+            let cells = part.cells().map_err(in_part)?;
+            let words = cells.iter().map(|(_, varied)| varied.link.refuse_idle(&varied.link));
+            let idle: Vec<_> = words.filter_map(Result::err).collect();
+            if let (Some(first), true) = (idle.first(), idle.len() == cells.len()) {
+                refused.push(in_part(first.to_string()));
+            }
+        }
+        let all_of_them = refused.len() == self.parts.len() || *flags == LinkSpec::default();
+        refused.into_iter().next().filter(|_| all_of_them).map_or(Ok(()), Err)
+    }
+
     /// Every trial, in the order: part, axes, seed, arm. The order in which they are run is the
     /// harness's own.
     ///

@@ -3,11 +3,12 @@
 //! The data thread copies each packet into a [`Capture`], which never waits; a thread of the lowest
 //! priority joins packets and fates and writes them, in order of arrival, as soon as the fate is
 //! known. So the file can be read while the link is up, and holds whole blocks even after a crash.
-//! Each packet has the comment by which people and the ledger know it:
+//! Each packet has a comment with its name and its fate. The name is what a scripted drop calls it by, so that
+//! what is read in a capture can be typed as it stands; the ledger, a record, counts from 0.
 //!
 //! ```text
-//! up 17: queued 1.200000 ms, left after 26.250113 ms
-//! down 4: dropped (overflow)
+//! up packet 17: queued 1.200000 ms, left after 26.250113 ms
+//! down packet 4: dropped (overflow)
 //! ```
 //!
 //! What the writer cannot keep up with is counted, in the file too: as the packets lost before the

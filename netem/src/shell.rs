@@ -225,12 +225,14 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
     let mut life = Life::new(plan, &path, &call);
     let mut brood = Brood::new().map_err(|error| format!("cannot wait for processes: {error}"))?;
 
-    let server = match &plan.server_command {
+    let mut server = match &plan.server_command {
         None => None,
         Some(text) => {
-            let server =
+            let pid =
                 start_server(text, plan, &path, &call).map_err(|e| format!("cannot run the server command: {e}"))?;
-            wait_until_listening(&path, &mut brood, server).map_err(|error| error.to_string())?;
+            wait_until_listening(&path, &mut brood, pid).map_err(|error| error.to_string())?;
+            let mut server = Server { pid, ended: false };
+            server.look_after(&brood);
             Some(server)
         }
     };
@@ -238,14 +240,14 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
         Some(signal) => 128 + signal as i32,
         None => {
             path.set_epoch(monotonic());
-            run_command(plan, leads_terminal, &mut brood, &mut life)?
+            run_command(plan, leads_terminal, &mut brood, server.as_mut(), &mut life)?
         }
     };
     let changes = std::mem::take(&mut life.changes);
     drop(life);
     // Nobody is to wait for an answer that will not come.
     drop(call);
-    brood.end(server).map_err(|error| format!("cannot end what is left: {error}"))?;
+    brood.end(server.map(|server| server.pid)).map_err(|error| format!("cannot end what is left: {error}"))?;
     let report = path.down(&Tolerance::default()).map_err(|error| error.to_string())?;
     if !plan.quiet {
         summarise(&report);
@@ -300,6 +302,28 @@ fn start_server(text: &str, plan: &LinkPlan, path: &LivePath, call: &Call) -> io
     tell_addresses(&mut command, plan, path, call);
     enter_before_exec(&mut command, &path.namespaces.server);
     Ok(Pid::from_raw(command.spawn()?.id() as i32))
+}
+
+/// The server command, as it runs.
+struct Server {
+    pid: Pid,
+    /// It is known to have ended.
+    ended: bool,
+}
+
+impl Server {
+    /// Says, once, that it has ended with an error: whatever the client says then is no news of the link. With no
+    /// error it may have left somebody behind who serves, or have served its only client.
+    fn look_after(&mut self, brood: &Brood) {
+        let Some(status) = brood.status_of(self.pid).filter(|_| !self.ended) else { return };
+        self.ended = true;
+        match (status.code(), status.signal().and_then(|signal| Signal::try_from(signal).ok())) {
+            (Some(0), _) => {}
+            (Some(code), _) => tell!("link: the server command has ended with status {code}; nobody may be serving"),
+            (None, Some(signal)) => tell!("link: the server command was ended by {signal}; nobody may be serving"),
+            (None, None) => tell!("link: the server command has ended ({status}); nobody may be serving"),
+        }
+    }
 }
 
 /// Waits until something listens at the server's end, or the server command has ended, or the
@@ -416,7 +440,7 @@ impl<'a> Life<'a> {
             self.spec.clone()
         };
         let spec = base.amended(change);
-        let link = spec.resolve().map_err(|error| error.to_string())?;
+        let link = spec.refuse_idle(change).and_then(|()| spec.resolve()).map_err(|error| error.to_string())?;
         // Of a profile, what cannot be had while the link runs is left as it is.
         let Link { mtu, loss_key, generator, .. } = self.link;
         let link = Link { mtu, loss_key, generator, ..link };
@@ -454,7 +478,13 @@ impl<'a> Life<'a> {
 }
 
 /// Runs the command to its end.
-fn run_command(plan: &LinkPlan, leads_terminal: bool, brood: &mut Brood, life: &mut Life<'_>) -> Result<i32, String> {
+fn run_command(
+    plan: &LinkPlan,
+    leads_terminal: bool,
+    brood: &mut Brood,
+    mut server: Option<&mut Server>,
+    life: &mut Life<'_>,
+) -> Result<i32, String> {
     let path = life.path;
     let shell = match plan.command.split_first() {
         Some((program, arguments)) => {
@@ -498,6 +528,9 @@ fn run_command(plan: &LinkPlan, leads_terminal: bool, brood: &mut Brood, life: &
         }
         if std::mem::take(&mut brood.asked_for_status) {
             life.print_status();
+        }
+        if let Some(server) = server.as_mut() {
+            server.look_after(brood);
         }
         if let Some(signal) = brood.asked_to_end.take() {
             let _ = kill(child, signal);

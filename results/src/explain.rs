@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use samepath_model::Direction;
 use samepath_model::experiment::TrialId;
+use samepath_model::link::ScriptedDrop;
 use samepath_model::record::{DropCause, Instant, Outcome, TrialRecord};
 use samepath_model::workload::StreamId;
 use serde::Serialize;
@@ -128,7 +129,7 @@ pub struct Explanation {
 /// A packet, as the ledger knows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PacketSaid {
-    /// Its number in its direction.
+    /// Its number in its direction, from 0, as in the ledger; in words it is counted from 1.
     pub packet: u64,
     /// When it came to the link.
     pub at_ms: f64,
@@ -382,6 +383,15 @@ impl Explanation {
         self.own_loss(&mut text);
         self.blocked(&mut text);
         self.others(&mut text);
+        if self.own.iter().chain(&self.blockers).any(|missing| !missing.lost.is_empty() || missing.brought_by.is_some())
+        {
+            let _ = writeln!(
+                text,
+                "\nPackets are counted from 1, as `--drop '{} packet N'` and a capture count them; in the ledger their \
+                 `number` is one less.",
+                self.direction
+            );
+        }
         text
     }
 
@@ -489,8 +499,7 @@ impl Explanation {
         let place = if missing.follows { ", which follow in the same TLS record" } else { "" };
         let mut words = format!("{} bytes {whose}{place}: ", missing.bytes);
         for lost in &missing.lost {
-            let _ =
-                write!(words, "packet {} came to the link at {} ms and {}; ", lost.packet, ms(lost.at_ms), cause(lost));
+            let _ = write!(words, "{} came to the link at {} ms and {}; ", lost.name(), ms(lost.at_ms), cause(lost));
         }
         match &missing.brought_by {
             Some(packet) => {
@@ -505,12 +514,7 @@ impl Explanation {
                 } else {
                     "with them came"
                 };
-                let _ = write!(
-                    words,
-                    "packet {} {verb} at {} ms and arrived at {left} ms.",
-                    packet.packet,
-                    ms(packet.at_ms)
-                );
+                let _ = write!(words, "{} {verb} at {} ms and arrived at {left} ms.", packet.name(), ms(packet.at_ms));
             }
             None => words += "no packet brought them.",
         }
@@ -546,6 +550,13 @@ fn list<T>(text: &mut String, all: &[T], words: impl Fn(&T) -> String) {
     if let (true, Some(last)) = (shown < all.len(), all.last()) {
         let _ = writeln!(text, "- … {} more …", all.len() - shown - 1);
         let _ = writeln!(text, "- last: {}", words(last));
+    }
+}
+
+impl PacketSaid {
+    /// What a scripted drop and a capture call it.
+    fn name(&self) -> ScriptedDrop {
+        ScriptedDrop::Packet(self.packet + 1)
     }
 }
 

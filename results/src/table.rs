@@ -268,6 +268,7 @@ mod tests {
         assert!(text.contains("30.6") && text.lines().all(|line| line.chars().count() <= 100), "{text}");
         insta::assert_snapshot!(text, @"
         messages: 100 messages of 1kB down, 4 streams, one each 40ms a stream, RTT 60ms, 20Mbit, queue 1bdp
+        (150kB)
         loss   arm    n          delay p50          delay p95          delay p99   delivered
                                         ms                 ms                 ms           %
         ──────────────────────────────────────────────────────────────────────────────────────
@@ -278,7 +279,7 @@ mod tests {
                quic   3   30.6 (30.3–30.9)   91.8 (90.9–92.7)   91.8 (90.9–92.7)         100
                udp    3   30.6 (30.3–30.9)   30.6 (30.3–30.9)   30.6 (30.3–30.9)          90
 
-        bulk: bulk 1MB down, 1 stream, RTT 60ms, 20Mbit, queue 1bdp
+        bulk: bulk 1MB down, 1 stream, RTT 60ms, 20Mbit, queue 1bdp (150kB)
         arm    n            goodput      completion   first byte   delivered   handshake   retrans-
                              Mbit/s              ms           ms           %          ms   missions
         ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -52,6 +52,10 @@ fn impossible_conditions_are_refused_by_name() {
         (&["link", "--queue", "10p", "--", "true"][..], "without a rate"),
         (&["link", "--rtt", "10ms", "--jitter", "6ms", "--", "true"], "before it was sent"),
         (&["link", "--reorder", "1%", "--", "true"], "needs a delay"),
+        (&["link", "--distribution", "normal", "--", "true"], "without jitter"),
+        (&["link", "--ecn", "--", "true"], "without loss"),
+        (&["link", "--generator", "netem", "--loss-key", "index", "--", "true"], "`loss-key` does not go with"),
+        (&["run", "--dry-run", "--generator", "netem", "--loss-key", "time", "--queue", "1bdp"], "does not go with"),
         (&["run", "--profile", "moon"], "moon"),
         (&["run", "--set", "colour=red"], "colour"),
         (&["run", "--set", "streams=0"], "streams"),
@@ -142,6 +146,19 @@ fn a_full_disk_stops_the_run_with_the_remedy_and_keeps_what_is_done() {
     let said = stderr(&output);
     assert!(said.contains("No space left") || said.contains("full"), "{said}");
     assert!(said.contains("samepath resume"), "{said}");
+}
+
+#[test]
+fn help_offers_nothing_that_is_always_refused() {
+    let offered = |verb: &[&str]| {
+        let output = samepath().args(["link"]).args(verb).arg("--help").output().unwrap();
+        expect_status(&output, 0);
+        let help = String::from_utf8(output.stdout).unwrap();
+        assert!(help.contains("--loss <LOSS>"), "{help}");
+        ["--mtu", "--generator", "--loss-key"].map(|flag| help.contains(&format!("{flag} ")))
+    };
+    assert_eq!(offered(&["set"]), [false; 3]);
+    assert_eq!(offered(&[]), [true; 3]);
 }
 
 #[test]

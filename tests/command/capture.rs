@@ -52,7 +52,7 @@ fn a_capture_has_every_packet_with_its_fate() {
         assert!(count("down ") >= answered && answered >= 60, "{answered}: {comments:?}");
         assert!((5..=40).contains(&count("dropped (loss)")), "{comments:?}");
         for (number, comment) in pings.iter().enumerate() {
-            assert!(comment.starts_with(&format!("up {number}: ")), "{comment}");
+            assert!(comment.starts_with(&format!("up packet {}: ", number + 1)), "{comment}");
         }
         // Each packet that was not lost took at least half the round trip.
         for comment in comments.iter().filter(|comment| comment.contains("left after ")) {

@@ -74,6 +74,80 @@ fn a_server_command_serves_and_ends_with_the_command() {
 }
 
 #[test]
+fn a_server_command_that_fails_is_told() {
+    if !can_emulate("server that fails") {
+        return;
+    }
+    // Before the client runs, while it runs, and not at all: with no error, or at the end of all.
+    for (server, client, told) in [
+        ("exit 3", "true", "link: the server command has ended with status 3; nobody may be serving"),
+        ("read x </tmp/there/is/none", "true", "link: the server command has ended with status 2"),
+        (
+            "while ! [ -e $DIR/now ]; do sleep 0.01; done; kill -9 $$",
+            "touch $DIR/now; while kill -0 $(cat $DIR/pid); do sleep 0.01; done",
+            "link: the server command was ended by SIGKILL",
+        ),
+        ("exit 0", "true", ""),
+        ("sleep 100", "true", ""),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = format!("echo $$ >$DIR/pid; {server}");
+        let output = samepath()
+            .args(["link", "--quiet", "--server-command", &server, "--", "sh", "-c", client])
+            .env("DIR", dir.path())
+            .output()
+            .unwrap();
+        expect_status(&output, 0);
+        let said = stderr(&output);
+        assert_eq!(said.matches("the server command").count(), usize::from(!told.is_empty()), "{server}: {said}");
+        assert!(said.contains(told), "{server}: {said}");
+    }
+}
+
+#[test]
+fn marks_and_the_queues_size_are_told_to_people() {
+    if !can_emulate("marks") || !has("python3", "marks") {
+        return;
+    }
+    // Ten datagrams of an ECN-capable transport, each of which random loss meets.
+    let send = "import os,socket as s; u=s.socket(s.AF_INET,s.SOCK_DGRAM); u.setsockopt(0,1,2); \
+        [u.sendto(b'x',(os.environ['SAMEPATH_SERVER'],9)) for _ in range(10)]";
+    let output = samepath()
+        .args(["link", "--rate", "1Mbit", "--up-loss", "100%", "--up-ecn", "true", "--", "python3", "-c", send])
+        .output()
+        .unwrap();
+    expect_status(&output, 0);
+    let said = stderr(&output);
+    assert!(said.lines().any(|line| line.starts_with("link: up ") && line.contains(", marked 10")), "{said}");
+    assert!(said.contains("queue 1bdp (15kB)"), "{said}");
+}
+
+#[test]
+fn a_packet_is_dropped_by_the_name_that_the_capture_gives_it() {
+    if !can_emulate("names of packets") || !has("ping", "names of packets") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (dir.path().join("1.pcapng"), dir.path().join("2.pcapng"));
+    let ping = ["--", "sh", "-c", "ping -n -i 0.01 -W 1 -c 8 $SAMEPATH_SERVER; true"];
+    let comments = |file: &std::path::Path| {
+        let bytes = std::fs::read(file).unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let of_fate = |piece: &str| Some((piece.split_once(": ")?.0.to_owned(), piece.contains(": dropped (script)")));
+        let named = |piece: &&str| piece.starts_with("up packet ") && !piece.contains("packet N");
+        text.split(|c: char| c.is_control()).filter(named).filter_map(of_fate).collect::<Vec<_>>()
+    };
+    expect_status(&run(&[&["link", "--quiet", "--capture", first.to_str().unwrap()], &ping[..]].concat()), 0);
+    let names = comments(&first);
+    assert!(names.len() >= 8 && names[0].0 == "up packet 1", "{names:?}");
+    let chosen = &names[4].0;
+    let again = ["link", "--quiet", "--capture", second.to_str().unwrap(), "--drop", chosen];
+    expect_status(&run(&[&again[..], &ping[..]].concat()), 0);
+    let dropped: Vec<_> = comments(&second).into_iter().filter(|(_, dropped)| *dropped).map(|(name, _)| name).collect();
+    assert_eq!(dropped, [chosen.clone()]);
+}
+
+#[test]
 fn iperf3_runs_across_it_and_keeps_the_rate() {
     if !can_emulate("iperf3") || !has("iperf3", "iperf3") {
         return;

@@ -289,6 +289,8 @@ fn wrong_words_are_refused_with_the_remedy() {
     refused(&["set", "--loss", "110%"], "110%");
     refused(&["set", "--rate", "10M"], "10M");
     refused(&["set", "--jitter", "20ms"], "jitter");
+    refused(&["set", "--distribution", "normal"], "without jitter");
+    refused(&["set", "--ecn"], "without loss");
     refused(&["set", "--mtu", "1400"], "--mtu cannot be changed");
     refused(&["set", "--generator", "netem"], "--generator cannot be changed");
     refused(&["set", "--seed", "3"], "--seed");

@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-use super::{Aqm, Conditions, Distribution, Framing, Generator, Link, Loss};
-use crate::units::Probability;
+use super::{Aqm, Conditions, Direction, Distribution, Framing, Generator, Link, Loss, QueueCapacity, QueueLimit};
+use crate::units::{ByteCount, Probability};
 
 impl fmt::Display for Link {
-    /// One line, as charts and tables caption it: `RTT 60ms, 20Mbit, queue 1bdp, loss 1%`.
+    /// One line, as charts and tables caption it: `RTT 60ms, 20Mbit, queue 1bdp (150kB), loss 1%`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RTT {}", self.rtt())?;
         if self.generator == Generator::Netem {
             write!(f, ", draws as netem's")?;
         }
         if self.up == self.down {
-            return write!(f, "{}", Rest(&self.up));
+            return write!(f, "{}", Rest(&self.up, self.enforced(Direction::Up)));
         }
         // What both have alike is said once.
         let (mut up, mut down) = (self.up.clone(), self.down.clone());
@@ -26,8 +26,9 @@ impl fmt::Display for Link {
             alike.outages = std::mem::take(&mut up.outages);
             down.outages.clear();
         }
-        write!(f, "{}", Rest(&alike))?;
-        let (up, down) = (Rest(&up).to_string(), Rest(&down).to_string());
+        write!(f, "{}", Rest(&alike, None))?;
+        let up = Rest(&up, self.enforced(Direction::Up)).to_string();
+        let down = Rest(&down, self.enforced(Direction::Down)).to_string();
         let said = |text: &str| text.trim_start_matches(", ").to_owned();
         match (up.is_empty(), down.is_empty()) {
             (true, true) => Ok(()),
@@ -39,13 +40,25 @@ impl fmt::Display for Link {
     }
 }
 
+impl Link {
+    /// The size of a direction's buffer as the emulator enforces it, where that is not what was asked for to the
+    /// letter: of one in time or bandwidth-delay products, and of one that is raised to hold a packet.
+    fn enforced(&self, direction: Direction) -> Option<ByteCount> {
+        match (self.direction(direction).queue, self.queue_capacity(direction)?) {
+            (Some(QueueLimit::Bytes(asked)), QueueCapacity::Bytes(bytes)) if asked == bytes => None,
+            (_, QueueCapacity::Bytes(bytes)) => Some(bytes),
+            (_, QueueCapacity::Packets(_)) => None,
+        }
+    }
+}
+
 /// At most three decimals, without trailing zeros.
 fn rounded(value: f64) -> String {
     format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A direction's conditions but its delay, each after a comma.
-struct Rest<'a>(&'a Conditions);
+/// A direction's conditions but its delay, each after a comma; with its buffer's size in bytes.
+struct Rest<'a>(&'a Conditions, Option<ByteCount>);
 
 impl fmt::Display for Rest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,6 +82,9 @@ impl fmt::Display for Rest<'_> {
         }
         if let Some(queue) = c.queue {
             write!(f, ", queue {queue}")?;
+            if let Some(bytes) = self.1 {
+                write!(f, " ({bytes})")?;
+            }
         }
         if c.aqm != Aqm::None {
             write!(f, ", {}", c.aqm)?;

@@ -14,7 +14,8 @@ pub enum ScriptedDrop {
     /// The n-th packet (from 1) that carries application data after the schedule's start: a TCP
     /// segment or QUIC short-header or UDP datagram with at least 100 bytes of transport payload.
     Data(u64),
-    /// The n-th packet (from 1) of the direction, of any kind, from the moment the link is up.
+    /// The n-th packet (from 1) of the direction, of any kind, from the moment the link is up: the name that a
+    /// capture's comments give it. In the ledger its `number` is n − 1.
     Packet(u64),
     /// Every packet that carries a byte of this range of the connection's TCP stream (offsets from
     /// the initial sequence number plus one; the end is excluded); the first copy only.

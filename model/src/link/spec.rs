@@ -256,6 +256,53 @@ impl LinkSpec {
     }
 }
 
+impl LinkSpec {
+    /// Refuses words of `said` that do nothing in these conditions, `said` among them: whoever types them expects
+    /// something. What runs have recorded is none of its business, so [`resolve`](Self::resolve) takes them.
+    ///
+    /// # Errors
+    /// Names the word, and what to write instead.
+    pub fn refuse_idle(&self, said: &LinkSpec) -> Result<(), ConditionError> {
+        let impossible = |problem: String| Err(ConditionError::Impossible(problem));
+        let base = match &self.profile {
+            None => LinkSpec::default(),
+            Some(name) => crate::profile::find(name).map_err(ConditionError::Impossible)?,
+        };
+        if said.loss_key.is_some() && self.generator.or(base.generator) == Some(Generator::Netem) {
+            return impossible(
+                "`loss-key` does not go with `generator` netem, whose draws follow from one packet to the next; leave \
+                 `loss-key` out, or take `generator` counter"
+                    .into(),
+            );
+        }
+        let whole = |own: &ConditionsSpec, of_profile: &ConditionsSpec| {
+            own.clone().over(self.both()).over(of_profile.clone().over(base.both()))
+        };
+        let (up, down) = (whole(&self.up, &base.up), whole(&self.down, &base.down));
+        for (words, reached, place) in
+            [(&said.both(), &[&up, &down][..], ""), (&said.up, &[&up], " (up)"), (&said.down, &[&down], " (down)")]
+        {
+            let says =
+                |word: fn(&ConditionsSpec) -> bool| word(words) || words.change.iter().any(|change| word(&change.set));
+            let holds = |needed: fn(&ConditionsSpec) -> bool| {
+                reached.iter().any(|spec| needed(spec) || spec.change.iter().any(|change| needed(&change.set)))
+            };
+            if says(|spec| spec.distribution.is_some()) && !holds(|spec| spec.jitter.is_some()) {
+                return impossible(format!(
+                    "`distribution` without jitter{place}: add `jitter`, or leave `distribution` out"
+                ));
+            }
+            if says(|spec| spec.ecn == Some(true)) && !holds(|spec| spec.loss.is_some()) {
+                return impossible(format!(
+                    "`ecn` without loss{place}, in whose place it marks: add `loss`, or leave `ecn` out (`aqm` marks by \
+                     itself: `codel ecn`, `threshold SIZE`)"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Refuses conditions that exclude each other: `said` is what was typed, `spec` with the profile's.
 fn refuse_excluding(
     said: &ConditionsSpec,

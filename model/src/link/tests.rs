@@ -49,6 +49,64 @@ fn the_impossible_is_refused_by_name() {
 }
 
 #[test]
+fn words_that_do_nothing_are_refused_and_taken_from_records() {
+    for (text, word) in [
+        ("distribution = 'normal'", "`distribution` without jitter: add `jitter`"),
+        ("delay = '9ms'\nup = { jitter = '1ms' }\ndown = { distribution = 'normal' }", "without jitter (down)"),
+        ("rtt = '9ms'\nchange = ['1s: distribution normal']", "without jitter"),
+        ("ecn = true", "`ecn` without loss"),
+        ("up = { ecn = true }\ndown = { loss = '1%' }", "without loss (up)"),
+        ("generator = 'netem'\nloss-key = 'index'", "`loss-key` does not go with `generator` netem"),
+    ] {
+        let spec = spec(text);
+        let message = spec.refuse_idle(&spec).unwrap_err().to_string();
+        assert!(message.contains(word), "{text}: {message}");
+        spec.resolve().unwrap();
+    }
+    for text in [
+        "",
+        "ecn = false",
+        "ecn = true\nloss = '0%'",
+        "ecn = true\ndown = { loss = '1%' }",
+        "ecn = true\nchange = ['1s..2s: loss 3%']",
+        "rtt = '9ms'\ndistribution = 'normal'\njitter = '0ms'",
+        "rtt = '9ms'\ndistribution = 'normal'\nchange = ['1s: jitter 1ms']",
+        "profile = 'busy-wifi'\necn = true",
+        "loss-key = 'index'",
+        "generator = 'netem'",
+    ] {
+        let spec = spec(text);
+        spec.refuse_idle(&spec).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+    // Only what is said later is looked at then.
+    let running = spec("rtt = '9ms'\nup = { jitter = '1ms' }\nloss = '1%'\necn = true");
+    let later = spec("distribution = 'normal'");
+    running.amended(&later).refuse_idle(&later).unwrap();
+    let without = LinkSpec::default().amended(&later);
+    assert!(without.refuse_idle(&later).is_err());
+    assert!(without.refuse_idle(&LinkSpec::default()).is_ok());
+}
+
+#[test]
+fn the_buffer_that_is_enforced_is_said() {
+    for (text, said) in [
+        ("rtt = '60ms'\nrate = '20Mbit'", "RTT 60ms, 20Mbit, queue 1bdp (150kB)"),
+        // Ten packets, and one: less would carry no burst, and nothing.
+        ("rtt = '1ms'\nrate = '1Mbit'", "RTT 1ms, 1Mbit, queue 1bdp (15kB)"),
+        ("rate = '1Mbit'\nqueue = '1ms'\nmtu = 1400", "RTT 0ms, 1Mbit, queue 1ms (1400B)"),
+        ("rate = '1Mbit'\nqueue = '100B'", "RTT 0ms, 1Mbit, queue 100B (1500B)"),
+        ("rate = '1Mbit'\nqueue = '64KiB'", "RTT 0ms, 1Mbit, queue 64KiB"),
+        ("rate = '1Mbit'\nqueue = '9p'", "RTT 0ms, 1Mbit, queue 9p"),
+        (
+            "rtt = '60ms'\nup = { rate = '2Mbit' }\ndown = { rate = '20Mbit' }",
+            "RTT 60ms; up 2Mbit, queue 1bdp (15kB); down 20Mbit, queue 1bdp (150kB)",
+        ),
+    ] {
+        assert_eq!(spec(text).resolve().unwrap().to_string(), said, "{text}");
+    }
+}
+
+#[test]
 fn gilbert_elliott_by_mean_loss_and_burst() {
     let Loss::GilbertElliott(model) = "burst 2% 3".parse().unwrap() else { panic!("not a burst model") };
     assert!((model.stationary_loss() - 0.02).abs() < 1e-12);
@@ -78,7 +136,7 @@ fn text_forms_round_trip() {
 #[test]
 fn one_line_says_it_all() {
     let link = spec("rtt = '60ms'\nrate = '20Mbit'\nloss = '1%'").resolve().unwrap();
-    assert_eq!(link.to_string(), "RTT 60ms, 20Mbit, queue 1bdp, loss 1%");
+    assert_eq!(link.to_string(), "RTT 60ms, 20Mbit, queue 1bdp (150kB), loss 1%");
     let link = spec("rtt = '60ms'\n[down]\nloss = '1%'").resolve().unwrap();
     assert_eq!(link.to_string(), "RTT 60ms; down loss 1%");
 }

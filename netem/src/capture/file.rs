@@ -12,7 +12,7 @@ use pcap_file::pcapng::blocks::interface_statistics::{InterfaceStatisticsBlock, 
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 use pcap_file::{DataLink, Endianness, PcapError};
 use samepath_model::Link;
-use samepath_model::link::Direction;
+use samepath_model::link::{Direction, ScriptedDrop};
 use samepath_model::record::PacketRecord;
 
 use super::CaptureCount;
@@ -57,8 +57,9 @@ impl CaptureFile {
     pub(super) fn begin(file: File, link: &Link) -> io::Result<CaptureFile> {
         let offset = offset();
         let about = format!(
-            "Every packet offered to the link, when it was, with its fate and the number that the ledger knows it by. \
-             Times are CLOCK_MONOTONIC and {offset} ns. The link: {link}"
+            "Every packet offered to the link, when it was, with its fate. Packets are counted from 1 in their \
+             direction, as `--drop 'up packet N'` counts them; in the ledger their `number` is one less. Times are \
+             CLOCK_MONOTONIC and {offset} ns. The link: {link}"
         );
         let section = SectionHeaderBlock {
             endianness: Endianness::Little,
@@ -199,7 +200,7 @@ impl CaptureFile {
 
 /// What became of the packet, in words.
 fn comment(known: &Known) -> String {
-    let mut text = format!("{} {}: ", known.direction, known.number);
+    let mut text = format!("{} {}: ", known.direction, ScriptedDrop::Packet(known.number + 1));
     for (at, record) in known.fates.iter().enumerate() {
         if at > 0 {
             text.push_str("; ");

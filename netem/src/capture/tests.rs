@@ -102,7 +102,7 @@ fn every_packet_is_there_whole_in_order_with_its_fate() {
     assert_eq!(packets.len(), 500);
     for (n, packet) in packets.iter().enumerate() {
         assert_eq!(packet.packet, vec![n as u8; 100 + n % 7], "as it was offered, whatever was flipped later");
-        assert!(packet.comments[0].starts_with(&format!("up {n}: ")), "{:?}", packet.comments);
+        assert!(packet.comments[0].starts_with(&format!("up packet {}: ", n + 1)), "{:?}", packet.comments);
         assert_eq!(packet.time - packets[0].time, n as u128 * 100_000);
     }
     let with = |words: &str| packets.iter().filter(|packet| packet.comments[0].contains(words)).count() as u64;

@@ -126,7 +126,7 @@ fn window(story: &Story<'_>, complete: i64) -> (i64, i64) {
     (first - margin, end + margin)
 }
 
-/// The rows from top to bottom, some of them named by their packet's number.
+/// The rows from top to bottom, some of them named by their packet's number, counted from 1 as people do.
 fn numbers(rows: &[Row<'_>]) -> Axis {
     let n = rows.len().max(1);
     let every = n.div_ceil(12);
@@ -135,7 +135,7 @@ fn numbers(rows: &[Row<'_>]) -> Axis {
         .enumerate()
         .rev()
         .filter(|(i, _)| i % every == 0)
-        .map(|(i, row)| Tick { at: height(i, n), label: row.packet.number.to_string() })
+        .map(|(i, row)| Tick { at: height(i, n), label: (row.packet.number + 1).to_string() })
         .collect();
     Axis::exact(-0.5, n as f64 - 0.5, n).with_ticks(ticks)
 }
@@ -200,7 +200,7 @@ fn table(rows: &[Row<'_>], again: &[u64]) -> Table {
         .map(|row| {
             let joined = |words: Vec<String>| if words.is_empty() { "–".to_owned() } else { words.join(", ") };
             vec![
-                row.packet.number.to_string(),
+                (row.packet.number + 1).to_string(),
                 ms(row.packet.arrived),
                 row.packet.fate.name().to_owned(),
                 if row.packet.left == NEVER { "–".into() } else { ms(row.packet.left) },
