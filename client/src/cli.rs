@@ -144,8 +144,9 @@ pub fn main(args: ClientArgs) -> ExitCode {
         Err(error) => {
             eprintln!("samepath: {error}");
             if args.json && args.trial.is_none() {
-                // Scripts that read the document find the error where iperf3 puts it.
-                println!("{}", serde_json::json!({ "error": error.to_string() }));
+                // Scripts that read the document find the error where iperf3 puts it; without a reader it is
+                // said all the same, on stderr and by the status.
+                let _ = writeln!(std::io::stdout(), "{}", serde_json::json!({ "error": error.to_string() }));
             }
             ExitCode::from(match error {
                 CliError::Usage(_) => 2,

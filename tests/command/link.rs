@@ -144,7 +144,7 @@ fn a_packet_is_dropped_by_the_name_that_the_capture_gives_it() {
     let again = ["link", "--quiet", "--capture", second.to_str().unwrap(), "--drop", chosen];
     expect_status(&run(&[&again[..], &ping[..]].concat()), 0);
     let dropped: Vec<_> = comments(&second).into_iter().filter(|(_, dropped)| *dropped).map(|(name, _)| name).collect();
-    assert_eq!(dropped, [chosen.clone()]);
+    assert_eq!(dropped, std::slice::from_ref(chosen));
 }
 
 #[test]

@@ -63,6 +63,17 @@ fn a_reader_that_has_gone_ends_the_command_quietly() {
 }
 
 #[test]
+fn a_client_that_fails_says_so_without_a_reader_too() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let output = run_into(&["client", &free, "--token", "x", "--bytes", "1kB", "--json"], writer);
+    expect_status(&output, 1);
+    let said = stderr(&output);
+    assert!(said.contains(&free) && !said.contains("panicked"), "{said}");
+}
+
+#[test]
 fn a_reader_that_goes_after_the_first_line_is_no_trouble() {
     let (mut reader, writer) = io::pipe().unwrap();
     let child = samepath().args(["run", "--dry-run"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
