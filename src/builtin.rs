@@ -23,18 +23,24 @@ pub(crate) fn load(name_or_path: &str) -> anyhow::Result<Experiment> {
     if let Some((name, text)) = EXPERIMENTS.iter().find(|(name, _)| *name == name_or_path) {
         return Experiment::parse(text).with_context(|| format!("the built-in experiment `{name}` is broken"));
     }
+    let known = || EXPERIMENTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let looks_like_path = name_or_path.contains(['/', '.']);
     let text = match std::fs::read_to_string(name_or_path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !looks_like_path => {
-            let known: Vec<&str> = EXPERIMENTS.iter().map(|(name, _)| *name).collect();
             return Err(Mistake(format!(
                 "there is no experiment `{name_or_path}`, and no file of that name; built in are: {}",
-                known.join(", ")
+                known()
             ))
             .into());
         }
-        Err(error) => return Err(Mistake(format!("cannot read the experiment file {name_or_path}: {error}")).into()),
+        Err(error) => {
+            return Err(Mistake(format!(
+                "cannot read the experiment file {name_or_path}: {error}; give the path of a file that you may read                  (`samepath list --show head-of-line` prints one to start from), or a built-in name: {}",
+                known()
+            ))
+            .into());
+        }
     };
     Experiment::parse_with_files(&text, &read_file).map_err(|error| Mistake(format!("{name_or_path}: {error}")).into())
 }

@@ -11,6 +11,7 @@ use samepath_model::link::{
     Aqm, Chance, Change, ConditionsSpec, Distribution, Framing, Generator, Jitter, Loss, LossKey, Outage, QueueLimit,
     RateTrace, Reorder, ScriptedDrop, Slot,
 };
+use samepath_model::spot::quoted;
 use samepath_model::{Arm, BitRate, Direction, Duration, LinkSpec, Mode};
 use samepath_netem::backend::Backend;
 
@@ -355,19 +356,19 @@ pub(crate) struct LinkFlags {
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// Round-trip time, half each way
-    #[arg(long, value_name = "TIME", conflicts_with = "delay")]
+    #[arg(long, value_name = "TIME", conflicts_with = "delay", allow_hyphen_values = true)]
     rtt: Option<Duration>,
     /// Delay each way
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     delay: Option<Duration>,
     /// Variation of the delay, plus or minus, as 5ms; '5ms 25%' with a correlation
-    #[arg(long, value_name = "JITTER")]
+    #[arg(long, value_name = "JITTER", allow_hyphen_values = true)]
     jitter: Option<Jitter>,
     /// How jitter is distributed: uniform, normal, pareto, paretonormal, or 'table FILE' [default: uniform]
     #[arg(long, value_name = "NAME", value_parser = distribution)]
     distribution: Option<Distribution>,
     /// Rate of the bottleneck, as 20Mbit
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     rate: Option<BitRate>,
     /// Bytes that the rate counts beside each packet, and cells: '14', '10 48 5'
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
@@ -376,39 +377,39 @@ pub(crate) struct LinkFlags {
     #[arg(long, value_name = "FILE", value_parser = rate_trace)]
     rate_trace: Option<RateTrace>,
     /// Buffer of the bottleneck: 1bdp, 100p, 64KiB or 50ms [default: 1bdp]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     queue: Option<QueueLimit>,
     /// Management of the buffer: none, 'codel [TARGET [INTERVAL]] [ecn]', 'threshold SIZE' (marks ECN) [default: none]
     #[arg(long, value_name = "RULE")]
     aqm: Option<Aqm>,
     /// Packets that may be in a direction at once, waiting or under way
-    #[arg(long, value_name = "PACKETS")]
+    #[arg(long, value_name = "PACKETS", allow_hyphen_values = true)]
     limit: Option<u32>,
     /// Packets leave in groups after pauses: 'MIN [MAX] [packets N] [bytes N]', or 'distribution NAME DELAY JITTER' in
     /// place of MIN and MAX
-    #[arg(long, value_name = "SLOT", value_parser = slot)]
+    #[arg(long, value_name = "SLOT", value_parser = slot, allow_hyphen_values = true)]
     slot: Option<Slot>,
     /// Random loss: 1%, '1% 25%' (correlated), 'gemodel P [R [1-H [1-K]]]', 'state P13 [P31 [P32 [P23 [P14]]]]', or
     /// 'burst LOSS PACKETS'
-    #[arg(long, value_name = "LOSS")]
+    #[arg(long, value_name = "LOSS", allow_hyphen_values = true)]
     loss: Option<Loss>,
     /// Random loss marks ECN-capable packets in place of losing them
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     ecn: Option<bool>,
     /// Share of packets delivered twice: 1%, or '1% 25%' with a correlation
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     duplicate: Option<Chance>,
     /// Share of packets with one bit flipped, likewise
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     corrupt: Option<Chance>,
     /// Share of packets that skip the delay: '25% [CORRELATION] [gap N]'
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     reorder: Option<Reorder>,
     /// Nothing passes from FROM to TO, as 2s..2.5s
-    #[arg(long, value_name = "FROM..TO")]
+    #[arg(long, value_name = "FROM..TO", allow_hyphen_values = true)]
     outage: Vec<Outage>,
     /// Conditions change: '2s: rate 5Mbit, delay 80ms' at once, '2s..4s: rate 5Mbit' evenly
-    #[arg(long, value_name = "CHANGE", value_parser = change)]
+    #[arg(long, value_name = "CHANGE", value_parser = change, allow_hyphen_values = true)]
     change: Vec<Change>,
     /// Drop on purpose: 'up data 3', 'down packet 7', 'up bytes 14600..16060', 'down handshake 2', 'up time 1.5s',
     /// 'up time 1s..1.2s'. All count from 1, packets as a capture's comments do (a ledger's `number` is one less);
@@ -416,7 +417,7 @@ pub(crate) struct LinkFlags {
     #[arg(long, value_name = "DROP")]
     drop: Vec<DirectedDrop>,
     /// Largest IP packet in bytes [default: 1500]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     mtu: Option<u16>,
     /// What random loss is keyed by: the same weather at the same time, or the same fate for the n-th packet
     #[arg(long, value_name = "KEY", value_parser = loss_key)]
@@ -439,7 +440,7 @@ macro_rules! direction_flags {
             $(#[arg(long = $long, id = $long, value_name = "VALUE", value_parser = $parser, allow_hyphen_values = true,
                 help = concat!("As the flag without the direction"))]
             $field: Option<$kind>,)*
-            #[arg(long = $change, id = $change, value_name = "CHANGE", value_parser = change,
+            #[arg(long = $change, id = $change, value_name = "CHANGE", value_parser = change, allow_hyphen_values = true,
                 help = concat!("As the flag without the direction"))]
             change: Vec<Change>,
         }
@@ -524,6 +525,34 @@ fn read_files(said: &mut LinkSpec) -> Result<(), String> {
 }
 
 impl LinkFlags {
+    /// The flags that a message about conditions is about: the first given one that it names, else all that were
+    /// given. `None` where none was.
+    pub(crate) fn blamed(&self, message: &str) -> Option<String> {
+        let given = self.given();
+        let condition = |flag: &str| flag.trim_start_matches("up-").trim_start_matches("down-").to_owned();
+        let named = quoted(message).find_map(|name| given.iter().find(|flag| condition(flag) == name));
+        let flags: Vec<String> =
+            named.map_or(&given[..], std::slice::from_ref).iter().map(|f| format!("--{f}")).collect();
+        (!flags.is_empty()).then(|| flags.join(", "))
+    }
+
+    /// The names of the flags that were given.
+    fn given(&self) -> Vec<String> {
+        let Ok(serde_json::Value::Object(said)) = serde_json::to_value(self.spec()) else { return Vec::new() };
+        let mut given = Vec::new();
+        for (name, value) in said {
+            match value {
+                // What is dropped on purpose has its direction in the value, and one flag.
+                serde_json::Value::Object(direction) => given.extend(direction.keys().map(|inner| match &**inner {
+                    "drop" => inner.clone(),
+                    inner => format!("{name}-{inner}"),
+                })),
+                _ => given.push(name),
+            }
+        }
+        given
+    }
+
     /// The flags in the form that files have.
     pub(crate) fn spec(&self) -> LinkSpec {
         let drops = |direction| {

@@ -107,7 +107,7 @@ pub(crate) fn carry_out(run: Run, trials: Vec<Trial>, args: &HarnessArgs) -> any
     let total = trials.len();
     let jobs = args.jobs.map_or_else(|| jobs_for(&trials), usize::from).min(total.max(1));
     let stop = stop_on_signals()?;
-    let progress = Progress::new(total, args.json);
+    let progress = Progress::new(&trials, jobs, args.json);
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let waiting = Mutex::new(VecDeque::from(trials));
     let mut recorded = 0;

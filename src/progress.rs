@@ -1,10 +1,17 @@
 //! Progress on stderr: a bar where a person watches, a line a trial where a log does.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
+use samepath_model::Trial;
 use samepath_model::record::{Outcome, TrialRecord};
 use samepath_netem::tell;
+
+/// What a trial takes beside its schedule, until a trial has shown it: namespaces, probes, connecting, draining.
+const AROUND: Duration = Duration::from_secs(1);
 
 /// How far the run is.
 pub(crate) struct Progress {
@@ -12,18 +19,70 @@ pub(crate) struct Progress {
     /// Whether each trial gets a line of its own.
     lines: bool,
     total: u64,
+    left: Arc<Mutex<(TimeLeft, Instant)>>,
+}
+
+/// How long the trials that are left will take: as planned, until those that ended show how plans turn out.
+#[derive(Debug, Clone, Copy)]
+struct TimeLeft {
+    /// Planned time of the trials that have not ended.
+    planned: Duration,
+    /// Planned time of those that have, and how long they took.
+    ended: (Duration, Duration),
+    /// Trials at the same time.
+    jobs: usize,
+}
+
+impl TimeLeft {
+    fn new(trials: &[Trial], jobs: usize) -> TimeLeft {
+        TimeLeft { planned: trials.iter().map(planned).sum(), ended: (Duration::ZERO, Duration::ZERO), jobs }
+    }
+
+    fn end(&mut self, trial: &Trial, took: Duration) {
+        let planned = planned(trial);
+        self.planned = self.planned.saturating_sub(planned);
+        self.ended = (self.ended.0 + planned, self.ended.1 + took);
+    }
+
+    /// As of the last end of a trial.
+    fn estimate(&self) -> Duration {
+        let (planned, took) = self.ended;
+        let scale = if planned.is_zero() { 1.0 } else { took.as_secs_f64() / planned.as_secs_f64() };
+        self.planned.mul_f64(scale) / u32::try_from(self.jobs.max(1)).unwrap_or(u32::MAX)
+    }
+}
+
+/// How long a trial takes by its plan: its schedule, or its bytes at the link's rate.
+fn planned(trial: &Trial) -> Duration {
+    let workload = &trial.workload;
+    let at_rate = || {
+        let rate = trial.link.direction(workload.direction()).rate?;
+        Some(rate.time_for(workload.total_bytes()?.bytes()))
+    };
+    let nanos = workload.nominal_duration().or_else(at_rate).map_or(0, |d| d.as_nanos());
+    AROUND + Duration::from_nanos(nanos)
 }
 
 impl Progress {
-    /// Of so many trials. With `quiet`, nothing is shown.
-    pub(crate) fn new(total: usize, quiet: bool) -> Progress {
+    /// Of these trials, so many at a time. With `quiet`, nothing is shown.
+    pub(crate) fn new(trials: &[Trial], jobs: usize, quiet: bool) -> Progress {
+        let total = trials.len() as u64;
         let watched = std::io::stderr().is_terminal();
-        let bar = if watched && !quiet { ProgressBar::new(total as u64) } else { ProgressBar::hidden() };
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} trials, {eta} left  {wide_msg}")
-            .expect("the template is fixed and sound");
+        let bar = if watched && !quiet { ProgressBar::new(total) } else { ProgressBar::hidden() };
+        let left = Arc::new(Mutex::new((TimeLeft::new(trials, jobs), Instant::now())));
+        let of_bar = Arc::clone(&left);
+        let show = move |_: &ProgressState, out: &mut dyn Write| {
+            let (left, since) = *of_bar.lock().expect("nothing panics while it holds the estimate");
+            let left = left.estimate().saturating_sub(since.elapsed());
+            // What cannot be written to the bar is not worth a word.
+            let _ = write!(out, "{:#}", HumanDuration(Duration::from_secs(left.as_secs_f64().ceil() as u64)));
+        };
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} trials, about {left} left  {wide_msg}")
+            .expect("the template is fixed and sound")
+            .with_key("left", show);
         bar.set_style(style);
         bar.enable_steady_tick(std::time::Duration::from_millis(250));
-        Progress { bar, lines: !watched && !quiet, total: total as u64 }
+        Progress { bar, lines: !watched && !quiet, total, left }
     }
 
     /// A trial has begun.
@@ -33,6 +92,10 @@ impl Progress {
 
     /// A trial has ended.
     pub(crate) fn end(&self, record: &TrialRecord) {
+        if let Ok(mut left) = self.left.lock() {
+            left.0.end(&record.trial, Duration::from_secs_f64(record.wall_ms.max(0.0) / 1000.0));
+            left.1 = Instant::now();
+        }
         self.bar.inc(1);
         let (id, at) = (&record.trial.id, self.bar.position());
         let trouble = match &record.outcome {
@@ -54,5 +117,39 @@ impl Progress {
     /// The run is over, or interrupted.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_starts_from_the_plan_and_follows_what_trials_take() {
+        let experiment = samepath_model::Experiment::parse(
+            "schema = 1\nname = 'p'\nrepeat = 4\n[[part]]\nname = 'p'\narms = ['tcp']\n\
+             workload = { kind = 'bulk', duration = '3s' }\nlink = { rate = '8Mbit' }\n",
+        );
+        let trials = experiment.unwrap().trials().unwrap();
+        let mut left = TimeLeft::new(&trials, 2);
+        assert_eq!(left.estimate(), (AROUND + Duration::from_secs(3)) * 2);
+        // The first takes twice as long as planned, and so will the others.
+        left.end(&trials[0], (AROUND + Duration::from_secs(3)) * 2);
+        assert_eq!(left.estimate(), (AROUND + Duration::from_secs(3)) * 3);
+        for trial in &trials[1..] {
+            left.end(trial, Duration::from_secs(4));
+        }
+        assert_eq!(left.estimate(), Duration::ZERO);
+
+        let mut bytes = trials[0].clone();
+        bytes.workload = match bytes.workload {
+            samepath_model::Workload::Bulk(bulk) => samepath_model::Workload::Bulk(samepath_model::workload::Bulk {
+                bytes: Some(samepath_model::ByteCount::new(2_000_000)),
+                duration: None,
+                ..bulk
+            }),
+            messages => messages,
+        };
+        assert_eq!(planned(&bytes), AROUND + Duration::from_secs(2));
     }
 }

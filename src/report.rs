@@ -18,11 +18,10 @@ pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
                 sound = false;
             }
         }
+        // What was measured is printed though the report cannot be drawn.
+        written = written.and_then(|()| output::print(samepath_results::table::render(&opened)));
         let page = samepath_results::report::draw(&opened).with_context(|| format!("cannot draw {}", dir.display()))?;
-        written = written.and_then(|()| {
-            output::print(samepath_results::table::render(&opened))?;
-            output::line(format_args!("report: {}", page.display()))
-        });
+        written = written.and_then(|()| output::line(format_args!("report: {}", page.display())));
     }
     // Every run is drawn and verified, whether anybody reads of it or not.
     if sound { Exit::Done } else { Exit::Failed }.after(written)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::Context;
+use samepath_model::experiment::ExperimentError;
 use samepath_model::record::Outcome;
 use samepath_model::{Experiment, Trial};
 use samepath_netem::tell;
@@ -20,7 +21,7 @@ use crate::shard::Shard;
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let experiment = resolve(args)?;
     let part = Shard::resolve(args.shard).map_err(mistake)?;
-    let trials = harness::order(shard(trials(&experiment)?, part)?);
+    let trials = harness::order(shard(trials(&experiment, args)?, part)?);
     if args.dry_run {
         return show(&experiment, &trials);
     }
@@ -35,26 +36,30 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     conclude(&run, finish, args.harness.json, None)
 }
 
-/// Draws the report, prints the table and the report's path, with what changed since an earlier run
-/// where there is one, and decides the exit status.
+/// Prints the table, with what changed since an earlier run where there is one, draws the report and prints its
+/// path, and decides the exit status. What was measured is printed though the report cannot be drawn.
 pub(crate) fn conclude(run: &Run, finish: Finish, json: bool, earlier: Option<&Run>) -> anyhow::Result<Exit> {
-    run.seal()?;
     let records = run.trials();
-    let page = if records.is_empty() { None } else { Some(samepath_results::report::draw(run)?) };
-    let comparison = earlier.map(|earlier| compare::compare(earlier, run)).transpose()?;
     let dir = run.dir().display();
-    let written = if json {
+    let mut written = Ok(());
+    if !json && !records.is_empty() {
+        written = output::print(table::render(run));
+    }
+    let comparison = earlier.map(|earlier| compare::compare(earlier, run)).transpose()?;
+    if let (false, Some(comparison)) = (json, &comparison) {
+        written = written.and_then(|()| output::print(comparison.render()));
+    }
+    let drawn = seal_and_draw(run);
+    let page = drawn.as_ref().ok().and_then(Option::as_ref);
+    if json {
         let mut document = serde_json::json!({ "run": run.dir(), "report": page, "trials": records });
         if let Some(comparison) = &comparison {
             document["comparison"] = serde_json::to_value(comparison)?;
         }
-        output::json(&document)
-    } else {
-        let mut text = if records.is_empty() { String::new() } else { table::render(run) };
-        text.extend(comparison.map(|comparison| comparison.render()));
-        text.extend(page.map(|page| format!("report: {}\n", page.display())));
-        output::print(text)
-    };
+        written = output::json(&document);
+    } else if let Some(page) = page {
+        written = written.and_then(|()| output::line(format_args!("report: {}", page.display())));
+    }
     let voids = records.iter().filter(|record| matches!(record.outcome, Outcome::Void { .. })).count();
     if voids * 10 > records.len() {
         tell!(
@@ -65,9 +70,26 @@ pub(crate) fn conclude(run: &Run, finish: Finish, json: bool, earlier: Option<&R
     }
     if let Finish::Interrupted { left } = finish {
         tell!("interrupted with {left} trials to go; go on with: samepath resume {dir}");
+        drawn?;
         return Exit::Interrupted.after(written);
     }
+    drawn?;
     if records.iter().all(|record| record.outcome.is_done()) { Exit::Done } else { Exit::Partly }.after(written)
+}
+
+/// Writes the checksums of what was recorded, and draws the report where there is something to draw.
+fn seal_and_draw(run: &Run) -> anyhow::Result<Option<PathBuf>> {
+    let done = || -> anyhow::Result<Option<PathBuf>> {
+        run.seal()?;
+        Ok(if run.trials().is_empty() { None } else { Some(samepath_results::report::draw(run)?) })
+    };
+    done().with_context(|| {
+        format!(
+            "the trials are recorded, but the report is not drawn; when the cause is mended, draw it with: samepath \
+             report {}",
+            run.dir().display()
+        )
+    })
 }
 
 /// The experiment with the flags' changes.
@@ -75,10 +97,11 @@ fn resolve(args: &RunArgs) -> anyhow::Result<Experiment> {
     let mut experiment = builtin::load(&args.experiment)?;
     experiment.override_link(&args.link.spec());
     for set in &args.set {
-        experiment.set_axis(&set.axis, &set.values).map_err(mistake)?;
+        let flag = || format!("--set {}={}", set.axis, set.values.join(","));
+        experiment.set_axis(&set.axis, &set.values).map_err(|error| mistake(format!("{}: {error}", flag())))?;
     }
-    experiment.refuse_idle(&args.link.spec()).map_err(mistake)?;
-    experiment.read_files(&builtin::read_file).map_err(mistake)?;
+    experiment.refuse_idle(&args.link.spec()).map_err(|error| blame(args, &error))?;
+    experiment.read_files(&builtin::read_file).map_err(|error| blame(args, &error))?;
     if !args.arms.is_empty() {
         for part in &mut experiment.parts {
             part.arms.clone_from(&args.arms);
@@ -105,8 +128,30 @@ fn resolve(args: &RunArgs) -> anyhow::Result<Experiment> {
     Ok(experiment)
 }
 
-fn trials(experiment: &Experiment) -> anyhow::Result<Vec<Trial>> {
-    experiment.trials().map_err(mistake)
+fn trials(experiment: &Experiment, args: &RunArgs) -> anyhow::Result<Vec<Trial>> {
+    experiment.trials().map_err(|error| blame(args, &error))
+}
+
+/// The mistake with the flag that made it: the experiment itself was sound when it was read.
+fn blame(args: &RunArgs, error: &ExperimentError) -> anyhow::Error {
+    match flag_of(args, error) {
+        Some(flag) => mistake(format!("{flag}: {error}")),
+        None => mistake(error),
+    }
+}
+
+fn flag_of(args: &RunArgs, error: &ExperimentError) -> Option<String> {
+    let at = error.at()?;
+    match at.keys()[..] {
+        ["part", "axes", axis, ..] => {
+            let set = args.set.iter().rfind(|set| set.axis == axis)?;
+            Some(format!("--set {axis}={}", set.values.join(",")))
+        }
+        ["part", "axes"] if !args.set.is_empty() => Some("--set".into()),
+        ["part", "arms", ..] if !args.arms.is_empty() => Some("--arm".into()),
+        ["part", "link", ..] => args.link.blamed(&error.to_string()),
+        _ => None,
+    }
 }
 
 fn mistake(error: impl std::fmt::Display) -> anyhow::Error {

@@ -1,5 +1,5 @@
 //! The house rules that no compiler keeps: which crate may depend on which, the licences of what is
-//! built in, and that every dependency says why it is there.
+//! built in, that every dependency says why it is there, and that an error tells its cause once.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -119,4 +119,34 @@ fn nothing_that_runs_for_others_ends_because_nobody_reads_stderr() {
         assert!(found.is_empty(), "{}: take `samepath_netem::tell!`: {found:?}", path.display());
     }
     assert!(seen > 50, "only {seen} files seen");
+}
+
+/// An error that shows its cause in its own text must not give it to the chain as well, which is printed
+/// too: what it shows is a field `cause`, and what the chain has is a field `source` or made by `from`.
+#[test]
+fn an_error_tells_its_cause_once() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let members = ["src", "model/src", "transport/src", "client/src", "server/src", "netem/src", "results/src"];
+    let mut waiting: Vec<_> = members.iter().map(|member| root.join(member)).collect();
+    let mut seen = 0;
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        if path.extension().is_none_or(|kind| kind != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for said in text.split("#[error(").skip(1) {
+            seen += 1;
+            let (message, rest) = said.split_once(")]").unwrap();
+            let what = rest.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("//")).unwrap();
+            let chained = what.contains("#[from]") || what.contains("#[source]");
+            let twice =
+                message.contains("{source") || message.contains("source)") || (message.contains("{0") && chained);
+            assert!(!twice, "{}: #[error({message})] {what}", path.display());
+        }
+    }
+    assert!(seen > 50, "only {seen} errors seen");
 }

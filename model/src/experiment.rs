@@ -17,7 +17,7 @@
 //! A part is one workload on one base link; its axes vary conditions, workload or tuning by name.
 //! [`Experiment::trials`] multiplies it out: part × axes × seed × arm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,7 @@ use crate::arm::Arm;
 use crate::link::files::{self, Reader};
 use crate::link::{Link, LinkSpec};
 use crate::mode::Mode;
+use crate::spot::{Spot, quoted};
 use crate::tolerance::Tolerance;
 use crate::tuning::Tuning;
 use crate::units::Duration;
@@ -150,23 +151,80 @@ pub enum ExperimentError {
     #[error("`schema` is {0}, but this program reads version {SCHEMA}; use a newer samepath")]
     Schema(u32),
     /// The whole makes no sense.
-    #[error("{0}")]
-    Whole(String),
+    #[error("{problem}")]
+    Whole {
+        /// Where it stands.
+        at: Spot,
+        /// What is wrong, and the remedy.
+        problem: String,
+    },
     /// A part makes no sense.
     #[error("part `{part}`: {problem}")]
     Part {
         /// The part's name.
         part: String,
+        /// Where it stands.
+        at: Spot,
         /// What is wrong, and the remedy.
         problem: String,
     },
+    /// One of the others, found in the text of a file.
+    #[error("line {line}: {error}")]
+    InText {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        error: Box<ExperimentError>,
+    },
+}
+
+impl ExperimentError {
+    /// Where in the experiment it stands; `None` where its text cannot be read at all.
+    pub fn at(&self) -> Option<Spot> {
+        match self {
+            ExperimentError::Syntax(_) => None,
+            ExperimentError::Schema(_) => Some(Spot::key("schema")),
+            ExperimentError::Whole { at, .. } | ExperimentError::Part { at, .. } => Some(at.clone()),
+            ExperimentError::InText { error, .. } => error.at(),
+        }
+    }
+
+    /// With the line of this text on which it stands, if it is in it.
+    fn in_text(self, text: &str) -> ExperimentError {
+        let problem = match &self {
+            ExperimentError::Whole { problem, .. } | ExperimentError::Part { problem, .. } => problem.as_str(),
+            _ => "",
+        };
+        match self.at().and_then(|at| at.line(text, problem)) {
+            Some(line) => ExperimentError::InText { line, error: Box::new(self) },
+            None => self,
+        }
+    }
+}
+
+/// What is wrong in a part, and where in it.
+struct Fault {
+    at: Spot,
+    problem: String,
+}
+
+impl Fault {
+    fn new(at: Spot, problem: impl fmt::Display) -> Fault {
+        Fault { at, problem: problem.to_string() }
+    }
+
+    /// In the part that stands at this place.
+    fn of(self, place: usize, part: &Part) -> ExperimentError {
+        let at = Spot::key("part").item(place).join(self.at);
+        ExperimentError::Part { part: part.name.clone(), at, problem: self.problem }
+    }
 }
 
 impl Experiment {
     /// Reads the text of an experiment file, and refuses what cannot be run.
     ///
     /// # Errors
-    /// With line and column where the text itself is wrong; with the part's name where its sense is.
+    /// With the line, and with the part's name where its sense is wrong.
     pub fn parse(text: &str) -> Result<Experiment, ExperimentError> {
         Experiment::parse_with_files(text, &|_| Err("no files can be read here".into()))
     }
@@ -177,11 +235,38 @@ impl Experiment {
     /// # Errors
     /// As [`parse`](Experiment::parse), and where a file cannot be read or is not what it should be.
     pub fn parse_with_files(text: &str, read: &Reader<'_>) -> Result<Experiment, ExperimentError> {
-        let mut experiment: Experiment =
-            toml::from_str(text).map_err(|error| ExperimentError::Syntax(error.to_string().trim_end().to_owned()))?;
-        experiment.read_files(read)?;
-        experiment.trials()?;
+        let mut experiment = Experiment::from_text(text)?;
+        let check = |experiment: &mut Experiment| {
+            experiment.read_files(read)?;
+            experiment.trials()
+        };
+        check(&mut experiment).map_err(|error| error.in_text(text))?;
         Ok(experiment)
+    }
+
+    /// As [`parse`](Experiment::parse), for the experiment of a run that was made: what was run once stays
+    /// readable, though it would be refused today (see [`matrix`](Experiment::matrix)).
+    ///
+    /// # Errors
+    /// As [`parse`](Experiment::parse).
+    pub fn parse_recorded(text: &str) -> Result<Experiment, ExperimentError> {
+        let experiment = Experiment::from_text(text)?;
+        experiment.matrix().map_err(|error| error.in_text(text))?;
+        Ok(experiment)
+    }
+
+    fn from_text(text: &str) -> Result<Experiment, ExperimentError> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
+        }
+        // A newer file may have keys that are not known here: its version tells more than they do.
+        if let Ok(Version { schema }) = toml::from_str(text)
+            && schema != SCHEMA
+        {
+            return Err(ExperimentError::Schema(schema).in_text(text));
+        }
+        toml::from_str(text).map_err(|error| ExperimentError::Syntax(in_words(error.to_string().trim_end())))
     }
 
     /// Puts the contents of the files that conditions name in the place of their names.
@@ -189,20 +274,8 @@ impl Experiment {
     /// # Errors
     /// Names the part and the file that cannot be read or is not what it should be.
     pub fn read_files(&mut self, read: &Reader<'_>) -> Result<(), ExperimentError> {
-        for part in &mut self.parts {
-            let wrong = |problem: String| ExperimentError::Part { part: part.name.clone(), problem };
-            part.link.read_files(read).map_err(|error| wrong(error.to_string()))?;
-            for (axis, values) in &mut part.axes {
-                let condition = axis.strip_prefix("up.").or_else(|| axis.strip_prefix("down.")).unwrap_or(axis);
-                for value in values.iter_mut() {
-                    let Some(text) = value.as_str() else { continue };
-                    if let Some(read) =
-                        files::inline(condition, text, read).map_err(|error| wrong(error.to_string()))?
-                    {
-                        *value = toml::Value::String(read);
-                    }
-                }
-            }
+        for (place, part) in self.parts.iter_mut().enumerate() {
+            part.read_files(read).map_err(|fault| fault.of(place, part))?;
         }
         Ok(())
     }
@@ -232,7 +305,10 @@ impl Experiment {
         if known {
             Ok(())
         } else {
-            Err(ExperimentError::Whole(format!("no part has an axis `{name}`; {}", known_axes())))
+            Err(ExperimentError::Whole {
+                at: Spot::default(),
+                problem: format!("no part has an axis `{name}`; {}", known_axes()),
+            })
         }
     }
 
@@ -263,13 +339,12 @@ impl Experiment {
     /// Names the part and the word.
     pub fn refuse_idle(&self, flags: &LinkSpec) -> Result<(), ExperimentError> {
         let mut refused = Vec::new();
-        for part in &self.parts {
-            let in_part = |problem| ExperimentError::Part { part: part.name.clone(), problem };
-            let cells = part.cells().map_err(in_part)?;
+        for (place, part) in self.parts.iter().enumerate() {
+            let cells = part.cells().map_err(|fault| fault.of(place, part))?;
             let words = cells.iter().map(|(_, varied)| varied.link.refuse_idle(&varied.link));
             let idle: Vec<_> = words.filter_map(Result::err).collect();
             if let (Some(first), true) = (idle.first(), idle.len() == cells.len()) {
-                refused.push(in_part(first.to_string()));
+                refused.push(Fault::new(Spot::key("link"), first).of(place, part));
             }
         }
         let all_of_them = refused.len() == self.parts.len() || *flags == LinkSpec::default();
@@ -280,37 +355,55 @@ impl Experiment {
     /// harness's own.
     ///
     /// # Errors
-    /// Names the part and the value that make no sense.
+    /// Names the part and the value that make no sense, and values of axes that make the same trials twice.
     pub fn trials(&self) -> Result<Vec<Trial>, ExperimentError> {
-        let whole = |problem: String| Err(ExperimentError::Whole(problem));
+        let trials = self.matrix()?;
+        for (place, part) in self.parts.iter().enumerate() {
+            part.refuse_twins().map_err(|fault| fault.of(place, part))?;
+        }
+        Ok(trials)
+    }
+
+    /// As [`trials`](Experiment::trials), where values of axes may make the same trials twice: of runs that
+    /// were recorded when they were let pass.
+    ///
+    /// # Errors
+    /// Names the part and the value that make no sense.
+    pub fn matrix(&self) -> Result<Vec<Trial>, ExperimentError> {
+        let whole = |at: Spot, problem: String| Err(ExperimentError::Whole { at, problem });
         if self.schema != SCHEMA {
             return Err(ExperimentError::Schema(self.schema));
         }
         if !is_name(&self.name) {
-            return whole(format!("`name` is `{}`; use letters, digits and hyphens, at most 64", self.name));
+            let problem = format!("`name` is `{}`; use letters, digits and hyphens, at most 64", self.name);
+            return whole(Spot::key("name"), problem);
         }
         if self.repeat.is_some() && !self.seeds.is_empty() {
-            return whole("`repeat` and `seeds` exclude each other; give one".into());
+            return whole(Spot::key("repeat"), "`repeat` and `seeds` exclude each other; give one".into());
         }
         let seeds = self.seeds();
         if seeds.is_empty() {
-            return whole("`repeat` is 0; at least one seed is needed".into());
+            return whole(Spot::key("repeat"), "`repeat` is 0; at least one seed is needed".into());
         }
-        if let Some(twice) = first_repeated(&seeds) {
-            return whole(format!("seed {twice} is there twice; a seed is one pairing"));
+        if let Some((place, twice)) = first_repeated(&seeds) {
+            return whole(
+                Spot::key("seeds").item(place),
+                format!("seed {twice} is there twice; a seed is one pairing"),
+            );
         }
         if self.parts.is_empty() {
-            return whole("there is no [[part]]; an experiment needs at least one".into());
+            return whole(Spot::key("part"), "there is no [[part]]; an experiment needs at least one".into());
         }
-        if let Some(twice) = first_repeated(&self.parts.iter().map(|p| p.name.as_str()).collect::<Vec<_>>()) {
-            return whole(format!("two parts are named `{twice}`; give each its own name"));
+        if let Some((place, twice)) = first_repeated(&self.parts.iter().map(|p| p.name.as_str()).collect::<Vec<_>>()) {
+            let at = Spot::key("part").item(place).then("name");
+            return whole(at, format!("two parts are named `{twice}`; give each its own name"));
         }
         let mut trials = Vec::new();
-        for part in &self.parts {
-            part.trials(&seeds, &self.tolerance, &mut trials)
-                .map_err(|problem| ExperimentError::Part { part: part.name.clone(), problem })?;
+        for (place, part) in self.parts.iter().enumerate() {
+            part.trials(&seeds, &self.tolerance, &mut trials).map_err(|fault| fault.of(place, part))?;
             if trials.len() > MAX_TRIALS {
-                return whole(format!("the matrix has more than {MAX_TRIALS} trials; narrow the axes or split it"));
+                let problem = format!("the matrix has more than {MAX_TRIALS} trials; narrow the axes or split it");
+                return whole(Spot::key("part").item(place), problem);
             }
         }
         Ok(trials)
@@ -323,6 +416,17 @@ enum Place {
     Link,
     Workload,
     Tuning,
+}
+
+impl Place {
+    /// The key of the table in the file.
+    const fn key(self) -> &'static str {
+        match self {
+            Place::Link => "link",
+            Place::Workload => "workload",
+            Place::Tuning => "tuning",
+        }
+    }
 }
 
 /// The values of the axes as text, and the part with them applied.
@@ -395,21 +499,40 @@ impl Part {
         }
     }
 
-    fn trials(&self, seeds: &[u64], tolerance: &Tolerance, trials: &mut Vec<Trial>) -> Result<(), String> {
+    fn read_files(&mut self, read: &Reader<'_>) -> Result<(), Fault> {
+        self.link.read_files(read).map_err(|error| Fault::new(Spot::key("link"), error))?;
+        for (axis, values) in &mut self.axes {
+            let condition = axis.strip_prefix("up.").or_else(|| axis.strip_prefix("down.")).unwrap_or(axis);
+            for (place, value) in values.iter_mut().enumerate() {
+                let Some(text) = value.as_str() else { continue };
+                let at = || Spot::key("axes").then(axis).item(place);
+                let read = files::inline(condition, text, read).map_err(|error| Fault::new(at(), error))?;
+                if let Some(read) = read {
+                    *value = toml::Value::String(read);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn trials(&self, seeds: &[u64], tolerance: &Tolerance, trials: &mut Vec<Trial>) -> Result<(), Fault> {
         if !is_name(&self.name) {
-            return Err("its name may have letters, digits and hyphens, at most 64".into());
+            let problem = "its name may have letters, digits and hyphens, at most 64; give it another";
+            return Err(Fault::new(Spot::key("name"), problem));
         }
         if self.arms.is_empty() {
-            return Err("`arms` is empty; name at least one".into());
+            return Err(Fault::new(Spot::key("arms"), "`arms` is empty; name at least one"));
         }
-        if let Some(twice) = first_repeated(&self.arms) {
-            return Err(format!("arm `{twice}` is there twice"));
+        if let Some((place, twice)) = first_repeated(&self.arms) {
+            let problem = format!("arm `{twice}` is there twice; leave one out");
+            return Err(Fault::new(Spot::key("arms").item(place), problem));
         }
         for (cell, (axes, varied)) in self.cells()?.into_iter().enumerate() {
-            varied.workload.check().map_err(|error| error.to_string())?;
-            let link = varied.link.resolve().map_err(|error| error.to_string())?;
+            let fault = |table: Place, error: &dyn fmt::Display| self.fault(table, &axes, error.to_string());
+            varied.workload.check().map_err(|error| fault(Place::Workload, &error))?;
+            let link = varied.link.resolve().map_err(|error| fault(Place::Link, &error))?;
             for &arm in &self.arms {
-                varied.tuning.check(arm).map_err(|error| error.to_string())?;
+                varied.tuning.check(arm).map_err(|error| fault(Place::Tuning, &error))?;
             }
             for &seed in seeds {
                 for &arm in &self.arms {
@@ -433,30 +556,103 @@ impl Part {
         Ok(())
     }
 
+    /// A fault of a cell, at the value of the axis that made it where there is one, else in the table that
+    /// has the base's values.
+    fn fault(&self, table: Place, cell: &BTreeMap<String, String>, problem: String) -> Fault {
+        let condition = |axis: &str| axis.rsplit('.').next().unwrap_or(axis).to_owned();
+        let named = quoted(&problem).find_map(|key| cell.keys().find(|axis| condition(axis) == key));
+        // Where the message names no axis, but the base is sound, one of those that vary this table it must be.
+        let base_is_sound = match table {
+            Place::Link => self.link.resolve().is_ok(),
+            Place::Workload => self.workload.check().is_ok(),
+            Place::Tuning => self.arms.iter().all(|&arm| self.tuning.check(arm).is_ok()),
+        };
+        let varies = || cell.keys().find(|axis| base_is_sound && self.place_of(axis) == Some(table));
+        let at = match named.or_else(varies) {
+            Some(axis) => self.value_spot(axis, &cell[axis]),
+            None => Spot::key(table.key()),
+        };
+        Fault { at, problem }
+    }
+
+    /// Where the value of an axis stands that has this text.
+    fn value_spot(&self, axis: &str, value: &str) -> Spot {
+        let at = Spot::key("axes").then(axis);
+        match self.axes[axis].iter().position(|known| value_text(known) == value) {
+            Some(place) => at.item(place),
+            None => at,
+        }
+    }
+
+    /// Refuses cells that are the same but for how their values are written: each seed would count twice.
+    fn refuse_twins(&self) -> Result<(), Fault> {
+        let mut known: HashMap<String, BTreeMap<String, String>> = HashMap::new();
+        for (axes, varied) in self.cells()? {
+            let link = varied.link.resolve().map_err(|error| self.fault(Place::Link, &axes, error.to_string()))?;
+            let resolved = format!("{:?} {link:?} {:?}", varied.workload, varied.tuning);
+            if let Some(twin) = known.get(&resolved) {
+                return Err(self.twins(twin, &axes));
+            }
+            known.insert(resolved, axes);
+        }
+        Ok(())
+    }
+
+    fn twins(&self, first: &BTreeMap<String, String>, second: &BTreeMap<String, String>) -> Fault {
+        let differing: Vec<&String> = second.keys().filter(|axis| first[*axis] != second[*axis]).collect();
+        // Where the texts are the same, a value is there twice: the first axis that has one is at fault.
+        let twice = || {
+            self.axes.iter().find_map(|(axis, values)| {
+                let texts: Vec<String> = values.iter().map(value_text).collect();
+                let (place, text) = first_repeated(&texts)?;
+                let problem = format!("axis `{axis}` has the value `{text}` twice");
+                Some((Spot::key("axes").then(axis).item(place), problem))
+            })
+        };
+        let (at, problem) = match (&differing[..], twice()) {
+            ([], Some(twice)) => twice,
+            (&[axis], _) => {
+                let (one, other) = (&first[axis], &second[axis]);
+                let problem = format!("the values `{one}` and `{other}` of axis `{axis}` make the same trials");
+                (self.value_spot(axis, &second[axis]), problem)
+            }
+            _ => {
+                let cell = |axes: &BTreeMap<String, String>| {
+                    axes.iter().map(|(axis, value)| format!("{axis}={value}")).collect::<Vec<_>>().join(", ")
+                };
+                let problem = format!("the axes make the same trials of {} and of {}", cell(first), cell(second));
+                (Spot::key("axes"), problem)
+            }
+        };
+        Fault { at, problem: format!("{problem}, so that each seed would count twice; leave one out") }
+    }
+
     /// The product of the axes: the values' text, and the part with them applied.
-    fn cells(&self) -> Result<Vec<Cell>, String> {
+    fn cells(&self) -> Result<Vec<Cell>, Fault> {
         let mut cells = vec![(BTreeMap::new(), self.clone())];
         for (name, values) in &self.axes {
-            let place = self
-                .place_of(name)
-                .ok_or_else(|| format!("there is no axis `{name}` for `{}`; {}", self.workload.name(), known_axes()))?;
+            let at = || Spot::key("axes").then(name);
+            let place = self.place_of(name).ok_or_else(|| {
+                let kind = self.workload.name();
+                Fault::new(at(), format!("there is no axis `{name}` for `{kind}`; {}", known_axes()))
+            })?;
             if values.is_empty() {
-                return Err(format!("axis `{name}` has no values"));
+                return Err(Fault::new(at(), format!("axis `{name}` has no values; give at least one")));
             }
             let mut next = Vec::with_capacity(cells.len() * values.len());
             for (axes, part) in &cells {
-                for value in values {
-                    let varied = part.with(place, name, value).map_err(|e| format!("axis `{name}`: {e}"))?;
-                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                for (place_in_list, value) in values.iter().enumerate() {
+                    let varied = part.with(place, name, value).map_err(|e| {
+                        Fault::new(at().item(place_in_list), format!("axis `{name}`: {}", in_words(&e)))
+                    })?;
                     let mut axes = axes.clone();
-                    if axes.insert(name.clone(), text).is_some() {
-                        return Err(format!("axis `{name}` is there twice"));
-                    }
+                    axes.insert(name.clone(), value_text(value));
                     next.push((axes, varied));
                 }
             }
             if next.len() > MAX_TRIALS {
-                return Err(format!("the axes make more than {MAX_TRIALS} cells"));
+                let problem = format!("the axes make more than {MAX_TRIALS} cells; give fewer values");
+                return Err(Fault::new(Spot::key("axes"), problem));
             }
             cells = next;
         }
@@ -560,8 +756,24 @@ fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
-fn first_repeated<T: PartialEq + Clone>(items: &[T]) -> Option<T> {
-    items.iter().enumerate().find(|(i, item)| items[..*i].contains(item)).map(|(_, item)| item.clone())
+/// The first that is there before, and its place.
+fn first_repeated<T: PartialEq + Clone>(items: &[T]) -> Option<(usize, T)> {
+    items.iter().enumerate().find(|(i, item)| items[..*i].contains(item)).map(|(i, item)| (i, item.clone()))
+}
+
+/// A value of an axis as text.
+fn value_text(value: &toml::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// A message of the parser with the program's types put in words.
+fn in_words(message: &str) -> String {
+    let range = |message: String, (name, most): (&str, u64)| {
+        message.replace(&format!("expected {name}"), &format!("expected a whole number from 0 to {most}"))
+    };
+    let types =
+        [("u8", u8::MAX.into()), ("u16", u16::MAX.into()), ("u32", u32::MAX.into()), ("u64", i64::MAX.unsigned_abs())];
+    types.into_iter().fold(message.to_owned(), range)
 }
 
 #[cfg(test)]
@@ -631,18 +843,78 @@ axes = { loss = ["0%", "1%", "burst 1% 3"], streams = [1, 4] }
         assert!(!mapped(&SMALL.replace("arms =", "mapping = false\narms =")));
     }
 
+    fn refused(text: &str) -> String {
+        Experiment::parse(text).unwrap_err().to_string()
+    }
+
     #[test]
-    fn errors_name_line_or_part() {
-        let at_line = Experiment::parse(&SMALL.replace("60ms", "60")).unwrap_err().to_string();
+    fn errors_name_line_and_part() {
+        let at_line = refused(&SMALL.replace("60ms", "60"));
         assert!(at_line.contains("line 9") && at_line.contains("60ms"), "{at_line}");
-        let unknown = Experiment::parse(&SMALL.replace("streams = 4", "stream = 4")).unwrap_err().to_string();
-        assert!(unknown.contains("stream"), "{unknown}");
-        let axis = Experiment::parse(&SMALL.replace("axes = { loss", "axes = { los")).unwrap_err().to_string();
-        assert!(axis.contains("part `messages`") && axis.contains("`los`"), "{axis}");
-        let value = Experiment::parse(&SMALL.replace("\"0%\"", "\"200%\"")).unwrap_err().to_string();
-        assert!(value.contains("200%"), "{value}");
-        let schema = Experiment::parse(&SMALL.replace("schema = 1", "schema = 9")).unwrap_err().to_string();
-        assert!(schema.contains('9'), "{schema}");
-        assert!(Experiment::parse(&SMALL.replace("repeat = 2", "repeat = 0")).is_err());
+        assert!(refused(&SMALL.replace("streams = 4", "stream = 4")).contains("stream"));
+        for (from, to, expected) in [
+            ("schema = 1", "schema = 99\nnews = 1", "line 2: `schema` is 99"),
+            ("\"small\"", "\"so small\"", "line 3: `name` is `so small`"),
+            ("repeat = 2", "repeat = 0", "line 4: `repeat` is 0"),
+            ("repeat = 2", "seeds = [1,\n2,\n1]", "line 6: seed 1 is there twice"),
+            ("\"messages\"\na", "\"no name\"\na", "line 6: part `no name`: its name"),
+            ("[\"tcp\", \"quic\"]", "[]", "line 7: part `messages`: `arms` is empty"),
+            ("\"quic\"]", "\n\"tcp\"]", "line 8: part `messages`: arm `tcp` is there twice"),
+            ("spacing = \"40ms\"", "spacing = \"0s\"", "line 8: part `messages`: workload `messages`"),
+            ("{ loss", "{ los", "line 10: part `messages`: there is no axis `los`"),
+            ("\"0%\"", "\n\"200%\"", "line 11: part `messages`: axis `loss`: "),
+            ("[1, 4]", "[1,\n0]", "line 11: part `messages`: workload `messages`"),
+            ("streams = [1, 4]", "jitter = [\"1ms\",\n\"9s\"]", "line 11: part `messages`: impossible"),
+            ("rate = \"20Mbit\"", "limit = 0", "line 9: part `messages`: impossible link conditions: a `limit`"),
+        ] {
+            let changed = SMALL.replacen(from, to, 1);
+            assert_ne!(changed, SMALL, "{from}");
+            let error = refused(&changed);
+            assert!(error.starts_with(expected), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_told_with_the_range() {
+        let wrong = refused(&SMALL.replace("streams = 4", "streams = 100000000"));
+        assert!(wrong.contains("from 0 to 65535") && wrong.contains("line 8"), "{wrong}");
+        let axis = refused(&SMALL.replace("[1, 4]", "[1, 100000000]"));
+        assert!(axis.contains("from 0 to 65535") && axis.contains("line 10"), "{axis}");
+    }
+
+    #[test]
+    fn values_that_mean_the_same_are_refused() {
+        let set = |axis: &str, values: &[&str]| {
+            let mut experiment = Experiment::parse(SMALL).unwrap();
+            experiment.set_axis(axis, &values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>()).unwrap();
+            experiment.trials().map(|trials| trials.len()).map_err(|error| error.to_string())
+        };
+        for (axis, values) in [
+            ("loss", ["0%", "0%"]),
+            ("loss", ["1%", "1.0%"]),
+            ("rate", ["10Mbit", "10000kbit"]),
+            ("size", ["1kB", "1000B"]),
+            ("controller", ["cubic", "cubic"]),
+        ] {
+            let error = set(axis, &values).unwrap_err();
+            let named = values.iter().all(|value| error.contains(&format!("`{value}`")));
+            assert!(named && error.contains(axis) && error.contains("leave one out"), "{error}");
+        }
+        assert_eq!(set("loss", &["0%", "1%"]), Ok(2 * 2 * 2 * 2));
+        // The round trip takes the place of the delay, so that two delays are one.
+        let mut both = Experiment::parse(SMALL).unwrap();
+        both.set_axis("delay", &["5ms".into(), "10ms".into()]).unwrap();
+        both.set_axis("rtt", &["20ms".into(), "40ms".into()]).unwrap();
+        let error = both.trials().unwrap_err().to_string();
+        assert!(error.contains("the values `5ms` and `10ms` of axis `delay` make the same trials"), "{error}");
+        // In a file, with the line; a run that was made so can still be read.
+        let text = SMALL.replace("\"0%\"", "\"1.0%\"");
+        assert!(
+            refused(&text).starts_with("line 10: part `messages`: the values `1.0%` and `1%`"),
+            "{}",
+            refused(&text)
+        );
+        let recorded = Experiment::parse_recorded(&text).unwrap();
+        assert_eq!(recorded.matrix().unwrap().len(), 3 * 2 * 2 * 2);
     }
 }

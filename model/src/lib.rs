@@ -15,6 +15,7 @@
 //! | [`blocking`] | what head-of-line blocking did to a trial's messages, as figures |
 //! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`tolerance`] | the bounds of a valid trial |
+//! | [`spot`] | where in an experiment's file something stands |
 //! | [`record`] | what measuring hands to showing, and nothing else does |
 
 pub mod arm;
@@ -26,6 +27,7 @@ pub mod link;
 pub mod mode;
 pub mod profile;
 pub mod record;
+pub mod spot;
 pub mod tolerance;
 pub mod tuning;
 pub mod units;

@@ -86,7 +86,7 @@ fn promised(conditions: &Conditions) -> Conditions {
 }
 
 fn probe(path: &LivePath, link: &Link) -> Result<Calibration, PathError> {
-    let failed = |source| PathError::Device { what: "send probes across the link", source };
+    let failed = |cause| PathError::Device { what: "send probes across the link", cause };
     let at = |address| SocketAddrV4::new(address, 0);
     let client = path.namespaces.client.run(|| open(at(device::CLIENT_V4)))?.map_err(failed)?;
     let server = path.namespaces.server.run(|| open(at(device::SERVER_V4)))?.map_err(failed)?;

@@ -51,12 +51,12 @@ const WRITER_REST: Duration = Duration::from_millis(10);
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// The file could not be made.
-    #[error("cannot write the capture `{path}`: {source}; give a file in a directory that you may write to")]
+    #[error("cannot write the capture `{path}`: {cause}; give a file in a directory that you may write to")]
     Create {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The writer thread could not be started.
     #[error("cannot start the capture's writer thread: {0}; raise the limit on processes (`ulimit -u`)")]
@@ -145,7 +145,7 @@ impl Capture {
     /// # Errors
     /// As [`create`](Capture::create).
     pub fn with_capacity(path: &Path, link: &Link, bytes: usize, events: usize) -> Result<Self, CaptureError> {
-        let failed = |source| CaptureError::Create { path: path.to_owned(), source };
+        let failed = |cause| CaptureError::Create { path: path.to_owned(), cause };
         let file = File::create(path).and_then(|file| CaptureFile::begin(file, link)).map_err(failed)?;
         let (to_bytes, from_bytes) = rtrb::RingBuffer::new(bytes);
         let (to_events, from_events) = rtrb::RingBuffer::new(events);

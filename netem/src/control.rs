@@ -83,12 +83,12 @@ pub enum ControlError {
         reason: String,
     },
     /// The link does not answer.
-    #[error("link {name} does not answer: {source}; it may be ending, or be stopped")]
+    #[error("link {name} does not answer: {cause}; it may be ending, or be stopped")]
     Silent {
         /// Which.
         name: String,
         /// What happened.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -327,7 +327,7 @@ impl Runtime {
             write_line(&mut stream, request)?;
             read_line(&stream)
         };
-        talk().map_err(|source| ControlError::Silent { name: name.to_owned(), source })
+        talk().map_err(|cause| ControlError::Silent { name: name.to_owned(), cause })
     }
 
     /// Asks, and takes its status or its refusal.

@@ -252,25 +252,23 @@ const CHUNK_ENTRIES: usize = 2048;
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The spool file could not be made or written.
-    #[error(
-        "cannot write the ledger's spool `{path}`: {source}; make room there, or set TMPDIR to a place that has it"
-    )]
+    #[error("cannot write the ledger's spool `{path}`: {cause}; make room there, or set TMPDIR to a place that has it")]
     Write {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The writer thread could not be started.
     #[error("cannot start the ledger's writer thread: {0}; raise the limit on processes (`ulimit -u`)")]
     Thread(io::Error),
     /// The spool file could not be read.
-    #[error("cannot read the ledger's spool `{path}`: {source}; run the trial again")]
+    #[error("cannot read the ledger's spool `{path}`: {cause}; run the trial again")]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file is not a whole spool.
     #[error("`{path}` is not a whole ledger: {problem}; run the trial again")]
@@ -318,7 +316,7 @@ impl Spool {
     /// # Errors
     /// As [`create`](Spool::create).
     pub fn with_capacity(path: &Path, entries: usize) -> Result<Self, LedgerError> {
-        let failed = |source| LedgerError::Write { path: path.to_owned(), source };
+        let failed = |cause| LedgerError::Write { path: path.to_owned(), cause };
         let mut file = File::create(path).map_err(failed)?;
         file.write_all(&header(UNFINISHED)).map_err(failed)?;
         let (ring, consumer) = rtrb::RingBuffer::new(entries);
@@ -414,7 +412,7 @@ impl Writer {
             self.file.seek(SeekFrom::Start(0))?;
             self.file.write_all(&header(written))
         };
-        outcome.and_then(|()| finish()).map_err(|source| LedgerError::Write { path: self.path, source })?;
+        outcome.and_then(|()| finish()).map_err(|cause| LedgerError::Write { path: self.path, cause })?;
         Ok(written)
     }
 
@@ -479,7 +477,7 @@ pub fn read_so_far(
     spool
         .reader
         .seek_relative((left_out * ENTRY_BYTES as u64).cast_signed())
-        .map_err(|source| LedgerError::Read { path: path.to_owned(), source })?;
+        .map_err(|cause| LedgerError::Read { path: path.to_owned(), cause })?;
     Ok((spool.records(entries - left_out, epoch)?, left_out))
 }
 
@@ -495,7 +493,7 @@ struct SpoolFile {
 
 impl SpoolFile {
     fn open(path: &Path) -> Result<SpoolFile, LedgerError> {
-        let failed = |source| LedgerError::Read { path: path.to_owned(), source };
+        let failed = |cause| LedgerError::Read { path: path.to_owned(), cause };
         let broken = |problem: &str| LedgerError::Broken { path: path.to_owned(), problem: problem.to_owned() };
         let file = File::open(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
@@ -518,7 +516,7 @@ impl SpoolFile {
         let SpoolFile { path, mut reader, .. } = self;
         Ok((0..entries).map(move |at| {
             let mut line = [0; ENTRY_BYTES];
-            reader.read_exact(&mut line).map_err(|source| LedgerError::Read { path: path.clone(), source })?;
+            reader.read_exact(&mut line).map_err(|cause| LedgerError::Read { path: path.clone(), cause })?;
             let entry = Entry::decode(&line).ok_or_else(|| LedgerError::Broken {
                 path: path.clone(),
                 problem: format!("entry {at} makes no sense"),

@@ -29,17 +29,17 @@ use refused::{Kind, refused};
 
 /// A step that the kernel refused.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {what}: {source}")]
+#[error("cannot {what}: {cause}")]
 pub struct StepError {
     /// What was tried.
     pub what: &'static str,
     /// What the kernel said.
-    pub source: io::Error,
+    pub cause: io::Error,
 }
 
 /// Names the step that an error stopped.
 pub(crate) fn cannot<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> StepError {
-    move |error| StepError { what, source: error.into() }
+    move |error| StepError { what, cause: error.into() }
 }
 
 /// Namespaces that could not be made, with the remedy.

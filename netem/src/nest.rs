@@ -211,7 +211,7 @@ impl Outer {
                 Ok(()) => return Ok((number, block)),
                 Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
                 Err(error) if error.raw_os_error() == Some(libc::EPERM) => return Err(NestError::NotOurs),
-                Err(source) => return Err(cannot("make a veth pair to the outer link")(source).into()),
+                Err(cause) => return Err(cannot("make a veth pair to the outer link")(cause).into()),
             }
         }
         Err(NestError::Full)

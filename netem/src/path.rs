@@ -41,12 +41,12 @@ pub enum PathError {
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
     /// A device.
-    #[error("cannot {what}: {source}{}", hint(what, source))]
+    #[error("cannot {what}: {cause}{}", hint(what, cause))]
     Device {
         /// What was tried.
         what: &'static str,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Super-packets are asked of a backend that has none.
     #[error(
@@ -62,7 +62,7 @@ pub enum PathError {
     Kernel(#[from] KernelError),
     /// The outer link.
     #[error("the link around it: {0}")]
-    Nest(#[from] NestError),
+    Nest(NestError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -78,9 +78,15 @@ impl PathError {
             PathError::Namespace(error) => error.is_lack(),
             PathError::Kernel(error) => error.is_lack(),
             // Whatever the reason: there is no such device without the module, or the access.
-            PathError::Device { what, source } => !hint(what, source).is_empty(),
+            PathError::Device { what, cause } => !hint(what, cause).is_empty(),
             _ => false,
         }
+    }
+}
+
+impl From<NestError> for PathError {
+    fn from(error: NestError) -> PathError {
+        PathError::Nest(error)
     }
 }
 

@@ -87,7 +87,13 @@ pub enum LinkError {
     },
     /// The contained process spoke nonsense.
     #[error("the process that held the link gave no sense: {0}; this is a fault of the program")]
-    Nonsense(#[from] serde_json::Error),
+    Nonsense(serde_json::Error),
+}
+
+impl From<serde_json::Error> for LinkError {
+    fn from(error: serde_json::Error) -> LinkError {
+        LinkError::Nonsense(error)
+    }
 }
 
 impl LinkError {

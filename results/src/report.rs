@@ -25,16 +25,14 @@ pub enum ReportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The report cannot be written.
-    #[error("cannot {doing} `{}`: {source}; make the run directory writable and see that its disk has room, then: samepath report {}", path.display(), run.display())]
+    #[error("cannot {doing} `{}`: {cause}; make the run directory writable and see that its disk has room", path.display())]
     Write {
         /// What was being done, as a verb.
         doing: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// The run.
-        run: PathBuf,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Something that is no report stands in its place.
     #[error("`{}` is not a directory, so the report cannot take its place; move it away", .0.display())]
@@ -60,8 +58,8 @@ pub fn draw(run: &Run) -> Result<PathBuf, ReportError> {
         return Err(ReportError::Occupied(place));
     }
     let fail = |doing, path: &Path| {
-        let (path, run) = (path.to_owned(), run.dir().to_owned());
-        move |source| ReportError::Write { doing, path, run, source }
+        let path = path.to_owned();
+        move |cause| ReportError::Write { doing, path, cause }
     };
     // Removed when dropped, so that a failure leaves nothing half-written.
     let fresh =

@@ -145,7 +145,7 @@ impl Run {
         let manifest = read_manifest(dir)?;
         let path = dir.join(EXPERIMENT);
         let text = fs::read_to_string(&path).map_err(StoreError::io("read", &path))?;
-        let experiment = Experiment::parse(&text).map_err(|problem| StoreError::Experiment { path, problem })?;
+        let experiment = Experiment::parse_recorded(&text).map_err(|cause| StoreError::Experiment { path, cause })?;
         let planned = planned(dir, &experiment)?;
         let (trials, whole) = read_lines(&dir.join(TRIAL_LINES), &planned)?;
         let handle = RunHandle::new(dir, &planned);
@@ -420,7 +420,7 @@ impl RunHandle {
 }
 
 fn planned(dir: &Path, experiment: &Experiment) -> Result<Vec<Trial>, StoreError> {
-    experiment.trials().map_err(|problem| StoreError::Experiment { path: dir.join(EXPERIMENT), problem })
+    experiment.matrix().map_err(|cause| StoreError::Experiment { path: dir.join(EXPERIMENT), cause })
 }
 
 fn clear(dir: &Path) -> io::Result<()> {

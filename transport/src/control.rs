@@ -336,12 +336,12 @@ impl ClockOffset {
 pub async fn connect(address: SocketAddr, pin: Pin, token: &str, plan: &Plan) -> Result<ClientControl, TransportError> {
     let late = |what: &str| TransportError::Unreachable {
         address,
-        source: std::io::Error::new(std::io::ErrorKind::TimedOut, what.to_owned()),
+        cause: std::io::Error::new(std::io::ErrorKind::TimedOut, what.to_owned()),
     };
     let tcp = timeout(ANSWER_LIMIT, TcpStream::connect(address))
         .await
         .map_err(|_| late("no answer within 10 s"))?
-        .map_err(|source| TransportError::Unreachable { address, source })?;
+        .map_err(|cause| TransportError::Unreachable { address, cause })?;
     tcp.set_nodelay(true)?;
     let (config, verifier) = identity::client_config(pin, identity::ALPN_CONTROL)?;
     let stream = match timeout(ANSWER_LIMIT, tls::handshake(config, tcp)).await {

@@ -13,13 +13,13 @@ use crate::plan::PlanError;
 pub enum TransportError {
     /// Nobody answers at the address.
     #[error(
-        "cannot reach {address}: {source}; is `samepath server` running there, and does a firewall let the port through?"
+        "cannot reach {address}: {cause}; is `samepath server` running there, and does a firewall let the port through?"
     )]
     Unreachable {
         /// Where to.
         address: SocketAddr,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Something answers, but does not speak our protocol.
     #[error("{address} answers, but is not a samepath server ({detail}); check address and port")]
@@ -119,13 +119,13 @@ pub enum TransportError {
     },
     /// A datagram is larger than the path lets through.
     #[error(
-        "a datagram of {size} bytes does not fit the path: give a smaller `datagram`, or the path's true `mtu` ({source})"
+        "a datagram of {size} bytes does not fit the path: give a smaller `datagram`, or the path's true `mtu` ({cause})"
     )]
     TooLarge {
         /// UDP payload.
         size: usize,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Something took longer than it may.
     #[error("{0}")]
@@ -135,7 +135,7 @@ pub enum TransportError {
     Plan(#[from] PlanError),
     /// TLS could not be set up.
     #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
+    Tls(rustls::Error),
     /// A server takes three ports in a row, and there are not three.
     #[error("port {port} has not two more above it, which TCP, UDP and TLS take; give at most {last} with --listen")]
     NoPortsAbove {
@@ -145,14 +145,20 @@ pub enum TransportError {
         last: u16,
     },
     /// A setting the host refuses.
-    #[error("{what}: {source}")]
+    #[error("{what}: {cause}")]
     Host {
         /// What was tried, and the remedy.
         what: String,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A socket failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl From<rustls::Error> for TransportError {
+    fn from(error: rustls::Error) -> TransportError {
+        TransportError::Tls(error)
+    }
 }

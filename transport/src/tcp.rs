@@ -32,12 +32,12 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, TransportError> {
         let socket = TcpSocket::from_std_stream(socket.into());
         socket.listen(BACKLOG)
     };
-    listen().map_err(|source| cannot_bind("TCP", address, source))
+    listen().map_err(|cause| cannot_bind("TCP", address, cause))
 }
 
 /// Why a port could not be bound, and what to do.
-pub(crate) fn cannot_bind(protocol: &str, address: SocketAddr, source: io::Error) -> TransportError {
-    let remedy = match source.kind() {
+pub(crate) fn cannot_bind(protocol: &str, address: SocketAddr, cause: io::Error) -> TransportError {
+    let remedy = match cause.kind() {
         io::ErrorKind::AddrInUse => {
             "another program has it; end that one, or give another port with --listen: the server takes that one and the next two"
         }
@@ -45,7 +45,7 @@ pub(crate) fn cannot_bind(protocol: &str, address: SocketAddr, source: io::Error
         io::ErrorKind::AddrNotAvailable => "this host does not have that address; give one of its own with --listen",
         _ => "give another address with --listen",
     };
-    TransportError::Host { what: format!("cannot listen on {protocol} {address} ({remedy})"), source }
+    TransportError::Host { what: format!("cannot listen on {protocol} {address} ({remedy})"), cause }
 }
 
 /// Connects, tuned before the first packet where that matters.
@@ -68,7 +68,7 @@ pub async fn connect(address: SocketAddr, plan: &Plan) -> Result<TcpStream, Tran
 /// When the kernel refuses, with the remedy.
 pub fn tune(socket: &SockRef<'_>, plan: &Plan) -> Result<(), TransportError> {
     let tuning = &plan.tuning;
-    let host = |what: String| move |source| TransportError::Host { what, source };
+    let host = |what: String| move |cause| TransportError::Host { what, cause };
     let name = tuning.controller.name();
     socket.set_tcp_congestion(name.as_bytes()).map_err(host(format!(
         "the kernel refuses the congestion controller `{name}` (load its module, tcp_{name}, or allow it in net.ipv4.tcp_allowed_congestion_control)"

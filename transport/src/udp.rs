@@ -59,7 +59,7 @@ pub fn bind(address: SocketAddr, shared: bool) -> Result<std::net::UdpSocket, Tr
         socket.bind(&address.into())?;
         Ok(socket)
     };
-    bind().map(Into::into).map_err(|source| cannot_bind("UDP", address, source))
+    bind().map(Into::into).map_err(|cause| cannot_bind("UDP", address, cause))
 }
 
 /// What the kernel granted.
@@ -183,8 +183,8 @@ impl Datagrams {
             match sent {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.inner.io.writable().await?,
-                Err(source) if source.raw_os_error() == Some(libc::EMSGSIZE) => {
-                    return Err(TransportError::TooLarge { size, source });
+                Err(cause) if cause.raw_os_error() == Some(libc::EMSGSIZE) => {
+                    return Err(TransportError::TooLarge { size, cause });
                 }
                 // A full queue below the socket: lost, as on any link.
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(()),

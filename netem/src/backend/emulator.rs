@@ -33,12 +33,12 @@ use crate::link::Nanos;
 #[derive(Debug, thiserror::Error)]
 pub enum EmulatorError {
     /// A device failed.
-    #[error("the link's {side} device failed: {source}")]
+    #[error("the link's {side} device failed: {cause}")]
     Port {
         /// Whose device.
         side: &'static str,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The thread could not be started, or waited for.
     #[error("the link's data thread: {0}")]
@@ -53,8 +53,8 @@ pub enum EmulatorError {
 
 impl EmulatorError {
     /// Of the port with this index.
-    fn of_port(port: usize, source: io::Error) -> EmulatorError {
-        EmulatorError::Port { side: ["client", "server"][port], source }
+    fn of_port(port: usize, cause: io::Error) -> EmulatorError {
+        EmulatorError::Port { side: ["client", "server"][port], cause }
     }
 }
 

@@ -69,12 +69,12 @@ pub enum KernelError {
     )]
     Seedless,
     /// The kernel refused one.
-    #[error("the kernel refused the queueing discipline `{kind}`: {source}")]
+    #[error("the kernel refused the queueing discipline `{kind}`: {cause}")]
     Refused {
         /// Its name.
         kind: &'static str,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Another step.
     #[error(transparent)]
@@ -429,10 +429,10 @@ fn put(name: &str, chain: &[Qdisc]) -> Result<(), KernelError> {
     let mut netlink = Netlink::open().map_err(cannot("open a netlink socket"))?;
     let mut parent = ROOT;
     for (number, qdisc) in (1u32..).zip(chain) {
-        netlink.add_qdisc(index, parent, handle(number), qdisc, LINK_HEADER).map_err(|source| {
-            match source.raw_os_error() {
+        netlink.add_qdisc(index, parent, handle(number), qdisc, LINK_HEADER).map_err(|cause| {
+            match cause.raw_os_error() {
                 Some(libc::ENOENT) => KernelError::Missing { kind: qdisc.kind() },
-                _ => KernelError::Refused { kind: qdisc.kind(), source },
+                _ => KernelError::Refused { kind: qdisc.kind(), cause },
             }
         })?;
         parent = handle(number) | 1;

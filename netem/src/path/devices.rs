@@ -26,10 +26,10 @@ const MAKE_TUN: &str = "make a TUN device";
 const MAKE_VETH: &str = "make a veth pair";
 
 /// The remedy for a device that the kernel refuses.
-pub(super) fn hint(what: &str, source: &io::Error) -> &'static str {
+pub(super) fn hint(what: &str, cause: &io::Error) -> &'static str {
     match what {
         MAKE_TUN => "; choose `--backend packet`, or give access to /dev/net/tun (load the module `tun`)",
-        MAKE_VETH if source.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+        MAKE_VETH if cause.raw_os_error() == Some(libc::EOPNOTSUPP) => {
             "; the kernel has no veth devices: load the module `veth`"
         }
         _ => "",
@@ -53,7 +53,7 @@ pub(super) fn make_devices(
     addresses: &Addresses,
     mtu: u16,
 ) -> Result<(Option<[Port; 2]>, bool), PathError> {
-    let device = |what| move |source| PathError::Device { what, source };
+    let device = |what| move |cause| PathError::Device { what, cause };
     let ends = [(&namespaces.client, CLIENT_MAC), (&namespaces.server, SERVER_MAC)];
     let ports = match backend {
         Backend::Tun => {
@@ -100,10 +100,10 @@ pub(super) fn make_devices(
 /// Tells each end what is beyond the other: from the client's, all that is not inside; from the server's, the links
 /// inside the client's end.
 pub(super) fn lead_on(namespaces: &Namespaces, addresses: &Addresses) -> Result<(), PathError> {
-    let failed = |source| PathError::Device { what: "add a route over the link", source };
+    let failed = |cause| PathError::Device { what: "add a route over the link", cause };
     if addresses.leads_on() {
         namespaces.client.run(|| nest::add_routes(LINK_DEVICE, &EVERYWHERE))?.map_err(failed)?;
-        let failed = |source| PathError::Device { what: "let the server's end forward packets", source };
+        let failed = |cause| PathError::Device { what: "let the server's end forward packets", cause };
         namespaces.server.run(nest::forward)?.map_err(failed)?;
     } else {
         let inside = addresses.beyond_client();
@@ -142,7 +142,7 @@ fn lay_wire(
     (namespace, address, name): (&Namespace, [u8; 6], &str),
     mtu: u16,
 ) -> Result<Wire, PathError> {
-    let device = |what| move |source| PathError::Device { what, source };
+    let device = |what| move |cause| PathError::Device { what, cause };
     make_veth_with((namespace, DELIVERY_DEVICE), (&namespaces.middle, name), address, mtu, |name| {
         device::switch_segmentation_off(name)
     })?;
@@ -152,10 +152,10 @@ fn lay_wire(
         let (from, to) = (if_nametoindex(DELIVERY_DEVICE)?, if_nametoindex(LINK_DEVICE)?);
         Netlink::open()?.redirect_incoming(from, to)
     };
-    if let Err(source) = namespace.run(redirect)? {
+    if let Err(cause) = namespace.run(redirect)? {
         // A device that leads nowhere is of no use to anybody.
         let _ = Netlink::open().and_then(|mut netlink| netlink.remove_device(if_nametoindex(name)?));
-        return Err(PathError::Device { what: "redirect packets to the link's device", source });
+        return Err(PathError::Device { what: "redirect packets to the link's device", cause });
     }
     await_carriers(&[(&namespaces.middle, name)])?;
     Wire::open(name, address).map_err(device("open a packet socket"))
@@ -168,7 +168,7 @@ pub(super) fn make_control(namespaces: &Namespaces) -> Result<(), PathError> {
     for (namespace, address) in [(client, device::CLIENT_CONTROL), (server, device::SERVER_CONTROL)] {
         namespace
             .run(|| device::configure(CONTROL_DEVICE, 1500, &[(IpAddr::V4(address), CONTROL_PREFIX)]))?
-            .map_err(|source| PathError::Device { what: "set the control device up", source })?;
+            .map_err(|cause| PathError::Device { what: "set the control device up", cause })?;
     }
     await_carriers(&[(client, CONTROL_DEVICE)])
 }
@@ -178,7 +178,7 @@ pub(super) fn await_carriers(first_up: &[(&Namespace, &str)]) -> Result<(), Path
     for (namespace, name) in first_up {
         namespace
             .run(|| device::await_carrier(name))?
-            .map_err(|source| PathError::Device { what: "wait for a device's carrier", source })?;
+            .map_err(|cause| PathError::Device { what: "wait for a device's carrier", cause })?;
     }
     Ok(())
 }
@@ -196,7 +196,7 @@ pub(crate) fn make_veth_with(
     mtu: u16,
     treat: fn(&str) -> io::Result<()>,
 ) -> Result<(), PathError> {
-    let device = |what| move |source| PathError::Device { what, source };
+    let device = |what| move |cause| PathError::Device { what, cause };
     let end = |(namespace, name)| VethEnd { name, namespace: Namespace::as_fd(namespace), address };
     Netlink::open()
         .and_then(|mut netlink| netlink.make_veth([&end(one), &end(other)], mtu))

@@ -46,12 +46,12 @@ pub enum StoreError {
         remedy: &'static str,
     },
     /// The experiment cannot be run, so it is not the experiment of a run.
-    #[error("`{}`: {problem}", path.display())]
+    #[error("`{}`: {cause}", path.display())]
     Experiment {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        problem: ExperimentError,
+        cause: ExperimentError,
     },
     /// A trial that the experiment does not have, or whose name cannot be a directory's.
     #[error("the experiment in `{}` has no trial `{id}`; write only trials of its own matrix", dir.display())]
@@ -79,22 +79,21 @@ pub enum StoreError {
         problem: String,
     },
     /// The file system said no.
-    // The field is not named `source`: what the sentence says already would be said again by whoever prints the chain.
-    #[error("cannot {action} `{}`: {problem}; {}", path.display(), remedy(problem))]
+    #[error("cannot {action} `{}`: {cause}; {}", path.display(), remedy(cause))]
     Io {
         /// What was being done.
         action: &'static str,
         /// To which file.
         path: PathBuf,
         /// What the system said.
-        problem: io::Error,
+        cause: io::Error,
     },
 }
 
 impl StoreError {
     /// For `map_err`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-        move |problem| StoreError::Io { action, path: path.to_owned(), problem }
+        move |cause| StoreError::Io { action, path: path.to_owned(), cause }
     }
 
     /// A Parquet file that could not be read or written.
@@ -104,7 +103,7 @@ impl StoreError {
                 ColumnError::Newer(found) => return StoreError::Newer { path: path.to_owned(), found },
                 ColumnError::Parquet(parquet::errors::ParquetError::External(inner)) => {
                     match inner.downcast::<io::Error>() {
-                        Ok(problem) => return StoreError::Io { action, path: path.to_owned(), problem: *problem },
+                        Ok(cause) => return StoreError::Io { action, path: path.to_owned(), cause: *cause },
                         Err(other) => other.to_string(),
                     }
                 }

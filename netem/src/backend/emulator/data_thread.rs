@@ -229,7 +229,7 @@ impl DataThread {
     #[inline]
     fn take_one(&mut self, port: usize, taken: &mut usize) -> Result<Nanos, EmulatorError> {
         let mut buffer = self.pool.take();
-        let length = self.ports[port].take(&mut buffer.bytes).map_err(|source| EmulatorError::of_port(port, source))?;
+        let length = self.ports[port].take(&mut buffer.bytes).map_err(|cause| EmulatorError::of_port(port, cause))?;
         let now = monotonic();
         match length {
             None => self.pool.give(buffer),
@@ -245,7 +245,7 @@ impl DataThread {
     /// Takes what a TUN device hands over, a super-packet maybe, and cuts it.
     #[inline]
     fn take_large(&mut self, port: usize, taken: &mut usize) -> Result<Nanos, EmulatorError> {
-        let length = self.ports[port].take(&mut self.large).map_err(|source| EmulatorError::of_port(port, source))?;
+        let length = self.ports[port].take(&mut self.large).map_err(|cause| EmulatorError::of_port(port, cause))?;
         let now = monotonic();
         let Some(length) = length else { return Ok(now) };
         let large = std::mem::take(&mut self.large);
@@ -351,7 +351,7 @@ impl DataThread {
                 self.ports[port].give_joined(header, all[0].packet.as_ref(), payloads)
             }
         }
-        .map_err(|source| EmulatorError::of_port(port, source))?;
+        .map_err(|cause| EmulatorError::of_port(port, cause))?;
         let pipe = &mut self.pipes[direction.index()];
         for Released { packet, due, entry } in self.together.drain(..) {
             let entry = if given { pipe.left(entry, leaves) } else { pipe.refused(entry) };

@@ -46,11 +46,11 @@ pub(super) fn run(mut ports: [Port; 2], orders: &Orders<Letter>, sleeper: Sleepe
             let (from, to) = (direction.index(), direction.opposite().index());
             let report = &mut directions[from];
             for _ in 0..BATCH {
-                let taken = ports[from].take(&mut buffer).map_err(|source| EmulatorError::of_port(from, source))?;
+                let taken = ports[from].take(&mut buffer).map_err(|cause| EmulatorError::of_port(from, cause))?;
                 let Some(length) = taken else { break };
                 busy = true;
                 let given =
-                    ports[to].give_whole(&buffer[..length]).map_err(|source| EmulatorError::of_port(to, source))?;
+                    ports[to].give_whole(&buffer[..length]).map_err(|cause| EmulatorError::of_port(to, cause))?;
                 count(report, segments(&buffer[..length]), given);
             }
         }
