@@ -39,7 +39,17 @@ fn a_wrong_file_is_named_with_its_line() {
 
     let output = run(&["run", dir.path().join("none.toml").to_str().unwrap()]);
     expect_status(&output, 2);
-    assert!(stderr(&output).contains("none.toml"), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("none.toml") && said.contains("list --show") && said.contains("head-of-line"), "{said}");
+
+    let sense = file(
+        dir.path(),
+        "sense.toml",
+        "schema = 1\nname = 's'\n[[part]]\nname = 'a'\narms = ['tcp']\n\nworkload = { kind = 'bulk', duration = '0s' }\n",
+    );
+    let output = run(&["run", &sense, "--dry-run"]);
+    expect_status(&output, 2);
+    assert!(stderr(&output).contains("sense.toml: line 7: part `a`"), "{}", stderr(&output));
 
     let binary = dir.path().join("binary.toml");
     std::fs::write(&binary, [0xff, 0xfe, 0, 1]).unwrap();
@@ -60,6 +70,17 @@ fn impossible_conditions_are_refused_by_name() {
         (&["run", "--set", "colour=red"], "colour"),
         (&["run", "--set", "streams=0"], "streams"),
         (&["run", "--mtu", "100"], "too small"),
+        // Each by the flag that made it.
+        (&["run", "--mtu", "100"], "--mtu: part"),
+        (&["run", "--set", "streams=0"], "--set streams=0: part"),
+        (&["run", "--set", "colour=red"], "--set colour=red: no part"),
+        (&["run", "--rate", "5Mbit", "--up-jitter", "1s"], "--up-jitter"),
+        (&["run", "--arm", "tcp,tcp"], "--arm: part"),
+        (&["run", "--set", "loss=1%,1.0%"], "--set loss=1%,1.0%: part `messages`: the values `1%` and `1.0%`"),
+        // A minus is no flag.
+        (&["link", "--loss", "-1%", "--", "true"], "must not be negative"),
+        (&["link", "--rtt", "-5ms", "--", "true"], "must not be negative"),
+        (&["run", "--outage", "-1s..2s"], "must not be negative"),
     ] {
         let output = run(args);
         expect_status(&output, 2);
@@ -159,6 +180,23 @@ fn help_offers_nothing_that_is_always_refused() {
     };
     assert_eq!(offered(&["set"]), [false; 3]);
     assert_eq!(offered(&[]), [true; 3]);
+}
+
+#[test]
+fn what_was_measured_is_printed_though_its_report_cannot_be_drawn() {
+    // A run that is complete, in whose report's place something else lies.
+    let dir = tempfile::tempdir().unwrap();
+    let recorded = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("results/tests/fixtures/schema-2");
+    let copied = std::process::Command::new("cp").arg("-r").arg(&recorded).arg(dir.path().join("run")).status();
+    assert!(copied.unwrap().success());
+    let place = dir.path().join("run");
+    let _ = std::fs::remove_dir_all(place.join("report"));
+    file(&place, "report", "a report of my own");
+    let output = run(&["resume", place.to_str().unwrap()]);
+    expect_status(&output, 1);
+    let (said, shown) = (stderr(&output), crate::support::stdout(&output));
+    assert!(shown.contains("Medians over n seeds") && !shown.contains("report:"), "{shown}");
+    assert!(said.contains("draw it with: samepath report") && said.contains("is not a directory"), "{said}");
 }
 
 #[test]
