@@ -34,7 +34,7 @@ fn what_follows_in_the_same_record_was_not_overtaken() {
     assert!(!words.contains("overtaken"), "{words}");
     assert!(
         words.contains(
-            "- 100 bytes of message 1:0, which follow in the same TLS record: packet 18 with them came at 1 ms and \
+            "- 100 bytes of message 1:0, which follow in the same TLS record: packet 19 with them came at 1 ms and \
              arrived at 31.001 ms.\n"
         ),
         "{words}"
@@ -46,7 +46,7 @@ fn what_follows_in_the_same_record_was_not_overtaken() {
     made.messages[0].delivered = Some(60 * MS);
     let words = said(&made, 0).render();
     assert!(
-        words.contains("which follow in the same TLS record: packet 18 came to the link at 1 ms and was"),
+        words.contains("which follow in the same TLS record: packet 19 came to the link at 1 ms and was"),
         "{words}"
     );
 }
@@ -63,11 +63,11 @@ fn only_what_came_to_the_link_earlier_was_overtaken() {
     made.message(1, 0, 0, Some(60 * MS));
     let answer = said(&made, 1);
     assert!(!answer.blockers[0].follows);
-    assert!(answer.render().contains("packet 17 with them was overtaken: it came at 0 ms and arrived at 50 ms."));
+    assert!(answer.render().contains("packet 18 with them was overtaken: it came at 0 ms and arrived at 50 ms."));
     // What came later was not.
     made.ledger[slow].arrived = 2 * MS;
     let words = said(&made, 1).render();
-    assert!(words.contains("packet 17 with them came at 2 ms and arrived at 50 ms."), "{words}");
+    assert!(words.contains("packet 18 with them came at 2 ms and arrived at 50 ms."), "{words}");
 }
 
 #[test]
