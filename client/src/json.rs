@@ -1,7 +1,7 @@
 //! A report as one JSON document, with iperf3's names where they mean the same.
 
 use samepath_model::link::Direction;
-use samepath_model::record::{End, Setting};
+use samepath_model::record::{End, MessageRecord, Setting};
 use samepath_model::workload::Workload;
 use samepath_transport::Plan;
 use serde_json::{Value, json};
@@ -43,9 +43,18 @@ pub(crate) fn document(plan: &Plan, target: &Target, played: &Played) -> Value {
     end["sum_sent"] = sum_sent;
     end["sum_received"] = sum_received;
     if let Workload::Bulk(_) = plan.workload {
+        // By duration, a stream's own size is as much as arrived: what was sent is known of all together alone.
+        let sent = |m: &MessageRecord| match &plan.workload {
+            Workload::Bulk(bulk) if bulk.duration.is_some() => (report.messages.len() == 1).then_some(figures.sent),
+            _ => Some(m.size),
+        };
         let streams = report.messages.iter().map(|m| {
+            let mut sender = json!({ "socket": m.stream });
+            if let Some(bytes) = sent(m) {
+                sender["bytes"] = bytes.into();
+            }
             json!({
-                "sender": { "socket": m.stream, "bytes": m.size },
+                "sender": sender,
                 "receiver": { "socket": m.stream, "bytes": m.received, "bits_per_second": rate(m.received, figures.seconds) },
             })
         });

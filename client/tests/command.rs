@@ -104,6 +104,22 @@ fn the_json_document_has_iperf3s_names() {
         document["intervals"].as_array().unwrap().iter().map(|i| i["sum"]["bytes"].as_u64().unwrap()).sum();
     assert_eq!(whole, 200_000);
     assert!(document["end"]["sum"]["jitter_ms"].is_number());
+    assert_eq!(document.pointer("/end/streams/0/sender/bytes"), Some(&200_000.into()));
+}
+
+#[test]
+fn what_a_stream_sent_within_a_duration_is_told_where_it_is_known() {
+    let (control, _, _running) = serve();
+    for streams in ["1", "2"] {
+        let args = [&control, "--arm", "tcp/per-stream", "--streams", streams, "--duration", "200ms", "--json"];
+        let output = client(Some(TOKEN), &args);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let sent = &document["end"]["streams"][0]["sender"]["bytes"];
+        let all = &document["end"]["sum_sent"]["bytes"];
+        assert!(all.as_u64().is_some_and(|bytes| bytes > 0));
+        assert_eq!(sent, if streams == "1" { all } else { &serde_json::Value::Null }, "{document}");
+    }
 }
 
 #[test]

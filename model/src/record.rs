@@ -296,6 +296,14 @@ pub struct LinkReport {
     pub after: Option<Calibration>,
 }
 
+impl LinkReport {
+    /// Whether anything stood between the ends that counted packets: a bare cable (`none`) counts nothing, and its
+    /// zeros are no counts.
+    pub fn counts_packets(&self) -> bool {
+        self.backend != "none"
+    }
+}
+
 /// What probe packets met on the link, apart from the trial's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Calibration {
@@ -396,9 +404,9 @@ pub struct EndReport {
     pub wall_ns: u64,
     /// Segments TCP retransmitted, or packets QUIC declared lost, as a sender.
     pub retransmissions: Option<u64>,
-    /// Payload bytes given to the transport.
+    /// Payload bytes of messages given to the transport; a warm-up is not among them.
     pub bytes_sent: u64,
-    /// Payload bytes received from the transport, all verified.
+    /// Payload bytes of messages received from the transport, all verified; a warm-up is not among them.
     pub bytes_received: u64,
     /// Datagrams sent (`udp`).
     pub datagrams_sent: Option<u64>,
@@ -510,16 +518,17 @@ pub struct Summary {
     pub handshake_ms: Option<f64>,
     /// See [`PlayReport::first_byte_ns`].
     pub first_byte_ms: Option<f64>,
-    /// Bytes of IP packets offered to the link, both directions.
+    /// Bytes of IP packets offered to the link, both directions; `None` where nothing counted them.
     pub wire_bytes: Option<u64>,
     /// Packets that the link dropped, for whatever cause, both directions; not those that were still under
-    /// way when it went down.
+    /// way when it went down. `None` where nothing counted them.
     pub packets_dropped: Option<u64>,
     /// See [`EndReport::retransmissions`]; of the sender.
     pub retransmissions: Option<u64>,
-    /// CPU time of the client per gigabyte (10⁹) of payload received.
+    /// CPU time of the client per gigabyte (10⁹) of payload carried: what was received, and the warm-up before
+    /// it, whose CPU time is in it, too.
     pub client_cpu_s_per_gb: Option<f64>,
-    /// CPU time of the server per gigabyte (10⁹) of payload received.
+    /// CPU time of the server, likewise.
     pub server_cpu_s_per_gb: Option<f64>,
     /// Head-of-line blocking; `None` where packets were not mapped to messages.
     pub blocking: Option<crate::blocking::Blocking>,

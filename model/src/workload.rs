@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::arm::Arm;
 use crate::link::Direction;
 use crate::units::{BitRate, ByteCount, Duration};
 
@@ -222,6 +223,15 @@ impl Workload {
         match self {
             Workload::Bulk(bulk) => bulk.duration,
             Workload::Messages(messages) => Some(messages.spacing * u64::from(messages.per_stream())),
+        }
+    }
+
+    /// Bytes of payload that a trial of this arm carries, over all streams, before the schedule starts. `bulk`
+    /// starts cold, and over `udp` there is no window to open.
+    pub fn warmup(&self, arm: Arm) -> ByteCount {
+        match self {
+            Workload::Messages(messages) if arm.transport.is_reliable() => messages.warmup,
+            _ => ByteCount::ZERO,
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use samepath_model::arm::Arm;
-use samepath_model::experiment::Trial;
+use samepath_model::experiment::{Trial, TrialId};
 use samepath_model::record::{Outcome, TrialRecord};
 
 use crate::field::Field;
@@ -101,19 +101,19 @@ impl Cell<'_> {
         })
     }
 
-    /// The reasons of its void and failed trials, each with how often it was given.
-    pub fn troubles(&self) -> BTreeMap<String, usize> {
-        let mut troubles = BTreeMap::new();
+    /// The reasons of its void and failed trials, each with the trials that gave it.
+    pub fn troubles(&self) -> BTreeMap<String, Vec<&TrialId>> {
+        let mut troubles: BTreeMap<String, Vec<&TrialId>> = BTreeMap::new();
         for record in self.void.iter().chain(&self.failed) {
             match &record.outcome {
                 Outcome::Done => {}
                 Outcome::Void { reasons } => {
                     for reason in reasons {
-                        *troubles.entry(format!("void: {reason}")).or_insert(0) += 1;
+                        troubles.entry(format!("void: {reason}")).or_default().push(&record.trial.id);
                     }
                 }
                 Outcome::Failed { step, error } => {
-                    *troubles.entry(format!("failed at {step}: {error}")).or_insert(0) += 1;
+                    troubles.entry(format!("failed at {step}: {error}")).or_default().push(&record.trial.id);
                 }
             }
         }
@@ -191,7 +191,7 @@ mod tests {
         let counts: Vec<_> = cells.iter().map(|c| (c.n(), c.void.len(), c.failed.len(), c.pending)).collect();
         assert_eq!(counts[..3], [(2, 1, 0, 0), (2, 0, 1, 0), (3, 0, 0, 0)]);
         assert_eq!(
-            cells[0].troubles().into_iter().collect::<Vec<_>>(),
+            cells[0].troubles().into_iter().map(|(reason, trials)| (reason, trials.len())).collect::<Vec<_>>(),
             [("void: drops".into(), 1), ("void: late".into(), 1)]
         );
         // Seed 1 is void: seeds 2 and 3 are left.

@@ -44,9 +44,9 @@ pub enum Field {
     PacketsDropped,
     /// Segments retransmitted (TCP) or packets declared lost (QUIC), by the sender.
     Retransmissions,
-    /// CPU seconds of the client per gigabyte (10⁹) of payload.
+    /// CPU seconds of the client per gigabyte (10⁹) of payload, the warm-up included.
     ClientCpu,
-    /// CPU seconds of the server per gigabyte (10⁹) of payload.
+    /// CPU seconds of the server per gigabyte (10⁹) of payload, the warm-up included.
     ServerCpu,
     /// Share of the innocent messages (the first copy of every byte arrived) that were blocked for over a
     /// millisecond, in percent.

@@ -38,6 +38,7 @@ pub use seal::{Difference, DifferenceKind};
 pub use trial::{Ledger, TrialWriter, write_ledger};
 
 use crate::manifest::Manifest;
+use crate::summary;
 
 const EXPERIMENT: &str = "experiment.toml";
 const MANIFEST: &str = "manifest.json";
@@ -509,6 +510,7 @@ fn read_lines(path: &Path, planned: &[Trial]) -> Result<(Vec<TrialRecord>, u64),
             return Err(corrupt(format!("trial `{}` is not of the experiment in {EXPERIMENT}", record.trial.id)));
         }
         record.share_settings(&mut settings);
+        summary::renew(&mut record);
         match places.entry(record.trial.id.clone()) {
             Entry::Occupied(place) => records[*place.get()] = record,
             Entry::Vacant(place) => {

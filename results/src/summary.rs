@@ -79,12 +79,8 @@ pub fn from_records(
         Direction::Up => (reports.client, reports.server),
         Direction::Down => (reports.server, reports.client),
     };
-    // An end's CPU time covers the warm-up, so the payload that it is divided by does too.
-    let carried = receiver.map(|end| end.bytes_received).filter(|&bytes| bytes > 0).unwrap_or(received);
-    let cpu = |end: Option<&EndReport>| {
-        let seconds = end.map(|end| (end.cpu_user_ns + end.cpu_system_ns) as f64 / 1e9)?;
-        (carried > 0).then(|| seconds / (carried as f64 / 1e9))
-    };
+    let carried = carried(trial, receiver, received);
+    let counted = reports.link.filter(|link| link.counts_packets());
     Summary {
         messages: messages.len() as u64,
         delivered: delays.len() as u64,
@@ -95,14 +91,46 @@ pub fn from_records(
         delay_ms: percentiles_ms(&mut delays),
         handshake_ms: reports.handshake_ms,
         first_byte_ms: reports.first_byte_ms,
-        wire_bytes: reports.link.map(|link| link.up.bytes + link.down.bytes),
-        packets_dropped: reports.link.map(|link| lost(&link.up) + lost(&link.down)),
+        wire_bytes: counted.map(|link| link.up.bytes + link.down.bytes),
+        packets_dropped: counted.map(|link| lost(&link.up) + lost(&link.down)),
         retransmissions: sender.and_then(|end| end.retransmissions),
-        client_cpu_s_per_gb: cpu(reports.client),
-        server_cpu_s_per_gb: cpu(reports.server),
+        client_cpu_s_per_gb: cpu_s_per_gb(reports.client, carried),
+        server_cpu_s_per_gb: cpu_s_per_gb(reports.server, carried),
         // Needs the ledger and the layout, which are not at hand here: see `crate::blocking`.
         blocking: None,
     }
+}
+
+/// Brings a recorded summary to what its figures mean today: earlier versions wrote 0 where nothing counted
+/// packets, and left the warm-up out of what CPU time is divided by.
+pub(crate) fn renew(record: &mut TrialRecord) {
+    let Some(summary) = &mut record.summary else { return };
+    if record.link.as_ref().is_some_and(|link| !link.counts_packets()) {
+        (summary.wire_bytes, summary.packets_dropped) = (None, None);
+    }
+    let receiver = match record.trial.workload.direction() {
+        Direction::Up => record.server.as_ref(),
+        Direction::Down => record.client.as_ref(),
+    };
+    let carried = carried(&record.trial, receiver, summary.received_bytes);
+    let renewed = |recorded: Option<f64>, end: Option<&EndReport>| {
+        if end.is_some() { cpu_s_per_gb(end, carried) } else { recorded }
+    };
+    summary.client_cpu_s_per_gb = renewed(summary.client_cpu_s_per_gb, record.client.as_ref());
+    summary.server_cpu_s_per_gb = renewed(summary.server_cpu_s_per_gb, record.server.as_ref());
+}
+
+/// Payload bytes that CPU time and wire bytes were spent on: those received, and the warm-up before them, which no
+/// message counts. `None` where nothing was received.
+pub(crate) fn carried(trial: &Trial, receiver: Option<&EndReport>, received: u64) -> Option<u64> {
+    let received = receiver.map(|end| end.bytes_received).filter(|&bytes| bytes > 0).unwrap_or(received);
+    (received > 0).then(|| received + trial.workload.warmup(trial.arm).bytes())
+}
+
+/// CPU seconds of an end per gigabyte (10⁹ bytes) of payload carried.
+fn cpu_s_per_gb(end: Option<&EndReport>, carried: Option<u64>) -> Option<f64> {
+    let seconds = end.map(|end| (end.cpu_user_ns + end.cpu_system_ns) as f64 / 1e9)?;
+    Some(seconds / (carried? as f64 / 1e9))
 }
 
 /// Packets that the path lost in one direction.
@@ -188,8 +216,8 @@ mod tests {
         assert_eq!(summary.packets_dropped, Some(2));
         assert_eq!(summary.retransmissions, Some(3));
         assert_eq!(summary.handshake_ms, Some(60.1));
-        // 2 ms of CPU for 100 kB are 20 s for 1 GB.
-        assert!((summary.client_cpu_s_per_gb.unwrap() - 20.0).abs() < 1e-9);
+        // 2 ms of CPU for 100 kB of messages and 1 MB of warm-up.
+        assert!((summary.client_cpu_s_per_gb.unwrap() - 2e-3 / 1.1e-3).abs() < 1e-9, "{summary:?}");
         // The schedule of 25 × 40 ms is over; the last to arrive was released at 970 ms and hit.
         let last = 970.0 + 90.0 * jitter;
         assert!((summary.completion_ms.unwrap() - last).abs() < 1e-6, "{summary:?}");
@@ -207,6 +235,33 @@ mod tests {
 
         let nothing = from_records(&trial, &[], &[], Reports::default());
         assert_eq!((nothing.delay_ms, nothing.completion_ms, nothing.client_cpu_s_per_gb), (None, None, None));
+    }
+
+    #[test]
+    fn what_nothing_counted_is_missing_in_new_records_and_in_old() {
+        let trial = trial("messages", "tcp", Some("1%"));
+        let bare = LinkReport { backend: "none".into(), ..fixture::link() };
+        let summary = summarise(&trial, &fixture::play(&trial, 1.0), Some(&bare));
+        assert_eq!((summary.wire_bytes, summary.packets_dropped), (None, None));
+        // As an earlier version recorded it.
+        let old = Summary {
+            wire_bytes: Some(0),
+            packets_dropped: Some(0),
+            client_cpu_s_per_gb: Some(20.0),
+            ..summary.clone()
+        };
+        let mut record = fixture::record(&trial, &fixture::play(&trial, 1.0));
+        (record.summary, record.link) = (Some(old), Some(bare));
+        renew(&mut record);
+        assert_eq!(record.summary, Some(summary));
+    }
+
+    #[test]
+    fn udp_has_no_warm_up_to_divide_by() {
+        let trial = trial("messages", "udp", Some("0%"));
+        let summary = summarise(&trial, &fixture::play(&trial, 1.0), None);
+        // 2 ms of CPU for 100 kB are 20 s for 1 GB.
+        assert!((summary.client_cpu_s_per_gb.unwrap() - 20.0).abs() < 1e-9, "{summary:?}");
     }
 
     #[test]

@@ -4,12 +4,16 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use samepath_model::TrialId;
 use samepath_model::workload::Workload;
 
 use crate::cells::{Cell, cells};
 use crate::field::Field;
 use crate::stats;
 use crate::store::Run;
+
+/// More trials of one trouble than these are counted, not named.
+const MOST_NAMES: usize = 4;
 
 /// What stands where nothing was measured.
 const MISSING: &str = "–";
@@ -182,15 +186,20 @@ fn footer(run: &Run, cells: &[Cell<'_>]) -> String {
     text
 }
 
-/// Lines that say why trials of a cell `failed`, or are `void`.
+/// Lines that say why trials of a cell `failed`, or are `void`, by the names that `explain --trial` takes.
 fn troubles(cell: &Cell<'_>, outcome: &str) -> Vec<String> {
-    let place = [cell.part.as_str(), &cell.label(), &cell.arm.to_string()].join(" ").replace("  ", " ");
     let told = cell.troubles().into_iter().filter(|(reason, _)| reason.starts_with(outcome));
-    told.map(|(reason, times)| {
-        let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
-        format!("  {place}: {reason}{times}\n")
-    })
-    .collect()
+    let conditions = if cell.axes.is_empty() { String::new() } else { format!(" ({})", cell.label()) };
+    told.map(|(reason, trials)| format!("  {}{conditions}: {reason}\n", named(&trials))).collect()
+}
+
+/// The trials by name, at most [`MOST_NAMES`] of them.
+pub(crate) fn named(trials: &[&TrialId]) -> String {
+    let mut names = trials.iter().take(MOST_NAMES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if trials.len() > MOST_NAMES {
+        let _ = write!(names, " and {} more", trials.len() - MOST_NAMES);
+    }
+    names
 }
 
 /// Text in lines of no more than a hundred columns, as wide as the tables.
@@ -250,7 +259,7 @@ mod tests {
         }
         let text = render(&run);
         let told: Vec<&str> =
-            text.lines().filter(|line| line.starts_with("  messages ") || line.starts_with("  and")).collect();
+            text.lines().filter(|line| line.starts_with("  messages-") || line.starts_with("  and")).collect();
         assert_eq!(told.len(), MOST_TROUBLES + 1, "{text}");
         assert!(told[0].contains("failed at client: no answer"), "{text}");
         assert_eq!(told[MOST_TROUBLES], "  and 3 more; the report lists all");
@@ -292,7 +301,7 @@ mod tests {
         median trial with 95 % confidence: that needs 5 seeds, the 90th percentile 29.
         Some cells have only 2: they prove less.
         Left out of every figure: 1 void and 0 failed of 24 trials.
-          messages loss 0% quic: void: packets left up to 3 ms late
+          messages-0-s1-quic (loss 0%): void: packets left up to 3 ms late
         ");
     }
 

@@ -146,10 +146,7 @@ impl Plan {
 
     /// Bytes of warm-up over all streams.
     pub fn warmup(&self) -> u64 {
-        match &self.workload {
-            Workload::Messages(messages) if self.arm.transport.is_reliable() => messages.warmup.bytes(),
-            _ => 0,
-        }
+        self.workload.warmup(self.arm).bytes()
     }
 
     /// Whether the workload starts with its connections, whose set-up then belongs to it.

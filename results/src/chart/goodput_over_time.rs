@@ -1,6 +1,6 @@
 //! Goodput in bins of 100 ms, a panel a group of conditions on shared axes, with the drops beneath.
 
-use samepath_model::record::{End, Metric, SERIES_BIN_NANOS, TrialRecord};
+use samepath_model::record::{End, LinkReport, Metric, SERIES_BIN_NANOS, TrialRecord};
 use samepath_model::{Arm, Direction};
 
 use super::axis::{Axis, Beside, Panel, number};
@@ -25,6 +25,8 @@ struct Series {
     median: Vec<f64>,
     /// The seed whose drops are shown, and when they came to the link, in seconds.
     drops: (u64, Vec<f64>),
+    /// Whether anything would have told of a drop.
+    counted: bool,
 }
 
 pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
@@ -47,7 +49,8 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
                     .collect();
                 let drops = data_drops(run, first)?.into_iter().map(|at| at as f64 / 1e9).collect();
                 let drops = (first.trial.seed, drops);
-                all.push(Series { arm: cell.arm, trials, median, drops });
+                let counted = first.link.as_ref().is_some_and(LinkReport::counts_packets);
+                all.push(Series { arm: cell.arm, trials, median, drops, counted });
             }
         }
         panels.push(all);
@@ -152,7 +155,11 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
             }
             if series.iter().all(|one| one.drops.1.is_empty()) {
                 let (x, y) = (place.x + 6.0, place.bottom() + 2.0 + rug / 2.0);
-                let words = format!("no data packet dropped in the trials of seed {seed}");
+                let words = if series.iter().all(|one| one.counted) {
+                    format!("no data packet dropped in the trials of seed {seed}")
+                } else {
+                    "packets were not counted: a bare cable joined the ends".to_owned()
+                };
                 canvas.text(x, y, &words, Type::new(SMALL, MUTED));
             }
             let strip = Rect { y: place.bottom() + 2.0, h: rug, ..place };

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::answer::{answers, power};
 use crate::cells::Cell;
 use crate::chart::{Chart, PartView, Shown, Table, number, parts, spread};
+use crate::table;
 use crate::{Field, Run, StoreError};
 
 #[derive(Serialize)]
@@ -68,7 +69,7 @@ struct Counts {
 struct Trouble {
     cell: String,
     reason: String,
-    times: usize,
+    trials: String,
 }
 
 #[derive(Serialize)]
@@ -151,7 +152,11 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Result<Pag
         troubles: cells
             .iter()
             .flat_map(|cell| {
-                cell.troubles().into_iter().map(|(reason, times)| Trouble { cell: cell_name(cell), reason, times })
+                cell.troubles().into_iter().map(|(reason, trials)| Trouble {
+                    cell: cell_name(cell),
+                    reason,
+                    trials: table::named(&trials),
+                })
             })
             .collect(),
         main: sections(shown, true),
