@@ -99,7 +99,13 @@ fn of_innocents(arms: &BTreeMap<Arm, Innocents>) -> Vec<Finding> {
         if !shared {
             // Half as many as one reader after the other would hold up.
             let most = (n * (machine + innocents.loss / 2.0)).floor();
-            findings.push(within(what("held up by reading"), 0.0, most, innocents.in_host as f64, "messages"));
+            findings.push(within(
+                format!("{arm}: kept waiting by the reader"),
+                0.0,
+                most,
+                innocents.in_host as f64,
+                "messages",
+            ));
         }
     }
     findings
