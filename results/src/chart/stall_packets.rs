@@ -25,15 +25,20 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let Some(account) = story.account else {
         return Err(Absent::NoData("the stall has no account".into()));
     };
-    let (from, to) = window(&story, account.complete);
     let direction = record.trial.workload.direction();
-    let all: Vec<&Packet> =
-        analysis.packets().iter().filter(|p| p.direction == direction && (from..to).contains(&p.arrived)).collect();
+    let inside = |(from, to): (i64, i64)| -> Vec<&Packet> {
+        analysis.packets().iter().filter(|p| p.direction == direction && (from..to).contains(&p.arrived)).collect()
+    };
+    let sent = story.carried_by.iter().map(|packet| packet.arrived).min().unwrap_or(story.message.released);
+    let whole = window(&story, story.message.released, account.complete);
+    // What the sender held for long came to the link long after its release.
+    let (from, to) = if inside(whole).len() <= MAX_ROWS { whole } else { window(&story, sent, account.complete) };
+    let all = inside((from, to));
     let hidden = all.len().saturating_sub(MAX_ROWS);
+    let all = most(all, &story);
     let brought = analysis.brought_by(from, to);
     let rows: Vec<Row<'_>> = all
         .into_iter()
-        .take(MAX_ROWS)
         .map(|packet| Row {
             packet: *packet,
             messages: brought
@@ -70,7 +75,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let mut notes =
         vec![format!("samepath explain RUN --trial {} --message {name} says the same in words.", record.trial.id)];
     if hidden > 0 {
-        notes.push(format!("{hidden} later packets of the span are not shown."));
+        notes.push(format!("{hidden} other packets of the span are not shown."));
     }
     let figure = Figure {
         title: title.clone(),
@@ -117,10 +122,29 @@ fn choose<'a>(run: &Run, part: &PartView<'a>) -> Result<(&'a TrialRecord, Analys
     Ok((record, analysis, place))
 }
 
-/// From before the first drop behind the stall until after its end.
-fn window(story: &Story<'_>, complete: i64) -> (i64, i64) {
+/// As many of the packets as there is room for, in their order: those that the stall is about, then the first of the
+/// others.
+fn most<'a>(all: Vec<&'a Packet>, story: &Story<'_>) -> Vec<&'a Packet> {
+    let blockers = || story.blockers.iter().flat_map(|missing| missing.lost().chain(missing.brought()));
+    let concerned = |packet: &Packet| blockers().chain(&story.carried_by).any(|other| other == packet);
+    let mut room = MAX_ROWS.saturating_sub(all.iter().filter(|packet| concerned(packet)).count());
+    let mut chosen: Vec<&Packet> = all
+        .into_iter()
+        .filter(|packet| {
+            let other = !concerned(packet);
+            let shown = !other || room > 0;
+            room -= usize::from(other && shown);
+            shown
+        })
+        .collect();
+    // A stall may be about more packets than there are rows; its end says what it waited for last.
+    chosen.split_off(chosen.len().saturating_sub(MAX_ROWS))
+}
+
+/// From before the first drop behind the stall, or this instant of its message, until after its end.
+fn window(story: &Story<'_>, start: i64, complete: i64) -> (i64, i64) {
     let drops = story.blockers.iter().flat_map(|missing| missing.lost().map(|packet| packet.arrived));
-    let first = drops.min().unwrap_or(story.message.released).min(story.message.released);
+    let first = drops.min().unwrap_or(start).min(start);
     let end = story.message.delivered.unwrap_or(complete).max(complete);
     let margin = ((end - first) / 8).max(5_000_000);
     (first - margin, end + margin)
@@ -211,4 +235,36 @@ fn table(rows: &[Row<'_>], again: &[u64]) -> Table {
         })
         .collect();
     Table { head, rows }
+}
+
+#[cfg(test)]
+mod tests {
+    use samepath_model::record::DropCause;
+
+    use super::*;
+    use crate::blocking::tests::Made;
+
+    #[test]
+    fn the_packets_that_a_stall_is_about_have_their_rows() {
+        const MS: i64 = 1_000_000;
+        let mut made = Made::new("tcp");
+        // The first of 150 messages is lost, and comes again behind the last.
+        for seq in 0..150u64 {
+            made.lay(0, seq * 100, seq * 100 + 100, (seq % 4) as u16, Some((seq / 4) as u32));
+            made.carry(seq as i64 * MS, &[(0, seq * 100, seq * 100 + 100)], (seq == 0).then_some(DropCause::Loss));
+            made.message((seq % 4) as u16, (seq / 4) as u32, seq as i64 * MS, Some(300 * MS));
+        }
+        made.carry(200 * MS, &[(0, 0, 100)], None);
+        let analysis = made.analyse();
+        let place = analysis.find(3, 30).unwrap();
+        let story = analysis.story(place).unwrap();
+        let all: Vec<&Packet> = analysis.packets().iter().filter(|packet| packet.arrived >= 0).collect();
+        let rows = most(all.clone(), &story);
+        assert_eq!((all.len(), rows.len()), (151, MAX_ROWS));
+        assert!(rows.is_sorted_by_key(|packet| packet.arrived));
+        let at = |ms: i64| rows.iter().any(|packet| packet.arrived == ms * MS);
+        // The lost one, its message's own, and the one that brought what was missing.
+        assert!(at(0) && at(123) && at(200) && at(1) && !at(149));
+        assert_eq!(most(all[..5].to_vec(), &story).len(), 5);
+    }
 }
