@@ -45,11 +45,11 @@ impl Spot {
 
     /// The keys on the way, from the top; places in lists are left out.
     pub fn keys(&self) -> Vec<&str> {
-        let name = |step| match step {
-            &Step::Key(ref name) => Some(name.as_str()),
+        let keys = self.0.iter().filter_map(|step| match step {
+            Step::Key(name) => Some(name.as_str()),
             Step::Item(_) => None,
-        };
-        self.0.iter().filter_map(name).collect()
+        });
+        keys.collect()
     }
 
     /// The line, from 1, on which this stands in `text`; where the way there is not written out, that of
