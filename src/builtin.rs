@@ -36,7 +36,8 @@ pub(crate) fn load(name_or_path: &str) -> anyhow::Result<Experiment> {
         }
         Err(error) => {
             return Err(Mistake(format!(
-                "cannot read the experiment file {name_or_path}: {error}; give the path of a file that you may read                  (`samepath list --show head-of-line` prints one to start from), or a built-in name: {}",
+                "cannot read the experiment file {name_or_path}: {error}; give the path of a file that you may read \
+                 (`samepath list --show head-of-line` prints one to start from), or a built-in name: {}",
                 known()
             ))
             .into());

@@ -50,8 +50,10 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
         format!("Payload: {payload}."),
         "CPU: the whole process over the trial, start and handshake included, so short trials and few bytes look dear."
             .into(),
-        "Wire: both directions, with headers, handshake, acknowledgements and retransmissions.".into(),
     ];
+    if part.trials().any(|r| wire_ratio(r).is_some()) {
+        notes.push("Wire: both directions, with headers, handshake, acknowledgements and retransmissions.".into());
+    }
     if part.trials().any(|r| r.link.as_ref().is_some_and(|link| !link.counts_packets())) {
         notes.push("Where the ends were joined by a bare cable (--backend none), nothing counted wire bytes.".into());
     }
