@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use samepath_netem::ledger::Cut;
 use samepath_netem::shell::{self, LinkError, LinkPlan};
 use samepath_netem::trial::Backend;
 use samepath_netem::{control, ledger, tell};
@@ -94,16 +95,25 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
         quiet: args.quiet,
     })
     .map_err(told)?;
+    let mut incomplete = ended.ledger_cut.is_some();
+    if let (Some(Cut { missing, problem }), Some(ledger)) = (&ended.ledger_cut, &args.ledger) {
+        tell!(
+            "link: the ledger `{}` ends before the link did: {problem}; make room there, or keep it in another place; \
+             {missing} packets are missing at its end",
+            ledger.display()
+        );
+    }
     if let Some(spool) = spool {
-        spool.keep(&conditions, &ended.changes)?;
+        spool.keep(&conditions, &ended.changes, ended.ledger_cut.as_ref())?;
     }
     if let Some(capture) = ended.capture {
         if let Some(complaint) = capture.complaint() {
             tell!("link: {complaint}");
         }
-        if capture.failure.is_some() && ended.status == 0 {
-            return Ok(Exit::Failed);
-        }
+        incomplete |= capture.failure.is_some();
+    }
+    if incomplete && ended.status == 0 {
+        return Ok(Exit::Failed);
     }
     Ok(Exit::Status(u8::try_from(ended.status).unwrap_or(1)))
 }
@@ -157,7 +167,8 @@ impl Spool {
 
     /// Writes the Parquet file. Times count from the first packet. Its metadata has the conditions that
     /// the link began with, and, as JSON, every later change: the instant, and the conditions from then on.
-    fn keep(self, link: &str, changes: &[(u64, String)]) -> anyhow::Result<()> {
+    /// What is missing at its end is there, too.
+    fn keep(self, link: &str, changes: &[(u64, String)], cut: Option<&Cut>) -> anyhow::Result<()> {
         let first =
             ledger::read(&self.path, 0)?.map(|packet| packet.map(|packet| packet.arrived)).next().transpose()?;
         let epoch = first.map_or(0, i64::unsigned_abs);
@@ -165,7 +176,9 @@ impl Spool {
             .iter()
             .map(|(at, link)| serde_json::json!({ "at": at.wrapping_sub(epoch).cast_signed(), "link": link }))
             .collect();
-        let notes = [("samepath.link", link.to_owned()), ("samepath.changes", serde_json::to_string(&changes)?)];
+        let mut notes =
+            vec![("samepath.link", link.to_owned()), ("samepath.changes", serde_json::to_string(&changes)?)];
+        notes.extend(cut.map(|cut| ("samepath.missing", cut.missing.to_string())));
         samepath_results::store::write_ledger(&self.target, "link", epoch, &notes, ledger::read(&self.path, epoch)?)
             .with_context(|| format!("cannot write the ledger {}", self.target.display()))
     }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use samepath_model::carriage::Mark;
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, PacketRecord};
+use serde::{Deserialize, Serialize};
 
 use crate::link::Nanos;
 use crate::link::packet::PacketInfo;
@@ -252,7 +253,7 @@ const CHUNK_ENTRIES: usize = 2048;
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The spool file could not be made or written.
-    #[error("cannot write the ledger's spool `{path}`: {cause}; make room there, or set TMPDIR to a place that has it")]
+    #[error("cannot write the ledger's spool `{path}`: {cause}; make room there, or write to another place")]
     Write {
         /// The file.
         path: PathBuf,
@@ -284,12 +285,23 @@ pub enum LedgerError {
 }
 
 /// What came of a spool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolReport {
     /// Entries in the file.
     pub written: u64,
     /// Entries that found the ring full and are missing from the file. Any voids the trial.
     pub lost: u64,
+    /// Why the file ends before the link did, where it does. What it has is whole.
+    pub cut: Option<Cut>,
+}
+
+/// What is missing at a ledger's end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Entries.
+    pub missing: u64,
+    /// What the system said.
+    pub problem: String,
 }
 
 /// The data thread's end of the ledger. Dropped without [`finish`](Spool::finish), it writes what it
@@ -299,7 +311,7 @@ pub struct Spool {
     ring: rtrb::Producer<Entry>,
     lost: u64,
     done: Arc<AtomicBool>,
-    writer: Option<JoinHandle<Result<u64, LedgerError>>>,
+    writer: Option<JoinHandle<Result<(u64, Option<Cut>), LedgerError>>>,
 }
 
 impl Spool {
@@ -349,14 +361,14 @@ impl Spool {
     /// Waits until everything is in the file, and marks it whole.
     ///
     /// # Errors
-    /// If anything could not be written.
+    /// If not even what is in the file can be marked so.
     pub fn finish(mut self) -> Result<SpoolReport, LedgerError> {
-        let written = self.stop().unwrap_or(Err(LedgerError::Panicked))?;
-        Ok(SpoolReport { written, lost: self.lost })
+        let (written, cut) = self.stop().unwrap_or(Err(LedgerError::Panicked))?;
+        Ok(SpoolReport { written, lost: self.lost, cut })
     }
 
     /// Ends the writer thread after it has written all there is.
-    fn stop(&mut self) -> Option<Result<u64, LedgerError>> {
+    fn stop(&mut self) -> Option<Result<(u64, Option<Cut>), LedgerError>> {
         let writer = self.writer.take()?;
         self.done.store(true, Ordering::Release);
         writer.thread().unpark();
@@ -387,9 +399,9 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self) -> Result<u64, LedgerError> {
-        let mut outcome = Ok(());
-        let mut written = 0;
+    fn run(mut self) -> Result<(u64, Option<Cut>), LedgerError> {
+        let mut failure = None;
+        let (mut written, mut missing) = (0, 0);
         let mut portion = Vec::with_capacity(CHUNK_ENTRIES * ENTRY_BYTES);
         loop {
             // Looked at before the ring: whatever was appended before `done` was set is still seen.
@@ -397,32 +409,38 @@ impl Writer {
             while let Ok(chunk) = self.ring.read_chunk(self.ring.slots().min(CHUNK_ENTRIES))
                 && !chunk.is_empty()
             {
-                for entry in chunk {
-                    portion.extend_from_slice(&entry.encode());
-                    written += 1;
+                let entries = chunk.len() as u64;
+                chunk.into_iter().for_each(|entry| portion.extend_from_slice(&entry.encode()));
+                // After an error everything is thrown away, so that the ring does not fill up and the first
+                // error is the one that is told.
+                if failure.is_none() {
+                    failure = self.file.write_all(&portion).err();
                 }
-                self.write(&mut portion, &mut outcome);
+                *if failure.is_none() { &mut written } else { &mut missing } += entries;
+                portion.clear();
             }
             if done {
                 break;
             }
             std::thread::park_timeout(WRITER_REST);
         }
+        let cut = failure.map(|error| {
+            if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+                // What is made of the spool lies beside it, and needs room, too: half of it is enough for the other.
+                (written, missing) = (written / 2, missing + written - written / 2);
+            }
+            Cut { missing, problem: error.to_string() }
+        });
         let mut finish = || {
+            if cut.is_some() {
+                // Half an entry may be at the end.
+                self.file.set_len(HEADER_BYTES as u64 + written * ENTRY_BYTES as u64)?;
+            }
             self.file.seek(SeekFrom::Start(0))?;
             self.file.write_all(&header(written))
         };
-        outcome.and_then(|()| finish()).map_err(|cause| LedgerError::Write { path: self.path, cause })?;
-        Ok(written)
-    }
-
-    /// Writes the portion and empties it. After an error everything is thrown away, so that the
-    /// ring does not fill up and the first error is the one that is told.
-    fn write(&mut self, portion: &mut Vec<u8>, outcome: &mut io::Result<()>) {
-        if outcome.is_ok() {
-            *outcome = self.file.write_all(portion);
-        }
-        portion.clear();
+        finish().map_err(|cause| LedgerError::Write { path: self.path, cause })?;
+        Ok((written, cut))
     }
 }
 
@@ -555,7 +573,7 @@ mod tests {
         for entry in &entries {
             spool.append(*entry);
         }
-        assert_eq!(spool.finish().unwrap(), SpoolReport { written: 20_000, lost: 0 });
+        assert_eq!(spool.finish().unwrap(), SpoolReport { written: 20_000, lost: 0, cut: None });
         let records: Vec<PacketRecord> = read(&path, 5_000).unwrap().collect::<Result<_, _>>().unwrap();
         let expected: Vec<PacketRecord> = entries.iter().map(|entry| entry.record(5_000)).collect();
         assert_eq!(records, expected);

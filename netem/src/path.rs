@@ -17,7 +17,7 @@ use crate::capture::{Capture, CaptureError, CaptureReport};
 use crate::control::Snapshot;
 use crate::device;
 use crate::host::{CpuTimes, HostCounters};
-use crate::ledger::{LedgerError, Spool};
+use crate::ledger::{Cut, LedgerError, Spool};
 use crate::link::Nanos;
 use crate::namespace::{NamespaceError, Namespaces, StepError};
 use crate::nest::{self, Addresses, NestError, Outer};
@@ -124,6 +124,8 @@ pub struct PathReport {
     pub link: LinkReport,
     /// Broken conditions, in words with the figure.
     pub void: Vec<String>,
+    /// What is missing at the ledger's end, where that comes before the link's.
+    pub ledger_cut: Option<Cut>,
     /// What came of the capture, if there was one.
     pub capture: Option<CaptureReport>,
 }
@@ -377,7 +379,7 @@ impl LivePath {
             before: None,
             after: None,
         };
-        Ok(PathReport { link, void, capture: account.capture })
+        Ok(PathReport { link, void, ledger_cut: account.ledger_cut, capture: account.capture })
     }
 }
 
@@ -389,12 +391,13 @@ fn name_of(joining: Joining, link: &Link) -> &'static str {
 impl Account {
     /// Of a link that the kernel carries: nothing of ours moved the packets, so nothing waited or spun.
     fn of_router(told: RouterAccount) -> Account {
-        let RouterAccount { directions, lateness, cpu, ledger_lost, capture, doubts: _ } = told;
+        let RouterAccount { directions, lateness, cpu, ledger_lost, ledger_cut, capture, doubts: _ } = told;
         Account {
             directions,
             lateness,
             work: Work { cpu, spun: cpu, wall: 0 },
             ledger_lost,
+            ledger_cut,
             capture,
             ..Account::of_nothing()
         }
@@ -409,6 +412,7 @@ impl Account {
             realtime: false,
             work: Work::default(),
             ledger_lost: 0,
+            ledger_cut: None,
             capture: None,
         }
     }

@@ -28,6 +28,7 @@ use crate::backend::{Backend, kernel};
 use crate::capture::CaptureReport;
 use crate::control::{self, ControlError, LinkStatus, Listener, Reply, Request, Runtime, Snapshot};
 use crate::endpoint::{enter_before_exec, take_terminal_before_exec};
+use crate::ledger::Cut;
 use crate::link::Nanos;
 use crate::namespace::{Namespace, NamespaceError, OnTerminate, contain, is_from_a_process};
 use crate::nest::{Addresses, Outer};
@@ -115,6 +116,8 @@ pub struct Ended {
     pub status: i32,
     /// What came of the capture, if there was one.
     pub capture: Option<CaptureReport>,
+    /// What is missing at the ledger's end, where that comes before the link's.
+    pub ledger_cut: Option<Cut>,
     /// The link's later conditions in words, each with the instant from which on (CLOCK_MONOTONIC).
     pub changes: Vec<(Nanos, String)>,
 }
@@ -258,7 +261,7 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
     if !plan.quiet {
         summarise(&report);
     }
-    Ok(Ended { status, capture: report.capture, changes })
+    Ok(Ended { status, capture: report.capture, ledger_cut: report.ledger_cut, changes })
 }
 
 /// Shows the processes of this PID namespace, and no others, in /proc. Where that is not permitted

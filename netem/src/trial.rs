@@ -29,6 +29,7 @@ use crate::calibrate;
 use crate::capture::CaptureReport;
 use crate::device;
 use crate::endpoint::{Endpoint, last_lines};
+use crate::ledger::Cut;
 use crate::link::Nanos;
 use crate::namespace::{OnTerminate, contain};
 use crate::path::{Around, Keep, LivePath};
@@ -375,6 +376,13 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
         }
         Ok(client) => {
             let report = report?;
+            // What is to be said of the trial follows from its whole ledger.
+            if let Some(Cut { missing, problem }) = report.ledger_cut {
+                let told = format!(
+                    "the ledger lacks {missing} packets at its end: {problem}; make room in the run's directory"
+                );
+                return Err(TrialError::new("link", told));
+            }
             let mut void = report.void;
             for (probes, when) in [(&before, "before"), (&after, "after")] {
                 void.extend(probes.iter().flat_map(|probes| judge(probes, when, &trial.tolerance)));

@@ -26,7 +26,7 @@ use super::joining::Joining;
 use super::worker::{Orders, Worker};
 use crate::capture::CaptureReport;
 use crate::control::Snapshot;
-use crate::ledger::LedgerError;
+use crate::ledger::{Cut, LedgerError};
 use crate::link::Nanos;
 
 /// A data thread that failed.
@@ -92,6 +92,8 @@ pub(crate) struct Account {
     pub(crate) work: Work,
     /// Entries the ledger lost because its writer could not keep up.
     pub(crate) ledger_lost: u64,
+    /// What is missing at the ledger's end.
+    pub(crate) ledger_cut: Option<Cut>,
     /// What came of the capture, if there was one.
     pub(crate) capture: Option<CaptureReport>,
 }

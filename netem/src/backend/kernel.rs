@@ -40,7 +40,7 @@ use super::packet::Tap;
 use crate::capture::CaptureReport;
 use crate::control::Snapshot;
 use crate::device::{self, CLIENT_SIDE, LINK_DEVICE, SERVER_SIDE};
-use crate::ledger::LedgerError;
+use crate::ledger::{Cut, LedgerError};
 use crate::link::{Nanos, packet};
 use crate::namespace::{Namespace, NamespaceError, Namespaces, StepError, cannot};
 use crate::nest::{self, Addresses, EVERYWHERE};
@@ -156,6 +156,8 @@ pub(crate) struct RouterAccount {
     pub(crate) cpu: Nanos,
     /// Lines that the ledger lost.
     pub(crate) ledger_lost: u64,
+    /// What is missing at the ledger's end.
+    pub(crate) ledger_cut: Option<Cut>,
     /// What came of the capture, if there was one.
     pub(crate) capture: Option<CaptureReport>,
     /// What stands against the account, in words with the figure.

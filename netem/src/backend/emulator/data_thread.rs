@@ -374,10 +374,8 @@ impl DataThread {
             pipe.drain().for_each(|(_, entry)| books.append(entry));
         }
         let capture = self.books.capture.take().map(Capture::finish);
-        let ledger_lost = match self.books.ledger.take() {
-            Some(ledger) => ledger.finish()?.lost,
-            None => 0,
-        };
+        let ledger = self.books.ledger.take().map(Spool::finish).transpose()?;
+        let (ledger_lost, ledger_cut) = ledger.map_or((0, None), |ledger| (ledger.lost, ledger.cut));
         let lateness = lateness::report(&self.lateness);
         Ok(Account {
             directions: self.reports(),
@@ -386,6 +384,7 @@ impl DataThread {
             realtime,
             work,
             ledger_lost,
+            ledger_cut,
             capture,
         })
     }

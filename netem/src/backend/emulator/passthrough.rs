@@ -66,6 +66,7 @@ pub(super) fn run(mut ports: [Port; 2], orders: &Orders<Letter>, sleeper: Sleepe
         realtime,
         work: Work { cpu: thread_cpu() - cpu_before, spun: 0, wall: monotonic() - started },
         ledger_lost: 0,
+        ledger_cut: None,
         capture: None,
     }))
 }

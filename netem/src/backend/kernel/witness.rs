@@ -354,10 +354,8 @@ impl Watch {
             story.finish_before(Nanos::MAX, end, &mut self.books);
         }
         let capture = self.books.capture.take().map(Capture::finish);
-        let ledger_lost = match self.books.ledger.take() {
-            Some(ledger) => ledger.finish()?.lost,
-            None => 0,
-        };
+        let ledger = self.books.ledger.take().map(Spool::finish).transpose()?;
+        let (ledger_lost, ledger_cut) = ledger.map_or((0, None), |ledger| (ledger.lost, ledger.cut));
         let mut doubts = Vec::new();
         if self.missed > 0 {
             doubts.push(format!("the taps at the router missed {} packets, and the ledger with them", self.missed));
@@ -373,7 +371,7 @@ impl Watch {
         }
         let lateness = lateness::report(&self.lateness());
         let directions = self.stories.map(|story| story.report);
-        Ok(RouterAccount { directions, lateness, cpu: thread_cpu(), ledger_lost, capture, doubts })
+        Ok(RouterAccount { directions, lateness, cpu: thread_cpu(), ledger_lost, ledger_cut, capture, doubts })
     }
 }
 
