@@ -295,6 +295,9 @@ pub struct SpoolReport {
     pub cut: Option<Cut>,
 }
 
+/// What the writer brought into the file: so many entries, and what is missing after them.
+type Written = (u64, Option<Cut>);
+
 /// What is missing at a ledger's end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
@@ -311,7 +314,7 @@ pub struct Spool {
     ring: rtrb::Producer<Entry>,
     lost: u64,
     done: Arc<AtomicBool>,
-    writer: Option<JoinHandle<Result<(u64, Option<Cut>), LedgerError>>>,
+    writer: Option<JoinHandle<Result<Written, LedgerError>>>,
 }
 
 impl Spool {
@@ -368,7 +371,7 @@ impl Spool {
     }
 
     /// Ends the writer thread after it has written all there is.
-    fn stop(&mut self) -> Option<Result<(u64, Option<Cut>), LedgerError>> {
+    fn stop(&mut self) -> Option<Result<Written, LedgerError>> {
         let writer = self.writer.take()?;
         self.done.store(true, Ordering::Release);
         writer.thread().unpark();
@@ -399,7 +402,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self) -> Result<(u64, Option<Cut>), LedgerError> {
+    fn run(mut self) -> Result<Written, LedgerError> {
         let mut failure = None;
         let (mut written, mut missing) = (0, 0);
         let mut portion = Vec::with_capacity(CHUNK_ENTRIES * ENTRY_BYTES);
