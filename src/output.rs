@@ -41,7 +41,7 @@ pub(crate) fn print(text: impl Display) -> Result<(), OutputError> {
 /// Writes the text and ends the line.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn line(text: impl Display) -> Result<(), OutputError> {
     print(format_args!("{text}\n"))
 }
@@ -49,7 +49,7 @@ pub(crate) fn line(text: impl Display) -> Result<(), OutputError> {
 /// Writes what was asked of the command line's own reader: help, or the version; in colour on a terminal.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn help(asked: &clap::Error) -> Result<(), OutputError> {
     asked.print()?;
     Ok(io::stdout().flush()?)
@@ -58,7 +58,7 @@ pub(crate) fn help(asked: &clap::Error) -> Result<(), OutputError> {
 /// Writes a document for programs.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn json(document: &impl Serialize) -> Result<(), OutputError> {
     let text = serde_json::to_string_pretty(document).map_err(|error| OutputError::Failed(error.into()))?;
     line(text)

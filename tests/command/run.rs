@@ -126,7 +126,8 @@ link = { rtt = "10ms", rate = "20Mbit", loss = "5%", ecn = true }
     assert_eq!(trials.len(), 2);
     for trial in trials {
         let down = &trial["link"]["down"];
-        assert!(down["marked"].as_u64().unwrap() > 0, "{trial}");
+        assert_ne!(trial["outcome"], "failed", "{trial}");
+        assert!(down["marked"].as_u64().is_some_and(|marked| marked > 0), "{trial}");
         let settings = trial["link"]["settings"].as_array().unwrap();
         let ecn = settings.iter().find(|setting| setting["name"] == "net.ipv4.tcp_ecn").unwrap();
         assert!(ecn["effective"].as_str().unwrap().starts_with('1'), "{ecn}");
