@@ -13,7 +13,7 @@
 //! | [`calibrate`] | probes, before a trial and after it |
 //! | [`control`] | words with a running link from another terminal |
 //! | [`shell`] | any program at the client end of a link |
-//! | [`tell`] | what is said to people, who need not listen |
+//! | [`tell!`] | what is said to people, who need not listen |
 //! | [`host`] | what the host says of itself; [`probe`] what it can and cannot do |
 //!
 //! Start with [`trial::supervise`], or with [`link::Pipe`] for the emulation itself.
