@@ -70,7 +70,7 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
         return Err(Mistake(mistake).into());
     }
     if backend == Backend::Netem {
-        // That a kernel's netem takes no notice of the seed does not show when the link comes up.
+        // A kernel without it is the usual case, and found out only after the capture's file has been made.
         harness::attempt(backend)?;
     }
     let spool = args.ledger.as_deref().map(Spool::beside).transpose()?;
@@ -129,13 +129,13 @@ fn is_one_file(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// Where a file that is not there yet would be made, past symbolic links that lead to it.
+/// Where a file is, or would be made, past symbolic links that lead to it.
 fn target(path: &Path) -> Option<PathBuf> {
     /// Of links in a row, as the kernel takes (path_resolution(7)).
     const MOST_LINKS: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = directory_of(&path);
         let place = parent.canonicalize().ok()?.join(path.file_name()?);
         match std::fs::read_link(&place) {
             Ok(leads_to) => path = parent.join(leads_to),
@@ -143,6 +143,10 @@ fn target(path: &Path) -> Option<PathBuf> {
         }
     }
     None
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Where the ledger is kept while the link is up; made beforehand, so that a place that cannot be
@@ -156,13 +160,13 @@ struct Spool {
 }
 
 impl Spool {
-    fn beside(target: &Path) -> anyhow::Result<Spool> {
-        let end = target.canonicalize().unwrap_or_else(|_| target.to_owned()); // of a link, what it leads to
-        let parent = end.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fn beside(ledger: &Path) -> anyhow::Result<Spool> {
+        let end = target(ledger).unwrap_or_else(|| ledger.to_owned());
+        let parent = directory_of(&end);
         let file = tempfile::tempfile_in(parent)
             .with_context(|| format!("cannot write the ledger in {}", parent.display()))?;
         let path = format!("/proc/self/fd/{}", file.as_raw_fd()).into();
-        Ok(Spool { _file: file, path, target: target.to_owned() })
+        Ok(Spool { _file: file, path, target: ledger.to_owned() })
     }
 
     /// Writes the Parquet file. Times count from the first packet. Its metadata has the conditions that

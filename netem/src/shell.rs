@@ -24,13 +24,13 @@ use samepath_model::record::{DirectionReport, Lateness, LinkReport};
 use samepath_model::{Link, LinkSpec, Mode, Tolerance};
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{Backend, kernel};
+use crate::backend::Backend;
 use crate::capture::CaptureReport;
 use crate::control::{self, ControlError, LinkStatus, Listener, Reply, Request, Runtime, Snapshot};
 use crate::endpoint::{enter_before_exec, take_terminal_before_exec};
 use crate::ledger::Cut;
 use crate::link::Nanos;
-use crate::namespace::{Namespace, NamespaceError, OnTerminate, contain, is_from_a_process};
+use crate::namespace::{NamespaceError, OnTerminate, contain, is_from_a_process};
 use crate::nest::{Addresses, Outer};
 use crate::path::{Around, Keep, LivePath, PathError, PathReport};
 use crate::sys::{monotonic, wait_readable};
@@ -156,15 +156,8 @@ impl From<PathError> for Failure {
 /// went wrong.
 pub fn attempt(backend: Backend) -> Result<(), LinkError> {
     let bytes = contain(OnTerminate::Kill, || {
-        let up = || -> Result<(), PathError> {
-            if backend == Backend::Netem {
-                Namespace::make()?;
-                kernel::probe()?;
-            }
-            let link = Link::transparent();
-            LivePath::up(&link, 0, backend, Mode::Auto, Keep::default(), Around::Nothing).map(drop)
-        };
-        serde_json::to_vec(&up().map_err(Failure::from)).expect("a failure always has a text form")
+        let path = LivePath::up(&Link::transparent(), 0, backend, Mode::Auto, Keep::default(), Around::Nothing);
+        serde_json::to_vec(&path.map(drop).map_err(Failure::from)).expect("a failure always has a text form")
     })?;
     let tried: Result<(), Failure> = serde_json::from_slice(&bytes)?;
     Ok(tried?)
