@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use samepath_model::Trial;
 use samepath_model::record::{Outcome, TrialRecord};
+use samepath_model::void::in_words;
 use samepath_netem::tell;
 
 /// What a trial takes beside its schedule, until a trial has shown it: namespaces, probes, connecting, draining.
@@ -100,7 +101,7 @@ impl Progress {
         let (id, at) = (&record.trial.id, self.bar.position());
         let trouble = match &record.outcome {
             Outcome::Done => None,
-            Outcome::Void { reasons } => Some(format!("void: {}", reasons.join("; "))),
+            Outcome::Void { reasons } => Some(format!("void: {}", in_words(reasons))),
             Outcome::Failed { step, error } => {
                 let evidence = record.evidence.as_ref().map(|dir| format!("; evidence in {dir}")).unwrap_or_default();
                 Some(format!("failed ({step}): {error}{evidence}"))

@@ -16,6 +16,7 @@
 //! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`tolerance`] | the bounds of a valid trial |
 //! | [`spot`] | where in an experiment's file something stands |
+//! | [`void`] | why a trial does not count |
 //! | [`record`] | what measuring hands to showing, and nothing else does |
 
 pub mod arm;
@@ -31,6 +32,7 @@ pub mod spot;
 pub mod tolerance;
 pub mod tuning;
 pub mod units;
+pub mod void;
 pub mod workload;
 
 pub use arm::{Arm, Mapping, Transport};
@@ -41,4 +43,5 @@ pub use mode::Mode;
 pub use tolerance::Tolerance;
 pub use tuning::{Controller, Order, Tuning};
 pub use units::{BitRate, ByteCount, Duration, Probability};
+pub use void::{VoidKind, VoidReason};
 pub use workload::Workload;

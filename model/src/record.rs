@@ -14,10 +14,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::experiment::Trial;
 use crate::link::Direction;
+use crate::void::VoidReason;
 use crate::workload::StreamId;
 
 /// The version of the run directory's formats that this program writes.
-pub const RECORD_SCHEMA: u32 = 2;
+pub const RECORD_SCHEMA: u32 = 3;
 
 /// Nanoseconds from the trial's epoch.
 pub type Instant = i64;
@@ -456,8 +457,8 @@ pub enum Outcome {
     Done,
     /// Its conditions were not kept: shown, and left out of every statistic.
     Void {
-        /// Each broken condition, in words, with the figure.
-        reasons: Vec<String>,
+        /// Each broken condition.
+        reasons: Vec<VoidReason>,
     },
     /// It did not get to its end.
     Failed {
@@ -492,6 +493,11 @@ impl Outcome {
     /// Whether the trial counts.
     pub const fn is_done(&self) -> bool {
         matches!(self, Outcome::Done)
+    }
+
+    /// Whether it is void for what the machine did, and for nothing else: run again, it may well count.
+    pub fn is_voided_by_the_machine(&self) -> bool {
+        matches!(self, Outcome::Void { reasons } if reasons.iter().all(|reason| reason.kind.is_by_the_machine()))
     }
 }
 

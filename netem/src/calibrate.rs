@@ -28,7 +28,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 use samepath_model::link::{Conditions, Direction, Link, QueueCapacity};
 use samepath_model::record::{Calibration, Probes};
-use samepath_model::{Duration as Time, Tolerance};
+use samepath_model::{Duration as Time, Tolerance, VoidKind, VoidReason};
 
 use crate::device;
 use crate::link::Nanos;
@@ -278,7 +278,7 @@ fn clock_offset() -> i128 {
 }
 
 /// What the probes say against a trial on a link that promises nothing but to lose nothing.
-pub(crate) fn verdict_on_loss(calibration: &Calibration, when: &str, tolerance: &Tolerance) -> Vec<String> {
+pub(crate) fn verdict_on_loss(calibration: &Calibration, when: &str, tolerance: &Tolerance) -> Vec<VoidReason> {
     let ways = [("up", &calibration.up), ("down", &calibration.down)];
     ways.into_iter()
         .filter_map(|(way, probes)| loss(probes, &format!("probes {when} the trial, {way}"), tolerance))
@@ -286,15 +286,17 @@ pub(crate) fn verdict_on_loss(calibration: &Calibration, when: &str, tolerance: 
 }
 
 /// That too many probes were lost, if they were.
-fn loss(probes: &Probes, said: &str, tolerance: &Tolerance) -> Option<String> {
+fn loss(probes: &Probes, said: &str, tolerance: &Tolerance) -> Option<VoidReason> {
     let (lost, sent, bound) = (probes.lost, probes.sent, tolerance.loss);
     let share = lost as f64 / sent.max(1) as f64;
-    (share > bound.fraction())
-        .then(|| format!("{said}: {lost} of {sent} were lost outside the link's rules (bound {bound})"))
+    (share > bound.fraction()).then(|| {
+        let words = format!("{said}: {lost} of {sent} were lost outside the link's rules (bound {bound})");
+        VoidReason::new(VoidKind::ProbeLoss, words)
+    })
 }
 
 /// What the probes say against the trial; `when` is `before` or `after`.
-pub(crate) fn verdict(calibration: &Calibration, when: &str, tolerance: &Tolerance) -> Vec<String> {
+pub(crate) fn verdict(calibration: &Calibration, when: &str, tolerance: &Tolerance) -> Vec<VoidReason> {
     let millis = |nanos: u64| nanos as f64 / 1e6;
     let mut void = Vec::new();
     for (way, probes) in [("up", &calibration.up), ("down", &calibration.down)] {
@@ -302,32 +304,24 @@ pub(crate) fn verdict(calibration: &Calibration, when: &str, tolerance: &Toleran
         let asked = probes.delay_asked_ns;
         void.extend(loss(probes, &said, tolerance));
         if let Some(p50) = probes.delay_p50_ns.filter(|p50| p50.abs_diff(asked) > tolerance.delay.as_nanos()) {
-            void.push(format!(
-                "{said}: a delay of {:.3} ms in the median, {:.3} ms were asked (bound ± {})",
-                millis(p50),
-                millis(asked),
-                tolerance.delay
-            ));
+            let (p50, asked, bound) = (millis(p50), millis(asked), tolerance.delay);
+            let words =
+                format!("{said}: a delay of {p50:.3} ms in the median, {asked:.3} ms were asked (bound ± {bound})");
+            void.push(VoidReason::new(VoidKind::ProbeDelay, words));
         }
         if let Some(p99) =
             probes.delay_p99_ns.filter(|&p99| Time::from_nanos(p99) > Time::from_nanos(asked) + tolerance.delay_p99)
         {
-            void.push(format!(
-                "{said}: 1 % took {:.3} ms, {:.3} ms were asked (bound + {})",
-                millis(p99),
-                millis(asked),
-                tolerance.delay_p99
-            ));
+            let (p99, asked, bound) = (millis(p99), millis(asked), tolerance.delay_p99);
+            let words = format!("{said}: 1 % took {p99:.3} ms, {asked:.3} ms were asked (bound + {bound})");
+            void.push(VoidReason::new(VoidKind::ProbeDelay, words));
         }
         if let (Some(asked), Some(rate)) = (probes.rate_asked, probes.rate)
             && (rate as f64 / asked as f64 - 1.0).abs() > tolerance.rate.fraction()
         {
-            void.push(format!(
-                "{said}: a rate of {:.3} Mbit/s, {:.3} Mbit/s were asked (bound ± {})",
-                rate as f64 / 1e6,
-                asked as f64 / 1e6,
-                tolerance.rate
-            ));
+            let (rate, asked, bound) = (rate as f64 / 1e6, asked as f64 / 1e6, tolerance.rate);
+            let words = format!("{said}: a rate of {rate:.3} Mbit/s, {asked:.3} Mbit/s were asked (bound ± {bound})");
+            void.push(VoidReason::new(VoidKind::ProbeRate, words));
         }
     }
     void
@@ -335,6 +329,8 @@ pub(crate) fn verdict(calibration: &Calibration, when: &str, tolerance: &Toleran
 
 #[cfg(test)]
 mod tests {
+    use samepath_model::void::in_words;
+
     use super::*;
 
     fn kept() -> Probes {
@@ -352,14 +348,14 @@ mod tests {
     #[test]
     fn a_promise_that_was_kept_is_not_void() {
         let calibration = Calibration { up: kept(), down: Probes { rate_asked: None, rate: None, ..kept() } };
-        assert_eq!(verdict(&calibration, "before", &Tolerance::default()), Vec::<String>::new());
+        assert_eq!(verdict(&calibration, "before", &Tolerance::default()), Vec::new());
     }
 
     #[test]
     fn each_broken_promise_is_told_with_its_figure() {
         let told = |down: Probes| {
             let calibration = Calibration { up: kept(), down };
-            verdict(&calibration, "after", &Tolerance::default()).join("; ")
+            in_words(&verdict(&calibration, "after", &Tolerance::default()))
         };
         let late = told(Probes { delay_p50_ns: Some(11_500_000), ..kept() });
         assert_eq!(
@@ -374,10 +370,10 @@ mod tests {
         assert!(told(Probes { lost: 1, ..kept() }).contains("1 of 30 were lost"));
         assert!(told(Probes { rate: Some(18_000_000), ..kept() }).contains("18.000 Mbit/s, 20.000 Mbit/s were asked"));
         let bare = Calibration { up: kept(), down: Probes { lost: 1, delay_p50_ns: Some(99_000_000), ..kept() } };
-        let told = verdict_on_loss(&bare, "before", &Tolerance::default());
-        assert_eq!(told, ["probes before the trial, down: 1 of 30 were lost outside the link's rules (bound 0%)"]);
+        let told = in_words(&verdict_on_loss(&bare, "before", &Tolerance::default()));
+        assert_eq!(told, "probes before the trial, down: 1 of 30 were lost outside the link's rules (bound 0%)");
         let wide = Tolerance { delay: Time::from_micros(2_000), ..Tolerance::default() };
         let late = Calibration { up: kept(), down: Probes { delay_p50_ns: Some(11_500_000), ..kept() } };
-        assert_eq!(verdict(&late, "after", &wide), Vec::<String>::new(), "the tolerance is the experiment's");
+        assert_eq!(verdict(&late, "after", &wide), Vec::new(), "the tolerance is the experiment's");
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use samepath_model::link::{Direction, Link};
 use samepath_model::record::{DirectionReport, Lateness, LinkReport, Setting};
-use samepath_model::{Mode, Tolerance};
+use samepath_model::{Mode, Tolerance, VoidReason};
 
 use crate::backend::Backend;
 use crate::backend::books::Books;
@@ -123,7 +123,7 @@ pub struct PathReport {
     /// For the record.
     pub link: LinkReport,
     /// Broken conditions, in words with the figure.
-    pub void: Vec<String>,
+    pub void: Vec<VoidReason>,
     /// What is missing at the ledger's end, where that comes before the link's.
     pub ledger_cut: Option<Cut>,
     /// What came of the capture, if there was one.

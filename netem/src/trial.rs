@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use samepath_model::record::{EndReport, LinkReport, PlayReport};
-use samepath_model::{Mode, Tolerance, Trial, Workload};
+use samepath_model::{Mode, Tolerance, Trial, VoidKind, VoidReason, Workload};
 use serde::{Deserialize, Serialize};
 
 pub use crate::backend::Backend;
@@ -78,8 +78,8 @@ pub struct Evidence {
     pub set_up: Duration,
     /// From the client's end until everything was gone.
     pub tear_down: Duration,
-    /// Broken conditions in words, with the figure. Not empty: the trial is void.
-    pub void: Vec<String>,
+    /// Broken conditions. Not empty: the trial is void.
+    pub void: Vec<VoidReason>,
 }
 
 /// A trial that did not get to its end.
@@ -159,7 +159,7 @@ struct Order {
 enum Verdict {
     Done {
         link: Box<LinkReport>,
-        void: Vec<String>,
+        void: Vec<VoidReason>,
         capture: Option<CaptureReport>,
         /// When the client was started.
         client_started: Nanos,
@@ -296,25 +296,23 @@ fn die_before_exec(command: &mut Command) {
 }
 
 /// What an endpoint's own account says against the trial.
-fn endpoint_verdict(name: &str, end: &EndReport, tolerance: &Tolerance) -> Option<String> {
+fn endpoint_verdict(name: &str, end: &EndReport, tolerance: &Tolerance) -> Option<VoidReason> {
     let share = (end.cpu_user_ns + end.cpu_system_ns) as f64 / end.wall_ns.max(1) as f64;
     if end.wall_ns > 0 && share > tolerance.endpoint_cpu.fraction() {
-        return Some(format!(
-            "the {name} was on the CPU for {:.0} % of the time (bound {:.0} %)",
-            share * 100.0,
-            tolerance.endpoint_cpu.fraction() * 100.0
-        ));
+        let (share, bound) = (share * 100.0, tolerance.endpoint_cpu.fraction() * 100.0);
+        let words = format!("the {name} was on the CPU for {share:.0} % of the time (bound {bound:.0} %)");
+        return Some(VoidReason::new(VoidKind::EndCpu, words));
     }
     // Of fewer than a hundred ticks the 99th percentile is the latest one alone, which proves nothing.
     let late = end
         .wake_lateness
         .as_ref()
         .filter(|late| late.count >= 100 && late.p99_ns > tolerance.wake_lateness.as_nanos())?;
-    Some(format!(
-        "the {name} was kept from running: 1 % of its ticks were late by more than {:.3} ms (bound {:.3} ms)",
-        late.p99_ns as f64 / 1e6,
-        tolerance.wake_lateness.as_nanos() as f64 / 1e6
-    ))
+    let (late, bound) = (late.p99_ns as f64 / 1e6, tolerance.wake_lateness.as_nanos() as f64 / 1e6);
+    let words = format!(
+        "the {name} was kept from running: 1 % of its ticks were late by more than {late:.3} ms (bound {bound:.3} ms)"
+    );
+    Some(VoidReason::new(VoidKind::EndLate, words))
 }
 
 /// The body of the hidden verb `__trial`. The process must have one thread.
@@ -612,7 +610,8 @@ mod tests {
         let end = |cpu| EndReport { cpu_user_ns: cpu, cpu_system_ns: 0, wall_ns: 1_000, ..EndReport::default() };
         assert_eq!(endpoint_verdict("client", &end(800), &Tolerance::default()), None);
         let reason = endpoint_verdict("client", &end(900), &Tolerance::default()).expect("90 % is above the bound");
-        assert!(reason.contains("client") && reason.contains("90 %"), "{reason}");
+        assert_eq!(reason.kind, VoidKind::EndCpu);
+        assert!(reason.words.contains("client") && reason.words.contains("90 %"), "{reason}");
         assert_eq!(
             endpoint_verdict("client", &EndReport::default(), &Tolerance::default()),
             None,
@@ -629,6 +628,7 @@ mod tests {
         assert_eq!(endpoint_verdict("server", &end(1_900_000), &Tolerance::default()), None);
         let reason =
             endpoint_verdict("server", &end(2_500_000), &Tolerance::default()).expect("2.5 ms is above the bound");
-        assert!(reason.contains("server") && reason.contains("2.500 ms"), "{reason}");
+        assert_eq!(reason.kind, VoidKind::EndLate);
+        assert!(reason.words.contains("server") && reason.words.contains("2.500 ms"), "{reason}");
     }
 }

@@ -4,7 +4,9 @@
 //! failed trials stay in their cell, counted, and out of its figures.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use samepath_model::VoidReason;
 use samepath_model::arm::Arm;
 use samepath_model::experiment::{Trial, TrialId};
 use samepath_model::record::{Outcome, TrialRecord};
@@ -34,6 +36,29 @@ pub struct Cell<'a> {
     pub failed: Vec<&'a TrialRecord>,
     /// Trials that have not been run yet.
     pub pending: usize,
+}
+
+/// Why a trial does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble<'a> {
+    /// It failed: what it was doing, and what went wrong.
+    Failed {
+        /// The step.
+        step: &'a str,
+        /// The error.
+        error: &'a str,
+    },
+    /// It is void.
+    Void(&'a VoidReason),
+}
+
+impl fmt::Display for Trouble<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Failed { step, error } => write!(f, "failed at {step}: {error}"),
+            Trouble::Void(reason) => write!(f, "void: {reason}"),
+        }
+    }
 }
 
 /// A figure of a cell over its seeds.
@@ -102,19 +127,16 @@ impl Cell<'_> {
     }
 
     /// The reasons of its void and failed trials, each with the trials that gave it.
-    pub fn troubles(&self) -> BTreeMap<String, Vec<&TrialId>> {
-        let mut troubles: BTreeMap<String, Vec<&TrialId>> = BTreeMap::new();
+    pub fn troubles(&self) -> BTreeMap<Trouble<'_>, Vec<&TrialId>> {
+        let mut troubles: BTreeMap<Trouble<'_>, Vec<&TrialId>> = BTreeMap::new();
         for record in self.void.iter().chain(&self.failed) {
-            match &record.outcome {
-                Outcome::Done => {}
-                Outcome::Void { reasons } => {
-                    for reason in reasons {
-                        troubles.entry(format!("void: {reason}")).or_default().push(&record.trial.id);
-                    }
-                }
-                Outcome::Failed { step, error } => {
-                    troubles.entry(format!("failed at {step}: {error}")).or_default().push(&record.trial.id);
-                }
+            let of_trial: Vec<Trouble<'_>> = match &record.outcome {
+                Outcome::Done => Vec::new(),
+                Outcome::Void { reasons } => reasons.iter().map(Trouble::Void).collect(),
+                Outcome::Failed { step, error } => vec![Trouble::Failed { step, error }],
+            };
+            for trouble in of_trial {
+                troubles.entry(trouble).or_default().push(&record.trial.id);
             }
         }
         troubles
@@ -166,6 +188,7 @@ pub fn cells(run: &Run) -> Vec<Cell<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use samepath_model::VoidKind;
     use tempfile::tempdir;
 
     use super::*;
@@ -176,7 +199,9 @@ mod tests {
         let dir = tempdir().unwrap();
         let mut run = fixture::lines(dir.path(), &fixture::experiment(), 1.0);
         let of = |record: &TrialRecord, outcome| TrialRecord { outcome, ..record.clone() };
-        let void = of(&run.trials()[0], Outcome::Void { reasons: vec!["late".into(), "drops".into()] });
+        let (late, drops) =
+            (VoidReason::new(VoidKind::LinkLate, "late"), VoidReason::new(VoidKind::HostDrops, "drops"));
+        let void = of(&run.trials()[0], Outcome::Void { reasons: vec![late, drops] });
         let error = "no answer".to_owned();
         let failed = of(&run.trials()[1], Outcome::Failed { step: "client".into(), error });
         run.append(&void).unwrap();
@@ -191,8 +216,12 @@ mod tests {
         let counts: Vec<_> = cells.iter().map(|c| (c.n(), c.void.len(), c.failed.len(), c.pending)).collect();
         assert_eq!(counts[..3], [(2, 1, 0, 0), (2, 0, 1, 0), (3, 0, 0, 0)]);
         assert_eq!(
-            cells[0].troubles().into_iter().map(|(reason, trials)| (reason, trials.len())).collect::<Vec<_>>(),
-            [("void: drops".into(), 1), ("void: late".into(), 1)]
+            cells[0]
+                .troubles()
+                .into_iter()
+                .map(|(trouble, trials)| (trouble.to_string(), trials.len()))
+                .collect::<Vec<_>>(),
+            [("void: late".into(), 1), ("void: drops".into(), 1)]
         );
         // Seed 1 is void: seeds 2 and 3 are left.
         assert_eq!(cells[0].values(Field::Messages), [(2, 100.0), (3, 100.0)]);

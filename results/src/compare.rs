@@ -390,8 +390,8 @@ impl Comparison {
 
 #[cfg(test)]
 mod tests {
-    use samepath_model::Experiment;
     use samepath_model::record::{Outcome, TrialRecord};
+    use samepath_model::{Experiment, VoidKind, VoidReason};
     use tempfile::tempdir;
 
     use super::*;
@@ -472,7 +472,11 @@ mod tests {
             [("a", 1.0), ("b", 1.5)].map(|(name, s)| fixture::lines(&dir.path().join(name), &experiment, s));
         for (run, seeds) in [(&mut a, 1..=1), (&mut b, 6..=8)] {
             for record in run.trials().to_vec().into_iter().filter(|record| seeds.contains(&record.trial.seed)) {
-                run.append(&TrialRecord { outcome: Outcome::Void { reasons: vec!["late".into()] }, ..record }).unwrap();
+                run.append(&TrialRecord {
+                    outcome: Outcome::Void { reasons: vec![VoidReason::new(VoidKind::LinkLate, "late")] },
+                    ..record
+                })
+                .unwrap();
             }
         }
         let comparison = compare(&a, &b).unwrap();

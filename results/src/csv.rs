@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use samepath_model::blocking::DelayParts;
 use samepath_model::record::{Outcome, TrialRecord};
+use samepath_model::void::in_words;
 
 use crate::cells::cells;
 use crate::field::Field;
@@ -148,7 +149,7 @@ fn axes(run: &Run) -> BTreeSet<String> {
 fn outcome(record: &TrialRecord) -> (&'static str, String) {
     match &record.outcome {
         Outcome::Done => ("done", String::new()),
-        Outcome::Void { reasons } => ("void", reasons.join("; ")),
+        Outcome::Void { reasons } => ("void", in_words(reasons)),
         Outcome::Failed { step, error } => ("failed", format!("{step}: {error}")),
     }
 }

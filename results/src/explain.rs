@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use samepath_model::Direction;
 use samepath_model::experiment::TrialId;
 use samepath_model::link::ScriptedDrop;
 use samepath_model::record::{DropCause, Instant, Outcome, TrialRecord};
+use samepath_model::void::in_words;
 use samepath_model::workload::StreamId;
+use samepath_model::{Direction, VoidReason};
 use serde::Serialize;
 
 use crate::blocking::{self, AnalyseError, Analysis, Fate, Missing, NEVER, Packet, Story, Unmapped};
@@ -89,7 +90,7 @@ pub struct Explanation {
     /// Its seed.
     pub seed: u64,
     /// Why the trial does not count, where it does not.
-    pub void: Vec<String>,
+    pub void: Vec<VoidReason>,
     /// Which way the messages go.
     pub direction: Direction,
     /// The stream.
@@ -376,7 +377,7 @@ impl Explanation {
             ms(self.released_ms)
         );
         if !self.void.is_empty() {
-            let _ = writeln!(text, "The trial is void: {}.", self.void.join("; "));
+            let _ = writeln!(text, "The trial is void: {}.", in_words(&self.void));
         }
         text += &self.headline();
         text += &self.parts();

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 use samepath_model::TrialId;
 use samepath_model::workload::Workload;
 
-use crate::cells::{Cell, cells};
+use crate::cells::{Cell, Trouble, cells};
 use crate::field::Field;
 use crate::stats;
 use crate::store::Run;
@@ -168,8 +168,10 @@ fn footer(run: &Run, cells: &[Cell<'_>]) -> String {
             "Left out of every figure: {void} void and {failed} failed of {} trials.",
             run.trials().len()
         );
-        let of = |outcome: &str| cells.iter().flat_map(|cell| troubles(cell, outcome)).collect::<Vec<_>>();
-        let lines = [of("failed"), of("void")].concat();
+        let told: Vec<_> = cells.iter().flat_map(troubles).collect();
+        let (void, failed): (Vec<_>, Vec<_>) =
+            told.into_iter().partition(|(trouble, _)| matches!(trouble, Trouble::Void(_)));
+        let lines: Vec<String> = failed.into_iter().chain(void).map(|(_, line)| line).collect();
         // One more line would take the place of the word that there is one.
         let shown = if lines.len() > MOST_TROUBLES + 1 { MOST_TROUBLES } else { lines.len() };
         text.extend(lines[..shown].iter().map(String::as_str));
@@ -186,11 +188,11 @@ fn footer(run: &Run, cells: &[Cell<'_>]) -> String {
     text
 }
 
-/// Lines that say why trials of a cell `failed`, or are `void`, by the names that `explain --trial` takes.
-fn troubles(cell: &Cell<'_>, outcome: &str) -> Vec<String> {
-    let told = cell.troubles().into_iter().filter(|(reason, _)| reason.starts_with(outcome));
+/// Why trials of a cell do not count, each with its line, by the names that `explain --trial` takes.
+fn troubles<'a>(cell: &'a Cell<'_>) -> Vec<(Trouble<'a>, String)> {
     let conditions = if cell.axes.is_empty() { String::new() } else { format!(" ({})", cell.label()) };
-    told.map(|(reason, trials)| format!("  {}{conditions}: {reason}\n", named(&trials))).collect()
+    let line = |trouble, trials: &[_]| format!("  {}{conditions}: {trouble}\n", named(trials));
+    cell.troubles().into_iter().map(|(trouble, trials)| (trouble, line(trouble, &trials))).collect()
 }
 
 /// The trials by name, at most [`MOST_NAMES`] of them.
@@ -228,6 +230,7 @@ fn trim(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use samepath_model::record::{Outcome, TrialRecord};
+    use samepath_model::{VoidKind, VoidReason};
     use tempfile::tempdir;
 
     use super::*;
@@ -251,7 +254,8 @@ mod tests {
         let mut run = fixture::lines(dir.path(), &fixture::experiment(), 1.0);
         let mut records: Vec<TrialRecord> = run.trials().to_vec();
         for (index, record) in records.iter_mut().take(14).enumerate() {
-            record.outcome = Outcome::Void { reasons: vec![format!("late by {index} ms")] };
+            record.outcome =
+                Outcome::Void { reasons: vec![VoidReason::new(VoidKind::LinkLate, format!("late by {index} ms"))] };
         }
         records[14].outcome = Outcome::Failed { step: "client".into(), error: "no answer".into() };
         for record in &records[..15] {
@@ -269,7 +273,7 @@ mod tests {
     fn the_table_of_a_run() {
         let dir = tempdir().unwrap();
         let mut run = fixture::lines(dir.path(), &fixture::experiment(), 1.0);
-        let void = Outcome::Void { reasons: vec!["packets left up to 3 ms late".into()] };
+        let void = Outcome::Void { reasons: vec![VoidReason::new(VoidKind::LinkLate, "packets left up to 3 ms late")] };
         let void = TrialRecord { outcome: void, ..run.trials()[1].clone() };
         run.append(&void).unwrap();
         let text = render(&run);

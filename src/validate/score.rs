@@ -12,8 +12,8 @@ pub(crate) use rate::{link_is_filled, objects_in_sequence, periodic_loss, same_c
 pub(crate) use start::{first_packets_lost, round_trips};
 
 use samepath_model::record::{Outcome, PacketRecord, TrialRecord};
+use samepath_model::void::in_words;
 use samepath_model::{Direction, Transport, Trial};
-use samepath_results::blocking::FAULT;
 use samepath_results::{Run, stats};
 
 use super::Finding;
@@ -28,7 +28,7 @@ pub(crate) fn every_trial_counts(run: &Run, repeated: usize) -> anyhow::Result<V
     for record in records {
         match &record.outcome {
             Outcome::Done => {}
-            Outcome::Void { reasons } => voids.push(format!("{} void: {}", record.trial.id, reasons.join("; "))),
+            Outcome::Void { reasons } => voids.push(format!("{} void: {}", record.trial.id, in_words(reasons))),
             Outcome::Failed { step, error } => match backoff::copies_lost_in_a_row(run, record)? {
                 Some(copies) => backed_off.push(format!(
                     "{} waited for TCP's retransmission timer as its time ended: {copies} copies in a row were lost",
@@ -59,10 +59,7 @@ pub(crate) fn every_trial_counts(run: &Run, repeated: usize) -> anyhow::Result<V
 
 /// The trials that are void because the machine was busy, and not because the lab contradicted itself.
 pub(crate) fn voided_by_the_machine(run: &Run) -> Vec<Trial> {
-    let by_the_machine = |record: &&TrialRecord| {
-        let Outcome::Void { reasons } = &record.outcome else { return false };
-        !reasons.iter().any(|reason| reason.ends_with(FAULT))
-    };
+    let by_the_machine = |record: &&TrialRecord| record.outcome.is_voided_by_the_machine();
     run.trials().iter().filter(by_the_machine).map(|record| record.trial.clone()).collect()
 }
 

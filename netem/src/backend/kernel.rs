@@ -29,6 +29,7 @@ use std::net::IpAddr;
 use nix::net::if_::if_nametoindex;
 use samepath_model::link::{Direction, Link};
 use samepath_model::record::{DirectionReport, DropCause, Lateness};
+use samepath_model::{VoidKind, VoidReason};
 
 use plan::Hops;
 pub use plan::{Inexpressible, check};
@@ -160,8 +161,8 @@ pub(crate) struct RouterAccount {
     pub(crate) ledger_cut: Option<Cut>,
     /// What came of the capture, if there was one.
     pub(crate) capture: Option<CaptureReport>,
-    /// What stands against the account, in words with the figure.
-    pub(crate) doubts: Vec<String>,
+    /// What stands against the account.
+    pub(crate) doubts: Vec<VoidReason>,
 }
 
 impl Router {
@@ -463,13 +464,16 @@ fn root_drops(name: &str) -> io::Result<u64> {
 /// Where the kernel's counters and the taps tell different stories. Copies and flipped bits are left
 /// out: a copy that is dropped was never seen, and a damaged header may be dropped on the way. Of what was under
 /// way at the end nobody saw whether it was dropped.
-fn disagreement(direction: Direction, counted: u64, report: &DirectionReport) -> Option<String> {
+fn disagreement(direction: Direction, counted: u64, report: &DirectionReport) -> Option<VoidReason> {
     let open = report.dropped.get(DropCause::LinkDown.name()).copied().unwrap_or(0);
     let seen = report.dropped.values().sum::<u64>() - open;
     let comparable = report.duplicated == 0 && report.corrupted == 0;
     // netem counts a mark in place of a loss among its drops; codel does not.
     (comparable && !(seen..=seen + open + report.marked).contains(&counted)).then(|| {
-        format!("the router's queues dropped {counted} packets ({direction}), and {seen} were seen not to leave it")
+        let words = format!(
+            "the router's queues dropped {counted} packets ({direction}), and {seen} were seen not to leave it"
+        );
+        VoidReason::new(VoidKind::Contradiction, words)
     })
 }
 

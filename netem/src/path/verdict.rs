@@ -1,7 +1,7 @@
-//! What stands against a trial, in words with the figure, by what its path says of its work.
+//! What stands against a trial, by what its path says of its work.
 
-use samepath_model::Tolerance;
 use samepath_model::record::DropCause;
+use samepath_model::{Tolerance, VoidKind, VoidReason};
 
 use crate::backend::emulator::{Account, Work};
 use crate::host::HostCounters;
@@ -11,61 +11,65 @@ use crate::link::Nanos;
 const SHORTEST: Nanos = 100_000_000;
 
 /// What the host's counters say against the trial.
-pub(super) fn host_verdict(host: &HostCounters, account: Option<&Account>) -> Vec<String> {
-    let mut void: Vec<String> = host
+pub(super) fn host_verdict(host: &HostCounters, account: Option<&Account>) -> Vec<VoidReason> {
+    let mut void: Vec<VoidReason> = host
         .device_drops
         .iter()
-        .map(|(device, drops)| format!("the {device} dropped {drops} packets, outside the link's rules"))
+        .map(|(device, drops)| {
+            let words = format!("the {device} dropped {drops} packets, outside the link's rules");
+            VoidReason::new(VoidKind::HostDrops, words)
+        })
         .collect();
     let port_drops = account.map_or(0, |account| account.port_drops);
     if port_drops > 0 {
-        void.push(format!("{port_drops} packets were dropped on their way to the emulator, outside the link's rules"));
+        let words = format!("{port_drops} packets were dropped on their way to the emulator, outside the link's rules");
+        void.push(VoidReason::new(VoidKind::HostDrops, words));
     }
     if host.receive_buffer_drops > 0 {
-        void.push(format!(
-            "{} datagrams were dropped because an endpoint's receive buffer was full",
-            host.receive_buffer_drops
-        ));
+        let drops = host.receive_buffer_drops;
+        let words = format!("{drops} datagrams were dropped because an endpoint's receive buffer was full");
+        void.push(VoidReason::new(VoidKind::ReceiveBuffer, words));
     }
     void
 }
 
 /// What the hypervisor took, if it was too much.
-pub(super) fn steal_verdict(steal: f64, tolerance: &Tolerance) -> Option<String> {
+pub(super) fn steal_verdict(steal: f64, tolerance: &Tolerance) -> Option<VoidReason> {
     (steal > tolerance.steal.fraction()).then(|| {
-        format!("the hypervisor gave {:.1} % of the CPU time to others (bound {})", steal * 100.0, tolerance.steal)
+        let (share, bound) = (steal * 100.0, tolerance.steal);
+        let words = format!("the hypervisor gave {share:.1} % of the CPU time to others (bound {bound})");
+        VoidReason::new(VoidKind::Steal, words)
     })
 }
 
 /// What the emulator's account says against the trial.
-pub(super) fn emulator_verdict(account: &Account, shaped: bool, mtu: u16, tolerance: &Tolerance) -> Vec<String> {
+pub(super) fn emulator_verdict(account: &Account, shaped: bool, mtu: u16, tolerance: &Tolerance) -> Vec<VoidReason> {
     let mut void = Vec::new();
+    let mut tell = |kind, words: String| void.push(VoidReason::new(kind, words));
     if shaped && account.lateness.p99_ns > tolerance.lateness.as_nanos() {
-        void.push(format!(
-            "the link was late: 1 % of packets by more than {:.3} ms (bound {:.3} ms)",
-            account.lateness.p99_ns as f64 / 1e6,
-            tolerance.lateness.as_nanos() as f64 / 1e6
-        ));
+        let (late, bound) = (account.lateness.p99_ns as f64 / 1e6, tolerance.lateness.as_nanos() as f64 / 1e6);
+        let words = format!("the link was late: 1 % of packets by more than {late:.3} ms (bound {bound:.3} ms)");
+        tell(VoidKind::LinkLate, words);
     }
     if account.ledger_lost > 0 {
-        void.push(format!("the ledger lost {} packets, because its writer could not keep up", account.ledger_lost));
+        let lost = account.ledger_lost;
+        tell(VoidKind::LedgerLost, format!("the ledger lost {lost} packets, because its writer could not keep up"));
     }
     let refused: u64 = account.directions.iter().filter_map(|report| report.dropped.get(DropCause::Host.name())).sum();
     if refused > 0 {
-        void.push(format!("the host refused {refused} packets as they left the link"));
+        tell(VoidKind::HostDrops, format!("the host refused {refused} packets as they left the link"));
     }
     let largest = account.directions.iter().map(|report| report.largest_packet).max().unwrap_or(0);
     if largest > u32::from(mtu) {
-        void.push(format!("a packet of {largest} bytes crossed the link, more than its MTU of {mtu}"));
+        let words = format!("a packet of {largest} bytes crossed the link, more than its MTU of {mtu}");
+        tell(VoidKind::Oversize, words);
     }
     let Work { cpu, spun, wall } = account.work;
     let share = cpu.saturating_sub(spun) as f64 / wall.max(1) as f64;
     if shaped && wall >= SHORTEST && share > tolerance.link_cpu.fraction() {
-        void.push(format!(
-            "the link's data thread was on the CPU for {:.0} % of the time (bound {:.0} %)",
-            share * 100.0,
-            tolerance.link_cpu.fraction() * 100.0
-        ));
+        let (share, bound) = (share * 100.0, tolerance.link_cpu.fraction() * 100.0);
+        let words = format!("the link's data thread was on the CPU for {share:.0} % of the time (bound {bound:.0} %)");
+        tell(VoidKind::LinkCpu, words);
     }
     void
 }
@@ -73,6 +77,7 @@ pub(super) fn emulator_verdict(account: &Account, shaped: bool, mtu: u16, tolera
 #[cfg(test)]
 mod tests {
     use samepath_model::record::Lateness;
+    use samepath_model::void::in_words;
 
     use super::*;
 
@@ -86,14 +91,14 @@ mod tests {
 
     #[test]
     fn a_link_that_kept_its_promise_is_not_void() {
-        assert_eq!(emulator_verdict(&account(), true, 1500, &Tolerance::default()), Vec::<String>::new());
-        assert_eq!(host_verdict(&HostCounters::default(), Some(&account())), Vec::<String>::new());
+        assert_eq!(emulator_verdict(&account(), true, 1500, &Tolerance::default()), Vec::new());
+        assert_eq!(host_verdict(&HostCounters::default(), Some(&account())), Vec::new());
     }
 
     #[test]
     fn each_broken_condition_is_named_with_its_figure() {
         let verdict =
-            |account: Account, shaped| emulator_verdict(&account, shaped, 1500, &Tolerance::default()).join("; ");
+            |account: Account, shaped| in_words(&emulator_verdict(&account, shaped, 1500, &Tolerance::default()));
         let late = || Account { lateness: Lateness { p99_ns: 1_500_000, ..Lateness::default() }, ..account() };
         assert!(verdict(late(), true).contains("1.500 ms"));
         assert_eq!(verdict(late(), false), "", "nothing was promised");
@@ -110,7 +115,7 @@ mod tests {
         assert!(verdict(refused, true).contains("refused 2 packets"));
         let device_drops = [("client's link0 transmitting".to_owned(), 4)].into();
         let host = HostCounters { device_drops, receive_buffer_drops: 5 };
-        let told = host_verdict(&host, Some(&Account { port_drops: 1, ..account() })).join("; ");
+        let told = in_words(&host_verdict(&host, Some(&Account { port_drops: 1, ..account() })));
         for words in ["the client's link0 transmitting dropped 4 packets", "1 packets were dropped on", "5 datagrams"] {
             assert!(told.contains(words), "{told}");
         }

@@ -23,6 +23,7 @@ use samepath_model::carriage::{LayoutRecord, SightRecord};
 use samepath_model::experiment::Trial;
 use samepath_model::record::{MessageRecord, PacketRecord};
 use samepath_model::workload::StreamId;
+use samepath_model::{VoidKind, VoidReason};
 
 pub use packets::{Fate, NEVER, Packet};
 pub use parts::{Account, Fault, Parts};
@@ -38,10 +39,6 @@ pub const BLOCKED: i64 = 1_000_000;
 
 /// How a link report names that there was no emulator.
 const NO_BACKEND: &str = "none";
-
-/// How a reason ends for which a trial is void, where its records contradict each other: no doing of a
-/// busy machine, but a bug.
-pub const FAULT: &str = "a fault of a clock or of the mapping";
 
 /// Why the packets of a trial cannot be mapped to its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -199,8 +196,8 @@ impl Analysis {
         figures::figures(self)
     }
 
-    /// What contradicts itself, in words for the reasons of a void trial; empty where all is well.
-    pub fn faults(&self) -> Vec<String> {
+    /// What contradicts itself, as reasons why the trial is void; empty where all is well.
+    pub fn faults(&self) -> Vec<VoidReason> {
         let mut said: Vec<(&'static str, String, usize)> = Vec::new();
         for (message, account) in self.messages.iter().zip(&self.accounts) {
             let Some(Err(fault)) = account else { continue };
@@ -213,7 +210,8 @@ impl Analysis {
         said.into_iter()
             .map(|(_, words, times)| {
                 let more = if times > 1 { format!(" (and {} more like it)", times - 1) } else { String::new() };
-                format!("{words}{more}: {FAULT}")
+                let words = format!("{words}{more}: a fault of a clock or of the mapping");
+                VoidReason::new(VoidKind::Contradiction, words)
             })
             .collect()
     }

@@ -8,6 +8,7 @@ use samepath_model::carriage::{LayoutRecord, Mark, SightRecord, datagram_domain}
 use samepath_model::experiment::{Experiment, Trial};
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, End, Instant, MessageRecord, PacketRecord};
+use samepath_model::{VoidKind, VoidReason};
 
 use super::*;
 
@@ -420,12 +421,8 @@ fn contradictions_are_faults_that_name_the_message() {
     deliver(&mut made, [AGAIN, AGAIN - 9000, AGAIN]);
     assert_eq!(made.analyse().fault(1), Some(Fault::BeforeArrival(2000)));
     let said = made.analyse().faults();
-    assert_eq!(
-        said,
-        [
-            "message 1:0 was delivered 2 µs before all that it needed had left the link: a fault of a clock or of the mapping"
-        ]
-    );
+    let words = "message 1:0 was delivered 2 µs before all that it needed had left the link: a fault of a clock or of the mapping";
+    assert_eq!(said, [VoidReason::new(VoidKind::Contradiction, words)]);
     made.ledger.pop();
     deliver(&mut made, [AGAIN; 3]);
     assert_eq!(made.analyse().faults().len(), 1);
@@ -590,7 +587,7 @@ proptest! {
         for arm in Arm::all() {
             let made = random(arm, &sizes, &cuts, &fates, &spurious);
             let (analysis, bytes) = (made.analyse(), bytes(&made));
-            prop_assert_eq!(analysis.faults(), Vec::<String>::new(), "{}", arm);
+            prop_assert_eq!(analysis.faults(), Vec::new(), "{}", arm);
             for (place, message) in made.messages.iter().enumerate() {
                 let account = analysis.account(place);
                 prop_assert_eq!(account.is_some(), message.delivered.is_some());

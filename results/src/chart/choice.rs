@@ -220,6 +220,7 @@ mod tests {
 
     use samepath_model::experiment::Experiment;
     use samepath_model::record::{Outcome, Percentiles};
+    use samepath_model::{VoidKind, VoidReason};
 
     use super::*;
     use crate::chart::parts;
@@ -251,7 +252,10 @@ mod tests {
     }
 
     fn void(record: &TrialRecord) -> TrialRecord {
-        TrialRecord { outcome: Outcome::Void { reasons: vec!["late".into()] }, ..record.clone() }
+        TrialRecord {
+            outcome: Outcome::Void { reasons: vec![VoidReason::new(VoidKind::LinkLate, "late")] },
+            ..record.clone()
+        }
     }
 
     fn is(record: &TrialRecord, axis: &str, value: &str, arm: &str) -> bool {

@@ -152,9 +152,9 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Result<Pag
         troubles: cells
             .iter()
             .flat_map(|cell| {
-                cell.troubles().into_iter().map(|(reason, trials)| Trouble {
+                cell.troubles().into_iter().map(|(trouble, trials)| Trouble {
                     cell: cell_name(cell),
-                    reason,
+                    reason: trouble.to_string(),
                     trials: table::named(&trials),
                 })
             })

@@ -2,6 +2,7 @@ use std::fs;
 use std::io::Write as _;
 
 use samepath_model::record::{Outcome, PacketRecord, TrialRecord};
+use samepath_model::{VoidKind, VoidReason};
 use tempfile::tempdir;
 
 use super::*;
@@ -199,7 +200,7 @@ fn lines_that_came_after_the_reading_are_not_overwritten() {
 fn a_trial_run_again_counts_once() {
     let dir = tempdir().unwrap();
     let mut run = fixture::lines(dir.path(), &fixture::experiment(), 1.0);
-    let void = Outcome::Void { reasons: vec!["late by 3 ms".into()] };
+    let void = Outcome::Void { reasons: vec![VoidReason::new(VoidKind::LinkLate, "late by 3 ms")] };
     let again = TrialRecord { outcome: void, ..run.trials()[2].clone() };
     run.append(&again).unwrap();
     for run in [&run, &Run::open(dir.path()).unwrap()] {

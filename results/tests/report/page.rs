@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use samepath_model::record::{Outcome, TrialRecord};
+use samepath_model::{VoidKind, VoidReason};
 use samepath_results::report::{ReportError, draw};
 
 use crate::{synthetic, whole};
@@ -164,7 +165,9 @@ fn a_run_without_trials_draws_a_page_that_says_so() {
 
 #[test]
 fn void_and_failed_trials_are_shown_with_their_reasons_and_in_no_figure() {
-    let void = page_of(SMALL, |_| Outcome::Void { reasons: vec!["lateness p99 3.1 ms above 1 ms".into()] });
+    let void = page_of(SMALL, |_| Outcome::Void {
+        reasons: vec![VoidReason::new(VoidKind::LinkLate, "lateness p99 3.1 ms above 1 ms")],
+    });
     assert!(void.contains("4 void") && void.contains("void: lateness p99 3.1 ms above 1 ms"));
     assert!(!void.contains("<svg"));
     let failed = page_of(SMALL, |_| Outcome::Failed { step: "server".into(), error: "it did not become ready".into() });
@@ -172,7 +175,9 @@ fn void_and_failed_trials_are_shown_with_their_reasons_and_in_no_figure() {
     assert!(!failed.contains("<svg"));
     // One arm void: the others are still drawn, the void one is not.
     let mixed = page_of(SMALL, |trial| match trial.arm.transport {
-        samepath_model::Transport::Quic => Outcome::Void { reasons: vec!["the host dropped packets".into()] },
+        samepath_model::Transport::Quic => {
+            Outcome::Void { reasons: vec![VoidReason::new(VoidKind::HostDrops, "the host dropped packets")] }
+        }
         _ => Outcome::Done,
     });
     assert!(mixed.contains("2 of 4 trials count; 2 void"));

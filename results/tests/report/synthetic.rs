@@ -125,7 +125,7 @@ fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
         let sights = report.sights.iter().copied().map(Ok);
         let analysis = blocking::analyse(trial, report.messages.clone(), &report.layout, ledger, sights);
         let analysis = analysis.expect("made-up carriage is whole");
-        assert_eq!(analysis.faults(), Vec::<String>::new(), "{}", trial.id);
+        assert_eq!(analysis.faults(), Vec::new(), "{}", trial.id);
         figures.blocking = analysis.figures();
     }
     record.summary = Some(figures);

@@ -25,6 +25,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 use samepath_model::link::Direction;
 use samepath_model::record::{DirectionReport, DropCause};
+use samepath_model::{VoidKind, VoidReason};
 
 use super::promise::{Promise, Reckoning, Turn};
 use super::{KernelError, RouterAccount};
@@ -358,15 +359,17 @@ impl Watch {
         let (ledger_lost, ledger_cut) = ledger.map_or((0, None), |ledger| (ledger.lost, ledger.cut));
         let mut doubts = Vec::new();
         if self.missed > 0 {
-            doubts.push(format!("the taps at the router missed {} packets, and the ledger with them", self.missed));
+            let words = format!("the taps at the router missed {} packets, and the ledger with them", self.missed);
+            doubts.push(VoidReason::new(VoidKind::LedgerLost, words));
         }
         for story in self.stories.iter().filter(|_| self.missed == 0) {
             if let Some(PacketInfo { size, protocol, .. }) = story.first_stranger {
                 let (direction, strangers) = (story.direction, story.strangers);
-                doubts.push(format!(
+                let words = format!(
                     "{strangers} packets left the router ({direction}) that were not seen to arrive; the first has \
                      {size} bytes, of protocol {protocol}"
-                ));
+                );
+                doubts.push(VoidReason::new(VoidKind::Contradiction, words));
             }
         }
         let lateness = lateness::report(&self.lateness());
