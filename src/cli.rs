@@ -123,6 +123,10 @@ pub(crate) struct HarnessArgs {
     /// Trials at the same time [default: as many as this machine surely keeps apart]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
+    /// How often a trial that the machine voided (steal, lateness, a CPU too busy, packets that the host dropped) is
+    /// run again, at the end of the run
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=2))]
+    pub(crate) retries: u32,
     /// Keep every packet of each trial, with its fate, in capture.pcapng beside the trial's records,
     /// with the keys to decrypt it (keys.log) and QUIC's own logs (*.sqlog)
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -14,8 +15,10 @@ use samepath_netem::backend::kernel;
 use samepath_netem::tell;
 use samepath_netem::trial::{self, Backend, Evidence, TrialError, TrialPlan};
 use samepath_results::blocking::{self, AnalyseError, Analysis};
+use samepath_results::store::Recorder;
 use samepath_results::{Manifest, Run, RunHandle, TrialWriter, summary};
 
+use crate::attempts::{self, Attempt};
 use crate::cli::HarnessArgs;
 use crate::exit::{Mistake, SAID_BY, UNSUPPORTED, Unsupported};
 use crate::failed;
@@ -33,19 +36,23 @@ pub(crate) enum Finish {
     Interrupted {
         /// Trials without a record.
         left: usize,
+        /// Trials that the machine voided and that were to be run again.
+        again: usize,
     },
 }
 
 /// The order in which trials are run: seed by seed, and within a seed at random, so that what
 /// drifts on the machine does not fall on one arm. The same trials give the same order.
 pub(crate) fn order(mut trials: Vec<Trial>) -> Vec<Trial> {
-    let at_random = |trial: &Trial| {
-        let mut hasher = DefaultHasher::new();
-        (trial.seed, &trial.id).hash(&mut hasher);
-        hasher.finish()
-    };
-    trials.sort_by_cached_key(|trial| (trial.seed, at_random(trial)));
+    trials.sort_by_cached_key(place);
     trials
+}
+
+/// What a trial's place in that order goes by.
+fn place(trial: &Trial) -> (u64, u64) {
+    let mut hasher = DefaultHasher::new();
+    (trial.seed, &trial.id).hash(&mut hasher);
+    (trial.seed, hasher.finish())
 }
 
 /// What is to be known of this machine and program as the experiment begins.
@@ -100,75 +107,112 @@ pub(crate) fn attempt(backend: Backend) -> anyhow::Result<()> {
     Err(if tried.status.code() == Some(UNSUPPORTED.into()) { Unsupported(said).into() } else { anyhow!(said) })
 }
 
-/// Runs these trials into the run directory. An error is one of the run as a whole (the disk is
-/// full, say); a trial that fails is a record.
+/// Runs these trials into the run directory, and at the end again what the machine voided, now or as the run was left.
+/// An error is one of the run as a whole (the disk is full, say); a trial that fails is a record.
 pub(crate) fn carry_out(run: Run, trials: Vec<Trial>, args: &HarnessArgs) -> anyhow::Result<(Run, Finish)> {
+    let mut due = attempts::due(&run, args.retries);
     let mut run = run.record();
-    let total = trials.len();
-    let jobs = args.jobs.map_or_else(|| jobs_for(&trials), usize::from).min(total.max(1));
-    let stop = stop_on_signals()?;
-    let progress = Progress::new(&trials, jobs, args.json);
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let waiting = Mutex::new(VecDeque::from(trials));
-    let mut recorded = 0;
-    let (to_main, from_workers) = mpsc::channel();
-    let result = std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            let (to_main, waiting, stop, progress) = (to_main.clone(), &waiting, &stop, &progress);
-            let (handle, program) = (run.handle(), &program);
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let Some(trial) = waiting.lock().expect("no worker panics while it holds the queue").pop_front()
-                    else {
-                        break;
-                    };
-                    progress.begin(&format!("{} {}", trial.part, trial.id));
-                    let record = one(&handle, trial, program, args, stop);
-                    if to_main.send(record).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(to_main);
-        for record in from_workers {
-            let kept = record.and_then(|record| {
-                let Some(record) = record else { return Ok(()) };
-                run.append(&record)?;
-                recorded += 1;
-                progress.end(&record);
-                Ok(())
-            });
-            if let Err(error) = kept {
-                // The workers end their trials; what they still send is not recorded.
-                stop.store(true, Ordering::Relaxed);
-                return Err(error);
-            }
-        }
-        Ok(())
-    });
-    progress.finish();
-    result.with_context(|| {
-        format!("the run stopped; when the cause is mended, go on with: samepath resume {}", run.dir().display())
-    })?;
-    let finish = if recorded == total { Finish::Complete } else { Finish::Interrupted { left: total - recorded } };
+    let workers = Workers { program, args, stop: stop_on_signals()? };
+    let made = workers.make(&mut run, trials.into_iter().map(Attempt::first).collect())?;
+    due.extend(made.due);
+    let (left, mut unmade) = (made.left, 0);
+    while left + unmade == 0 && !due.is_empty() && !workers.is_stopped() {
+        tell!("voided by this machine and run again: {} trials", due.len());
+        let bounds = due.iter().map(|attempt| attempt.trial.tolerance.steal);
+        attempts::wait_for_calm(bounds.min_by(|a, b| a.fraction().total_cmp(&b.fraction())), &workers.stop);
+        due.sort_by_cached_key(|attempt| place(&attempt.trial));
+        let made = workers.make(&mut run, due)?;
+        (due, unmade) = (made.due, made.left);
+    }
+    let again = unmade + due.len();
+    let finish = if left + again == 0 { Finish::Complete } else { Finish::Interrupted { left, again } };
     Ok((run.close()?, finish))
 }
 
-/// One trial, from its plan to its record; `None` if it was interrupted.
-fn one(
-    run: &RunHandle,
-    trial: Trial,
-    program: &std::path::Path,
-    args: &HarnessArgs,
-    stop: &AtomicBool,
-) -> anyhow::Result<Option<TrialRecord>> {
+/// What makes the attempts, several at a time.
+struct Workers<'a> {
+    program: PathBuf,
+    args: &'a HarnessArgs,
+    stop: Arc<AtomicBool>,
+}
+
+/// What came of attempts.
+struct Made {
+    /// Those that have no record: the user stopped them.
+    left: usize,
+    /// Those that are due after them.
+    due: Vec<Attempt>,
+}
+
+impl Workers<'_> {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn make(&self, run: &mut Recorder, attempts: Vec<Attempt>) -> anyhow::Result<Made> {
+        let jobs = self.jobs(&attempts);
+        let progress = Progress::new(&attempts, jobs, self.args.json);
+        let mut made = Made { left: attempts.len(), due: Vec::new() };
+        let waiting = Mutex::new(VecDeque::from(attempts));
+        let (to_main, from_workers) = mpsc::channel();
+        let result = std::thread::scope(|scope| {
+            for _ in 0..jobs {
+                let (to_main, waiting, progress, handle) = (to_main.clone(), &waiting, &progress, run.handle());
+                scope.spawn(move || {
+                    while !self.is_stopped() {
+                        let next = waiting.lock().expect("no worker panics while it holds the queue").pop_front();
+                        let Some(attempt) = next else { break };
+                        progress.begin(&attempt);
+                        if to_main.send(one(&handle, attempt, self)).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(to_main);
+            for record in from_workers {
+                let kept = record.and_then(|record| {
+                    let Some(record) = record else { return Ok(()) };
+                    run.append(&record)?;
+                    made.left -= 1;
+                    made.due.extend(Attempt::after(&record, self.args.retries));
+                    progress.end(&record);
+                    Ok(())
+                });
+                if let Err(error) = kept {
+                    // The workers end their trials; what they still send is not recorded.
+                    self.stop.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+            Ok(())
+        });
+        progress.finish();
+        result.with_context(|| {
+            format!("the run stopped; when the cause is mended, go on with: samepath resume {}", run.dir().display())
+        })?;
+        Ok(made)
+    }
+
+    /// How many at a time; of what is run again fewer, since it may have been too much for the machine.
+    fn jobs(&self, attempts: &[Attempt]) -> usize {
+        let jobs = self.args.jobs.map_or_else(|| jobs_for(attempts), usize::from);
+        let number = attempts.iter().map(|attempt| attempt.number).max().unwrap_or(1);
+        jobs.div_ceil(number as usize).min(attempts.len().max(1))
+    }
+}
+
+/// One attempt at a trial, from its plan to its record; `None` if it was interrupted.
+fn one(run: &RunHandle, attempt: Attempt, workers: &Workers<'_>) -> anyhow::Result<Option<TrialRecord>> {
     let started = Instant::now();
     let started_unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |t| t.as_secs_f64());
-    let writer = run.begin_trial(&trial.id)?;
+    let Attempt { trial, number } = attempt;
+    let Workers { program, args, stop } = workers;
+    let writer = run.begin_attempt(&trial.id, number)?;
     let plan = TrialPlan {
         trial,
-        program: program.to_owned(),
+        program: program.clone(),
         scratch: writer.scratch().to_owned(),
         backend: args.backend,
         keep_ledger: true,
@@ -178,6 +222,7 @@ fn one(
     let mut record = TrialRecord {
         schema: RECORD_SCHEMA,
         trial: plan.trial,
+        attempt: number,
         outcome: Outcome::Done,
         started_unix,
         wall_ms: 0.0,
@@ -276,12 +321,12 @@ fn follow(trial: &Trial, play: &PlayReport, spool: &std::path::Path) -> anyhow::
 
 /// How many trials at a time this machine surely keeps apart: those that together ask for no more
 /// than 100 Mbit/s, two a core. A link without a rate takes all the machine can give: one alone.
-fn jobs_for(trials: &[Trial]) -> usize {
+fn jobs_for(attempts: &[Attempt]) -> usize {
     const TOGETHER: u64 = 100_000_000;
     let rate = |trial: &Trial| {
         Direction::BOTH.iter().map(|&d| trial.link.direction(d).rate.map_or(u64::MAX, |r| r.bits_per_second())).max()
     };
-    let fastest = trials.iter().filter_map(rate).max().unwrap_or(u64::MAX);
+    let fastest = attempts.iter().filter_map(|attempt| rate(&attempt.trial)).max().unwrap_or(u64::MAX);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     usize::try_from(TOGETHER / fastest).unwrap_or(1).clamp(1, 2 * cores)
 }

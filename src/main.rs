@@ -5,6 +5,7 @@
 
 #![warn(clippy::print_stdout)] // it panics where it cannot write: results go by `output`
 
+mod attempts;
 mod builtin;
 mod cli;
 mod compare;

@@ -46,9 +46,12 @@ fn copy(shard: &Run, whole: &mut Run) -> anyhow::Result<()> {
         if whole.trial(id).is_some() {
             bail!("trial {id} is in more than one shard; which of them counts is not for this command to say");
         }
-        let from = shard.dir().join("trials").join(&id.0);
+    }
+    // Those that others followed come before them, as they did.
+    for record in shard.earlier_attempts().iter().chain(shard.trials()) {
+        let from = shard.directory(record);
         if from.is_dir() {
-            let writer = whole.begin_trial(id)?;
+            let writer = whole.begin_attempt(&record.trial.id, record.attempt)?;
             copy_files(&from, writer.dir())?;
             writer.finish()?;
         }

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
-use samepath_model::Trial;
 use samepath_model::record::{Outcome, TrialRecord};
 use samepath_model::void::in_words;
+use samepath_model::{Trial, TrialId};
 use samepath_netem::tell;
+
+use crate::attempts::Attempt;
 
 /// What a trial takes beside its schedule, until a trial has shown it: namespaces, probes, connecting, draining.
 const AROUND: Duration = Duration::from_secs(1);
@@ -35,8 +37,8 @@ struct TimeLeft {
 }
 
 impl TimeLeft {
-    fn new(trials: &[Trial], jobs: usize) -> TimeLeft {
-        TimeLeft { planned: trials.iter().map(planned).sum(), ended: (Duration::ZERO, Duration::ZERO), jobs }
+    fn new<'a>(trials: impl IntoIterator<Item = &'a Trial>, jobs: usize) -> TimeLeft {
+        TimeLeft { planned: trials.into_iter().map(planned).sum(), ended: (Duration::ZERO, Duration::ZERO), jobs }
     }
 
     fn end(&mut self, trial: &Trial, took: Duration) {
@@ -53,6 +55,11 @@ impl TimeLeft {
     }
 }
 
+/// The trial, with the number of the attempt at it where it is not the first.
+fn named(id: &TrialId, attempt: u32) -> String {
+    if attempt == 1 { id.to_string() } else { format!("{id}, attempt {attempt}") }
+}
+
 /// How long a trial takes by its plan: its schedule, or its bytes at the link's rate.
 fn planned(trial: &Trial) -> Duration {
     let workload = &trial.workload;
@@ -65,12 +72,13 @@ fn planned(trial: &Trial) -> Duration {
 }
 
 impl Progress {
-    /// Of these trials, so many at a time. With `quiet`, nothing is shown.
-    pub(crate) fn new(trials: &[Trial], jobs: usize, quiet: bool) -> Progress {
-        let total = trials.len() as u64;
+    /// Of these attempts, so many at a time. With `quiet`, nothing is shown.
+    pub(crate) fn new(attempts: &[Attempt], jobs: usize, quiet: bool) -> Progress {
+        let total = attempts.len() as u64;
         let watched = std::io::stderr().is_terminal();
         let bar = if watched && !quiet { ProgressBar::new(total) } else { ProgressBar::hidden() };
-        let left = Arc::new(Mutex::new((TimeLeft::new(trials, jobs), Instant::now())));
+        let left = TimeLeft::new(attempts.iter().map(|attempt| &attempt.trial), jobs);
+        let left = Arc::new(Mutex::new((left, Instant::now())));
         let of_bar = Arc::clone(&left);
         let show = move |_: &ProgressState, out: &mut dyn Write| {
             let (left, since) = *of_bar.lock().expect("nothing panics while it holds the estimate");
@@ -86,19 +94,20 @@ impl Progress {
         Progress { bar, lines: !watched && !quiet, total, left }
     }
 
-    /// A trial has begun.
-    pub(crate) fn begin(&self, what: &str) {
-        self.bar.set_message(what.to_owned());
+    /// An attempt has begun.
+    pub(crate) fn begin(&self, attempt: &Attempt) {
+        let Attempt { trial, number } = attempt;
+        self.bar.set_message(format!("{} {}", trial.part, named(&trial.id, *number)));
     }
 
-    /// A trial has ended.
+    /// An attempt has ended.
     pub(crate) fn end(&self, record: &TrialRecord) {
         if let Ok(mut left) = self.left.lock() {
             left.0.end(&record.trial, Duration::from_secs_f64(record.wall_ms.max(0.0) / 1000.0));
             left.1 = Instant::now();
         }
         self.bar.inc(1);
-        let (id, at) = (&record.trial.id, self.bar.position());
+        let (id, at) = (named(&record.trial.id, record.attempt), self.bar.position());
         let trouble = match &record.outcome {
             Outcome::Done => None,
             Outcome::Void { reasons } => Some(format!("void: {}", in_words(reasons))),

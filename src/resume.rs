@@ -7,9 +7,10 @@ use samepath_netem::tell;
 use crate::cli::ResumeArgs;
 use crate::exit::Exit;
 use crate::shard::Shard;
-use crate::{harness, run};
+use crate::{attempts, harness, run};
 
-/// Runs the trials that have no record yet, as the run's own experiment file says.
+/// Runs the trials that have no record yet, as the run's own experiment file says, and those again that the machine
+/// voided and that have not had all their attempts.
 pub(crate) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
     let opened = run::open(&args.run)?;
     let mut left: Vec<_> = opened.pending().into_iter().cloned().collect();
@@ -18,10 +19,12 @@ pub(crate) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
         left.retain(|trial| own.contains(&trial.id));
     }
     let left = harness::order(left);
-    if left.is_empty() {
+    let due = attempts::due(&opened, args.harness.retries);
+    let to_run: Vec<_> = left.iter().cloned().chain(due.into_iter().map(|attempt| attempt.trial)).collect();
+    if to_run.is_empty() {
         tell!("the run is complete: {} trials", opened.trials().len());
     }
-    harness::check(&args.harness, &left)?;
+    harness::check(&args.harness, &to_run)?;
     let (whole, finish) = harness::carry_out(opened, left, &args.harness)?;
     run::conclude(&whole, finish, args.harness.json, None)
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use samepath_model::experiment::ExperimentError;
-use samepath_model::record::Outcome;
+use samepath_model::record::{Outcome, TrialRecord};
 use samepath_model::{Experiment, Trial};
 use samepath_netem::tell;
 use samepath_results::{Run, compare, table};
@@ -52,7 +52,9 @@ pub(crate) fn conclude(run: &Run, finish: Finish, json: bool, earlier: Option<&R
     let drawn = seal_and_draw(run);
     let page = drawn.as_ref().ok().and_then(Option::as_ref);
     if json {
-        let mut document = serde_json::json!({ "run": run.dir(), "report": page, "trials": records });
+        let mut document = serde_json::json!({
+            "run": run.dir(), "report": page, "trials": records, "earlier_attempts": run.earlier_attempts(),
+        });
         if let Some(comparison) = &comparison {
             document["comparison"] = serde_json::to_value(comparison)?;
         }
@@ -60,21 +62,32 @@ pub(crate) fn conclude(run: &Run, finish: Finish, json: bool, earlier: Option<&R
     } else if let Some(page) = page {
         written = written.and_then(|()| output::line(format_args!("report: {}", page.display())));
     }
-    let voids = records.iter().filter(|record| matches!(record.outcome, Outcome::Void { .. })).count();
-    if voids * 10 > records.len() {
-        tell!(
-            "{voids} of {} trials are void: this machine was too busy for them. Close what else runs on it, or run \
-             fewer at a time (--jobs 1); `samepath doctor` says what would make it more exact.",
-            records.len()
-        );
-    }
-    if let Finish::Interrupted { left } = finish {
-        tell!("interrupted with {left} trials to go; go on with: samepath resume {dir}");
+    warn_of_voids(records);
+    if let Finish::Interrupted { left, again } = finish {
+        let again = if again == 0 { String::new() } else { format!(" and {again} to be run again") };
+        tell!("interrupted with {left} trials to go{again}; go on with: samepath resume {dir}");
         drawn?;
         return Exit::Interrupted.after(written);
     }
     drawn?;
     if records.iter().all(|record| record.outcome.is_done()) { Exit::Done } else { Exit::Partly }.after(written)
+}
+
+/// Says what it means where many trials are void, and where nothing was measured at all.
+fn warn_of_voids(records: &[TrialRecord]) {
+    let voids = records.iter().filter(|record| matches!(record.outcome, Outcome::Void { .. }));
+    let (by_machine, other): (Vec<_>, Vec<_>) = voids.partition(|record| record.outcome.is_voided_by_the_machine());
+    let (void, all) = (by_machine.len() + other.len(), records.len());
+    if !records.is_empty() && !records.iter().any(|record| record.outcome.is_done()) {
+        tell!("no trial counts: of {all} trials {void} are void and {} failed. This run has no result.", all - void);
+    }
+    if by_machine.len() * 10 > all {
+        tell!(
+            "{} of {all} trials are void: this machine was too busy for them. Close what else runs on it, or run \
+             fewer at a time (--jobs 1); `samepath doctor` says what would make it more exact.",
+            by_machine.len()
+        );
+    }
 }
 
 /// Writes the checksums of what was recorded, and draws the report where there is something to draw.

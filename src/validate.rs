@@ -4,35 +4,20 @@
 //! its records. The expected figures come from the protocols' own rules, not from earlier runs.
 
 mod checks;
+mod finding;
 mod score;
 
 use anyhow::Context;
 use samepath_model::{Experiment, Trial};
 use samepath_netem::tell;
 use samepath_results::Run;
-use serde::Serialize;
 
 use crate::cli::ValidateArgs;
 use crate::exit::{Exit, Mistake};
 use crate::harness::{self, Finish};
 use crate::output;
 use checks::{CHECKS, Check};
-
-/// One comparison of what was expected with what was found.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Finding {
-    /// What is compared.
-    pub(crate) what: String,
-    /// What theory says, with its tolerance.
-    pub(crate) expected: String,
-    /// What was measured.
-    pub(crate) found: String,
-    /// Whether they agree; `None` where theory has no figure, and what was found is only said.
-    pub(crate) pass: Option<bool>,
-}
-
-/// How often trials are repeated that the machine voided: what else ran on it is no fault of the lab's.
-const REPEATS: usize = 2;
+use finding::{Finding, Verdict};
 
 /// Makes the checks that were asked for, and fails if one does.
 pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
@@ -56,21 +41,19 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
         }
         let dir = base.join(check.id);
         let run = Run::create(&dir, &experiment, harness::manifest(&experiment, &args.harness))?;
-        let Some((run, repeated)) = carry_out(run, trials, args)? else {
+        let (run, finish) = harness::carry_out(run, trials, &args.harness)?;
+        if finish != Finish::Complete {
             tell!("interrupted");
             return Ok(Exit::Interrupted);
-        };
+        }
         run.seal()?;
-        let mut findings = score::every_trial_counts(&run, repeated)?;
-        findings.extend((check.score)(&run)?);
+        let findings = findings(check, &run)?;
         if !args.harness.json {
             findings.iter().try_for_each(|finding| output::line(format_args!("     {}", finding.line())))?;
         }
         results.push((check, findings));
     }
-    let judged: Vec<bool> =
-        results.iter().flat_map(|(_, findings)| findings).filter_map(|finding| finding.pass).collect();
-    let (passed, all) = (judged.iter().filter(|pass| **pass).count(), judged.len());
+    let tally = Tally::of(results.iter().flat_map(|(_, findings)| findings));
     let written = if args.harness.json {
         let document: Vec<_> = results
             .iter()
@@ -78,9 +61,70 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
             .collect();
         output::json(&document)
     } else {
-        output::line(format_args!("{passed} of {all} comparisons agree with theory"))
+        let is_inconclusive = |findings: &[Finding]| findings.iter().any(|f| f.verdict == Verdict::Inconclusive);
+        let unsaid = results.iter().filter(|(_, findings)| is_inconclusive(findings)).map(|(check, _)| check.id);
+        output::print(tally.say(&unsaid.collect::<Vec<_>>()))
     };
-    if passed == all { Exit::Done } else { Exit::Failed }.after(written)
+    tally.exit().after(written)
+}
+
+/// What a check says of its run. Where every trial counts, nothing is left unmeasured but by a fault.
+fn findings(check: &Check, run: &Run) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = (check.score)(run)?;
+    if !score::is_short_of_trials(run) {
+        let unmeasured = findings.iter_mut().filter(|finding| finding.verdict == Verdict::Inconclusive);
+        unmeasured.for_each(|finding| finding.verdict = Verdict::Fail);
+    }
+    findings.splice(0..0, score::every_trial_counts(run)?);
+    Ok(findings)
+}
+
+/// How many comparisons said what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    inconclusive: usize,
+}
+
+impl Tally {
+    fn of<'a>(findings: impl Iterator<Item = &'a Finding>) -> Tally {
+        let mut tally = Tally::default();
+        for finding in findings {
+            match finding.verdict {
+                Verdict::Pass => tally.passed += 1,
+                Verdict::Fail => tally.failed += 1,
+                Verdict::Inconclusive => tally.inconclusive += 1,
+                Verdict::Told => {}
+            }
+        }
+        tally
+    }
+
+    /// In words; `unsaid` are the checks with comparisons that say nothing.
+    fn say(self, unsaid: &[&str]) -> String {
+        let Tally { passed, failed, inconclusive } = self;
+        let mut text = format!("{passed} of {} comparisons agree with theory\n", passed + failed + inconclusive);
+        if failed > 0 {
+            text += &format!("{failed} do not\n");
+        }
+        if inconclusive > 0 {
+            text += &format!(
+                "{inconclusive} are inconclusive, since this machine voided their trials; on a quieter one: samepath \
+                 validate {}\n",
+                unsaid.join(" ")
+            );
+        }
+        text
+    }
+
+    fn exit(self) -> Exit {
+        match self {
+            Tally { failed: 1.., .. } => Exit::Failed,
+            Tally { inconclusive: 1.., .. } => Exit::Partly,
+            _ => Exit::Done,
+        }
+    }
 }
 
 /// A check with its experiment, and the trials in their order.
@@ -88,38 +132,6 @@ fn planned(check: &'static Check) -> anyhow::Result<(&'static Check, Experiment,
     let experiment = Experiment::parse(check.experiment).context("a built-in check is broken")?;
     let trials = harness::order(experiment.trials()?);
     Ok((check, experiment, trials))
-}
-
-/// Runs the trials, and those again that the machine voided; also says how many were. `None` if the user
-/// stopped it.
-fn carry_out(run: Run, trials: Vec<Trial>, args: &ValidateArgs) -> anyhow::Result<Option<(Run, usize)>> {
-    let (mut run, mut trials, mut repeated) = (run, trials, 0);
-    for repeats in 0.. {
-        let finish;
-        (run, finish) = harness::carry_out(run, trials, &args.harness)?;
-        if finish != Finish::Complete {
-            return Ok(None);
-        }
-        trials = harness::order(score::voided_by_the_machine(&run));
-        if trials.is_empty() || repeats == REPEATS {
-            break;
-        }
-        tell!("{} of {} trials were void and are repeated", trials.len(), run.trials().len());
-        repeated += trials.len();
-    }
-    Ok(Some((run, repeated)))
-}
-
-impl Finding {
-    /// As printed.
-    fn line(&self) -> String {
-        let Finding { what, expected, found, pass } = self;
-        match pass {
-            Some(true) => format!("pass  {what:<46} expected {expected:<22} found {found}"),
-            Some(false) => format!("FAIL  {what:<46} expected {expected:<22} found {found}"),
-            None => format!("note  {what:<46} {expected:<31} found {found}"),
-        }
-    }
 }
 
 fn choose(names: &[String]) -> anyhow::Result<Vec<&'static Check>> {

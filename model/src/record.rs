@@ -562,6 +562,9 @@ pub struct TrialRecord {
     pub schema: u32,
     /// What was to be done.
     pub trial: Trial,
+    /// Which attempt at the trial this is, from 1: one that the machine voided is followed by another.
+    #[serde(default = "first")]
+    pub attempt: u32,
     /// How it ended.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -589,6 +592,11 @@ pub struct TrialRecord {
     /// the link's ledger so far).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
+}
+
+/// The attempt of records from before there were several.
+const fn first() -> u32 {
+    1
 }
 
 impl TrialRecord {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::{Duration, Instant};
 
 use crate::device::CONTROL_DEVICE;
 
@@ -70,6 +71,26 @@ impl CpuTimes {
         let total = self.total.checked_sub(before.total).filter(|&total| total > 0)?;
         Some(self.stolen.saturating_sub(before.stolen) as f64 / total as f64)
     }
+}
+
+/// Share of its CPU time that the machine loses to others while it asks for all of it, which it does for this long on
+/// every CPU: from a machine that sleeps a hypervisor takes nothing. `None` where it cannot be read.
+pub fn steal_when_busy(time: Duration) -> Option<f64> {
+    let before = CpuTimes::read()?;
+    let end = Instant::now() + time;
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cpus {
+            scope.spawn(|| {
+                // Whatever else runs here must not feel it.
+                crate::sys::become_idle();
+                while Instant::now() < end {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+    });
+    CpuTimes::read()?.stolen_since(&before)
 }
 
 /// The columns `drop` of /proc/net/dev, of the devices that carry the link's packets: the loopback

@@ -48,6 +48,14 @@ pub(crate) fn become_realtime() -> bool {
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameters) == 0 }
 }
 
+/// Puts the calling thread under SCHED_IDLE: it runs where nothing else on the machine wants to.
+#[allow(unsafe_code)] // not wrapped by nix
+pub(crate) fn become_idle() {
+    let plain = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the parameters are valid for reads; 0 is the calling thread. Nobody is refused less than they have.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const plain) };
+}
+
 /// Gives real-time scheduling back.
 #[allow(unsafe_code)] // not wrapped by nix
 pub(crate) fn become_ordinary() {

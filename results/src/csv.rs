@@ -14,7 +14,7 @@ use crate::cells::cells;
 use crate::field::Field;
 use crate::store::{Run, StoreError, write_atomically};
 
-/// Writes `trials.csv` (a row a trial), `cells.csv` (a row a cell), and of the trials whose packets were
+/// Writes `trials.csv` (a row a trial, and at the end one for each void attempt that another followed), `cells.csv` (a row a cell), and of the trials whose packets were
 /// mapped `delay-parts.csv` (three rows each) and `streams.csv` (a row a stream) into `dir`, which is made
 /// where it is not there. Returns their paths.
 ///
@@ -35,19 +35,30 @@ fn trial_rows(run: &Run) -> Vec<Vec<String>> {
     let mut head: Vec<String> = ["trial", "part"].map(String::from).to_vec();
     head.extend(axes.iter().cloned());
     head.extend(
-        ["arm", "transport", "mapping", "seed", "outcome", "reason", "started_unix_s", "wall_ms", "set_up_ms"]
-            .map(String::from),
+        [
+            "arm",
+            "transport",
+            "mapping",
+            "seed",
+            "attempt",
+            "outcome",
+            "reason",
+            "started_unix_s",
+            "wall_ms",
+            "set_up_ms",
+        ]
+        .map(String::from),
     );
     head.extend(["tear_down_ms", "lateness_p50_us", "lateness_p99_us", "lateness_max_us"].map(String::from));
     head.extend(Field::ALL.map(|field| field.name().to_owned()));
     let mut rows = vec![head];
-    for record in run.trials() {
+    for record in run.trials().iter().chain(run.earlier_attempts()) {
         let trial = &record.trial;
         let mut row = vec![trial.id.to_string(), trial.part.clone()];
         row.extend(axes.iter().map(|axis| trial.axes.get(axis).cloned().unwrap_or_default()));
         let (outcome, reason) = outcome(record);
         row.extend([trial.arm.to_string(), trial.arm.transport.to_string(), trial.arm.mapping.to_string()]);
-        row.extend([trial.seed.to_string(), outcome.to_owned(), reason]);
+        row.extend([trial.seed.to_string(), record.attempt.to_string(), outcome.to_owned(), reason]);
         row.extend([record.started_unix.to_string(), record.wall_ms.to_string()]);
         row.extend([optional(record.set_up_ms), optional(record.tear_down_ms)]);
         let lateness = record.link.as_ref().map(|link| &link.lateness);
@@ -169,6 +180,7 @@ fn rows(rows: Vec<Vec<String>>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use samepath_model::record::TrialRecord;
+    use samepath_model::{VoidKind, VoidReason};
     use tempfile::tempdir;
 
     use super::*;
@@ -188,10 +200,18 @@ mod tests {
         let failed = Outcome::Failed { step: "server".into(), error };
         let failed = TrialRecord { outcome: failed.clone(), summary: None, link: None, ..run.trials()[0].clone() };
         run.append(&failed).unwrap();
+        let void = Outcome::Void { reasons: vec![VoidReason::new(VoidKind::Steal, "another had the CPU")] };
+        let (first, second) = (run.trials()[1].clone(), TrialRecord { attempt: 2, ..run.trials()[1].clone() });
+        run.append(&TrialRecord { outcome: void, ..first }).unwrap();
+        run.append(&second).unwrap();
         let [trials, cells, parts, streams] = write(&run, &dir.path().join("tables")).unwrap();
         let (head, rows) = read(&trials);
         assert_eq!(head[..4], ["trial", "part", "loss", "arm"]);
-        assert_eq!(rows.len(), 24);
+        // What was void and run again has its row at the end.
+        assert_eq!(rows.len(), 24 + 1);
+        let attempt = |row: usize| ["trial", "attempt", "outcome"].map(|name| rows[row][name].clone());
+        assert_eq!(attempt(1)[1..], ["2", "done"]);
+        assert_eq!(attempt(24), [&second.trial.id.0, "1", "void"]);
         assert_eq!(rows[0]["reason"], "server: the server said \"no\", and\nwent");
         assert_eq!((rows[0]["goodput_mbit_per_s"].as_str(), rows[0]["lateness_p50_us"].as_str()), ("", ""));
         let last = run.trials().last().unwrap();

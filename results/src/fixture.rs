@@ -80,6 +80,7 @@ pub(crate) fn record(trial: &Trial, play: &PlayReport) -> TrialRecord {
     TrialRecord {
         schema: RECORD_SCHEMA,
         trial: trial.clone(),
+        attempt: 1,
         outcome: Outcome::Done,
         started_unix: 1.7e9,
         wall_ms: 1500.25,

@@ -3,9 +3,10 @@
 //! ```text
 //! experiment.toml   as resolved
 //! manifest.json     how, when and on what it was run; checksums once it is sealed
-//! trials.jsonl      one line a trial, appended and synced as it ends
+//! trials.jsonl      one line an attempt at a trial, appended and synced as it ends
 //! trials/<id>/      messages.parquet  ledger.parquet  series.parquet
 //!                   layout.parquet  sights.parquet   where packets were mapped to messages
+//! trials/<id>.attempt-<n>/   the same of an attempt that another followed
 //! ```
 //!
 //! Every file is written beside its place and renamed, but for `trials.jsonl`, whose last line
@@ -56,6 +57,7 @@ pub struct Run {
     /// The experiment's matrix.
     planned: Vec<Trial>,
     trials: Vec<TrialRecord>,
+    earlier: Vec<TrialRecord>,
     /// Bytes of `trials.jsonl` that are whole lines.
     whole: u64,
     /// Whether the manifest on the disk has checksums.
@@ -132,7 +134,17 @@ impl Run {
         let handle = RunHandle::new(dir, &planned);
         let sealed = AtomicBool::new(false);
         let experiment = experiment.clone();
-        Ok(Run { dir: dir.to_owned(), experiment, manifest, planned, trials: Vec::new(), whole: 0, sealed, handle })
+        Ok(Run {
+            dir: dir.to_owned(),
+            experiment,
+            manifest,
+            planned,
+            trials: Vec::new(),
+            earlier: Vec::new(),
+            whole: 0,
+            sealed,
+            handle,
+        })
     }
 
     /// Opens a run directory, finished or not, to read it or to go on with it.
@@ -148,10 +160,10 @@ impl Run {
         let text = fs::read_to_string(&path).map_err(StoreError::io("read", &path))?;
         let experiment = Experiment::parse_recorded(&text).map_err(|cause| StoreError::Experiment { path, cause })?;
         let planned = planned(dir, &experiment)?;
-        let (trials, whole) = read_lines(&dir.join(TRIAL_LINES), &planned)?;
+        let Lines { trials, earlier, whole } = read_lines(&dir.join(TRIAL_LINES), &planned)?;
         let handle = RunHandle::new(dir, &planned);
         let sealed = AtomicBool::new(!manifest.checksums.is_empty());
-        Ok(Run { dir: dir.to_owned(), experiment, manifest, planned, trials, whole, sealed, handle })
+        Ok(Run { dir: dir.to_owned(), experiment, manifest, planned, trials, earlier, whole, sealed, handle })
     }
 
     /// The directory.
@@ -181,6 +193,12 @@ impl Run {
         &self.trials
     }
 
+    /// The attempts that others followed, in the order in which they ended: void ones, which the machine
+    /// had voided. They are shown, and part of no figure.
+    pub fn earlier_attempts(&self) -> &[TrialRecord] {
+        &self.earlier
+    }
+
     /// The record of a trial, if it has ended.
     pub fn trial(&self, id: &TrialId) -> Option<&TrialRecord> {
         self.trials.iter().find(|record| record.trial.id == *id)
@@ -205,21 +223,38 @@ impl Run {
         self.handle.begin_trial(id)
     }
 
-    /// Appends a trial's line, whole and synced. A line of the same trial takes the place of its
-    /// earlier one.
+    /// As [`RunHandle::begin_attempt`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn begin_attempt(&self, id: &TrialId, attempt: u32) -> Result<TrialWriter, StoreError> {
+        self.handle.begin_attempt(id, attempt)
+    }
+
+    /// The directory of what an attempt at a trial of this run recorded, beside its line.
+    pub fn directory(&self, record: &TrialRecord) -> PathBuf {
+        let trials = self.dir.join(TRIALS);
+        match self.trial(&record.trial.id) {
+            Some(last) if record.attempt < last.attempt => trial::attempt(&trials, &record.trial.id, record.attempt),
+            _ => trials.join(&record.trial.id.0),
+        }
+    }
+
+    /// Appends a trial's line, whole and synced. It takes the place of an earlier line of the same trial, which
+    /// of an earlier attempt is kept as one.
     ///
     /// # Errors
     /// Where the experiment has no such trial, another process writes to the run, or the file
     /// cannot be written; it is left as it was then.
     pub fn append(&mut self, record: &TrialRecord) -> Result<(), StoreError> {
         self.write_line(record)?;
-        put(&mut self.trials, record.clone());
+        put(&mut self.trials, &mut self.earlier, record.clone());
         Ok(())
     }
 
     /// The run as trials are carried out into it: what is recorded is on the disk alone.
     pub fn record(mut self) -> Recorder {
-        self.trials = Vec::new();
+        (self.trials, self.earlier) = (Vec::new(), Vec::new());
         Recorder(self)
     }
 
@@ -380,9 +415,18 @@ impl RunHandle {
     /// Where the experiment has no such trial, another process writes to the run, or the directory
     /// cannot be written.
     pub fn begin_trial(&self, id: &TrialId) -> Result<TrialWriter, StoreError> {
+        self.begin_attempt(id, 1)
+    }
+
+    /// Begins to write the files of an attempt at a trial, from 1. Those of the attempt before it are kept beside
+    /// them, once these are whole.
+    ///
+    /// # Errors
+    /// As [`RunHandle::begin_trial`].
+    pub fn begin_attempt(&self, id: &TrialId, attempt: u32) -> Result<TrialWriter, StoreError> {
         self.check(id)?;
         self.lines_file()?;
-        TrialWriter::begin(&self.dir.join(TRIALS), id)
+        TrialWriter::begin(&self.dir.join(TRIALS), id, attempt)
     }
 
     fn check(&self, id: &TrialId) -> Result<(), StoreError> {
@@ -473,16 +517,25 @@ fn read_manifest(dir: &Path) -> Result<Manifest, StoreError> {
     serde_json::from_value(value).map_err(corrupt)
 }
 
-/// The records of `trials.jsonl`, and how many of its bytes are whole lines.
-fn read_lines(path: &Path, planned: &[Trial]) -> Result<(Vec<TrialRecord>, u64), StoreError> {
+/// What `trials.jsonl` holds.
+#[derive(Debug, Default)]
+struct Lines {
+    /// Each trial's last attempt.
+    trials: Vec<TrialRecord>,
+    /// Those before it.
+    earlier: Vec<TrialRecord>,
+    /// Bytes that are whole lines.
+    whole: u64,
+}
+
+fn read_lines(path: &Path, planned: &[Trial]) -> Result<Lines, StoreError> {
     let mut file = match File::open(path) {
         Ok(file) => BufReader::new(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lines::default()),
         Err(error) => return Err(StoreError::io("read", path)(error)),
     };
     let ids: HashSet<_> = planned.iter().map(|trial| &trial.id).collect();
-    let mut whole = 0;
-    let mut records: Vec<TrialRecord> = Vec::new();
+    let mut lines = Lines::default();
     let mut places: HashMap<TrialId, usize> = HashMap::new();
     // Most trials of a run have the settings of the others, which are the larger part of a record.
     let mut settings = HashSet::new();
@@ -512,20 +565,29 @@ fn read_lines(path: &Path, planned: &[Trial]) -> Result<(Vec<TrialRecord>, u64),
         record.share_settings(&mut settings);
         summary::renew(&mut record);
         match places.entry(record.trial.id.clone()) {
-            Entry::Occupied(place) => records[*place.get()] = record,
+            Entry::Occupied(place) => replace(&mut lines.trials[*place.get()], record, &mut lines.earlier),
             Entry::Vacant(place) => {
-                place.insert(records.len());
-                records.push(record);
+                place.insert(lines.trials.len());
+                lines.trials.push(record);
             }
         }
-        whole += line.len() as u64;
+        lines.whole += line.len() as u64;
     }
-    Ok((records, whole))
+    Ok(lines)
 }
 
-fn put(records: &mut Vec<TrialRecord>, record: TrialRecord) {
-    match records.iter_mut().find(|earlier| earlier.trial.id == record.trial.id) {
-        Some(earlier) => *earlier = record,
-        None => records.push(record),
+fn put(trials: &mut Vec<TrialRecord>, earlier: &mut Vec<TrialRecord>, record: TrialRecord) {
+    match trials.iter_mut().find(|before| before.trial.id == record.trial.id) {
+        Some(before) => replace(before, record, earlier),
+        None => trials.push(record),
+    }
+}
+
+/// Puts a trial's record in the place of the one before it, which is kept where it is of an earlier attempt.
+fn replace(place: &mut TrialRecord, record: TrialRecord, earlier: &mut Vec<TrialRecord>) {
+    let is_another = record.attempt > place.attempt;
+    let before = std::mem::replace(place, record);
+    if is_another {
+        earlier.push(before);
     }
 }

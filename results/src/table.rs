@@ -1,11 +1,13 @@
 //! The table at the end of a run: every cell, its figures over the seeds, and what they prove.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
-use samepath_model::TrialId;
+use samepath_model::record::Outcome;
 use samepath_model::workload::Workload;
+use samepath_model::{TrialId, VoidKind};
 
 use crate::cells::{Cell, Trouble, cells};
 use crate::field::Field;
@@ -179,6 +181,7 @@ fn footer(run: &Run, cells: &[Cell<'_>]) -> String {
             let _ = writeln!(text, "  and {} more; the report lists all", lines.len() - shown);
         }
     }
+    text += &again(run);
     if pending > 0 {
         let _ = writeln!(text, "Not run yet: {pending} trials; go on with: samepath resume {}", run.dir().display());
     }
@@ -186,6 +189,28 @@ fn footer(run: &Run, cells: &[Cell<'_>]) -> String {
         text += "This was a debug build: rates and CPU figures are not those of the transports.\n";
     }
     text
+}
+
+/// What was run again, and why, by kinds: the report has the words; nothing where nothing was.
+fn again(run: &Run) -> String {
+    let earlier = run.earlier_attempts();
+    let trials: BTreeSet<_> = earlier.iter().map(|record| &record.trial.id).collect();
+    if trials.is_empty() {
+        return String::new();
+    }
+    let mut kinds: BTreeMap<VoidKind, usize> = BTreeMap::new();
+    for record in earlier {
+        let Outcome::Void { reasons } = &record.outcome else { continue };
+        let of_record: BTreeSet<_> = reasons.iter().map(|reason| reason.kind).collect();
+        of_record.into_iter().for_each(|kind| *kinds.entry(kind).or_default() += 1);
+    }
+    let kinds: Vec<String> = kinds.into_iter().map(|(kind, times)| format!("{kind} ({times})")).collect();
+    wrap(&format!(
+        "Voided by this machine and run again: trials {}, void attempts {} (in no figure): {}.",
+        trials.len(),
+        earlier.len(),
+        kinds.join(", ")
+    ))
 }
 
 /// Why trials of a cell do not count, each with its line, by the names that `explain --trial` takes.
@@ -229,8 +254,8 @@ fn trim(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use samepath_model::record::{Outcome, TrialRecord};
-    use samepath_model::{VoidKind, VoidReason};
+    use samepath_model::VoidReason;
+    use samepath_model::record::TrialRecord;
     use tempfile::tempdir;
 
     use super::*;
@@ -267,6 +292,26 @@ mod tests {
         assert_eq!(told.len(), MOST_TROUBLES + 1, "{text}");
         assert!(told[0].contains("failed at client: no answer"), "{text}");
         assert_eq!(told[MOST_TROUBLES], "  and 3 more; the report lists all");
+    }
+
+    #[test]
+    fn what_was_run_again_is_counted_by_kind_and_in_no_figure() {
+        let dir = tempdir().unwrap();
+        let mut run = fixture::lines(dir.path(), &fixture::experiment(), 1.0);
+        let plain = render(&run);
+        let second = TrialRecord { attempt: 3, ..run.trials()[1].clone() };
+        for (attempt, kinds) in [(1, vec![VoidKind::Steal]), (2, vec![VoidKind::LinkLate, VoidKind::Steal])] {
+            let reasons = kinds.into_iter().map(|kind| VoidReason::new(kind, "by so much")).collect();
+            run.append(&TrialRecord { attempt, outcome: Outcome::Void { reasons }, ..second.clone() }).unwrap();
+        }
+        run.append(&second).unwrap();
+        // A line that is written once more is no further attempt.
+        run.append(&second).unwrap();
+        let told = "Voided by this machine and run again: trials 1, void attempts 2 (in no figure): the link was late\n\
+                    (1), the hypervisor took CPU time (2).\n";
+        let text = render(&run);
+        assert!(text.contains(told), "{text}");
+        assert_eq!(text.replace(told, ""), plain);
     }
 
     #[test]

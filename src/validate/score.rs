@@ -13,17 +13,18 @@ pub(crate) use start::{first_packets_lost, round_trips};
 
 use samepath_model::record::{Outcome, PacketRecord, TrialRecord};
 use samepath_model::void::in_words;
-use samepath_model::{Direction, Transport, Trial};
+use samepath_model::{Direction, Transport, VoidKind};
 use samepath_results::{Run, stats};
 
-use super::Finding;
+use super::{Finding, Verdict};
 
 /// No trial of a check may fail, unless its ledger proves that TCP's own timer had backed off beyond the
-/// time limit; and of twenty at most one may be void: a machine that is interrupted now and then says so
-/// in single trials, which no score then counts.
-/// `repeated` says how many trials were made again.
-pub(crate) fn every_trial_counts(run: &Run, repeated: usize) -> anyhow::Result<Vec<Finding>> {
+/// time limit, nor be void for what the lab did. Of twenty at most one may be void for what this machine did, each of
+/// its attempts: a machine that is interrupted now and then says so in single trials, which no score then counts.
+/// Where more are, the check says nothing.
+pub(crate) fn every_trial_counts(run: &Run) -> anyhow::Result<Vec<Finding>> {
     let records = run.trials();
+    let is_at_odds = records.iter().any(|record| is_void_for(record, |kind| !is_by_the_host(kind)));
     let (mut voids, mut failures, mut backed_off) = (Vec::new(), Vec::new(), Vec::new());
     for record in records {
         match &record.outcome {
@@ -39,11 +40,15 @@ pub(crate) fn every_trial_counts(run: &Run, repeated: usize) -> anyhow::Result<V
         }
     }
     let allowed = records.len() / 20;
-    let pass = failures.is_empty() && voids.len() <= allowed;
+    let verdict = match () {
+        () if !failures.is_empty() || is_at_odds => Verdict::Fail,
+        () if voids.len() > allowed => Verdict::Inconclusive,
+        () => Verdict::Pass,
+    };
     let trouble = [failures, backed_off, voids].concat();
-    let again = match repeated {
+    let again = match run.earlier_attempts().len() {
         0 => String::new(),
-        n => format!(", {n} void and repeated"),
+        n => format!(", {n} void and run again"),
     };
     Ok(vec![Finding {
         what: format!("trials that count, of {}", records.len()),
@@ -53,14 +58,21 @@ pub(crate) fn every_trial_counts(run: &Run, repeated: usize) -> anyhow::Result<V
         } else {
             format!("all but {}{again}: {}", trouble.len(), named(&trouble))
         },
-        pass: Some(pass),
+        verdict,
     }])
 }
 
-/// The trials that are void because the machine was busy, and not because the lab contradicted itself.
-pub(crate) fn voided_by_the_machine(run: &Run) -> Vec<Trial> {
-    let by_the_machine = |record: &&TrialRecord| record.outcome.is_voided_by_the_machine();
-    run.trials().iter().filter(by_the_machine).map(|record| record.trial.clone()).collect()
+/// Whether trials are void for what this machine did or does not grant: what was not measured then is no failure.
+pub(crate) fn is_short_of_trials(run: &Run) -> bool {
+    run.trials().iter().any(|record| is_void_for(record, is_by_the_host))
+}
+
+fn is_by_the_host(kind: VoidKind) -> bool {
+    kind.is_by_the_machine() || kind == VoidKind::Setting
+}
+
+fn is_void_for(record: &TrialRecord, of: impl Fn(VoidKind) -> bool) -> bool {
+    matches!(&record.outcome, Outcome::Void { reasons } if reasons.iter().any(|reason| of(reason.kind)))
 }
 
 /// The trials that count.
@@ -98,7 +110,7 @@ fn near(what: String, wanted: f64, tolerance: f64, found: f64, unit: &str) -> Fi
         what,
         expected: format!("{} ± {} {unit}", short(wanted), short(tolerance)),
         found: format!("{} {unit}", short(found)),
-        pass: Some((found - wanted).abs() <= tolerance),
+        verdict: Verdict::of((found - wanted).abs() <= tolerance, found),
     }
 }
 
@@ -114,13 +126,13 @@ fn within(what: String, least: f64, most: f64, found: f64, unit: &str) -> Findin
         what,
         expected: format!("{} to {} {unit}", short(least), short(most)),
         found: format!("{} {unit}", short(found)),
-        pass: Some((least..=most).contains(&found)),
+        verdict: Verdict::of((least..=most).contains(&found), found),
     }
 }
 
 /// What is said and not judged: `beside` is what to hold it against.
 fn told(what: String, beside: String, found: String) -> Finding {
-    Finding { what, expected: beside, found, pass: None }
+    Finding { what, expected: beside, found, verdict: Verdict::Told }
 }
 
 /// The median; of nothing it is no number, which no finding takes for a pass.
@@ -134,8 +146,9 @@ mod tests {
 
     #[test]
     fn nothing_measured_never_passes() {
-        assert_eq!(near("x".into(), 1.0, 10.0, f64::NAN, "ms").pass, Some(false));
-        assert_eq!(within("x".into(), 0.0, 1.0, f64::NAN, "").pass, Some(false));
+        assert_eq!(near("x".into(), 1.0, 10.0, f64::NAN, "ms").verdict, Verdict::Inconclusive);
+        assert_eq!(within("x".into(), 0.0, 1.0, f64::NAN, "").verdict, Verdict::Inconclusive);
+        assert_eq!(near("x".into(), 1.0, 10.0, f64::INFINITY, "ms").verdict, Verdict::Fail);
         assert!(median(&[]).is_nan());
     }
 }

@@ -6,6 +6,7 @@
 //! | `output` | standard output that nobody reads any more, or that cannot be written |
 //! | `shards` | which part of the trials a batch system's task takes |
 //! | `unsupported` | machines that do not permit what a link needs |
+//! | `again` | what the machine voided is run again |
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `experiments` | every experiment that ships |
@@ -16,6 +17,7 @@
 //! | `explain` | why a message was late, by the packet it waited for |
 //! | `ends` | server and client between any two addresses |
 
+mod again;
 mod backends;
 mod bad_input;
 mod capture;

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use samepath_model::Workload;
 use samepath_model::link::Loss;
-use samepath_model::record::{Setting, Settings, TrialRecord};
+use samepath_model::record::{Outcome, Setting, Settings, TrialRecord};
+use samepath_model::void::in_words;
+use samepath_model::{Arm, Trial, Workload};
 use serde::Serialize;
 
 use super::answer::{answers, power};
-use crate::cells::Cell;
+use crate::cells::{Cell, label};
 use crate::chart::{Chart, PartView, Shown, Table, number, parts, spread};
 use crate::table;
 use crate::{Field, Run, StoreError};
@@ -23,6 +24,8 @@ pub(super) struct Page {
     counts: Counts,
     warnings: Vec<String>,
     troubles: Vec<Trouble>,
+    /// Void attempts that others followed.
+    earlier: Vec<Trouble>,
     main: Vec<Section>,
     supporting: Vec<Section>,
     cells: Vec<NamedTable>,
@@ -153,12 +156,13 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Result<Pag
             .iter()
             .flat_map(|cell| {
                 cell.troubles().into_iter().map(|(trouble, trials)| Trouble {
-                    cell: cell_name(cell),
+                    cell: cell_name(&cell.part, &cell.axes, cell.arm),
                     reason: trouble.to_string(),
                     trials: table::named(&trials),
                 })
             })
             .collect(),
+        earlier: run.earlier_attempts().iter().map(earlier).collect(),
         main: sections(shown, true),
         supporting: sections(shown, false),
         cells: parts.iter().map(|part| NamedTable { part: part.name.to_owned(), table: cell_table(part) }).collect(),
@@ -188,12 +192,22 @@ fn pieces(text: &str) -> Vec<Piece> {
     text.split('`').enumerate().map(|(i, words)| Piece { code: i % 2 == 1, words: words.to_owned() }).collect()
 }
 
-fn cell_name(cell: &Cell<'_>) -> String {
-    [cell.part.clone(), cell.label(), cell.arm.to_string()]
+fn cell_name(part: &str, axes: &BTreeMap<String, String>, arm: Arm) -> String {
+    [part.to_owned(), label(axes), arm.to_string()]
         .into_iter()
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// An attempt that the machine voided.
+fn earlier(record: &TrialRecord) -> Trouble {
+    let Trial { part, axes, arm, id, .. } = &record.trial;
+    let reason = match &record.outcome {
+        Outcome::Void { reasons } => in_words(reasons),
+        Outcome::Done | Outcome::Failed { .. } => String::new(),
+    };
+    Trouble { cell: cell_name(part, axes, *arm), reason, trials: format!("{id}, attempt {}", record.attempt) }
 }
 
 fn warnings(run: &Run, counts: &Counts, seeds: &BTreeSet<u64>) -> Vec<String> {

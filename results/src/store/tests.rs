@@ -211,6 +211,44 @@ fn a_trial_run_again_counts_once() {
 }
 
 #[test]
+fn an_attempt_that_another_followed_is_kept_beside_it() {
+    let dir = tempdir().unwrap();
+    let experiment = fixture::experiment();
+    let mut run = Run::create(dir.path(), &experiment, fixture::manifest(&experiment)).unwrap();
+    let trial = run.planned()[0].clone();
+    let late = Outcome::Void { reasons: vec![VoidReason::new(VoidKind::LinkLate, "late by 3 ms")] };
+    let done = fixture::record(&trial, &fixture::play(&trial, 1.0));
+    let record = |attempt| TrialRecord {
+        attempt,
+        outcome: if attempt < 3 { late.clone() } else { Outcome::Done },
+        ..done.clone()
+    };
+    let write = |run: &Run, attempt: u32| {
+        let writer = run.begin_attempt(&trial.id, attempt).unwrap();
+        fs::write(writer.dir().join("number"), attempt.to_string()).unwrap();
+        writer.finish().unwrap();
+    };
+    for attempt in 1..=3 {
+        write(&run, attempt);
+        // A run that is killed before the line is written makes this attempt once more, and loses none.
+        write(&run, attempt);
+        run.append(&record(attempt)).unwrap();
+    }
+    for run in [&run, &Run::open(dir.path()).unwrap()] {
+        assert_eq!(run.trials(), [record(3)]);
+        assert_eq!(run.earlier_attempts(), [record(1), record(2)]);
+        for attempt in 1..=3 {
+            let kept = fs::read_to_string(run.directory(&record(attempt)).join("number")).unwrap();
+            assert_eq!(kept, attempt.to_string());
+        }
+        assert_eq!(run.pending().len(), run.planned().len() - 1);
+    }
+    // All of them are under the seal.
+    run.seal().unwrap();
+    assert_eq!(run.checksums().unwrap().keys().filter(|path| path.ends_with("number")).count(), 3);
+}
+
+#[test]
 fn a_seal_shows_what_was_changed() {
     let dir = tempdir().unwrap();
     let mut run = fixture::run(dir.path(), &fixture::experiment(), 1.0);

@@ -33,18 +33,26 @@ pub struct TrialWriter {
     partial: PathBuf,
     scratch: PathBuf,
     place: PathBuf,
+    /// Where the files of the attempt before this one are kept, where there was one.
+    before: Option<PathBuf>,
     epoch_ns: Option<u64>,
     finished: bool,
 }
 
+/// Where the files of an attempt are that another followed.
+pub(super) fn attempt(trials: &Path, id: &TrialId, number: u32) -> PathBuf {
+    trials.join(format!("{id}.attempt-{number}"))
+}
+
 impl TrialWriter {
     /// Begins afresh: what a killed run left of the trial is removed.
-    pub(super) fn begin(trials: &Path, id: &TrialId) -> Result<TrialWriter, StoreError> {
+    pub(super) fn begin(trials: &Path, id: &TrialId, number: u32) -> Result<TrialWriter, StoreError> {
         let partial = trials.join(format!("{id}{PARTIAL}"));
         let place = trials.join(&id.0);
+        let before = (number > 1).then(|| attempt(trials, id, number - 1));
         remove_tree(&partial)?;
         let scratch = partial.join("scratch");
-        let writer = TrialWriter { id: id.clone(), partial, scratch, place, epoch_ns: None, finished: false };
+        let writer = TrialWriter { id: id.clone(), partial, scratch, place, before, epoch_ns: None, finished: false };
         fs::create_dir_all(&writer.scratch).map_err(StoreError::io("create", &writer.scratch))?;
         Ok(writer)
     }
@@ -108,14 +116,20 @@ impl TrialWriter {
         self.write(LEDGER, ledger)
     }
 
-    /// Moves the trial to its place, synced. An earlier trial of the same name is replaced.
+    /// Moves the trial to its place, synced. The attempt before it makes way for it; what else is there is replaced.
     ///
     /// # Errors
     /// Where the files cannot be synced or moved; nothing is left then.
     pub fn finish(mut self) -> Result<(), StoreError> {
         remove_tree(&self.scratch)?;
         sync_directory(&self.partial)?;
-        remove_tree(&self.place)?;
+        match &self.before {
+            // What a killed run left of this very attempt is none that was before it.
+            Some(before) if self.place.exists() && !before.exists() => {
+                fs::rename(&self.place, before).map_err(StoreError::io("keep", before))?;
+            }
+            _ => remove_tree(&self.place)?,
+        }
         fs::rename(&self.partial, &self.place).map_err(StoreError::io("move to its place", &self.place))?;
         self.finished = true;
         self.place.parent().map_or(Ok(()), sync_directory)

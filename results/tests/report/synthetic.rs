@@ -96,6 +96,7 @@ fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
     let mut record = TrialRecord {
         schema: RECORD_SCHEMA,
         trial: trial.clone(),
+        attempt: 1,
         outcome,
         started_unix: 1_790_000_000.0,
         wall_ms: 5_100.0,

@@ -139,12 +139,13 @@ pub(crate) fn streams_stalled(run: &Run) -> anyhow::Result<Vec<Finding>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Verdict;
     use super::*;
 
     const RTT: i64 = 20_000_000;
 
     /// What T5 says of 1000 innocent messages an arm: every hundredth is `odd` on the arms with streams of their own.
-    fn said(odd: Parts) -> Vec<Option<bool>> {
+    fn said(odd: Parts) -> Vec<Verdict> {
         let usual = Parts { propagation: RTT / 2, stack: 300_000, ..Parts::default() };
         let waiting = Parts { cross: RTT, ..usual };
         let mut arms: BTreeMap<Arm, Innocents> = BTreeMap::new();
@@ -160,13 +161,13 @@ mod tests {
                 innocents.add(arm, &parts, RTT);
             }
         }
-        of_innocents(&arms).into_iter().map(|finding| finding.pass).collect()
+        of_innocents(&arms).into_iter().map(|finding| finding.verdict).collect()
     }
 
     #[test]
     fn an_innocent_message_that_waits_on_a_stream_of_its_own_fails() {
         let good = Parts { propagation: RTT / 2, stack: 400_000, ..Parts::default() };
-        let (pass, fail) = (Some(true), Some(false));
+        let (pass, fail) = (Verdict::Pass, Verdict::Fail);
         assert_eq!(said(good), [pass; 5]);
         // One after the other: blocked, then held up, of each arm but tcp.
         assert_eq!(said(Parts { stack: RTT, ..good }), [pass, pass, fail, pass, fail]);

@@ -73,7 +73,7 @@ pub(crate) fn link_keeps_its_promise(run: &Run) -> anyhow::Result<Vec<Finding>> 
             expected: format!("{delivered}"),
             found: read.map_or("none".into(), |n| n.to_string()),
             // The ledger also has the datagrams by which the session is opened and answered.
-            pass: Some(read.is_some_and(|n| n <= delivered && delivered - n <= 16)),
+            verdict: read.is_some_and(|n| n <= delivered && delivered - n <= 16).into(),
         });
     }
     Ok(findings)
@@ -104,7 +104,7 @@ pub(crate) fn everything_arrives(run: &Run) -> anyhow::Result<Vec<Finding>> {
                 0 => format!("{whole} files"),
                 n => format!("{whole} files, and {n} for which TCP's timer had backed off"),
             },
-            pass: Some(whole + backed_off == of_group.len()),
+            verdict: (whole + backed_off == of_group.len()).into(),
         });
         if part == "handshake-loss" {
             let seconds: f64 = of_group.iter().filter_map(|r| r.summary.as_ref()?.completion_ms).sum::<f64>() / 1000.0;
@@ -112,7 +112,7 @@ pub(crate) fn everything_arrives(run: &Run) -> anyhow::Result<Vec<Finding>> {
                 what: format!("{part}: {arm}: time, one after the other"),
                 expected: "below 300 s".into(),
                 found: format!("{seconds:.1} s"),
-                pass: Some(seconds < 300.0),
+                verdict: (seconds < 300.0).into(),
             });
         }
     }

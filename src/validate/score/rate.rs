@@ -7,7 +7,7 @@ use samepath_model::units::ByteCount;
 use samepath_model::{Arm, Transport, Workload};
 use samepath_results::Run;
 
-use super::{Finding, done, median, near, short, told, within};
+use super::{Finding, Verdict, done, median, near, short, told, within};
 
 /// P1. The interoperability runner's goodput scenario: at least 9.0 of 10 Mbit/s, the rest being
 /// headers, slow start and recovery.
@@ -19,7 +19,7 @@ pub(crate) fn link_is_filled(run: &Run) -> anyhow::Result<Vec<Finding>> {
                 what: format!("{} seed {}: goodput", record.trial.arm, record.trial.seed),
                 expected: "at least 9.0 Mbit/s".into(),
                 found: format!("{found:.2} Mbit/s"),
-                pass: Some(found >= 9.0),
+                verdict: Verdict::of(found >= 9.0, found),
             }
         })
         .collect())
