@@ -30,6 +30,7 @@ use samepath_model::link::{Conditions, Direction, Link, QueueCapacity};
 use samepath_model::record::{Calibration, Probes};
 use samepath_model::{Duration as Time, Tolerance, VoidKind, VoidReason};
 
+use crate::backend::emulator::Probing;
 use crate::device;
 use crate::link::Nanos;
 use crate::path::{LivePath, PathError};
@@ -77,7 +78,17 @@ pub fn after(path: &LivePath, link: &Link) -> Result<Option<Calibration>, PathEr
         true => Link { up: promised(&link.up), down: promised(&link.down), ..link.clone() },
         false => Link { mtu: link.mtu, ..Link::transparent() },
     };
-    if path.set_aside(&bare)? { probe(path, &bare).map(Some) } else { Ok(None) }
+    let failed = |cause| PathError::Device { what: "open the probes' sockets", cause };
+    let at = |address| SocketAddrV4::new(address, 0);
+    let client = path.namespaces.client.run(|| open(at(device::CLIENT_V4)))?.map_err(failed)?;
+    let server = path.namespaces.server.run(|| open(at(device::SERVER_V4)))?.map_err(failed)?;
+    let ports = connect(&client, &server).map_err(failed)?;
+    let probing = Probing { link: bare, ports };
+    if !path.set_aside(&probing)? {
+        return Ok(None);
+    }
+    let failed = |cause| PathError::Device { what: "send probes across the link", cause };
+    probe(&client, &server, &probing.link).map(Some).map_err(failed)
 }
 
 /// What of the conditions is promised to a probe.
@@ -85,40 +96,38 @@ fn promised(conditions: &Conditions) -> Conditions {
     Conditions { delay: conditions.delay, rate: conditions.rate, queue: conditions.queue, ..Conditions::transparent() }
 }
 
-fn probe(path: &LivePath, link: &Link) -> Result<Calibration, PathError> {
-    let failed = |cause| PathError::Device { what: "send probes across the link", cause };
-    let at = |address| SocketAddrV4::new(address, 0);
-    let client = path.namespaces.client.run(|| open(at(device::CLIENT_V4)))?.map_err(failed)?;
-    let server = path.namespaces.server.run(|| open(at(device::SERVER_V4)))?.map_err(failed)?;
-    let run = || -> io::Result<Calibration> {
-        client.connect(server.local_addr()?)?;
-        server.connect(client.local_addr()?)?;
-        let mut ways =
-            [Way::new(&client, &server, link, Direction::Up), Way::new(&server, &client, link, Direction::Down)];
-        for number in 0..ways.iter().map(|way| way.singles).max().unwrap_or(0) {
-            let begun = Instant::now();
-            ways.iter_mut().filter(|way| number < way.singles).try_for_each(|way| way.send(SINGLE))?;
-            let spacing = ways.iter().map(|way| way.spacing).max().unwrap_or(0);
-            // Paced, so that no probe waits for the one before it.
-            std::thread::sleep(Duration::from_nanos(spacing).saturating_sub(begun.elapsed()));
-            ways.iter_mut().try_for_each(Way::collect)?;
+/// Has each send to the other. Gives back their ports.
+fn connect(client: &UdpSocket, server: &UdpSocket) -> io::Result<[u16; 2]> {
+    let [at_client, at_server] = [client.local_addr()?, server.local_addr()?];
+    client.connect(at_server)?;
+    server.connect(at_client)?;
+    Ok([at_client.port(), at_server.port()])
+}
+
+fn probe(client: &UdpSocket, server: &UdpSocket, link: &Link) -> io::Result<Calibration> {
+    let mut ways = [Way::new(client, server, link, Direction::Up), Way::new(server, client, link, Direction::Down)];
+    for number in 0..ways.iter().map(|way| way.singles).max().unwrap_or(0) {
+        let begun = Instant::now();
+        ways.iter_mut().filter(|way| number < way.singles).try_for_each(|way| way.send(SINGLE))?;
+        let spacing = ways.iter().map(|way| way.spacing).max().unwrap_or(0);
+        // Paced, so that no probe waits for the one before it.
+        std::thread::sleep(Duration::from_nanos(spacing).saturating_sub(begun.elapsed()));
+        ways.iter_mut().try_for_each(Way::collect)?;
+    }
+    for way in &mut ways {
+        (0..way.train).try_for_each(|_| way.send(way.train_size))?;
+    }
+    while let Some(deadline) = ways.iter().filter_map(Way::deadline).max() {
+        let left = deadline.saturating_sub(monotonic());
+        if left == 0 {
+            break;
         }
-        for way in &mut ways {
-            (0..way.train).try_for_each(|_| way.send(way.train_size))?;
-        }
-        while let Some(deadline) = ways.iter().filter_map(Way::deadline).max() {
-            let left = deadline.saturating_sub(monotonic());
-            if left == 0 {
-                break;
-            }
-            let fds = ways.each_ref().map(|way| way.to.as_fd());
-            sys::wait_readable(&fds, Instant::now() + Duration::from_nanos(left))?;
-            ways.iter_mut().try_for_each(Way::collect)?;
-        }
-        let [up, down] = ways.each_ref().map(Way::report);
-        Ok(Calibration { up, down })
-    };
-    run().map_err(failed)
+        let fds = ways.each_ref().map(|way| way.to.as_fd());
+        sys::wait_readable(&fds, Instant::now() + Duration::from_nanos(left))?;
+        ways.iter_mut().try_for_each(Way::collect)?;
+    }
+    let [up, down] = ways.each_ref().map(Way::report);
+    Ok(Calibration { up, down })
 }
 
 fn open(address: SocketAddrV4) -> io::Result<UdpSocket> {

@@ -69,6 +69,10 @@ const SUPER_UDP: libc::c_ulong = 0x20 | 0x40;
 /// Makes the TUN device `name`; reads and writes of the descriptor are IP packets, each with the header of
 /// virtio-net before it. Those that a network card would segment come whole.
 ///
+/// The device is persistent (TUNSETPERSIST): closing the descriptor only detaches it, where it would otherwise wait
+/// some ten milliseconds until the kernel has unregistered the device. It goes with its network namespace, which must
+/// therefore be one that goes with its last user.
+///
 /// # Errors
 /// Where the kernel refuses.
 #[allow(unsafe_code)] // ioctl
@@ -79,13 +83,20 @@ pub(crate) fn make_tun(name: &str) -> io::Result<OwnedFd> {
     // SAFETY: TUNSETIFF takes a pointer to a `struct ifreq`, of whose size and layout TunRequest is.
     unsafe { sys::ioctl(node.as_fd(), libc::TUNSETIFF as _, &mut request)? };
     set_offloads(&node, SUPER_TCP | SUPER_UDP).or_else(|_| set_offloads(&node, SUPER_TCP))?;
+    // One that goes as it is closed serves as well, only later.
+    let _ = by_value(&node, libc::TUNSETPERSIST as _, 1);
     Ok(node.into())
 }
 
-#[allow(unsafe_code)] // ioctl
 fn set_offloads(node: &File, offloads: libc::c_ulong) -> io::Result<()> {
-    // SAFETY: TUNSETOFFLOAD takes its flags by value.
-    if unsafe { libc::ioctl(node.as_raw_fd(), libc::TUNSETOFFLOAD as _, offloads) } < 0 {
+    by_value(node, libc::TUNSETOFFLOAD as _, offloads)
+}
+
+/// One of TUN's requests that take a number: TUNSETOFFLOAD, TUNSETPERSIST.
+#[allow(unsafe_code)] // ioctl
+fn by_value(node: &File, request: libc::c_ulong, value: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: the requests that are made here take their argument by value.
+    if unsafe { libc::ioctl(node.as_raw_fd(), request as _, value) } < 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())

@@ -77,12 +77,17 @@ impl Endpoint {
         self.child.try_wait()
     }
 
+    /// Asks it to end, and does not wait for it.
+    pub(crate) fn ask_to_end(&self) {
+        let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+    }
+
     /// Asks it to end, and kills it if it has not in time. Gives back how it ended.
     pub(crate) fn stop(&mut self, patience: Duration) -> io::Result<ExitStatus> {
         if let Some(status) = self.child.try_wait()? {
             return Ok(status);
         }
-        let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+        self.ask_to_end();
         let deadline = Instant::now() + patience;
         sys::wait_readable(&[self.ended.as_fd()], deadline)?;
         if self.child.try_wait()?.is_none() {

@@ -81,11 +81,16 @@ impl Netlink {
         // Fails where IPv6 is switched off, and then there is nothing to keep quiet.
         let _ = self.request(libc::RTM_SETLINK, 0, &quiet);
 
+        // Before it is up: a device that is gets stopped for it.
+        let mut sizes = Message::default();
+        sizes.link_header(index, 0, 0);
+        sizes.attribute(libc::IFLA_MTU, &u32::from(mtu).to_ne_bytes());
+        sizes.attribute(libc::IFLA_TXQLEN, &queue.to_ne_bytes());
+        self.request(libc::RTM_NEWLINK, 0, &sizes)?;
+
         let mut message = Message::default();
         let flags = (libc::IFF_UP | libc::IFF_NOARP) as u32;
         message.link_header(index, flags, flags | libc::IFF_MULTICAST as u32);
-        message.attribute(libc::IFLA_MTU, &u32::from(mtu).to_ne_bytes());
-        message.attribute(libc::IFLA_TXQLEN, &queue.to_ne_bytes());
         self.request(libc::RTM_NEWLINK, 0, &message)
     }
 

@@ -10,7 +10,7 @@ use samepath_model::{Mode, Tolerance, VoidReason};
 
 use crate::backend::Backend;
 use crate::backend::books::Books;
-use crate::backend::emulator::{Account, Emulator, EmulatorError, Work};
+use crate::backend::emulator::{Account, Emulator, EmulatorError, Probing, Work};
 use crate::backend::joining::Joining;
 use crate::backend::kernel::{KernelError, Router, RouterAccount, Task};
 use crate::capture::{Capture, CaptureError, CaptureReport};
@@ -298,17 +298,22 @@ impl LivePath {
         self.emulator.is_some() || self.router.is_some()
     }
 
-    /// Makes way for probes, which meet these conditions and are in no book; tells whether it could.
+    /// Makes way for probes, which are in no book; tells whether it could.
     ///
     /// # Errors
     /// Where the kernel refuses.
-    pub(crate) fn set_aside(&self, link: &Link) -> Result<bool, PathError> {
+    pub(crate) fn set_aside(&self, probes: &Probing) -> Result<bool, PathError> {
         match (&self.emulator, &self.router) {
-            (Some(emulator), _) => Ok(emulator.probe(Some(link))),
+            (Some(emulator), _) => Ok(emulator.probe(Some(probes))),
             (_, Some(router)) => router.set_aside(&self.namespaces).map(|()| true),
             // Nothing counts and nothing waits, so nothing is in the way.
             (None, None) => Ok(true),
         }
+    }
+
+    /// Whether probes that are under way meet nothing else that an end sends. The kernel's disciplines take all.
+    pub(crate) fn keeps_probes_apart(&self) -> bool {
+        self.emulator.is_some()
     }
 
     /// Carries the trial's packets again, as if there had been no probes.

@@ -20,7 +20,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use samepath_model::record::{EndReport, LinkReport, PlayReport};
+use samepath_model::link::Link;
+use samepath_model::record::{Calibration, EndReport, LinkReport, PlayReport};
 use samepath_model::{Mode, Tolerance, Trial, VoidKind, VoidReason, Workload};
 use serde::{Deserialize, Serialize};
 
@@ -357,12 +358,14 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
     let keep = Keep { ledger: ledger.as_deref(), capture: plan.capture.as_deref() };
     let path = LivePath::up(&trial.link, trial.seed, plan.backend, mode_of(trial), keep, Around::Trial)
         .map_err(|error| set_up(&error))?;
+    // It gets ready while the probes are under way, which meet nothing of it.
+    let server = start_server(plan, &files, &path, &token);
     let before = calibrate::before(&path, &trial.link).map_err(|error| set_up(&error))?;
     let mut epoch = None;
-    let played = play(plan, &files, &path, &token, &mut epoch);
+    let mut played = server.and_then(|server| play(plan, &files, &path, &token, server, &mut epoch));
     // Whatever became of the ends, the link gives account, and its ledger is closed.
-    let after = match &played {
-        Ok(_) => calibrate::after(&path, &trial.link).map_err(|error| TrialError::new("link", error))?,
+    let after = match &mut played {
+        Ok(played) => end(&path, &trial.link, &mut played.server)?,
         Err(_) => None,
     };
     let judge = if path.is_emulated() { calibrate::verdict } else { calibrate::verdict_on_loss };
@@ -372,7 +375,7 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
             let link = report.ok().map(|report| LinkReport { before, ..report.link });
             Ok(Verdict::failed(&error, Remains { link, epoch }))
         }
-        Ok(client) => {
+        Ok(Played { client, .. }) => {
             let report = report?;
             // What is to be said of the trial follows from its whole ledger.
             if let Some(Cut { missing, problem }) = report.ledger_cut {
@@ -411,21 +414,39 @@ struct Span {
     ended: Nanos,
 }
 
-/// Both ends, from the server's start to its end; none of them is left afterwards.
+/// What is there when the client has ended well.
+struct Played {
+    client: Span,
+    server: Endpoint,
+}
+
+/// Both ends, from when the server is ready to the client's end.
 fn play(
     plan: &TrialPlan,
     files: &Files<'_>,
     path: &LivePath,
     token: &str,
+    mut server: Endpoint,
     epoch: &mut Option<Nanos>,
-) -> Result<Span, TrialError> {
-    let (mut server, ready) = start_server(plan, files, path, token)?;
+) -> Result<Played, TrialError> {
+    let ready = await_ready(&mut server)?;
     let started = monotonic();
     let mut client = start_client(plan, files, path, token, &ready)?;
     attend(plan, path, &mut client, &mut server, epoch)?;
-    let ended = monotonic();
-    server.stop(STOP_LIMIT).map_err(|error| TrialError::new("server", error))?;
-    Ok(Span { started, ended })
+    Ok(Played { client: Span { started, ended: monotonic() }, server })
+}
+
+/// Ends the server, and sends the probes after the trial: at the same time, where they meet nothing of it.
+fn end(path: &LivePath, link: &Link, server: &mut Endpoint) -> Result<Option<Calibration>, TrialError> {
+    let stop = |server: &mut Endpoint| server.stop(STOP_LIMIT).map_err(|error| TrialError::new("server", error));
+    if path.keeps_probes_apart() {
+        server.ask_to_end();
+    } else {
+        stop(server)?;
+    }
+    let after = calibrate::after(path, link).map_err(|error| TrialError::new("link", error))?;
+    stop(server)?;
+    Ok(after)
 }
 
 /// The server's first line.
@@ -435,18 +456,20 @@ struct Ready {
     fingerprint: String,
 }
 
-/// Starts the server and waits until it is ready.
-fn start_server(
-    plan: &TrialPlan,
-    files: &Files<'_>,
-    path: &LivePath,
-    token: &str,
-) -> Result<(Endpoint, Ready), TrialError> {
-    let fail = |error: io::Error| TrialError::new("server", format!("cannot start the server: {error}"));
+fn start_server(plan: &TrialPlan, files: &Files<'_>, path: &LivePath, token: &str) -> Result<Endpoint, TrialError> {
     let mut command = Command::new(&plan.program);
     command.args(["server", "--listen", "0.0.0.0:4433", "--json"]).env("SAMEPATH_TOKEN", token);
     keep_secrets(&mut command, plan);
-    let mut server = Endpoint::start(command, &path.namespaces.server, files.stderr("server")).map_err(fail)?;
+    Endpoint::start(command, &path.namespaces.server, files.stderr("server")).map_err(server_start)
+}
+
+fn server_start(error: io::Error) -> TrialError {
+    TrialError::new("server", format!("cannot start the server: {error}"))
+}
+
+/// Waits until the server is ready.
+fn await_ready(server: &mut Endpoint) -> Result<Ready, TrialError> {
+    let fail = server_start;
     let deadline = Instant::now() + READY_LIMIT;
     loop {
         let lines = server.lines().map_err(fail)?;
@@ -454,7 +477,7 @@ fn start_server(
             let ready = serde_json::from_str(line).map_err(|error| {
                 TrialError::new("server", format!("its ready line cannot be read: {error}: {line}"))
             })?;
-            return Ok((server, ready));
+            return Ok(ready);
         }
         if server.ended().map_err(fail)?.is_some() {
             let said = server.last_words();

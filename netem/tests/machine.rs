@@ -21,6 +21,9 @@ use samepath_netem::probe::{Finding, Status};
 use samepath_netem::trial::{Backend, Evidence, TrialError, TrialPlan, supervise};
 use samepath_netem::{ledger, monotonic};
 
+#[path = "machine/namespaces.rs"]
+mod namespaces;
+
 /// An ordinary user, for the tests without root.
 const NOBODY: u32 = 65534;
 /// Longer than anything takes on a machine that is not broken.

@@ -22,6 +22,7 @@ use sleeper::Sleeper;
 
 use super::Port;
 use super::books::Books;
+use super::buffer::Pool;
 use super::joining::Joining;
 use super::worker::{Orders, Worker};
 use crate::capture::CaptureReport;
@@ -74,11 +75,20 @@ struct Epoch(AtomicU64);
 enum Letter {
     /// From now on these conditions hold. The answer is the instant of the change.
     Change { link: Box<Link>, answer: Sender<Nanos> },
-    /// Probes come: sets the pipes aside and takes new ones with these conditions; with `None`, the other
-    /// way round. The answer comes when it is done.
-    Probe { link: Option<Box<Link>>, answer: Sender<()> },
+    /// Probes come: sets the pipes aside and takes new ones for them; with `None`, the other way round. The answer
+    /// comes when it is done.
+    Probe { probes: Option<Box<Probing>>, answer: Sender<()> },
     /// How things stand.
     Snapshot { answer: Sender<Snapshot> },
+}
+
+/// Probes that make their way across the link.
+#[derive(Debug, Clone)]
+pub(crate) struct Probing {
+    /// The conditions that they meet.
+    pub(crate) link: Link,
+    /// The UDP ports of the client's end and of the server's, which nothing else has.
+    pub(crate) ports: [u16; 2],
 }
 
 /// What the data thread says of its work.
@@ -123,7 +133,11 @@ impl Emulator {
         joining: Joining,
     ) -> Result<Emulator, EmulatorError> {
         let link = link.clone();
-        Emulator::spawn(move |words, sleeper| DataThread::new(&link, seed, ports, books, joining, words, sleeper).run())
+        // Here, since the heap of a new thread grows by a page a call.
+        let pool = Pool::new(usize::from(link.mtu));
+        Emulator::spawn(move |words, sleeper| {
+            DataThread::new(&link, seed, ports, books, joining, pool, words, sleeper).run()
+        })
     }
 
     /// Starts a thread that carries packets, super-packets among them, between ports that have the
@@ -141,7 +155,8 @@ impl Emulator {
         Emulator::spawn(move |words, sleeper| match passthrough::run(ports, &words.orders, sleeper)? {
             Passed::Stopped(account) => Ok(account),
             Passed::UntilConditions { ports, sleeper, directions } => {
-                let mut thread = DataThread::new(&link, seed, ports, Books::default(), joining, words, sleeper);
+                let pool = Pool::new(usize::from(link.mtu));
+                let mut thread = DataThread::new(&link, seed, ports, Books::default(), joining, pool, words, sleeper);
                 thread.earlier = directions;
                 thread.run()
             }
@@ -176,10 +191,9 @@ impl Emulator {
         self.worker.ask(|answer| Letter::Snapshot { answer })
     }
 
-    /// Makes way for probes under these conditions, or with `None` for the trial again; tells whether the data
-    /// thread did.
-    pub(crate) fn probe(&self, link: Option<&Link>) -> bool {
-        self.worker.ask(|answer| Letter::Probe { link: link.cloned().map(Box::new), answer }).is_some()
+    /// Makes way for probes, or with `None` for the trial again; tells whether the data thread did.
+    pub(crate) fn probe(&self, probes: Option<&Probing>) -> bool {
+        self.worker.ask(|answer| Letter::Probe { probes: probes.cloned().map(Box::new), answer }).is_some()
     }
 
     /// Whether the data thread still runs; it ends early only when a device fails.

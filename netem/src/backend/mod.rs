@@ -6,6 +6,7 @@
 
 pub(crate) mod books;
 mod buffer;
+mod closing;
 pub mod emulator;
 pub(crate) mod joining;
 pub mod kernel;

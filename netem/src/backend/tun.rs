@@ -24,7 +24,7 @@ pub struct TunPort {
 }
 
 impl TunPort {
-    /// Makes the device `name` in the calling thread's network namespace. It goes with the port.
+    /// Makes the device `name` in the calling thread's network namespace, with which it goes.
     ///
     /// # Errors
     /// Where `/dev/net/tun` cannot be opened, or the kernel refuses.

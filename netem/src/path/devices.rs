@@ -148,9 +148,10 @@ fn lay_wire(
     })?;
     device::configure(name, mtu, &[]).map_err(device("set a middle device up"))?;
     let redirect = || -> io::Result<()> {
-        device::configure(DELIVERY_DEVICE, mtu, &[])?;
         let (from, to) = (if_nametoindex(DELIVERY_DEVICE)?, if_nametoindex(LINK_DEVICE)?);
-        Netlink::open()?.redirect_incoming(from, to)
+        // First, since a device that is up would be stopped for it.
+        Netlink::open()?.redirect_incoming(from, to)?;
+        device::configure(DELIVERY_DEVICE, mtu, &[]).map(drop)
     };
     if let Err(cause) = namespace.run(redirect)? {
         // A device that leads nowhere is of no use to anybody.

@@ -20,10 +20,11 @@ use samepath_model::link::{Direction, Link};
 use samepath_model::record::DirectionReport;
 
 use super::sleeper::Sleeper;
-use super::{Account, EmulatorError, Letter, Words, Work};
+use super::{Account, EmulatorError, Letter, Probing, Words, Work};
 use crate::backend::Port;
 use crate::backend::books::Books;
 use crate::backend::buffer::{Buffer, Pool};
+use crate::backend::closing::Closing;
 use crate::backend::joining::Joining;
 use crate::backend::lateness;
 use crate::backend::segment::{self, HEADER, LARGEST, Run, Split, VirtioHeader};
@@ -41,11 +42,18 @@ pub(crate) const SPIN: Nanos = 30_000;
 /// a small machine.
 const SPIN_SHARE: Nanos = 5;
 
+/// What waits while probes are under way.
+struct Aside {
+    pipes: [Pipe<Buffer>; 2],
+    /// The probes' UDP ports.
+    ports: [u16; 2],
+}
+
 /// All that the data thread owns.
 pub(super) struct DataThread {
     pipes: [Pipe<Buffer>; 2],
     /// The pipes of the trial, while probes are under way: what they do is in no book.
-    aside: Option<[Pipe<Buffer>; 2]>,
+    aside: Option<Aside>,
     /// Client's, server's: the port at which a direction's packets come in has its index.
     ports: [Port; 2],
     books: Books,
@@ -66,12 +74,14 @@ pub(super) struct DataThread {
 }
 
 impl DataThread {
+    #[allow(clippy::too_many_arguments)] // each is one of its fields
     pub(super) fn new(
         link: &Link,
         seed: u64,
         ports: [Port; 2],
         books: Books,
         joining: Joining,
+        pool: Pool,
         words: Words,
         sleeper: Sleeper,
     ) -> DataThread {
@@ -82,7 +92,7 @@ impl DataThread {
             aside: None,
             ports,
             books,
-            pool: Pool::new(usize::from(link.mtu)),
+            pool,
             lateness: lateness::histogram(),
             words,
             sleeper,
@@ -177,18 +187,14 @@ impl DataThread {
                 }
                 let _ = answer.send(now);
             }
-            Letter::Probe { link, answer } => {
-                match link {
-                    Some(link) => {
-                        let probed = Direction::BOTH.map(|direction| Pipe::new(&link, direction, 0));
-                        let pipes = std::mem::replace(&mut self.pipes, probed);
-                        self.aside.get_or_insert(pipes);
-                    }
-                    None => {
-                        if let Some(pipes) = self.aside.take() {
-                            self.pipes = pipes;
-                        }
-                    }
+            Letter::Probe { probes, answer } => {
+                if let Some(aside) = self.aside.take() {
+                    self.pipes = aside.pipes;
+                }
+                if let Some(probes) = probes {
+                    let Probing { link, ports } = *probes;
+                    let probed = Direction::BOTH.map(|direction| Pipe::new(&link, direction, 0));
+                    self.aside = Some(Aside { pipes: std::mem::replace(&mut self.pipes, probed), ports });
                 }
                 let _ = answer.send(());
             }
@@ -280,11 +286,10 @@ impl DataThread {
     #[inline]
     fn offer(&mut self, port: usize, mut buffer: Buffer, now: Nanos) {
         let (pipe, books) = (&mut self.pipes[port], &mut self.books);
-        if self.aside.is_some() {
-            // Probes are UDP. What the kernel still sends of the trial's TCP connections must not stand in
-            // their way.
-            let is_probe = packet::parse(buffer.as_ref()).protocol == packet::UDP;
-            let returned = if is_probe { pipe.offer(buffer, now, |_| ()) } else { Some(buffer) };
+        if let Some(Aside { ports, .. }) = &self.aside {
+            // What the ends, or the kernel for them, still send of the trial must not stand in the probes' way.
+            let returned =
+                if is_probe(buffer.as_ref(), *ports) { pipe.offer(buffer, now, |_| ()) } else { Some(buffer) };
             returned.into_iter().for_each(|buffer| self.pool.give(buffer));
             return;
         }
@@ -364,30 +369,32 @@ impl DataThread {
         Ok(())
     }
 
-    /// Empties the pipes, closes the ledger, and gives account.
+    /// Empties the pipes, closes ports and ledger, and gives account.
     fn settle(mut self, realtime: bool, work: Work) -> Result<Account, EmulatorError> {
-        if let Some(pipes) = self.aside.take() {
-            self.pipes = pipes;
+        if let Some(aside) = self.aside.take() {
+            self.pipes = aside.pipes;
         }
         let books = &mut self.books;
         for pipe in &mut self.pipes {
             pipe.drain().for_each(|(_, entry)| books.append(entry));
         }
+        let directions = self.reports();
+        let port_drops = self.ports.iter().map(Port::drops).sum();
+        let closing = Closing::of(self.ports);
         let capture = self.books.capture.take().map(Capture::finish);
         let ledger = self.books.ledger.take().map(Spool::finish).transpose()?;
+        drop(closing);
         let (ledger_lost, ledger_cut) = ledger.map_or((0, None), |ledger| (ledger.lost, ledger.cut));
         let lateness = lateness::report(&self.lateness);
-        Ok(Account {
-            directions: self.reports(),
-            lateness,
-            port_drops: self.ports.iter().map(Port::drops).sum(),
-            realtime,
-            work,
-            ledger_lost,
-            ledger_cut,
-            capture,
-        })
+        Ok(Account { directions, lateness, port_drops, realtime, work, ledger_lost, ledger_cut, capture })
     }
+}
+
+/// Whether a packet goes between the probes' UDP ports, either way.
+fn is_probe(packet: &[u8], [one, other]: [u16; 2]) -> bool {
+    let info = packet::parse(packet);
+    let between = (info.source_port, info.destination_port);
+    info.protocol == packet::UDP && (between == (one, other) || between == (other, one))
 }
 
 /// What one direction carried in two stretches of time.
