@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use nix::net::if_::if_nametoindex;
-use samepath_model::link::{Direction, Link};
+use samepath_model::BitRate;
+use samepath_model::link::{Conditions, Direction, Link};
 use samepath_model::record::Setting;
 
 use super::PathError;
@@ -22,6 +23,9 @@ use crate::netlink::{Netlink, VethEnd};
 const TOGETHER: &str = "single packets, neighbours in one call";
 /// How each is delivered where that cannot be had.
 pub(super) const APART: &str = "each in a call of its own";
+/// What a TUN device takes for a packet, in nanoseconds, the receiving host's stack included. Twice what it took on a
+/// machine of 2026: where it is less, only a joined call too many is made ready for.
+const CALL_NS: u64 = 8_000;
 const MAKE_TUN: &str = "make a TUN device";
 const MAKE_VETH: &str = "make a veth pair";
 
@@ -113,15 +117,16 @@ pub(super) fn lead_on(namespaces: &Namespaces, addresses: &Addresses) -> Result<
 }
 
 /// Has the kernel cut what is given to a TUN device, where packets of its direction may leave together: the end
-/// gets single packets, and the emulator gives those that leave together in one call. Behind a bottleneck, or with
-/// jitter, each leaves alone, and the device itself is the shorter way. Tells what came of it.
+/// gets single packets, and the emulator gives those that are due in one call. Where each is due at a time of its own,
+/// behind a bottleneck that is slower than a call or with jitter, the device itself is the shorter way. Tells what came
+/// of it.
 pub(super) fn lay_wires(namespaces: &Namespaces, ports: &mut [Port; 2], link: &Link) -> Vec<Setting> {
     let ends = [(&namespaces.client, CLIENT_MAC, CLIENT_SIDE), (&namespaces.server, SERVER_MAC, SERVER_SIDE)];
     let mut told = Vec::new();
     for direction in Direction::BOTH {
         let (end, conditions) = (direction.opposite().index(), link.direction(direction));
         let Port::Tun(port) = &mut ports[end] else { continue };
-        if conditions.rate.is_some() || conditions.rate_trace.is_some() || !conditions.jitter.is_none() {
+        if !leave_together(conditions, link.mtu) {
             continue;
         }
         let effective = match lay_wire(namespaces, ends[end], link.mtu) {
@@ -134,6 +139,12 @@ pub(super) fn lay_wires(namespaces: &Namespaces, ports: &mut [Port; 2], link: &L
         told.push(Setting { name: format!("delivery {direction}"), asked: Some(TOGETHER.into()), effective });
     }
     told
+}
+
+/// Whether packets of a direction are due faster than they can be given one by one.
+fn leave_together(conditions: &Conditions, mtu: u16) -> bool {
+    let outruns = |rate: &BitRate| u64::from(mtu) * 8_000_000_000 < rate.bits_per_second().saturating_mul(CALL_NS);
+    conditions.rate.as_ref().is_none_or(outruns) && conditions.rate_trace.is_none() && conditions.jitter.is_none()
 }
 
 /// A way into one end's namespace that ends at its link device.

@@ -311,13 +311,14 @@ impl DataThread {
     #[inline]
     fn release_due(&mut self, now: Nanos) -> Result<(), EmulatorError> {
         for direction in Direction::BOTH {
-            let joins = self.fast || self.ports[direction.opposite().index()].cuts();
+            let cuts = self.ports[direction.opposite().index()].cuts();
+            let joins = self.fast || cuts;
             while let Some(mut released) = self.pipes[direction.index()].release(now) {
                 if released.entry.is_corrupted() {
                     segment::spoil_sum(&mut released.packet);
                 }
                 if joins {
-                    if !self.leaves_with_run(&released) {
+                    if !self.leaves_with_run(&released, cuts) {
                         self.give_together(direction)?;
                     }
                     self.run.add(&released.packet, self.together.is_empty());
@@ -332,12 +333,14 @@ impl DataThread {
         Ok(())
     }
 
-    /// Whether a packet leaves in one with those before it. Behind a bottleneck each leaves at a time of
-    /// its own, unless two come out to the same.
+    /// Whether a packet leaves in one with those before it. All of them are due. To a host that gets them joined, each
+    /// that has waited in the bottleneck comes at a time of its own, unless two come out to the same; where they are
+    /// cut, each comes alone however many are given in one call.
     #[inline]
-    fn leaves_with_run(&self, next: &Released<Buffer>) -> bool {
+    fn leaves_with_run(&self, next: &Released<Buffer>, cuts: bool) -> bool {
         let Some(first) = self.together.first() else { return false };
-        (next.due == first.due || next.entry.queued() == 0) && segment::may_follow(&self.run, &next.packet)
+        let at_once = cuts || next.due == first.due || next.entry.queued() == 0;
+        at_once && segment::may_follow(&self.run, &next.packet)
     }
 
     /// Gives the packets of the run to the host they are for, as one.
