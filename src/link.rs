@@ -53,7 +53,7 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
     }
     let spec = args.link.spec();
     let link = spec.refuse_idle(&spec).and_then(|()| spec.resolve()).map_err(|error| Mistake(error.to_string()))?;
-    let conditions = link.to_string();
+    let conditions = format!("{link:#}");
     let backend = args.backend;
     for (flag, given) in [("--ledger", args.ledger.is_some()), ("--capture", args.capture.is_some())] {
         if given && backend == Backend::None {

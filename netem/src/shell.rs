@@ -450,7 +450,7 @@ impl<'a> Life<'a> {
         if !self.plan.quiet {
             tell!("link: from now on: {link}");
         }
-        self.changes.push((since, link.to_string()));
+        self.changes.push((since, format!("{link:#}")));
         self.call.tell(&link);
         (self.spec, self.link) = (spec, link);
         Ok(())

@@ -2,18 +2,28 @@
 
 use std::fmt;
 
-use super::{Aqm, Conditions, Direction, Distribution, Framing, Generator, Link, Loss, QueueCapacity, QueueLimit};
-use crate::units::{ByteCount, Probability};
+use super::{
+    Aqm, Change, Conditions, Direction, Distribution, Framing, Generator, Link, Loss, Outage, QueueCapacity,
+    QueueLimit, ScriptedDrop,
+};
+use crate::units::{ByteCount, Duration, Probability};
+
+/// Of scripted drops, outages and changes, more than this are summed up.
+const MOST_LISTED: usize = 4;
 
 impl fmt::Display for Link {
-    /// One line, as charts and tables caption it: `RTT 60ms, 20Mbit, queue 1bdp (150kB), loss 1%`.
+    /// One line, as charts and tables caption it: `RTT 60ms, 20Mbit, queue 1bdp (150kB), loss 1%`. Of a long list,
+    /// such as 40 scripted drops, it says how many there are, the first and the last; the alternate form (`{:#}`)
+    /// has them all.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RTT {}", self.rtt())?;
+        let whole = f.alternate();
+        let rest = |conditions, enforced| Rest { conditions, enforced, whole }.to_string();
         if self.generator == Generator::Netem {
             write!(f, ", draws as netem's")?;
         }
         if self.up == self.down {
-            return write!(f, "{}", Rest(&self.up, self.enforced(Direction::Up)));
+            return write!(f, "{}", rest(&self.up, self.enforced(Direction::Up)));
         }
         // What both have alike is said once.
         let (mut up, mut down) = (self.up.clone(), self.down.clone());
@@ -26,9 +36,9 @@ impl fmt::Display for Link {
             alike.outages = std::mem::take(&mut up.outages);
             down.outages.clear();
         }
-        write!(f, "{}", Rest(&alike, None))?;
-        let up = Rest(&up, self.enforced(Direction::Up)).to_string();
-        let down = Rest(&down, self.enforced(Direction::Down)).to_string();
+        write!(f, "{}", rest(&alike, None))?;
+        let up = rest(&up, self.enforced(Direction::Up));
+        let down = rest(&down, self.enforced(Direction::Down));
         let said = |text: &str| text.trim_start_matches(", ").to_owned();
         match (up.is_empty(), down.is_empty()) {
             (true, true) => Ok(()),
@@ -57,12 +67,18 @@ fn rounded(value: f64) -> String {
     format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A direction's conditions but its delay, each after a comma; with its buffer's size in bytes.
-struct Rest<'a>(&'a Conditions, Option<ByteCount>);
+/// A direction's conditions but its delay, each after a comma.
+struct Rest<'a> {
+    conditions: &'a Conditions,
+    /// Its buffer's size in bytes, where that is to be said.
+    enforced: Option<ByteCount>,
+    /// Whether long lists are written out.
+    whole: bool,
+}
 
 impl fmt::Display for Rest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let c = self.0;
+        let c = self.conditions;
         if !c.jitter.is_none() {
             write!(f, ", jitter ±{}", c.jitter)?;
             match &c.distribution {
@@ -82,7 +98,7 @@ impl fmt::Display for Rest<'_> {
         }
         if let Some(queue) = c.queue {
             write!(f, ", queue {queue}")?;
-            if let Some(bytes) = self.1 {
+            if let Some(bytes) = self.enforced {
                 write!(f, " ({bytes})")?;
             }
         }
@@ -114,15 +130,63 @@ impl fmt::Display for Rest<'_> {
         if !c.reorder.is_never() {
             write!(f, ", reorder {}", c.reorder)?;
         }
-        for drop in &c.drops {
-            write!(f, ", drop {drop}")?;
+        if c.drops.len() > MOST_LISTED && !self.whole {
+            write!(f, ", {}", drops_in_brief(&c.drops))?;
+        } else {
+            c.drops.iter().try_for_each(|drop| write!(f, ", drop {drop}"))?;
         }
-        for outage in &c.outages {
-            write!(f, ", outage {outage}")?;
+        if c.outages.len() > MOST_LISTED && !self.whole {
+            write!(f, ", {}", outages_in_brief(&c.outages))?;
+        } else {
+            c.outages.iter().try_for_each(|outage| write!(f, ", outage {outage}"))?;
         }
-        for change in &c.changes {
-            write!(f, "; from {change}")?;
+        if c.changes.len() > MOST_LISTED && !self.whole {
+            write!(f, "; {}", changes_in_brief(&c.changes))
+        } else {
+            c.changes.iter().try_for_each(|change| write!(f, "; from {change}"))
         }
-        Ok(())
     }
+}
+
+/// `40 scripted drops (data 10 to data 400 in steps of 10)`.
+fn drops_in_brief(drops: &[ScriptedDrop]) -> String {
+    let (first, last) = (drops[0], drops[drops.len() - 1]);
+    let numbers: Option<Vec<u64>> = drops
+        .iter()
+        .map(|drop| match (*drop, first) {
+            (ScriptedDrop::Data(n), ScriptedDrop::Data(_))
+            | (ScriptedDrop::Packet(n), ScriptedDrop::Packet(_))
+            | (ScriptedDrop::Handshake(n), ScriptedDrop::Handshake(_)) => Some(n),
+            (ScriptedDrop::Time(at), ScriptedDrop::Time(_)) => Some(at.as_nanos()),
+            _ => None,
+        })
+        .collect();
+    let step = numbers.as_deref().and_then(step).map(|step| match first {
+        ScriptedDrop::Time(_) => format!(" every {}", Duration::from_nanos(step)),
+        _ => format!(" in steps of {step}"),
+    });
+    format!("{} scripted drops ({first} to {last}{})", drops.len(), step.unwrap_or_default())
+}
+
+/// `5 outages (15s..15.5s to 75s..75.5s every 15s)`.
+fn outages_in_brief(outages: &[Outage]) -> String {
+    let (first, last) = (outages[0], outages[outages.len() - 1]);
+    let starts: Vec<u64> = outages.iter().map(|outage| outage.from.as_nanos()).collect();
+    let alike = outages.iter().all(|outage| outage.to - outage.from == first.to - first.from);
+    let step = step(&starts).filter(|_| alike).map(|step| format!(" every {}", Duration::from_nanos(step)));
+    format!("{} outages ({first} to {last}{})", outages.len(), step.unwrap_or_default())
+}
+
+/// `80 changes (1s to 80s)`.
+fn changes_in_brief(changes: &[Change]) -> String {
+    let first = changes.iter().map(|change| change.at).min().unwrap_or_default();
+    let last = changes.iter().map(|change| change.until.unwrap_or(change.at)).max().unwrap_or_default();
+    format!("{} changes ({first} to {last})", changes.len())
+}
+
+/// What lies between each and the next, where that is always the same and upwards.
+fn step(numbers: &[u64]) -> Option<u64> {
+    let mut steps = numbers.windows(2).map(|pair| pair[1].checked_sub(pair[0]).filter(|step| *step > 0));
+    let first = steps.next()??;
+    steps.all(|step| step == Some(first)).then_some(first)
 }

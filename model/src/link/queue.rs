@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::ConditionError;
-use crate::units::{ByteCount, Duration, serde_as_text};
+use crate::units::{ByteCount, Duration, UnitError, serde_as_text, split_unit};
 
 /// The size of the bottleneck's buffer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,26 +36,30 @@ impl FromStr for QueueLimit {
     type Err = ConditionError;
 
     fn from_str(text: &str) -> Result<Self, ConditionError> {
+        const WHAT: &str = "a queue size";
         let fail = || ConditionError::Queue(text.to_owned());
-        let limit = if let Some(factor) = text.strip_suffix("bdp") {
-            let factor: f64 = factor.trim().parse().map_err(|_| fail())?;
-            if !(factor > 0.0 && factor <= 1000.0) {
-                return Err(fail());
+        let (number, unit) = split_unit(text, WHAT)?;
+        let wrong = |problem: String| Err(UnitError::new(text, WHAT, problem).into());
+        let limit = match unit {
+            "" => return wrong(format!("the unit is missing: write {number}p (packets) or {number}B (bytes)")),
+            "m" | "M" => {
+                return wrong(format!(
+                    "write {number}ms (time), or {number}MB (powers of 1000) or {number}MiB (powers of 1024)"
+                ));
             }
-            QueueLimit::Bdp(factor)
-        } else if let Some(packets) = text.strip_suffix('p') {
-            QueueLimit::Packets(packets.trim().parse().map_err(|_| fail())?)
-        } else if text.ends_with('B') {
-            QueueLimit::Bytes(text.parse()?)
-        } else if text.ends_with('s') {
-            QueueLimit::Time(text.parse()?)
-        } else {
-            return Err(fail());
+            "p" | "packet" | "packets" | "pkt" | "pkts" => {
+                QueueLimit::Packets(number.to_string().parse().map_err(|_| fail())?)
+            }
+            "bdp" | "BDP" => QueueLimit::Bdp(number.value()),
+            unit if Duration::knows(unit) => QueueLimit::Time(text.parse()?),
+            unit if ByteCount::knows(unit) => QueueLimit::Bytes(text.parse()?),
+            _ => return Err(fail()),
         };
         match limit {
             QueueLimit::Packets(0) | QueueLimit::Bytes(ByteCount::ZERO) | QueueLimit::Time(Duration::ZERO) => {
                 Err(fail())
             }
+            QueueLimit::Bdp(factor) if !(factor > 0.0 && factor <= 1000.0) => Err(fail()),
             limit => Ok(limit),
         }
     }

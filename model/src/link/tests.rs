@@ -330,3 +330,25 @@ fn conditions_of_old_records_are_read() {
     assert_eq!(link.down, Conditions::transparent());
     assert_eq!(link.generator, Generator::Counter);
 }
+
+#[test]
+fn long_lists_are_summed_up_and_the_alternate_form_has_them_all() {
+    let list =
+        |of: &dyn Fn(u64) -> String, n: u64| (1..=n).map(|i| format!("'{}'", of(i))).collect::<Vec<_>>().join(",");
+    let link =
+        |key: &str, of: &dyn Fn(u64) -> String, n| spec(&format!("{key} = [{}]", list(of, n))).resolve().unwrap();
+    let drops = link("rtt = '60ms'\n[down]\ndrop", &|i| format!("data {}", 10 * i), 40);
+    assert_eq!(drops.to_string(), "RTT 60ms; down 40 scripted drops (data 10 to data 400 in steps of 10)");
+    let whole = format!("{drops:#}");
+    assert!(whole.contains("drop data 10, drop data 20") && whole.ends_with("drop data 400"), "{whole}");
+    let odd = link("rtt = '60ms'\n[down]\ndrop", &|i| format!("packet {}", i * i), 5);
+    assert_eq!(odd.to_string(), "RTT 60ms; down 5 scripted drops (packet 1 to packet 25)");
+    let outages = link("outage", &|i| format!("{}s..{}.5s", 15 * i, 15 * i), 5);
+    assert_eq!(outages.to_string(), "RTT 0ms, 5 outages (15s..15.5s to 75s..75.5s every 15s)");
+    let changes = link("rate = '9Mbit'\nchange", &|i| format!("{i}s: rate {i}Mbit, delay 1ms"), 80);
+    assert!(changes.to_string().ends_with("; 80 changes (1s to 80s)"), "{changes}");
+    assert_eq!(format!("{changes:#}").matches("; from ").count(), 80);
+    // A few are told one by one.
+    let few = link("rtt = '60ms'\n[down]\ndrop", &|i| format!("data {i}"), 3);
+    assert_eq!(few.to_string(), "RTT 60ms; down drop data 1, drop data 2, drop data 3");
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use samepath_model::link::Loss;
+use samepath_model::link::{Link, Loss};
 use samepath_model::record::{Outcome, Setting, Settings, TrialRecord};
 use samepath_model::void::in_words;
 use samepath_model::{Arm, Trial, Workload};
@@ -109,9 +109,26 @@ struct PartMethod {
     name: String,
     workload: String,
     arms: String,
-    link: Vec<String>,
+    link: Vec<LinkView>,
     loss_key: String,
     tuning: Vec<(String, String)>,
+}
+
+/// The conditions of a group of cells.
+#[derive(Serialize)]
+struct LinkView {
+    /// In a line, with the group's label where there is one.
+    line: String,
+    /// Every scripted drop, outage and change, where the line sums them up.
+    whole: Option<String>,
+}
+
+impl LinkView {
+    fn new(link: &Link, label: &str) -> LinkView {
+        let (line, whole) = (link.to_string(), format!("{link:#}"));
+        let whole = (line != whole).then_some(whole);
+        LinkView { line: if label.is_empty() { line } else { format!("{label}: {line}") }, whole }
+    }
 }
 
 impl From<&Table> for TableView {
@@ -384,14 +401,7 @@ fn method(part: &PartView<'_>) -> PartMethod {
         name: part.name.to_owned(),
         workload: part.workload(),
         arms: arms.join(", "),
-        link: part
-            .groups()
-            .iter()
-            .map(|group| {
-                let link = group.cells[0].plan.link.to_string();
-                if group.label.is_empty() { link } else { format!("{}: {link}", group.label) }
-            })
-            .collect(),
+        link: part.groups().iter().map(|group| LinkView::new(&group.cells[0].plan.link, &group.label)).collect(),
         loss_key: match plan.link.loss_key {
             samepath_model::link::LossKey::Time => {
                 "by time: at the same instant the same weather for every arm of a seed".into()

@@ -235,3 +235,27 @@ fn a_read_only_run_directory_gives_a_clear_error_and_keeps_the_old_report() {
         });
     });
 }
+
+#[test]
+fn a_long_list_of_conditions_is_summed_up_and_whole_only_where_it_is_asked_for() {
+    let drops = (1..=40).map(|n| format!("\"data {}\"", 10 * n)).collect::<Vec<_>>().join(", ");
+    let text =
+        SMALL.replace("{ rtt = \"20ms\", loss = \"2%\" }", &format!("{{ rtt = \"20ms\", down.drop = [{drops}] }}"));
+    assert_ne!(text, SMALL);
+    let dir = tempfile::tempdir().unwrap();
+    let run = synthetic::run(&dir.path().join("run"), &text, synthetic::all_done);
+    let table = samepath_results::table::render(&run).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(table.contains("40 scripted drops (data 10 to data 400 in steps of 10)"), "{table}");
+    assert!(!table.contains("data 20"), "{table}");
+    let page = fs::read_to_string(draw(&run).expect("a page")).unwrap();
+    let (detail, rest) = {
+        let from = page.find("<details><summary>Every condition").expect("the whole list");
+        let to = from + page[from..].find("</details>").unwrap();
+        (&page[from..to], format!("{}{}", &page[..from], &page[to..]))
+    };
+    assert!(detail.contains("drop data 10, drop data 20, drop data 30"), "{detail}");
+    assert!(rest.contains("40 scripted drops") && !rest.contains("drop data 20"));
+    for path in files(&run.dir().join("report/tables")).into_values() {
+        assert!(!String::from_utf8(path).unwrap().contains("data 20"));
+    }
+}
