@@ -20,15 +20,21 @@ fn main() {
     std::fs::write(out, code).expect("cargo gives a writable directory");
 }
 
-/// Name and version of each named package; nothing where there is no lock file (a packaged crate).
+/// Name and version of each named package; nothing where there is no lock file (a packaged crate). Cargo writes each
+/// package's name and version as two lines that follow each other; to compile a parser of TOML for the build alone would
+/// cost every first build some seconds.
 fn versions(lock: &Path) -> Vec<(String, String)> {
     let Ok(text) = std::fs::read_to_string(lock) else { return Vec::new() };
-    let table: toml::Table = text.parse().expect("Cargo.lock is TOML");
-    let packages = table.get("package").and_then(|p| p.as_array()).cloned().unwrap_or_default();
-    packages
-        .iter()
-        .filter_map(|package| Some((package.get("name")?.as_str()?, package.get("version")?.as_str()?)))
-        .filter(|(name, _)| NAMED.contains(name))
-        .map(|(name, version)| (name.to_owned(), version.to_owned()))
-        .collect()
+    let value =
+        |line: &str, key: &str| Some(line.strip_prefix(key)?.trim().strip_prefix('"')?.strip_suffix('"')?.to_owned());
+    let lines: Vec<&str> = text.lines().collect();
+    let found: Vec<(String, String)> = lines
+        .windows(2)
+        .filter_map(|pair| Some((value(pair[0], "name =")?, value(pair[1], "version =")?)))
+        .filter(|(name, _)| NAMED.contains(&name.as_str()))
+        .collect();
+    for name in NAMED {
+        assert!(found.iter().any(|(found, _)| found == name), "{name} is not in {}", lock.display());
+    }
+    found
 }

@@ -85,9 +85,9 @@ pub(crate) fn arm_style(arm: Arm) -> ArmStyle {
     }
 }
 
-static FACE: LazyLock<FontRef<'static>> =
+pub(crate) static FACE: LazyLock<FontRef<'static>> =
     LazyLock::new(|| FontRef::try_from_slice(FONT).expect("the bundled font is whole"));
-static FACE_BOLD: LazyLock<FontRef<'static>> =
+pub(crate) static FACE_BOLD: LazyLock<FontRef<'static>> =
     LazyLock::new(|| FontRef::try_from_slice(FONT_BOLD).expect("the bundled font is whole"));
 
 /// The width of a text in CSS pixels, in the bundled font.
