@@ -8,6 +8,7 @@
 //! message waited for), [`mod@cells`] (trials of
 //! one arm under one set of conditions, over the seeds) and [`stats`] (how sure one may be).
 
+mod answer;
 pub mod blocking;
 pub mod cells;
 pub mod chart;

@@ -4,8 +4,9 @@
 //! report is built beside its place and moved there whole. Names and texts of the experiment are
 //! other people's words: the template escapes every one, and the page allows no script.
 
-mod answer;
+mod comparisons;
 mod page;
+mod power;
 
 use std::fs;
 use std::io;

@@ -8,9 +8,11 @@ use samepath_model::void::in_words;
 use samepath_model::{Arm, Trial, Workload};
 use serde::Serialize;
 
-use super::answer::{answers, power};
+use super::comparisons::{comparisons, slowest};
+use super::power::power;
+use crate::answer::{Headline, answers, caution};
 use crate::cells::{Cell, label};
-use crate::chart::{Chart, PartView, Shown, Table, number, parts, spread};
+use crate::chart::{Chart, Drawing, PartView, Shown, Table, number, parts, spread};
 use crate::table;
 use crate::{Field, Run, StoreError};
 
@@ -20,7 +22,9 @@ pub(super) struct Page {
     question: String,
     explanation: Vec<Piece>,
     answers: Vec<AnswerView>,
+    caution: String,
     power: String,
+    comparisons: TableView,
     counts: Counts,
     warnings: Vec<String>,
     troubles: Vec<Trouble>,
@@ -40,16 +44,15 @@ pub(super) struct Page {
     version: String,
 }
 
+/// A part's short answer, with the chart that shows it.
 #[derive(Serialize)]
 struct AnswerView {
     part: String,
-    findings: Vec<FindingView>,
-}
-
-#[derive(Serialize)]
-struct FindingView {
-    conditions: String,
-    words: String,
+    sentences: Vec<String>,
+    table: TableView,
+    /// Sets of conditions that the table leaves out.
+    left_out: usize,
+    figure: Option<FigureView>,
 }
 
 /// A piece of running text.
@@ -93,9 +96,9 @@ struct FigureView {
 }
 
 #[derive(Serialize)]
-struct TableView {
-    head: Vec<String>,
-    rows: Vec<Vec<String>>,
+pub(super) struct TableView {
+    pub(super) head: Vec<String>,
+    pub(super) rows: Vec<Vec<String>>,
 }
 
 #[derive(Serialize)]
@@ -152,6 +155,12 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Result<Pag
         failed: cells.iter().map(|c| c.failed.len()).sum(),
         pending: cells.iter().map(|c| c.pending).sum(),
     };
+    let fewest = cells.iter().map(Cell::n).min().unwrap_or(0);
+    let leading: Vec<&Drawing> = parts.iter().filter_map(|part| leading(part, shown)).collect();
+    let beside: Vec<&Shown> = shown
+        .iter()
+        .filter(|one| !matches!(one, Shown::Drawn(drawing) if leading.iter().any(|led| led.stem == drawing.stem)))
+        .collect();
     Ok(Page {
         name: run.experiment().name.clone(),
         question: run.experiment().question.clone(),
@@ -159,15 +168,16 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Result<Pag
         answers: answers(&parts)
             .into_iter()
             .map(|answer| AnswerView {
+                table: TableView::from(&answer.table),
+                figure: leading.iter().find(|drawing| drawing.part == answer.part).map(|drawing| figure(drawing)),
                 part: answer.part,
-                findings: answer
-                    .findings
-                    .into_iter()
-                    .map(|finding| FindingView { conditions: finding.conditions, words: finding.words })
-                    .collect(),
+                sentences: answer.sentences,
+                left_out: answer.left_out,
             })
             .collect(),
-        power: power(seeds.len(), cells.iter().map(Cell::n).min().unwrap_or(0)),
+        caution: caution(seeds.len(), fewest),
+        power: power(seeds.len(), fewest),
+        comparisons: comparisons(&parts),
         warnings: warnings(run, &counts, &seeds),
         troubles: cells
             .iter()
@@ -180,8 +190,8 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Result<Pag
             })
             .collect(),
         earlier: run.earlier_attempts().iter().map(earlier).collect(),
-        main: sections(shown, true),
-        supporting: sections(shown, false),
+        main: sections(&beside, true),
+        supporting: sections(&beside, false),
         cells: parts.iter().map(|part| NamedTable { part: part.name.to_owned(), table: cell_table(part) }).collect(),
         parts: parts.iter().map(method).collect(),
         unequal: unequal(run),
@@ -268,7 +278,33 @@ fn warnings(run: &Run, counts: &Counts, seeds: &BTreeSet<u64>) -> Vec<String> {
     warnings
 }
 
-fn sections(shown: &[Shown], main: bool) -> Vec<Section> {
+/// The chart that shows a part's short answer: the first of these that was drawn.
+fn leading<'a>(part: &PartView<'_>, shown: &'a [Shown]) -> Option<&'a Drawing> {
+    let wished: &[Chart] = match Headline::of(part) {
+        Headline::Delay => &[Chart::BlockedOverAxis, Chart::DelayTail],
+        Headline::Goodput | Headline::Completion => &[Chart::GoodputOverAxis],
+        Headline::FirstByte => &[Chart::Start],
+    };
+    let drawn = |chart: &Chart| {
+        shown.iter().find_map(|one| match one {
+            Shown::Drawn(drawing) if drawing.chart == *chart && drawing.part == part.name => Some(&**drawing),
+            _ => None,
+        })
+    };
+    wished.iter().find_map(drawn)
+}
+
+fn figure(drawing: &Drawing) -> FigureView {
+    FigureView {
+        stem: drawing.stem.clone(),
+        title: drawing.title.clone(),
+        caption: drawing.caption.clone(),
+        svg: drawing.svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1),
+        table: TableView::from(&drawing.table),
+    }
+}
+
+fn sections(shown: &[&Shown], main: bool) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     for one in shown {
         let (chart, part) = match one {
@@ -283,13 +319,7 @@ fn sections(shown: &[Shown], main: bool) -> Vec<Section> {
         }
         let Some(section) = sections.last_mut() else { continue };
         match one {
-            Shown::Drawn(drawing) => section.figures.push(FigureView {
-                stem: drawing.stem.clone(),
-                title: drawing.title.clone(),
-                caption: drawing.caption.clone(),
-                svg: drawing.svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1),
-                table: TableView::from(&drawing.table),
-            }),
+            Shown::Drawn(drawing) => section.figures.push(figure(drawing)),
             Shown::LeftOut { reason, .. } => section.left_out.push(format!("{}: {reason}.", chart_words(chart))),
         }
     }
@@ -353,6 +383,8 @@ fn cell_table(part: &PartView<'_>) -> TableView {
         "" => field.label().to_owned(),
         unit => format!("{} [{unit}]", field.label()),
     }));
+    let mapped = part.cells.iter().any(|cell| slowest(cell).is_some());
+    head.extend(mapped.then(|| "the slowest hundredth are slow by".to_owned()));
     let rows = part
         .groups()
         .iter()
@@ -369,6 +401,7 @@ fn cell_table(part: &PartView<'_>) -> TableView {
                 let values = cell.values(*field).into_iter().map(|(_, value)| value * shown(*field).1);
                 spread(&values.collect::<Vec<f64>>())
             }));
+            row.extend(mapped.then(|| slowest(cell).unwrap_or_else(|| "–".to_owned())));
             row
         })
         .collect();

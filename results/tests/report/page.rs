@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use samepath_model::record::{Outcome, TrialRecord};
 use samepath_model::{VoidKind, VoidReason};
@@ -113,20 +114,76 @@ fn the_report_is_whole_self_contained_and_the_same_each_time() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// The page of the lab's own experiment, drawn once for all tests that only read it: in a directory of its own, as one
+/// test looks at what drawing leaves behind.
+fn whole_page() -> &'static str {
+    static PAGE: OnceLock<String> = OnceLock::new();
+    PAGE.get_or_init(|| page_of(synthetic::HEAD_OF_LINE, synthetic::all_done))
+}
+
+/// The rows of the first table after these words.
+fn rows(html: &str, after: &str) -> Vec<Vec<String>> {
+    let (_, rest) = html.split_once(after).unwrap_or_else(|| panic!("no {after}"));
+    let body = rest.split("<tbody>").nth(1).and_then(|rest| rest.split("</tbody>").next()).expect("a table");
+    let cells = |row: &str| {
+        row.split("<td>").skip(1).map(|cell| cell.split("</td>").next().expect("closed").to_owned()).collect()
+    };
+    body.split("<tr>").skip(1).map(cells).collect()
+}
+
+/// What stands between the heading of the short answer and that of the verdict.
+fn short_answer(html: &str) -> &str {
+    html.split("id=\"h-answer\"").nth(1).and_then(|rest| rest.split("id=\"h-verdict\"").next()).expect("an answer")
+}
+
 #[test]
 fn the_answer_carries_its_uncertainty_and_no_more_than_three_seeds_can() {
-    let html = fs::read_to_string(draw(whole()).expect("a report")).unwrap();
+    let html = whole_page();
     assert!(html.contains("the smallest two-sided p-value that 3 pairs can give is 0.25"));
     assert!(html.contains("no difference here can be called significant"));
-    assert!(html.contains("too few pairs for an interval"));
-    assert!(html.contains("udp never delivered"));
+    assert!(short_answer(html).contains("too few to call any significant"));
+    // The made-up seeds give the ratio of quic's tail to tcp's at 3 % loss: the 95th percentiles.
+    let pairs = rows(html, "Pair by pair");
+    assert_eq!(pairs[2][..5], ["messages", "loss 3%", "delay p95", "quic over tcp", "×0.583"]);
+    assert!(pairs.iter().all(|row| row[7] == "3" && row[8].contains("too few pairs for an interval")), "{pairs:?}");
     // What the delays are made of is measured: at 3 % blocking makes tcp's tail, as it was made up.
-    assert!(html.contains("Measured packet by packet") && html.contains("udp none of weight"));
-    let tail = html.split("slowest hundredth: ").nth(3).map(|rest| rest.split(", ").next().unwrap().to_owned());
-    assert!(tail.as_deref().is_some_and(|words| words.starts_with("tcp blocked (")), "{tail:?}");
-    // The made-up seeds give the ratio of quic's tail to tcp's at 1 % loss: the 95th percentiles.
-    let ratio = html.split("quic over tcp by seed: ").nth(2).map(|rest| rest.split(' ').next().unwrap().to_owned());
-    assert_eq!(ratio.as_deref(), Some("×0.583"));
+    let cells = rows(html, "id=\"h-cells\"");
+    let slow = |conditions: &str, arm: &str| {
+        cells.iter().find(|row| row[0] == conditions && row[1] == arm).and_then(|row| row.last()).expect("a cell")
+    };
+    assert!(slow("loss 3%", "tcp").starts_with("blocked ("), "{}", slow("loss 3%", "tcp"));
+    assert_eq!(slow("loss 3%", "udp"), "nothing");
+}
+
+#[test]
+fn the_short_answer_is_sentences_a_small_table_and_one_chart_a_part() {
+    let html = whole_page();
+    let answer = short_answer(html);
+    let sentences: Vec<&str> =
+        answer.split("<div class=\"answer\">").skip(1).filter_map(|rest| rest.split("</div>").next()).collect();
+    assert_eq!(sentences.len(), 2, "a part each");
+    assert!(sentences[0].contains("At 3 % loss, of the messages that lost nothing themselves"), "{}", sentences[0]);
+    assert!(
+        sentences[0].contains("one in 20 on quic") && sentences[0].contains("never arrived on udp"),
+        "{}",
+        sentences[0]
+    );
+    assert!(sentences[1].contains("At 3 % loss, the goodput was"), "{}", sentences[1]);
+    for said in sentences {
+        assert!(said.matches("<p>").count() <= 3 && said.len() < 500, "{said}");
+    }
+    // Each chart is shown once on the page, those of the answers in it.
+    assert_eq!(answer.matches("<svg").count(), 2);
+    for stem in ["messages-blocked", "bulk-goodput"] {
+        assert!(answer.contains(&format!("<figure id=\"{stem}\"")), "{stem}");
+    }
+    let mut stems: Vec<&str> = html.split("<figure id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(stems.len(), 16);
+    stems.sort_unstable();
+    stems.dedup();
+    assert_eq!(stems.len(), 16, "{stems:?}");
+    // Three figures of five arms under three conditions, and one of them.
+    assert_eq!((rows(answer, ">messages<").len(), rows(answer, ">bulk<").len()), (9, 3));
 }
 
 #[test]

@@ -1,0 +1,355 @@
+//! The short answer: a sentence or two a part, which can be said aloud, and a small table of the figures behind them.
+//!
+//! The conditions that the sentences speak of are chosen by the experiment's plan, never by the results: those with
+//! the most loss, and of several the last. The two arms that are set against each other are chosen in the same way.
+//! A sentence never claims more than its seeds carry; the uncertainty in full is the report's own section.
+
+#[cfg(test)]
+mod tests;
+mod words;
+
+use samepath_model::{Arm, Transport, Workload};
+
+use crate::Field;
+use crate::cells::Cell;
+use crate::chart::{Group, PartView, Table, number};
+use crate::stats;
+use words::{at, capital, each_on, joined, millis, share, verdict};
+
+/// What a part answers.
+pub(crate) struct Answer {
+    /// Its part.
+    pub(crate) part: String,
+    /// A sentence or two; the third says what was not delivered, or what is missing.
+    pub(crate) sentences: Vec<String>,
+    /// The figures behind them: conditions down, arms across, medians over the seeds.
+    pub(crate) table: Table,
+    /// Sets of conditions that the table has no room for.
+    pub(crate) left_out: usize,
+}
+
+/// The answer of each part that has a trial that counts.
+pub(crate) fn answers(parts: &[PartView<'_>]) -> Vec<Answer> {
+    parts.iter().filter(|part| part.trials().next().is_some()).map(answer).collect()
+}
+
+fn answer(part: &PartView<'_>) -> Answer {
+    let headline = Headline::of(part);
+    let sentences = match headline {
+        Headline::Delay => messages(part),
+        Headline::Goodput => transfers(part, Field::Goodput),
+        Headline::Completion => transfers(part, Field::Completion),
+        Headline::FirstByte => first_byte(part),
+    };
+    let (table, left_out) = table(part, headline);
+    Answer { part: part.name.to_owned(), sentences, table, left_out }
+}
+
+/// What a part is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Headline {
+    /// How late messages are, and what of it is blocking.
+    Delay,
+    /// How much gets through in a time.
+    Goodput,
+    /// How long so many bytes take.
+    Completion,
+    /// How soon an answer begins that is over before the congestion window matters.
+    FirstByte,
+}
+
+/// Bytes that any initial window lets out at once: ten segments of 1,460 (RFC 6928).
+const INITIAL_WINDOW: u64 = 14_600;
+
+impl Headline {
+    pub(crate) fn of(part: &PartView<'_>) -> Headline {
+        match &part.cells[0].plan.workload {
+            Workload::Messages(_) => Headline::Delay,
+            Workload::Bulk(bulk) => match bulk.bytes {
+                None => Headline::Goodput,
+                Some(bytes) if bytes.bytes() <= INITIAL_WINDOW => Headline::FirstByte,
+                Some(_) => Headline::Completion,
+            },
+        }
+    }
+
+    /// The figures of the small table, each with what it is called there.
+    fn rows(self, part: &PartView<'_>) -> Vec<(Figure, &'static str)> {
+        let field = |field, name| (Figure::Of(field), name);
+        match self {
+            Headline::Delay => vec![
+                field(Field::DelayP95, "one message in twenty took longer than [ms] (delay p95)"),
+                field(
+                    Field::InnocentBlocked,
+                    "of the messages that lost nothing themselves, had to wait for others [%]",
+                ),
+                (Figure::Undelivered, "never delivered [%]"),
+            ],
+            Headline::Goodput => vec![field(Field::Goodput, "goodput [Mbit/s]")],
+            Headline::Completion => vec![field(Field::Completion, "all delivered after [ms]")],
+            Headline::FirstByte if has(part, Field::FirstByteRtts) => {
+                vec![field(Field::FirstByteRtts, "first payload byte after [round trips]")]
+            }
+            Headline::FirstByte => vec![field(Field::FirstByte, "first payload byte after [ms]")],
+        }
+    }
+}
+
+fn has(part: &PartView<'_>, field: Field) -> bool {
+    part.cells.iter().any(|cell| cell.spread(field).is_some())
+}
+
+/// What a cell of the small table shows.
+#[derive(Clone, Copy)]
+enum Figure {
+    Of(Field),
+    /// Messages that never arrived, as a share of those released, in percent, all trials together.
+    Undelivered,
+}
+
+impl Figure {
+    fn of(self, cell: &Cell<'_>) -> Option<f64> {
+        match self {
+            Figure::Of(field) => cell.spread(field).map(|estimate| estimate.median),
+            Figure::Undelivered => undelivered(cell),
+        }
+    }
+}
+
+fn undelivered(cell: &Cell<'_>) -> Option<f64> {
+    let sum = |field| cell.values(field).into_iter().map(|(_, value)| value).sum::<f64>();
+    let (released, delivered) = (sum(Field::Messages), sum(Field::Delivered));
+    (released > 0.0).then(|| 100.0 * (released - delivered).max(0.0) / released)
+}
+
+/// More conditions than these would make the table a wall again.
+const MOST_CONDITIONS: usize = 6;
+
+/// The small table, and how many conditions it leaves out.
+fn table(part: &PartView<'_>, headline: Headline) -> (Table, usize) {
+    let groups = part.groups();
+    let shown: Vec<usize> = match groups.len() {
+        n if n <= MOST_CONDITIONS => (0..n).collect(),
+        // Evenly, the first and the last among them.
+        n => (0..MOST_CONDITIONS).map(|i| i * (n - 1) / (MOST_CONDITIONS - 1)).collect(),
+    };
+    let arms = part.arms();
+    let varied = groups.iter().any(|group| !group.label.is_empty());
+    let mut head = vec![String::new()];
+    head.extend(varied.then(|| "conditions".to_owned()));
+    head.extend(arms.iter().map(ToString::to_string));
+    let mut rows = Vec::new();
+    for (figure, name) in headline.rows(part) {
+        let value = |group: &Group<'_>, arm: Arm| {
+            group.cells.iter().find(|cell| cell.arm == arm).and_then(|cell| figure.of(cell))
+        };
+        let values: Vec<Vec<Option<f64>>> =
+            shown.iter().map(|&at| arms.iter().map(|&arm| value(&groups[at], arm)).collect()).collect();
+        // What nobody measured, or nobody lost, is no row.
+        let idle =
+            |value: &Option<f64>| value.is_none() || matches!(figure, Figure::Undelivered) && *value == Some(0.0);
+        if values.iter().flatten().all(idle) {
+            continue;
+        }
+        for (row, &at) in shown.iter().enumerate() {
+            let mut cells = vec![if row == 0 { name.to_owned() } else { String::new() }];
+            cells.extend(varied.then(|| groups[at].label.clone()));
+            cells.extend(values[row].iter().map(|value| value.map_or_else(|| "–".to_owned(), number)));
+            rows.push(cells);
+        }
+    }
+    (Table { head, rows }, groups.len() - shown.len())
+}
+
+/// The two arms that are set against each other wherever both have figures: tcp and quic where both are there, else the
+/// first two reliable arms, else the first two. The second is missing where there is but one.
+pub(crate) fn compared(part: &PartView<'_>) -> Option<(Arm, Option<Arm>)> {
+    let mut arms: Vec<Arm> = Vec::new();
+    for cell in part.cells.iter().filter(|cell| cell.n() > 0) {
+        if !arms.contains(&cell.arm) {
+            arms.push(cell.arm);
+        }
+    }
+    // Stable: in the experiment's order otherwise.
+    arms.sort_by_key(|arm| !arm.transport.is_reliable());
+    let (tcp, quic) = (Arm::default_of(Transport::Tcp), Arm::default_of(Transport::Quic));
+    if arms.contains(&tcp) && arms.contains(&quic) {
+        return Some((tcp, Some(quic)));
+    }
+    let first = *arms.first()?;
+    Some((first, arms.get(1).copied().filter(|second| second.transport.is_reliable() == first.transport.is_reliable())))
+}
+
+/// The cells of the compared arms under one set of conditions.
+struct Pair<'a> {
+    group: Group<'a>,
+    a: &'a Cell<'a>,
+    b: Option<&'a Cell<'a>>,
+}
+
+/// The conditions to speak of: all those under which the compared arms have the figure, from the least loss to the
+/// most, and what is to be said of the ones with the most loss where they are not among them.
+fn told<'a>(part: &PartView<'a>, field: Field) -> (Vec<Pair<'a>>, Option<String>) {
+    let Some((a, b)) = compared(part) else { return (Vec::new(), None) };
+    let loss = |group: &Group<'_>| {
+        let link = &group.cells[0].plan.link;
+        link.up.loss.rate() + link.down.loss.rate()
+    };
+    let mut groups = part.groups();
+    groups.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
+    let of = |group: &Group<'a>, arm: Arm| {
+        group.cells.iter().copied().find(|cell| cell.arm == arm && cell.spread(field).is_some())
+    };
+    let missing = groups.last().and_then(|last| {
+        let without = |counts: bool| {
+            let has = |arm: Arm| last.cells.iter().any(|cell| cell.arm == arm && cell.n() > 0);
+            let arms = [Some(a), b].into_iter().flatten().filter(|&arm| of(last, arm).is_none() && has(arm) == counts);
+            joined(&arms.map(|arm| arm.to_string()).collect::<Vec<_>>())
+        };
+        let (uncounted, empty) = (without(false), without(true));
+        let said = [
+            (!uncounted.is_empty()).then(|| format!("no trial of {uncounted} counts")),
+            (!empty.is_empty()).then(|| format!("nothing was delivered on {empty}")),
+        ];
+        let said: Vec<String> = said.into_iter().flatten().collect();
+        (!said.is_empty()).then(|| sentence(at(last.cells[0]), &joined(&said)))
+    });
+    let pairs = groups.into_iter().filter_map(|group| {
+        let first = of(&group, a)?;
+        let second = match b {
+            Some(arm) => Some(of(&group, arm)?),
+            None => None,
+        };
+        Some(Pair { group, a: first, b: second })
+    });
+    (pairs.collect(), missing)
+}
+
+/// `At 3 % loss, of the …`, or `Of the …` where the part has nothing to lead with.
+fn sentence(lead: Option<String>, body: &str) -> String {
+    match lead {
+        Some(lead) => format!("{lead}, {body}."),
+        None => format!("{}.", capital(body)),
+    }
+}
+
+/// A figure of the compared arms: `BEFORE 61 ms on quic`, with what their seeds carry.
+fn set_against(pair: &Pair<'_>, field: Field, before: &str, show: fn(f64) -> String) -> String {
+    let of = |cell: &Cell<'_>| cell.spread(field).map_or_else(|| "–".to_owned(), |estimate| show(estimate.median));
+    let a = format!("{before} {} on {}", of(pair.a), pair.a.arm);
+    match pair.b {
+        None => a,
+        Some(b) => {
+            let verdict = verdict(pair.a, b, field).map_or_else(String::new, |said| format!(": {said}"));
+            let other = if of(b) == of(pair.a) { String::new() } else { format!("{} ", of(b)) };
+            format!("{a} and {other}on {}{verdict}", b.arm)
+        }
+    }
+}
+
+fn messages(part: &PartView<'_>) -> Vec<String> {
+    let (pairs, missing) = told(part, Field::DelayP95);
+    let Some(pair) = pairs.last() else { return vec!["No message was delivered.".into()] };
+    let mut sentences: Vec<String> = missing.into_iter().collect();
+    let delay = set_against(pair, Field::DelayP95, "one message in twenty took longer than", millis);
+    match waited(&pair.group) {
+        Some(waited) => {
+            sentences.push(sentence(at(pair.a), &waited));
+            sentences.push(sentence(None, &delay));
+        }
+        None => sentences.push(sentence(at(pair.a), &delay)),
+    }
+    let lost = pair.group.cells.iter().filter_map(|cell| {
+        let lost = undelivered(cell).filter(|&lost| lost > 0.0)?;
+        Some((cell.arm, format!("{} %", number(lost))))
+    });
+    sentences.extend(each_told("of all messages", lost.collect(), "never arrived").map(|said| sentence(None, &said)));
+    sentences
+}
+
+/// What was blocked, where packets were mapped to messages: measured, not inferred.
+fn waited(group: &Group<'_>) -> Option<String> {
+    let reliable: Vec<&Cell<'_>> =
+        group.cells.iter().copied().filter(|cell| cell.arm.transport.is_reliable()).collect();
+    let cells = if reliable.is_empty() { &group.cells } else { &reliable };
+    let measured: Vec<(Arm, String)> =
+        cells.iter().filter_map(|cell| Some((cell.arm, share(cell.spread(Field::InnocentBlocked)?.median)))).collect();
+    if measured.is_empty() {
+        return None;
+    }
+    if measured.iter().all(|(_, words)| words == "none") && measured.len() > 1 {
+        return Some("none of the messages that lost nothing themselves had to wait for others, on any arm".into());
+    }
+    each_told("of the messages that lost nothing themselves", measured, "had to wait for others")
+}
+
+/// `BEFORE one in seven AFTER on tcp and tls, none on quic`.
+fn each_told(before: &str, said: Vec<(Arm, String)>, after: &str) -> Option<String> {
+    let first = said.first()?.1.clone();
+    let all = each_on(said.into_iter(), "on")?;
+    let after = if after.is_empty() { String::new() } else { format!(" {after}") };
+    Some(format!("{before} {first}{after}{}", all.strip_prefix(&first)?))
+}
+
+/// Goodput or completion, under the conditions with the least loss and with the most.
+fn transfers(part: &PartView<'_>, field: Field) -> Vec<String> {
+    let (pairs, missing) = told(part, field);
+    let say = |pair: &Pair<'_>| {
+        let body = match field {
+            Field::Goodput => set_against(pair, field, "the goodput was", |value| format!("{} Mbit/s", number(value))),
+            _ => set_against(pair, field, "all was delivered after", millis),
+        };
+        sentence(at(pair.a), &body)
+    };
+    let told = match &pairs[..] {
+        [] => vec!["No transfer has the figure that this part is about.".into()],
+        [only] => vec![say(only)],
+        [least, .., most] => vec![say(least), say(most)],
+    };
+    missing.into_iter().chain(told).collect()
+}
+
+/// When the answer begins, of every arm.
+fn first_byte(part: &PartView<'_>) -> Vec<String> {
+    let field = if has(part, Field::FirstByteRtts) { Field::FirstByteRtts } else { Field::FirstByte };
+    let (pairs, missing) = told(part, field);
+    let Some(pair) = pairs.last() else { return vec!["No answer began.".into()] };
+    let show = |value: f64| match field {
+        Field::FirstByteRtts if value < 9.95 => {
+            let rounded = format!("{value:.1}");
+            rounded.strip_suffix(".0").map_or(rounded.clone(), str::to_owned)
+        }
+        Field::FirstByteRtts => number(value),
+        _ => millis(value),
+    };
+    let values: Vec<(Arm, String)> =
+        pair.group.cells.iter().filter_map(|cell| Some((cell.arm, show(cell.spread(field)?.median)))).collect();
+    let unit = match (field, values.first()) {
+        (Field::FirstByteRtts, Some((_, first))) if first == "1" => "round trip",
+        (Field::FirstByteRtts, _) => "round trips",
+        _ => "",
+    };
+    let said = each_told("the first payload byte came after", values, unit);
+    missing.into_iter().chain(said.map(|said| sentence(at(pair.a), &said))).collect()
+}
+
+/// What so many seeds carry, in one sentence below all answers; `fewest` is the least that a cell has.
+pub(crate) fn caution(seeds: usize, fewest: usize) -> String {
+    let mut said = match seeds {
+        0 => return "No trial counts, so there is no answer.".to_owned(),
+        1 => "All figures are of one seed: what happened once. How much of a difference is chance cannot be told."
+            .to_owned(),
+        n if stats::smallest_two_sided_p(n) > 0.05 => format!(
+            "All figures are medians of {n} seeds: enough to see a large difference and its direction, too few to call \
+             any significant."
+        ),
+        n => format!("All figures are medians of {n} seeds."),
+    };
+    if fewest < seeds {
+        said += &match fewest {
+            0 => " Some cells have no trial that counts.".to_owned(),
+            fewest => format!(" Some cells have only {fewest}."),
+        };
+    }
+    said
+}
