@@ -12,8 +12,8 @@ use anyhow::{Context, anyhow};
 use samepath_model::record::{Outcome, PlayReport, RECORD_SCHEMA, TrialRecord};
 use samepath_model::{Direction, Experiment, Link, Trial};
 use samepath_netem::backend::kernel;
-use samepath_netem::tell;
 use samepath_netem::trial::{self, Backend, Evidence, TrialError, TrialPlan};
+use samepath_netem::{limits, tell};
 use samepath_results::blocking::{self, AnalyseError, Analysis};
 use samepath_results::store::Recorder;
 use samepath_results::{Manifest, Run, RunHandle, TrialWriter, summary};
@@ -72,7 +72,29 @@ pub(crate) fn check(args: &HarnessArgs, trials: &[Trial]) -> anyhow::Result<()> 
         return Err(Mistake(mistake.into()).into());
     }
     check_backend(backend, trials.iter().map(|trial| &trial.link))?;
+    check_open_files(trials, limits::raise_open_files())?;
     attempt(backend)
+}
+
+/// Makes sure that a process may have as many files open as an end of each of these trials needs.
+fn check_open_files(trials: &[Trial], permitted: u64) -> anyhow::Result<()> {
+    /// What an end has open beside the connections of its workload, and to spare.
+    const BESIDE: u64 = 40;
+    let connections = |trial: &Trial| trial.arm.connections(trial.workload.streams());
+    let Some(most) = trials.iter().max_by_key(|trial| connections(trial)) else { return Ok(()) };
+    let needed = u64::from(connections(most)) + BESIDE;
+    if needed <= permitted {
+        return Ok(());
+    }
+    let problem = format!(
+        "{} opens {} connections, for which each end needs some {needed} open files, and a process may have {permitted} \
+         here: raise the hard limit to {needed} or more (`ulimit -Hn`; as root `prlimit --nofile=`, `LimitNOFILE=` of a \
+         systemd unit, `--ulimit nofile=` of a container), or use fewer streams or `{}`",
+        most.arm,
+        connections(most),
+        most.arm.transport,
+    );
+    Err(Unsupported(problem).into())
 }
 
 /// Makes sure, before anything is run, that the backend can do what these links ask for.
@@ -99,10 +121,12 @@ pub(crate) fn attempt(backend: Backend) -> anyhow::Result<()> {
     let mut command = Command::new(program);
     command.args(["__attempt", backend.name()]).stdin(Stdio::null());
     let tried = command.output().context("cannot try whether a link can be brought up")?;
+    let said = String::from_utf8_lossy(&tried.stderr);
     if tried.status.success() {
+        // What is not as it has to be is told before the first trial, and not by each alone.
+        said.lines().for_each(|line| tell!("{line}"));
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&tried.stderr);
     let said = said.trim().trim_start_matches(SAID_BY).to_owned();
     Err(if tried.status.code() == Some(UNSUPPORTED.into()) { Unsupported(said).into() } else { anyhow!(said) })
 }

@@ -15,7 +15,7 @@ use samepath_netem::trial::Backend;
 use samepath_netem::{control, ledger, tell};
 
 use crate::cli::{LinkArgs, LinkCommand, LinkVerb};
-use crate::exit::{Exit, Mistake, Unsupported};
+use crate::exit::{Exit, Mistake, SAID_BY, Unsupported};
 use crate::harness::{self, check_backend};
 
 /// A link of our own, or words with those that run.
@@ -28,9 +28,12 @@ pub(crate) fn link(verb: &LinkCommand) -> anyhow::Result<Exit> {
     }
 }
 
-/// Brings a link up on this backend and down again: the body of the hidden verb `__attempt`.
+/// Brings a link up on this backend and down again: the body of the hidden verb `__attempt`. What it says is for
+/// whoever attempts it.
 pub(crate) fn attempt(backend: Backend) -> anyhow::Result<Exit> {
-    shell::attempt(backend).map_err(told)?;
+    if let Some(not_granted) = shell::attempt(backend).map_err(told)? {
+        tell!("{SAID_BY}{not_granted}");
+    }
     Ok(Exit::Done)
 }
 

@@ -10,11 +10,12 @@ use samepath_model::Trial;
 use samepath_model::arm::Arm;
 use samepath_model::link::Direction;
 use samepath_model::record::PlayReport;
+use samepath_model::shortage;
 use samepath_model::tuning::{Controller, Order, Tuning};
 use samepath_model::units::{BitRate, ByteCount, Duration};
 use samepath_model::workload::{Bulk, Messages, Workload};
-use samepath_transport::Plan;
 use samepath_transport::identity::{Fingerprint, Pin};
+use samepath_transport::{Plan, limits};
 
 use crate::play::{Played, Target, play};
 use crate::{json, summary};
@@ -139,6 +140,7 @@ enum CliError {
 
 /// Runs `samepath client`. Exit status: 0 done, 1 failed, 2 the command line or a file is wrong.
 pub fn main(args: ClientArgs) -> ExitCode {
+    limits::raise_open_files();
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -164,7 +166,7 @@ fn run(args: &ClientArgs) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| failed(format!("cannot start: {error}")))?;
+        .map_err(|error| failed(format!("cannot start: {}", shortage::told(&error))))?;
     let lines = args.json && args.trial.is_some();
     let announce = |epoch_ns: u64| {
         if lines {

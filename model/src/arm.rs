@@ -113,6 +113,14 @@ impl Arm {
             .flat_map(|transport| transport.mappings().iter().map(move |&mapping| Arm { transport, mapping }))
     }
 
+    /// Connections of the transport that carry so many streams.
+    pub const fn connections(self, streams: u16) -> u16 {
+        match (self.transport, self.mapping) {
+            (Transport::Tcp | Transport::Tls, Mapping::PerStream) => streams,
+            _ => 1,
+        }
+    }
+
     /// The transport with its default mapping.
     pub const fn default_of(transport: Transport) -> Arm {
         Arm { transport, mapping: transport.default_mapping() }

@@ -15,6 +15,7 @@
 //! | [`blocking`] | what head-of-line blocking did to a trial's messages, as figures |
 //! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`tolerance`] | the bounds of a valid trial |
+//! | [`shortage`] | what a system has run out of, and the remedy |
 //! | [`spot`] | where in an experiment's file something stands |
 //! | [`void`] | why a trial does not count |
 //! | [`record`] | what measuring hands to showing, and nothing else does |
@@ -28,6 +29,7 @@ pub mod link;
 pub mod mode;
 pub mod profile;
 pub mod record;
+pub mod shortage;
 pub mod spot;
 pub mod tolerance;
 pub mod tuning;

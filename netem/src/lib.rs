@@ -15,6 +15,7 @@
 //! | [`shell`] | any program at the client end of a link |
 //! | [`tell!`] | what is said to people, who need not listen |
 //! | [`host`] | what the host says of itself; [`probe`] what it can and cannot do |
+//! | [`limits`] | what this process may have of the system at once |
 //!
 //! Start with [`trial::supervise`], or with [`link::Pipe`] for the emulation itself.
 
@@ -26,12 +27,14 @@ pub mod device;
 mod endpoint;
 pub mod host;
 pub mod ledger;
+pub mod limits;
 pub mod link;
 pub mod namespace;
 pub mod nest;
 mod netlink;
 pub mod path;
 pub mod probe;
+mod procfs;
 pub mod shell;
 mod sys;
 mod sysctl;

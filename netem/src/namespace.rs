@@ -19,6 +19,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getegid, geteuid, getppid, tcgetpgrp, tcsetpgrp};
+use samepath_model::shortage;
 
 use crate::netlink::Netlink;
 
@@ -29,7 +30,7 @@ use refused::{Kind, refused};
 
 /// A step that the kernel refused.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {what}: {cause}")]
+#[error("cannot {what}: {}", shortage::told(cause))]
 pub struct StepError {
     /// What was tried.
     pub what: &'static str,

@@ -145,6 +145,7 @@ pub struct LivePath {
     /// Whether neighbours are joined; only TUN devices can.
     joining: Option<Joining>,
     settings: Vec<Setting>,
+    not_granted: Option<String>,
     /// Whether it had conditions at any time.
     shaped: Cell<bool>,
     mtu: u16,
@@ -186,7 +187,7 @@ impl LivePath {
             Around::Trial | Around::Nothing => Addresses::OUTERMOST,
         };
         let is_trial = matches!(around, Around::Trial);
-        let mut settings = apply_settings(&namespaces, link, is_trial)?;
+        let (mut settings, not_granted) = apply_settings(&namespaces, link, is_trial)?;
         // Where nothing is decided and nothing is kept there is nothing to cut and join either; but a trial
         // (which has the control pair) is always measured.
         let passes_through = joining.under(link) && link.is_transparent() && keep.is_nothing() && !is_trial;
@@ -236,6 +237,7 @@ impl LivePath {
             }),
             joining: (backend == Backend::Tun).then_some(joining),
             settings,
+            not_granted,
             shaped: Cell::new(!link.is_transparent()),
             mtu: link.mtu,
             before,
@@ -286,6 +288,11 @@ impl LivePath {
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
         let of_router = || self.router.as_ref().and_then(Router::snapshot);
         self.emulator.as_ref().and_then(Emulator::snapshot).or_else(of_router)
+    }
+
+    /// Which kernel settings of its ends are not as they were asked for, in words.
+    pub(crate) fn not_granted(&self) -> Option<&str> {
+        self.not_granted.as_deref()
     }
 
     /// How packets that leave together reach their host, where each needs a call although none would have to.
@@ -439,22 +446,27 @@ fn buffer_for(link: &Link) -> u64 {
         .unwrap_or(64 << 20) // no rate: what the kernel's own limits usually come to on fast paths
 }
 
-fn apply_settings(namespaces: &Namespaces, link: &Link, is_trial: bool) -> Result<Vec<Setting>, PathError> {
-    let buffer = buffer_for(link);
+/// Sets what the ends' namespaces are to have. Gives back what is in force, and in words what is not.
+fn apply_settings(
+    namespaces: &Namespaces,
+    link: &Link,
+    is_trial: bool,
+) -> Result<(Vec<Setting>, Option<String>), PathError> {
     // QUIC always asks for ECN. Where the link marks, TCP must, or the arms would not meet the same link; where it
     // does not, a trial has no use for it, and programs across a link have what the kernel gives them.
     let marks = link.up.may_mark() || link.down.may_mark();
     let ecn = (marks || is_trial).then_some(marks);
-    let at_client = namespaces.client.run(|| sysctl::apply(buffer, ecn))?;
-    let at_server = namespaces.server.run(|| sysctl::apply(buffer, ecn))?;
+    let wish = sysctl::Wish { buffer: buffer_for(link), ecn, for_programs: !is_trial };
+    let at_client = namespaces.client.run(|| sysctl::apply(wish))?;
+    let at_server = namespaces.server.run(|| sysctl::apply(wish))?;
     // The same at both ends, unless the host is strange; then both are told.
-    let mut settings = at_client.clone();
-    for (server, client) in at_server.into_iter().zip(&at_client) {
+    let mut settings = at_client.settings.clone();
+    for (server, client) in at_server.settings.into_iter().zip(&at_client.settings) {
         if server != *client {
             settings.push(Setting { name: format!("server {}", server.name), ..server });
         }
     }
-    Ok(settings)
+    Ok((settings, at_client.lacking.or(at_server.lacking)))
 }
 
 fn counters(namespaces: &Namespaces, router: Option<&Router>) -> Result<HostCounters, NamespaceError> {

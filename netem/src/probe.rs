@@ -18,6 +18,7 @@ use crate::link::Nanos;
 use crate::namespace::{Namespace, NamespaceError, OnTerminate, contain};
 use crate::path::{Around, Keep, LivePath};
 use crate::sys::{self, become_realtime, monotonic};
+use crate::sysctl;
 
 /// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,7 +95,7 @@ fn inside() -> Vec<Finding> {
         let there_is_tun = tun.status == Status::Ok;
         findings.push(tun);
         findings.extend(there_is_tun.then(one_call));
-        findings.extend([packet_sockets(), netem()]);
+        findings.extend([packet_sockets(), netem(), settings()]);
     }
     // In a namespace of our own a socket may choose what is not allowed to every user outside.
     findings.push(congestion_control());
@@ -227,6 +228,20 @@ fn namespaces() -> Finding {
         Ok(_) => Finding::ok(NAMESPACES, "PID and network namespaces can be made, as root"),
         Err(error) => no_namespaces(error),
     }
+}
+
+/// Whether the kernel settings of a namespace can be what comparisons ask for.
+fn settings() -> Finding {
+    const NAME: &str = "kernel-settings";
+    let wish = sysctl::Wish { buffer: 0, ecn: Some(false), for_programs: false };
+    let tried = Namespace::make().map(|_| sysctl::apply(wish));
+    let (status, found) = match tried.map(|granted| (granted.locked, granted.lacking)) {
+        Ok((_, None)) => return Finding::ok(NAME, "the ends of a link get those that comparisons ask for"),
+        Ok((true, Some(lacking))) => (Status::Lack, format!("they cannot be set: {lacking}")),
+        Ok((false, Some(lacking))) => (Status::Warn, lacking),
+        Err(error) => (Status::Lack, error.to_string()),
+    };
+    Finding::bad(NAME, status, found, sysctl::REMEDY)
 }
 
 fn tun() -> Finding {

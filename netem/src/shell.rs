@@ -15,8 +15,6 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
@@ -35,6 +33,7 @@ use crate::nest::{Addresses, Outer};
 use crate::path::{Around, Keep, LivePath, PathError, PathReport};
 use crate::sys::{monotonic, wait_readable};
 use crate::tell;
+use crate::{limits, procfs, sysctl};
 
 /// How long the command waits for the server command to listen.
 const LISTEN_LIMIT: Duration = Duration::from_secs(2);
@@ -150,17 +149,24 @@ impl From<PathError> for Failure {
 
 /// Whether a link can be brought up on this backend here: tries it, with one that has no conditions and comes down
 /// again at once. The calling process must have one thread, and may be in a user namespace of its own afterwards.
+/// Gives back, in words, which kernel settings of its ends are not as they were asked for.
 ///
 /// # Errors
 /// What stands against it, with the remedy: [`LinkError::is_lack`] tells what this machine cannot do from what
 /// went wrong.
-pub fn attempt(backend: Backend) -> Result<(), LinkError> {
+pub fn attempt(backend: Backend) -> Result<Option<String>, LinkError> {
     let bytes = contain(OnTerminate::Kill, || {
         let path = LivePath::up(&Link::transparent(), 0, backend, Mode::Auto, Keep::default(), Around::Nothing);
-        serde_json::to_vec(&path.map(drop).map_err(Failure::from)).expect("a failure always has a text form")
+        let tried = path.map(|path| path.not_granted().map(with_remedy)).map_err(Failure::from);
+        serde_json::to_vec(&tried).expect("a failure always has a text form")
     })?;
-    let tried: Result<(), Failure> = serde_json::from_slice(&bytes)?;
+    let tried: Result<Option<String>, Failure> = serde_json::from_slice(&bytes)?;
     Ok(tried?)
+}
+
+/// Settings that were not granted, and what to do about it.
+fn with_remedy(not_granted: &str) -> String {
+    format!("kernel settings of the link's ends are not as they have to be: {not_granted}; {}", sysctl::REMEDY)
 }
 
 impl From<Failure> for LinkError {
@@ -183,6 +189,7 @@ pub fn run(plan: LinkPlan) -> Result<Ended, LinkError> {
         runtime: Runtime::find(),
         leads_terminal: tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp()),
     };
+    limits::raise_open_files();
     let bytes = contain(OnTerminate::Forward, || {
         let result = match conduct(&plan, outside) {
             Ok(ended) => Handed::Ended(ended),
@@ -210,7 +217,9 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
     let leads_terminal = outside.leads_terminal;
     let call = Call::of(plan, outside)?;
     let outer = Outer::find();
-    show_own_processes();
+    // Tools such as `ps` show the processes of this namespace, then, and no others. Where it is not permitted /proc
+    // stays as it is.
+    let _ = procfs::mount_own();
     let keep = Keep { ledger: plan.ledger.as_deref(), capture: plan.capture.as_deref() };
     let up = |around| LivePath::up(&plan.link, plan.seed, plan.backend, plan.mode, keep, around);
     let path = match outer {
@@ -224,6 +233,9 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
         },
     };
     let path = path?;
+    if let Some(not_granted) = path.not_granted() {
+        tell!("link: {}", with_remedy(not_granted));
+    }
     let mut life = Life::new(plan, &path, &call);
     let mut brood = Brood::new().map_err(|error| format!("cannot wait for processes: {error}"))?;
 
@@ -255,18 +267,6 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
         summarise(&report);
     }
     Ok(Ended { status, capture: report.capture, ledger_cut: report.ledger_cut, changes })
-}
-
-/// Shows the processes of this PID namespace, and no others, in /proc. Where that is not permitted
-/// /proc stays as it is, which only tools such as `ps` notice.
-fn show_own_processes() {
-    let nothing: Option<&str> = None;
-    let apart = unshare(CloneFlags::CLONE_NEWNS)
-        .and_then(|()| mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing));
-    if apart.is_ok() {
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        let _ = mount(Some("proc"), "/proc", Some("proc"), flags, nothing);
-    }
 }
 
 /// The addresses, and what the link is, for scripts and prompts.
@@ -302,6 +302,7 @@ fn start_server(text: &str, plan: &LinkPlan, path: &LivePath, call: &Call) -> io
     // Standard output is the command's alone: what the server says goes where people read.
     command.arg("-c").arg(text).stdin(Stdio::null()).stdout(std::io::stderr()).process_group(0);
     tell_addresses(&mut command, plan, path, call);
+    limits::restore_before_exec(&mut command);
     enter_before_exec(&mut command, &path.namespaces.server);
     Ok(Pid::from_raw(command.spawn()?.id() as i32))
 }
@@ -503,6 +504,7 @@ fn run_command(
     if leads_terminal && plan.command.is_empty() {
         take_terminal_before_exec(&mut command);
     }
+    limits::restore_before_exec(&mut command);
     enter_before_exec(&mut command, &path.namespaces.client);
     let spawned = command.spawn();
     drop(startup);

@@ -31,6 +31,7 @@ use crate::capture::CaptureReport;
 use crate::device;
 use crate::endpoint::{Endpoint, last_lines};
 use crate::ledger::Cut;
+use crate::limits;
 use crate::link::Nanos;
 use crate::namespace::{OnTerminate, contain};
 use crate::path::{Around, Keep, LivePath};
@@ -318,6 +319,7 @@ fn endpoint_verdict(name: &str, end: &EndReport, tolerance: &Tolerance) -> Optio
 
 /// The body of the hidden verb `__trial`. The process must have one thread.
 pub fn main(plan_file: &Path) -> ExitCode {
+    limits::raise_open_files();
     let order: Order = match fs::read(plan_file)
         .map_err(|e| e.to_string())
         .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()))

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use samepath_model::Duration;
+use samepath_model::shortage;
 use samepath_model::units::ByteCount;
-use samepath_transport::identity;
+use samepath_transport::{identity, limits};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -53,10 +54,11 @@ fn parse_listen(text: &str) -> Result<SocketAddr, String> {
 
 /// Runs `samepath server` until it is told to end; the exit status says whether all went well.
 pub fn main(args: ServerArgs) -> ExitCode {
+    limits::raise_open_files();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("samepath: cannot start: {error}");
+            eprintln!("samepath: cannot start: {}", shortage::told(&error));
             return ExitCode::FAILURE;
         }
     };

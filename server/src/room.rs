@@ -20,6 +20,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use samepath_model::shortage;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -94,7 +95,7 @@ impl Room {
 
     /// Out of descriptors, most likely: says so, and waits for sessions to give some back.
     pub(crate) async fn cannot_accept(&self, error: &io::Error) {
-        self.journal.stranger(self.name, || format!("cannot accept a {}: {error}", self.name));
+        self.journal.stranger(self.name, || format!("cannot accept a {}: {}", self.name, shortage::told(error)));
         sleep(Duration::from_millis(100)).await;
     }
 

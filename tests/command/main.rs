@@ -5,6 +5,7 @@
 //! | `bad_input` | wrong flags, units, files, directories: message, remedy, exit status |
 //! | `output` | standard output that nobody reads any more, or that cannot be written |
 //! | `shards` | which part of the trials a batch system's task takes |
+//! | `host` | machines whose /proc is read-only, and those that permit few open files |
 //! | `unsupported` | machines that do not permit what a link needs |
 //! | `again` | what the machine voided is run again |
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
@@ -24,6 +25,7 @@ mod capture;
 mod ends;
 mod experiments;
 mod explain;
+mod host;
 mod link;
 mod link_control;
 mod output;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use samepath_model::shortage;
 use samepath_model::workload::StreamId;
 
 use crate::frame::FrameError;
@@ -13,7 +14,8 @@ use crate::plan::PlanError;
 pub enum TransportError {
     /// Nobody answers at the address.
     #[error(
-        "cannot reach {address}: {cause}; is `samepath server` running there, and does a firewall let the port through?"
+        "cannot reach {address}: {cause}; {}",
+        shortage::remedy(cause).unwrap_or("is `samepath server` running there, and does a firewall let the port through?")
     )]
     Unreachable {
         /// Where to.
@@ -153,8 +155,14 @@ pub enum TransportError {
         cause: io::Error,
     },
     /// A socket failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
+    #[error("{}", shortage::told(.0))]
+    Io(io::Error),
+}
+
+impl From<io::Error> for TransportError {
+    fn from(error: io::Error) -> TransportError {
+        TransportError::Io(error)
+    }
 }
 
 impl From<rustls::Error> for TransportError {

@@ -14,6 +14,7 @@
 //! | `carriage` | where the messages lie in what is sent, for the mapping of packets to messages |
 //! | [`identity`] | certificates, fingerprints, the TLS settings |
 //! | [`probe`] | what a connection says of itself, and what the process used |
+//! | [`limits`] | open files |
 //! | [`clock`] | the one clock, and a timer that is exact |
 //!
 //! Invariant: no module here decides what a workload is or what a figure means; that is `model`.
@@ -26,6 +27,7 @@ pub mod frame;
 pub mod half;
 pub mod identity;
 pub mod lane;
+pub mod limits;
 pub mod payload;
 pub mod plan;
 pub mod probe;

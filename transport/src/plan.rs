@@ -1,6 +1,6 @@
 //! What both ends must agree on before anything is sent.
 
-use samepath_model::arm::{Arm, Mapping, Transport};
+use samepath_model::arm::{Arm, Mapping};
 use samepath_model::experiment::Trial;
 use samepath_model::link::Direction;
 use samepath_model::record::{End, Metric};
@@ -127,10 +127,7 @@ impl Plan {
 
     /// Connections of the transport that carry the payload.
     pub fn connections(&self) -> u16 {
-        match (self.arm.transport, self.arm.mapping) {
-            (Transport::Tcp | Transport::Tls, Mapping::PerStream) => self.workload.streams(),
-            _ => 1,
-        }
+        self.arm.connections(self.workload.streams())
     }
 
     /// Ordered byte streams that carry the payload, or 1 where there is none (datagrams) or one
@@ -256,6 +253,7 @@ pub const MAX_CONNECTIONS: u16 = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use samepath_model::arm::Transport;
     use samepath_model::units::ByteCount;
     use samepath_model::workload::{Bulk, Messages};
 

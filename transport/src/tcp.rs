@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use samepath_model::record::Setting;
+use samepath_model::shortage;
 use samepath_model::units::ByteCount;
 use samepath_model::workload::Workload;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -43,7 +44,7 @@ pub(crate) fn cannot_bind(protocol: &str, address: SocketAddr, cause: io::Error)
         }
         io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; give a higher one with --listen",
         io::ErrorKind::AddrNotAvailable => "this host does not have that address; give one of its own with --listen",
-        _ => "give another address with --listen",
+        _ => shortage::remedy(&cause).unwrap_or("give another address with --listen"),
     };
     TransportError::Host { what: format!("cannot listen on {protocol} {address} ({remedy})"), cause }
 }
