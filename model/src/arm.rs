@@ -113,6 +113,15 @@ impl Arm {
             .flat_map(|transport| transport.mappings().iter().map(move |&mapping| Arm { transport, mapping }))
     }
 
+    /// The smallest MTU over which it can run, where it has one of its own: QUIC's datagrams have 1200 bytes of payload
+    /// at least (RFC 9000, section 14), beside the headers of IPv6 and UDP.
+    pub const fn least_mtu(self) -> u16 {
+        match self.transport {
+            Transport::Quic => 1248,
+            Transport::Tcp | Transport::Tls | Transport::Udp => 0,
+        }
+    }
+
     /// Connections of the transport that carry so many streams.
     pub const fn connections(self, streams: u16) -> u16 {
         match (self.transport, self.mapping) {

@@ -533,6 +533,13 @@ impl Part {
             let link = varied.link.resolve().map_err(|error| fault(Place::Link, &error))?;
             for &arm in &self.arms {
                 varied.tuning.check(arm).map_err(|error| fault(Place::Tuning, &error))?;
+                let (mtu, least) = (link.mtu, arm.least_mtu());
+                if mtu < least {
+                    let problem = format!(
+                        "an `mtu` of {mtu} is too small for QUIC; give at least {least}, or leave the arm `{arm}` out"
+                    );
+                    return Err(fault(Place::Link, &problem));
+                }
             }
             for &seed in seeds {
                 for &arm in &self.arms {
@@ -563,7 +570,9 @@ impl Part {
         let named = quoted(&problem).find_map(|key| cell.keys().find(|axis| condition(axis) == key));
         // Where the message names no axis, but the base is sound, one of those that vary this table it must be.
         let base_is_sound = match table {
-            Place::Link => self.link.resolve().is_ok(),
+            Place::Link => {
+                self.link.resolve().is_ok_and(|link| self.arms.iter().all(|arm| arm.least_mtu() <= link.mtu))
+            }
             Place::Workload => self.workload.check().is_ok(),
             Place::Tuning => self.arms.iter().all(|&arm| self.tuning.check(arm).is_ok()),
         };

@@ -2,7 +2,7 @@
 
 use samepath_model::arm::{Arm, Mapping};
 use samepath_model::experiment::Trial;
-use samepath_model::link::Direction;
+use samepath_model::link::{Direction, MIN_MTU};
 use samepath_model::record::{End, Metric};
 use samepath_model::tuning::Tuning;
 use samepath_model::units::{BitRate, Duration};
@@ -95,8 +95,9 @@ impl Plan {
         self.workload.check()?;
         self.tuning.check(self.arm)?;
         let fail = |text: String| Err(PlanError::Value(text));
-        if self.mtu < 1248 {
-            return fail(format!("an MTU of {} is too small for QUIC; give at least 1248", self.mtu));
+        let least = self.arm.least_mtu().max(MIN_MTU);
+        if self.mtu < least {
+            return fail(format!("an MTU of {} is too small for {}; give at least {least}", self.mtu, self.arm));
         }
         if self.time_limit == Duration::ZERO {
             return fail("the time limit must be more than 0s".into());

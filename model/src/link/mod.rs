@@ -31,7 +31,7 @@ pub use queue::{Aqm, CODEL_INTERVAL, CODEL_TARGET, DEFAULT_QUEUE, QueueCapacity,
 pub use rate::{Framing, OPPORTUNITY, RateTrace};
 pub use script::{Change, Outage, ScriptedDrop};
 pub use slot::{Pause, Slot};
-pub use spec::{ConditionsSpec, LinkSpec};
+pub use spec::{ConditionsSpec, LinkSpec, MIN_MTU};
 
 use crate::units::{BitRate, ByteCount, Duration, Probability};
 

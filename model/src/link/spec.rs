@@ -110,9 +110,9 @@ specs! {
     reorder: Reorder,
 }
 
-/// The smallest MTU over which QUIC can run: 1200 bytes of UDP payload (RFC 9000, section 14) and
-/// the headers of IPv6 and UDP.
-const MIN_MTU: u16 = 1248;
+/// The smallest MTU. Linux's TCP sends no segment below 48 bytes with its options (`tcp_min_snd_mss`), which take 88
+/// with the headers of IPv4 and TCP; probes take 100.
+pub const MIN_MTU: u16 = 100;
 
 /// Longer delays than this are surely a slip of the unit.
 const MAX_DELAY: Duration = Duration::from_secs(60);
@@ -218,7 +218,7 @@ impl LinkSpec {
         };
         let mtu = self.mtu.or(base.mtu).unwrap_or(1500);
         if mtu < MIN_MTU {
-            return impossible(format!("an `mtu` of {mtu} is too small for QUIC; give at least {MIN_MTU}"));
+            return impossible(format!("an `mtu` of {mtu} is too small for TCP; give at least {MIN_MTU}"));
         }
         let generator = self.generator.or(base.generator).unwrap_or_default();
         let decide = |own: &ConditionsSpec, of_profile: &ConditionsSpec, direction: Direction| {

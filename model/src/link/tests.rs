@@ -24,7 +24,7 @@ fn the_impossible_is_refused_by_name() {
         ("queue = '100p'", "without a rate"),
         ("rtt = '10ms'\njitter = '6ms'", "before it was sent"),
         ("reorder = '1%'", "needs a delay"),
-        ("mtu = 500", "too small"),
+        ("mtu = 99", "too small"),
         ("rtt = '1h'", "at most"),
         ("profile = 'moon'", "moon"),
         ("aqm = 'codel'", "without a rate"),
