@@ -14,6 +14,8 @@ use samepath_model::link::{
 use samepath_model::spot::quoted;
 use samepath_model::{Arm, BitRate, Direction, Duration, LinkSpec, Mode};
 use samepath_netem::backend::Backend;
+use samepath_netem::relay::HostPort;
+use samepath_netem::shell::Ready;
 
 /// Sends the same workload down the same path over TCP, TLS, UDP and QUIC, and shows, with proof,
 /// what each transport did to it.
@@ -107,7 +109,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "K/N")]
     pub(crate) shard: Option<crate::shard::Wish>,
     /// Directory to make for the run [default: results/runs/UTC-EXPERIMENT]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = file)]
     pub(crate) out: Option<PathBuf>,
     /// Print the resolved experiment and its trials, and run nothing
     #[arg(long)]
@@ -151,7 +153,7 @@ pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub(crate) harness: HarnessArgs,
     /// Directory to make for the new run [default: results/runs/UTC-EXPERIMENT]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = file)]
     pub(crate) out: Option<PathBuf>,
 }
 
@@ -227,7 +229,7 @@ pub(crate) struct ValidateArgs {
     #[command(flatten)]
     pub(crate) harness: HarnessArgs,
     /// Keep the runs that the checks were scored from in this directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = file)]
     pub(crate) keep: Option<PathBuf>,
 }
 
@@ -309,11 +311,15 @@ pub(crate) struct LinkSetArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "The command finds the addresses of both ends in SAMEPATH_SERVER and SAMEPATH_CLIENT \
-(IPv6: SAMEPATH_SERVER6, SAMEPATH_CLIENT6). Its exit status is that of samepath link. While it runs, \
-`samepath link status` (or SIGUSR1) tells the counters, and `samepath link set` changes the conditions. \
+(IPv6: SAMEPATH_SERVER6, SAMEPATH_CLIENT6). The server end is a network of its own: there is what --server-command \
+starts, the host's ports that --host-port names, and nothing else, neither the host nor the Internet. Such a port is \
+carried by a TCP connection of this program's: controller, pacing and buffers of the service's own end at the host's \
+loopback. To measure a server's own TCP, start it by --server-command. The exit status of samepath link is the \
+command's. While it runs, `samepath link status` (or SIGUSR1) tells the counters, and `samepath link set` changes the conditions. \
 A link started by the command leads through this one: its server is this one's, unless it has one of its own.\n\n\
-Example:\n  samepath link --rtt 50ms --loss 1% --rate 20Mbit --server-command 'iperf3 -s -1' -- \\\n    \
-sh -c 'iperf3 -c $SAMEPATH_SERVER'")]
+Examples:\n  samepath link --rtt 50ms --loss 1% --rate 20Mbit --server-command 'iperf3 -s -1' -- \\\n    \
+sh -c 'iperf3 -c $SAMEPATH_SERVER'\n  \
+samepath link --rtt 80ms --host-port 8765 -- sh -c 'curl http://$SAMEPATH_SERVER:8765/'")]
 pub(crate) struct LinkArgs {
     #[command(flatten)]
     pub(crate) link: LinkFlags,
@@ -329,11 +335,25 @@ pub(crate) struct LinkArgs {
     /// Run this by the shell at the server end, and end it with the command. What it prints goes to stderr
     #[arg(long, value_name = "CMD")]
     pub(crate) server_command: Option<String>,
+    /// What the command waits for, before it starts: any (something that listens at the server end), none, or ports,
+    /// as tcp:5201,udp:4433, without which it is not started [default: any]
+    #[arg(long, value_name = "WHAT", requires = "server_command")]
+    pub(crate) server_ready: Option<Ready>,
+    /// How long it waits [default: 2s, and 10s for ports]
+    #[arg(long, value_name = "TIME", requires = "server_command", allow_hyphen_values = true)]
+    pub(crate) server_ready_timeout: Option<Duration>,
+    /// Have this TCP port of the host at the server end, under its own number or another (8765:80), and a UDP port by
+    /// `udp:4433`. It is the service on the loopback of where the link is started
+    #[arg(long = "host-port", value_name = "PORT[:PORT]")]
+    pub(crate) host_ports: Vec<HostPort>,
+    /// Congestion controller that TCP at both ends begins with, as cubic [default: the host's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) controller: Option<String>,
     /// Write what became of every packet to this Parquet file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     pub(crate) ledger: Option<PathBuf>,
     /// Write every packet, with a comment that says its fate, to this pcapng file, for Wireshark
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = capture_file)]
     pub(crate) capture: Option<PathBuf>,
     /// What it is called in `samepath link set` and the like [default: the number of its process]
     #[arg(long, value_name = "NAME")]
@@ -344,6 +364,20 @@ pub(crate) struct LinkArgs {
     /// The command to run at the client end [default: an interactive shell]
     #[arg(last = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// A file or directory that is to be made. `-`, by which others mean standard output, is none.
+fn file(path: &str) -> Result<PathBuf, String> {
+    if path == "-" {
+        return Err("no file is written to standard output; give it a name (`./-` for one of that name)".into());
+    }
+    Ok(path.into())
+}
+
+/// The file of a capture, which may be one that a shell makes of a command.
+fn capture_file(path: &str) -> Result<PathBuf, String> {
+    file(path)
+        .map_err(|wrong| format!("{wrong}. To watch packets as they come, in bash: --capture >(wireshark -k -i -)"))
 }
 
 /// The backends by their names, which help and completions list with what each is.

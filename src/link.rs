@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use samepath_netem::ledger::Cut;
-use samepath_netem::shell::{self, LinkError, LinkPlan};
+use samepath_netem::relay;
+use samepath_netem::shell::{self, LinkError, LinkPlan, Ready};
 use samepath_netem::trial::Backend;
 use samepath_netem::{control, ledger, tell};
 
@@ -65,6 +66,12 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
         }
     }
     check_backend(backend, std::iter::once(&link))?;
+    relay::check(&args.host_ports).map_err(|error| Mistake(format!("--host-port: {error}")))?;
+    let ready = args.server_ready.clone().unwrap_or_default();
+    if ready == Ready::Nothing && args.server_ready_timeout.is_some() {
+        let mistake = "--server-ready none waits for nothing; leave out --server-ready-timeout";
+        return Err(Mistake(mistake.into()).into());
+    }
     if let (Some(ledger), Some(capture)) = (&args.ledger, &args.capture)
         && is_one_file(ledger, capture)
     {
@@ -92,6 +99,10 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
         mode: args.mode,
         backend,
         server_command: args.server_command.clone(),
+        ready_limit: args.server_ready_timeout.map_or(ready.limit(), |limit| limit.std()),
+        ready,
+        host_ports: args.host_ports.clone(),
+        controller: args.controller.clone(),
         command: args.command.clone(),
         ledger: spool.as_ref().map(|spool| spool.path.clone()),
         capture: args.capture.clone(),

@@ -120,7 +120,7 @@ pub struct ClientArgs {
     #[arg(long, value_name = "FILE")]
     trial: Option<PathBuf>,
     /// Write the records to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     report: Option<PathBuf>,
     /// Print one JSON document; with --trial, a line of JSON when the start is decided and one at the end
     #[arg(long)]
@@ -136,6 +136,18 @@ enum CliError {
     /// The playing failed.
     #[error("{0}")]
     Failed(String),
+}
+
+/// A file that is to be made. `-`, by which others mean standard output, is none.
+fn file(path: &str) -> Result<PathBuf, String> {
+    if path == "-" {
+        return Err(
+            "records are not text; name a file (`./-` for one of that name), and --json prints what people and \
+                    scripts read"
+                .into(),
+        );
+    }
+    Ok(path.into())
 }
 
 /// Runs `samepath client`. Exit status: 0 done, 1 failed, 2 the command line or a file is wrong.

@@ -141,6 +141,9 @@ pub struct LinkStatus {
     pub seed: u64,
     /// What carries its packets.
     pub backend: String,
+    /// The congestion controller that TCP sockets of its ends begin with.
+    #[serde(default)]
+    pub controller: String,
     /// How long it is up, in nanoseconds.
     pub up_ns: u64,
     /// How often its conditions were changed.

@@ -13,6 +13,8 @@
 //! | [`calibrate`] | probes, before a trial and after it |
 //! | [`control`] | words with a running link from another terminal |
 //! | [`shell`] | any program at the client end of a link |
+//! | [`relay`] | ports of the host, carried to a link's server end |
+//! | [`sockets`] | which sockets of a namespace wait for somebody |
 //! | [`tell!`] | what is said to people, who need not listen |
 //! | [`host`] | what the host says of itself; [`probe`] what it can and cannot do |
 //! | [`limits`] | what this process may have of the system at once |
@@ -35,7 +37,9 @@ mod netlink;
 pub mod path;
 pub mod probe;
 mod procfs;
+pub mod relay;
 pub mod shell;
+pub mod sockets;
 mod sys;
 mod sysctl;
 pub mod tell;

@@ -295,6 +295,19 @@ impl LivePath {
         self.not_granted.as_deref()
     }
 
+    /// The congestion controller that TCP sockets of its ends begin with; `wanted`, where the user wants another than
+    /// the host's.
+    ///
+    /// # Errors
+    /// Why it cannot be had, with the remedy.
+    pub(crate) fn begin_with(&self, wanted: Option<&str>) -> Result<String, String> {
+        let set = || wanted.map_or(Ok(()), sysctl::set_congestion_control);
+        for end in [&self.namespaces.client, &self.namespaces.server] {
+            end.run(set).map_err(|error| error.to_string())??;
+        }
+        self.namespaces.client.run(sysctl::congestion_control).map_err(|error| error.to_string())
+    }
+
     /// How packets that leave together reach their host, where each needs a call although none would have to.
     pub(crate) fn apart(&self) -> Option<String> {
         self.settings.iter().map(|setting| &setting.effective).find(|told| told.starts_with(devices::APART)).cloned()

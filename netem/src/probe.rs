@@ -169,16 +169,18 @@ fn buffers() -> impl Iterator<Item = Finding> {
     })
 }
 
-/// Which congestion controllers a socket may choose.
+/// Which congestion controller is the default, and which a socket may choose.
 fn congestion_control() -> Finding {
     const NAME: &str = "congestion-control";
     let available = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control").unwrap_or_default();
     let usable: Vec<&str> = available.split_whitespace().filter(|name| may_choose(name).is_ok()).collect();
+    // Programs across a link have the host's default; the lab's own ends choose.
+    let begins = format!("TCP across a link begins with {}; ", sysctl::congestion_control());
     if !usable.contains(&"cubic") {
         return Finding::bad(
             NAME,
             Status::Warn,
-            format!("a socket may choose: {}; cubic is not among them", usable.join(", ")),
+            format!("{begins}a socket may choose: {}; cubic is not among them", usable.join(", ")),
             "run `sudo modprobe tcp_cubic` and `sudo sysctl net.ipv4.tcp_allowed_congestion_control=\"reno cubic\"`",
         );
     }
@@ -186,11 +188,11 @@ fn congestion_control() -> Finding {
         return Finding::bad(
             NAME,
             Status::Warn,
-            format!("a socket may choose: {}; bbr, which is optional, is not among them", usable.join(", ")),
+            format!("{begins}a socket may choose: {}; bbr, which is optional, is not among them", usable.join(", ")),
             "for TCP with BBR run `sudo modprobe tcp_bbr`, and allow it by `sudo sysctl net.ipv4.tcp_allowed_congestion_control=\"reno cubic bbr\"`",
         );
     }
-    Finding::ok(NAME, format!("a socket may choose: {}", usable.join(", ")))
+    Finding::ok(NAME, format!("{begins}a socket may choose: {}", usable.join(", ")))
 }
 
 #[allow(unsafe_code)] // nix's type for this option needs another of its features

@@ -3,46 +3,42 @@
 //! The command runs in the client's namespace with our terminal, a server command of the user's in
 //! the server's. When the command ends, everything that either of them started ends.
 
+mod brood;
 mod prompt;
+mod ready;
+mod words;
 
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
-use samepath_model::record::{DirectionReport, Lateness, LinkReport};
 use samepath_model::{Link, LinkSpec, Mode, Tolerance};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::capture::CaptureReport;
-use crate::control::{self, ControlError, LinkStatus, Listener, Reply, Request, Runtime, Snapshot};
+use crate::control::{self, ControlError, LinkStatus, Listener, Reply, Request, Runtime};
 use crate::endpoint::{enter_before_exec, take_terminal_before_exec};
 use crate::ledger::Cut;
 use crate::link::Nanos;
-use crate::namespace::{NamespaceError, OnTerminate, contain, is_from_a_process};
+use crate::namespace::{NamespaceError, OnTerminate, contain};
 use crate::nest::{Addresses, Outer};
-use crate::path::{Around, Keep, LivePath, PathError, PathReport};
-use crate::sys::{monotonic, wait_readable};
+use crate::path::{Around, Keep, LivePath, PathError};
+use crate::relay::{HostPort, Relay};
+use crate::sockets::Service;
+use crate::sys::monotonic;
 use crate::tell;
 use crate::{limits, procfs, sysctl};
+use brood::Brood;
+use words::summarise;
 
-/// How long the command waits for the server command to listen.
-const LISTEN_LIMIT: Duration = Duration::from_secs(2);
-/// How often that is looked at.
-const LISTEN_LATENCY: Duration = Duration::from_millis(2);
-/// How long the server command may take to end by itself once the command has ended.
-const LAST_WORDS: Duration = Duration::from_millis(100);
-/// How long what is left may take to end when asked.
-const STOP_LIMIT: Duration = Duration::from_secs(1);
+pub use ready::Ready;
 
 /// What is to be run across which link.
 #[derive(Debug, Clone)]
@@ -59,6 +55,14 @@ pub struct LinkPlan {
     pub mode: Mode,
     /// Run by `sh -c` at the server's end.
     pub server_command: Option<String>,
+    /// What the command waits for before it starts, where there is a server command.
+    pub ready: Ready,
+    /// For how long.
+    pub ready_limit: Duration,
+    /// The host's ports that the server's end is to have.
+    pub host_ports: Vec<HostPort>,
+    /// The congestion controller that TCP sockets of both ends begin with; `None`: the host's.
+    pub controller: Option<String>,
     /// The command and its arguments; empty: an interactive shell.
     pub command: Vec<OsString>,
     /// Where the fate of every packet is spooled, for [`crate::ledger::read`].
@@ -217,6 +221,11 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
     let leads_terminal = outside.leads_terminal;
     let call = Call::of(plan, outside)?;
     let outer = Outer::find();
+    // Before this thread leaves for namespaces of its own.
+    let mut relay = (!plan.host_ports.is_empty())
+        .then(|| Relay::from_here(plan.host_ports.clone()))
+        .transpose()
+        .map_err(|error| format!("cannot start the thread that carries the host's ports: {error}"))?;
     // Tools such as `ps` show the processes of this namespace, then, and no others. Where it is not permitted /proc
     // stays as it is.
     let _ = procfs::mount_own();
@@ -236,7 +245,15 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
     if let Some(not_granted) = path.not_granted() {
         tell!("link: {}", with_remedy(not_granted));
     }
-    let mut life = Life::new(plan, &path, &call);
+    let controller = path.begin_with(plan.controller.as_deref()).map_err(|said| Failure { said, lack: true })?;
+    if !plan.quiet {
+        tell_ends(plan, &path, &controller);
+    }
+    if let Some(relay) = &mut relay {
+        let (addresses, ipv6) = (path.addresses, path.ipv6);
+        path.namespaces.server.run(|| relay.listen(addresses, ipv6)).map_err(|error| error.to_string())??;
+    }
+    let mut life = Life::new(plan, &path, &call, controller);
     let mut brood = Brood::new().map_err(|error| format!("cannot wait for processes: {error}"))?;
 
     let mut server = match &plan.server_command {
@@ -244,9 +261,13 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
         Some(text) => {
             let pid =
                 start_server(text, plan, &path, &call).map_err(|e| format!("cannot run the server command: {e}"))?;
-            wait_until_listening(&path, &mut brood, pid).map_err(|error| error.to_string())?;
-            let mut server = Server { pid, ended: false };
+            let mut server = Server { pid, ended: false, told: false };
+            let ours: Vec<Service> = relay.iter().flat_map(Relay::taken).collect();
+            let late = ready::await_server(&plan.ready, plan.ready_limit, &path, &mut brood, pid, &ours)?;
             server.look_after(&brood);
+            if let Some(late) = late.filter(|_| !server.told) {
+                tell!("link: {late}");
+            }
             Some(server)
         }
     };
@@ -258,15 +279,34 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
         }
     };
     let changes = std::mem::take(&mut life.changes);
+    let controller = std::mem::take(&mut life.controller);
     drop(life);
     // Nobody is to wait for an answer that will not come.
     drop(call);
     brood.end(server.map(|server| server.pid)).map_err(|error| format!("cannot end what is left: {error}"))?;
+    drop(relay);
     let report = path.down(&Tolerance::default()).map_err(|error| error.to_string())?;
     if !plan.quiet {
-        summarise(&report);
+        summarise(&report, &controller);
     }
     Ok(Ended { status, capture: report.capture, ledger_cut: report.ledger_cut, changes })
+}
+
+/// What the ends have that a program across the link may not expect.
+fn tell_ends(plan: &LinkPlan, path: &LivePath, controller: &str) {
+    let whose = if plan.controller.is_some() { "as asked" } else { "the host's default; --controller sets another" };
+    tell!("link: TCP of both ends begins with {controller} ({whose})");
+    if !path.ipv6 {
+        /// RFC 8200, section 5.
+        const LEAST: u16 = 1280;
+        match plan.link.mtu {
+            mtu if mtu < LEAST => tell!("link: without IPv6, which needs an MTU of {LEAST}, and here it is {mtu}"),
+            _ => tell!("link: without IPv6, which the kernel does not have, or has switched off"),
+        }
+    }
+    for port in &plan.host_ports {
+        tell!("link: the host's {} is at the server end's port {}", port.service, port.at);
+    }
 }
 
 /// The addresses, and what the link is, for scripts and prompts.
@@ -274,7 +314,7 @@ fn tell_addresses(command: &mut Command, plan: &LinkPlan, path: &LivePath, call:
     let ends = path.addresses;
     command.env("SAMEPATH_CLIENT", ends.client.to_string()).env("SAMEPATH_LINK", plan.link.to_string());
     // Where it has no server of its own, the server is that of the link around it, through both.
-    let has_server = plan.server_command.is_some() || !ends.leads_on();
+    let has_server = plan.server_command.is_some() || !plan.host_ports.is_empty() || !ends.leads_on();
     let inherited = |name: &str| std::env::var_os(name).is_some();
     if has_server || !inherited("SAMEPATH_SERVER") {
         let server = if has_server { ends.server } else { Addresses::OUTERMOST.server };
@@ -312,6 +352,8 @@ struct Server {
     pid: Pid,
     /// It is known to have ended.
     ended: bool,
+    /// That has been said.
+    told: bool,
 }
 
 impl Server {
@@ -320,6 +362,7 @@ impl Server {
     fn look_after(&mut self, brood: &Brood) {
         let Some(status) = brood.status_of(self.pid).filter(|_| !self.ended) else { return };
         self.ended = true;
+        self.told = !status.success();
         match (status.code(), status.signal().and_then(|signal| Signal::try_from(signal).ok())) {
             (Some(0), _) => {}
             (Some(code), _) => tell!("link: the server command has ended with status {code}; nobody may be serving"),
@@ -327,30 +370,6 @@ impl Server {
             (None, None) => tell!("link: the server command has ended ({status}); nobody may be serving"),
         }
     }
-}
-
-/// Waits until something listens at the server's end, or the server command has ended, or the
-/// limit has passed.
-fn wait_until_listening(path: &LivePath, brood: &mut Brood, server: Pid) -> io::Result<()> {
-    let deadline = Instant::now() + LISTEN_LIMIT;
-    while Instant::now() < deadline && brood.asked_to_end.is_none() {
-        if path.namespaces.server.run(anything_listens).map_err(io::Error::other)? {
-            return Ok(());
-        }
-        brood.wait(Instant::now() + LISTEN_LATENCY, None)?;
-        if brood.status_of(server).is_some() {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-/// Whether a TCP socket listens or a UDP socket is bound in the calling thread's network namespace.
-fn anything_listens() -> bool {
-    let rows = |file: &str| fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap_or_default();
-    const LISTEN: &str = "0A";
-    let listens = |file: &str| rows(file).lines().skip(1).any(|row| row.split_whitespace().nth(3) == Some(LISTEN));
-    listens("tcp") || listens("tcp6") || ["udp", "udp6"].iter().any(|file| rows(file).lines().count() > 1)
 }
 
 /// By which name a link can be talked with, and its ear.
@@ -409,14 +428,15 @@ struct Life<'a> {
     plan: &'a LinkPlan,
     path: &'a LivePath,
     call: &'a Call,
+    controller: String,
     spec: LinkSpec,
     link: Link,
     changes: Vec<(Nanos, String)>,
 }
 
 impl<'a> Life<'a> {
-    fn new(plan: &'a LinkPlan, path: &'a LivePath, call: &'a Call) -> Life<'a> {
-        Life { plan, path, call, spec: plan.spec.clone(), link: plan.link.clone(), changes: Vec::new() }
+    fn new(plan: &'a LinkPlan, path: &'a LivePath, call: &'a Call, controller: String) -> Life<'a> {
+        Life { plan, path, call, controller, spec: plan.spec.clone(), link: plan.link.clone(), changes: Vec::new() }
     }
 
     fn answer(&mut self, request: Request) -> Reply {
@@ -467,6 +487,7 @@ impl<'a> Life<'a> {
             conditions: self.link.clone(),
             seed: self.plan.seed,
             backend: self.path.backend().to_owned(),
+            controller: self.controller.clone(),
             up_ns: monotonic() - self.path.up_since(),
             changes: self.changes.len() as u32,
             counters: self.path.snapshot().map(Box::new),
@@ -546,170 +567,5 @@ fn run_command(
             let _ = kill(child, Signal::SIGKILL);
             return Err("the link's data thread ended early".into());
         }
-    }
-}
-
-/// The processes below this one, which is the first of its PID namespace: those it started, and
-/// those whose parents have ended.
-struct Brood {
-    signals: SignalFd,
-    ended: Vec<(Pid, ExitStatus)>,
-    /// A signal came that the command is to get.
-    asked_to_end: Option<Signal>,
-    /// SIGUSR1 came.
-    asked_for_status: bool,
-}
-
-impl Brood {
-    /// The signals were blocked before the first thread was started, so that all come here.
-    fn new() -> nix::Result<Brood> {
-        let signals = SigSet::thread_get_mask()?;
-        let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Brood { signals, ended: Vec::new(), asked_to_end: None, asked_for_status: false })
-    }
-
-    /// Waits for signals, or somebody who would talk with the link, at most until `deadline`, and
-    /// collects whoever has ended.
-    fn wait(&mut self, deadline: Instant, listener: Option<&Listener>) -> io::Result<()> {
-        let fds: Vec<BorrowedFd<'_>> =
-            std::iter::once(self.signals.as_fd()).chain(listener.map(Listener::as_fd)).collect();
-        wait_readable(&fds, deadline)?;
-        while let Some(info) = self.signals.read_signal()? {
-            // From the terminal, SIGINT and SIGQUIT have come to the command too.
-            match Signal::try_from(info.ssi_signo as i32) {
-                Ok(signal @ (Signal::SIGTERM | Signal::SIGHUP)) => self.asked_to_end = Some(signal),
-                Ok(signal @ (Signal::SIGINT | Signal::SIGQUIT)) if is_from_a_process(&info) => {
-                    self.asked_to_end = Some(signal);
-                }
-                Ok(Signal::SIGUSR1) => self.asked_for_status = true,
-                _ => {}
-            }
-        }
-        self.collect();
-        Ok(())
-    }
-
-    /// Collects whoever has ended; `false` where nobody is left.
-    #[allow(unsafe_code)] // nix's waitpid fails on real-time signals that it has no name for
-    fn collect(&mut self) -> bool {
-        loop {
-            let mut status = 0;
-            // SAFETY: the status is valid for writes.
-            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
-            match pid {
-                0 => return true,
-                -1 if Errno::last() == Errno::EINTR => {}
-                -1 => return false,
-                pid => self.ended.push((Pid::from_raw(pid), ExitStatus::from_raw(status))),
-            }
-        }
-    }
-
-    fn status_of(&self, pid: Pid) -> Option<ExitStatus> {
-        self.ended.iter().find(|(ended, _)| *ended == pid).map(|(_, status)| *status)
-    }
-
-    /// Ends everybody: the server command gets a moment to end by itself, then all are asked, then
-    /// killed.
-    fn end(&mut self, server: Option<Pid>) -> io::Result<()> {
-        if let Some(server) = server {
-            let deadline = Instant::now() + LAST_WORDS;
-            while self.status_of(server).is_none() && Instant::now() < deadline && self.collect() {
-                self.wait(deadline, None)?;
-            }
-        }
-        for (signal, patience) in [(Signal::SIGTERM, STOP_LIMIT), (Signal::SIGKILL, STOP_LIMIT)] {
-            if !self.collect() {
-                return Ok(());
-            }
-            // Everybody in the namespace but this process, which is its first.
-            let _ = kill(Pid::from_raw(-1), signal);
-            let deadline = Instant::now() + patience;
-            while self.collect() && Instant::now() < deadline {
-                self.wait(deadline, None)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// For people, in some lines.
-impl std::fmt::Display for LinkStatus {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let seconds = self.up_ns as f64 / 1e9;
-        writeln!(f, "{}: {}", self.name, self.link)?;
-        writeln!(f, "up for {seconds:.1} s, process {}, carried by {}: {}", self.pid, self.backend, self.command)?;
-        let Some(Snapshot { up, down, inside, lateness, ledger_lost, capture_missing }) = self.counters.as_deref()
-        else {
-            return write!(f, "no emulation that counts while it runs");
-        };
-        for (direction, counts, inside) in [("up", up, inside[0]), ("down", down, inside[1])] {
-            writeln!(f, "{direction:<4} {}, {inside} inside", Counts(counts))?;
-        }
-        for (what, missing) in [("ledger", ledger_lost), ("capture", capture_missing)] {
-            if *missing > 0 {
-                writeln!(f, "the {what} lacks {missing} packets, because its writer cannot keep up")?;
-            }
-        }
-        write!(f, "{}", Late(lateness))
-    }
-}
-
-/// How late packets left, in one line.
-struct Late<'a>(&'a Lateness);
-
-impl std::fmt::Display for Late<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Lateness { count, p50_ns, p99_ns, max_ns, .. } = *self.0;
-        if count == 0 {
-            return write!(f, "no packet has left yet");
-        }
-        let millis = |nanos: u64| nanos as f64 / 1e6;
-        let (p50, p99, max) = (millis(p50_ns), millis(p99_ns), millis(max_ns));
-        write!(f, "packets left late by {p50:.3} ms (median), {p99:.3} ms (p99), {max:.3} ms (most)")
-    }
-}
-
-/// What the link did, for people.
-fn summarise(report: &PathReport) {
-    let LinkReport { backend, up, down, lateness, .. } = &report.link;
-    if backend == "none" {
-        tell!("link: no emulation, so nothing was counted");
-    } else {
-        tell!("link: carried by {backend}");
-        for (direction, counts) in [("up", up), ("down", down)] {
-            tell!("link: {direction:<4} {}", Counts(counts));
-        }
-        if lateness.count > 0 {
-            tell!("link: {}", Late(lateness));
-        }
-    }
-    for reason in &report.void {
-        tell!("link: do not trust this: {reason}");
-    }
-}
-
-/// A direction's counters in one line.
-struct Counts<'a>(&'a DirectionReport);
-
-impl std::fmt::Display for Counts<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let counts = self.0;
-        write!(f, "{} packets, {} bytes; delivered {}", counts.packets, counts.bytes, counts.delivered_packets)?;
-        let dropped: u64 = counts.dropped.values().sum();
-        if dropped > 0 {
-            let causes: Vec<String> = counts.dropped.iter().map(|(cause, n)| format!("{cause} {n}")).collect();
-            write!(f, ", dropped {dropped} ({})", causes.join(", "))?;
-        }
-        if counts.duplicated > 0 {
-            write!(f, ", duplicated {}", counts.duplicated)?;
-        }
-        if counts.corrupted > 0 {
-            write!(f, ", corrupted {}", counts.corrupted)?;
-        }
-        if counts.marked > 0 {
-            write!(f, ", marked {}", counts.marked)?;
-        }
-        Ok(())
     }
 }

@@ -32,6 +32,8 @@ const PING: (&str, &str) = ("net.ipv4.ping_group_range", "0 0");
 /// The controller that TCP sockets begin with.
 const CONGESTION: &str = "net.ipv4.tcp_congestion_control";
 
+/// Which there are.
+const AVAILABLE: &str = "net.ipv4.tcp_available_congestion_control";
 /// Which of them every user may choose.
 const ALLOWED: &str = "net.ipv4.tcp_allowed_congestion_control";
 
@@ -93,6 +95,35 @@ pub(crate) fn apply(wish: Wish) -> Granted {
     let settings = Tree(Path::new(ROOT));
     let granted = settings.apply(wish);
     if granted.locked && procfs::mount_own().is_ok() { settings.apply(wish) } else { granted }
+}
+
+/// The value in force in the calling thread's network namespace.
+pub(crate) fn read(name: &str) -> String {
+    Tree(Path::new(ROOT)).read(name)
+}
+
+/// The controller that TCP sockets of the calling thread's network namespace begin with. A new namespace takes it
+/// from the host (`tcp_sk_init` of `net/ipv4/tcp_ipv4.c`).
+pub(crate) fn congestion_control() -> String {
+    read(CONGESTION)
+}
+
+/// Has TCP sockets of the calling thread's network namespace begin with another controller.
+///
+/// # Errors
+/// Why the kernel refuses, with the remedy.
+pub(crate) fn set_congestion_control(name: &str) -> Result<(), String> {
+    let Err(Refusal { error, .. }) = Tree(Path::new(ROOT)).set(CONGESTION, name) else { return Ok(()) };
+    let remedy = match error.raw_os_error() {
+        Some(libc::ENOENT) => {
+            format!("the kernel has no such one; it has: {}. `sudo modprobe tcp_{name}` loads it", read(AVAILABLE))
+        }
+        Some(libc::EPERM) => {
+            format!("it is not allowed to every user; allow it by `sudo sysctl {ALLOWED}=\"{} {name}\"`", read(ALLOWED))
+        }
+        _ => format!("{error}; see `samepath doctor`"),
+    };
+    Err(format!("TCP cannot use the congestion controller `{name}`: {remedy}"))
 }
 
 /// Settings as files.

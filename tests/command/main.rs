@@ -13,6 +13,7 @@
 //! | `experiments` | every experiment that ships |
 //! | `capture` | captures of links and trials, as other programs read them |
 //! | `link` | other programs across the link |
+//! | `link_ends` | what there is at a link's ends: servers that are waited for, ports of the host, settings |
 //! | `link_control` | running links, watched and adjusted from another terminal |
 //! | `secrets` | what lies beside a capture: keys and QUIC logs |
 //! | `explain` | why a message was late, by the packet it waited for |
@@ -28,6 +29,7 @@ mod explain;
 mod host;
 mod link;
 mod link_control;
+mod link_ends;
 mod output;
 mod run;
 mod secrets;

@@ -26,7 +26,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use samepath_model::link::LinkSpec;
 use samepath_model::record::{EndReport, PlayReport};
 use samepath_model::{Mode, Trial};
-use samepath_netem::shell::{LinkPlan, run};
+use samepath_netem::shell::{LinkPlan, Ready, run};
 use samepath_netem::{monotonic, probe, trial};
 
 const ECHO_PORT: u16 = 7007;
@@ -88,6 +88,10 @@ fn link(words: &[String]) {
         backend,
         mode,
         server_command,
+        ready: Ready::Any,
+        ready_limit: Ready::Any.limit(),
+        host_ports: Vec::new(),
+        controller: None,
         command,
         ledger,
         capture: None,

@@ -1,0 +1,92 @@
+//! What a link says of itself to people.
+
+use std::fmt;
+
+use samepath_model::record::{DirectionReport, Lateness, LinkReport};
+
+use crate::control::{LinkStatus, Snapshot};
+use crate::path::PathReport;
+use crate::tell;
+
+/// For people, in some lines.
+impl fmt::Display for LinkStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.up_ns as f64 / 1e9;
+        writeln!(f, "{}: {}", self.name, self.link)?;
+        writeln!(f, "up for {seconds:.1} s, process {}, carried by {}: {}", self.pid, self.backend, self.command)?;
+        writeln!(f, "TCP begins with {}", self.controller)?;
+        let Some(Snapshot { up, down, inside, lateness, ledger_lost, capture_missing }) = self.counters.as_deref()
+        else {
+            return write!(f, "no emulation that counts while it runs");
+        };
+        for (direction, counts, inside) in [("up", up, inside[0]), ("down", down, inside[1])] {
+            writeln!(f, "{direction:<4} {}, {inside} inside", Counts(counts))?;
+        }
+        for (what, missing) in [("ledger", ledger_lost), ("capture", capture_missing)] {
+            if *missing > 0 {
+                writeln!(f, "the {what} lacks {missing} packets, because its writer cannot keep up")?;
+            }
+        }
+        write!(f, "{}", Late(lateness))
+    }
+}
+
+/// How late packets left, in one line.
+struct Late<'a>(&'a Lateness);
+
+impl fmt::Display for Late<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Lateness { count, p50_ns, p99_ns, max_ns, .. } = *self.0;
+        if count == 0 {
+            return write!(f, "no packet has left yet");
+        }
+        let millis = |nanos: u64| nanos as f64 / 1e6;
+        let (p50, p99, max) = (millis(p50_ns), millis(p99_ns), millis(max_ns));
+        write!(f, "packets left late by {p50:.3} ms (median), {p99:.3} ms (p99), {max:.3} ms (most)")
+    }
+}
+
+/// What the link did, for people.
+pub(super) fn summarise(report: &PathReport, controller: &str) {
+    let LinkReport { backend, up, down, lateness, .. } = &report.link;
+    if backend == "none" {
+        tell!("link: no emulation, so nothing was counted");
+    } else {
+        tell!("link: carried by {backend}");
+        tell!("link: TCP began with {controller}");
+        for (direction, counts) in [("up", up), ("down", down)] {
+            tell!("link: {direction:<4} {}", Counts(counts));
+        }
+        if lateness.count > 0 {
+            tell!("link: {}", Late(lateness));
+        }
+    }
+    for reason in &report.void {
+        tell!("link: do not trust this: {reason}");
+    }
+}
+
+/// A direction's counters in one line.
+struct Counts<'a>(&'a DirectionReport);
+
+impl fmt::Display for Counts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = self.0;
+        write!(f, "{} packets, {} bytes; delivered {}", counts.packets, counts.bytes, counts.delivered_packets)?;
+        let dropped: u64 = counts.dropped.values().sum();
+        if dropped > 0 {
+            let causes: Vec<String> = counts.dropped.iter().map(|(cause, n)| format!("{cause} {n}")).collect();
+            write!(f, ", dropped {dropped} ({})", causes.join(", "))?;
+        }
+        if counts.duplicated > 0 {
+            write!(f, ", duplicated {}", counts.duplicated)?;
+        }
+        if counts.corrupted > 0 {
+            write!(f, ", corrupted {}", counts.corrupted)?;
+        }
+        if counts.marked > 0 {
+            write!(f, ", marked {}", counts.marked)?;
+        }
+        Ok(())
+    }
+}
