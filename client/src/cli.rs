@@ -79,7 +79,7 @@ pub struct ClientArgs {
     /// Messages: how many a stream
     #[arg(long, value_name = "N", conflicts_with = "trial")]
     count: Option<u32>,
-    /// Messages: bytes sent beforehand to open the congestion window
+    /// Messages: bytes sent beforehand to open the congestion window [default: 1MB]
     #[arg(long, value_name = "SIZE", conflicts_with = "trial")]
     warmup: Option<ByteCount>,
     /// Bulk on udp: offered rate [default: as fast as the host can]
@@ -312,7 +312,7 @@ impl ClientArgs {
                     staggered: !self.together,
                     count: self.count,
                     duration,
-                    warmup: self.warmup.unwrap_or(default.warmup),
+                    warmup: self.warmup,
                 })
             }
         })

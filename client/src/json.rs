@@ -96,6 +96,7 @@ pub(crate) fn document(plan: &Plan, target: &Target, played: &Played) -> Value {
             "first_byte_ms": ms(report.first_byte_ns),
             "clock_error_ms": report.clock_error_ns as f64 / 1e6,
             "duplicates": receiver.datagrams_received.map(|_| played.duplicates),
+            "schedule_start": sender.start,
             "settings": { "client": settings(&report.client.settings), "server": settings(&report.server.settings) },
         },
     })

@@ -75,6 +75,7 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
         control,
         ours: Phase::Waiting,
         theirs: Phase::Waiting,
+        told_warm: plan.is_cold(),
         connectors: JoinSet::new(),
         handshake_ns: None,
         kept: Vec::new(),
@@ -135,6 +136,8 @@ struct Playing {
     /// How far each half has come.
     ours: Phase,
     theirs: Phase,
+    /// Whether the sender knows that the receiver has the whole warm-up; a cold workload has none.
+    told_warm: bool,
     connectors: JoinSet<Result<Connected, TransportError>>,
     handshake_ns: Option<u64>,
     /// What must outlive the connections.
@@ -191,10 +194,23 @@ impl Playing {
         }
     }
 
-    /// Both halves have every connection, and the receiver has the warm-up.
+    /// The receiver has the warm-up, and the sender every acknowledgement of it.
     fn is_warm(&self) -> bool {
+        self.ours >= Phase::Warm && self.theirs >= Phase::Warm
+    }
+
+    /// Tells the sender that the receiver has the whole warm-up, as soon as it has.
+    async fn tell_warm(&mut self) -> Result<(), TransportError> {
         let receiver = if self.sends { self.theirs } else { self.ours };
-        self.ours >= Phase::Bound && self.theirs >= Phase::Bound && receiver >= Phase::Warm
+        if self.told_warm || receiver < Phase::Warm {
+            return Ok(());
+        }
+        self.told_warm = true;
+        if self.sends {
+            self.half.peer_warm();
+            return Ok(());
+        }
+        self.control.send(&Request::PeerWarm).await
     }
 
     /// The receiver waits for nothing more (and every connection has told when it was up, which a
@@ -216,6 +232,7 @@ impl Playing {
                 answer = self.control.answer() => match answer? {
                     Answer::Reached(phase) => {
                         self.theirs = phase;
+                        self.tell_warm().await?;
                         if phase == Phase::Finished && !self.sends {
                             self.half.peer_finished();
                         }
@@ -231,6 +248,7 @@ impl Playing {
                 reached = self.half.reach(next), if self.ours < Phase::Finished => {
                     reached?;
                     self.ours = self.half.phase();
+                    self.tell_warm().await?;
                     if self.ours == Phase::Finished && self.sends {
                         self.control.send(&Request::PeerFinished).await?;
                     }

@@ -29,7 +29,7 @@ fn messages(direction: Direction, streams: u16, size: u64, count: u32) -> Worklo
         size: ByteCount::new(size),
         spacing: Duration::from_millis(4),
         count: Some(count),
-        warmup: ByteCount::new(100_001),
+        warmup: Some(ByteCount::new(100_001)),
         ..Messages::default()
     })
 }
@@ -66,6 +66,17 @@ async fn every_arm_carries_every_workload_both_ways() {
                 assert_eq!(report.handshake_ns.is_some(), arm.transport.is_reliable(), "{what}");
                 assert_eq!(report.first_byte_ns.is_some(), plan.is_cold(), "{what}");
                 assert!(!sender.settings.is_empty() && !receiver.settings.is_empty(), "{what}");
+                assert!(receiver.start.is_none(), "{what}");
+                assert_eq!(sender.start.is_some(), arm.transport.is_reliable() && !plan.is_cold(), "{what}");
+                if let Some(start) = sender.start {
+                    assert_eq!((start.connections, start.warmup), (plan.connections(), 100_001), "{what}: {start:?}");
+                    assert_eq!((start.in_flight, start.losses), (0, 0), "{what}: {start:?}");
+                    // Every acknowledgement of the warm-up has opened the window. (Segments of TCP on a loopback are
+                    // so large that its window is never full.)
+                    let opened = start.window * 100 >= start.expected_window * 95;
+                    assert!(opened || arm.transport != Transport::Quic, "{what}: {start:?}");
+                    assert!(start.srtt_us > 0, "{what}: {start:?}");
+                }
                 let binned = report.series.iter().filter(|p| p.metric == Metric::DeliveredBytes).map(|p| p.value);
                 assert_eq!(binned.sum::<f64>() as u64, total, "{what}");
                 assert_eq!(report.clock_error_ns, 0, "{what}: one host has one clock");

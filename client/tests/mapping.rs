@@ -63,7 +63,7 @@ fn workloads() -> Vec<Workload> {
                 size: ByteCount::new(size),
                 spacing: Duration::from_millis(2),
                 count: Some(count),
-                warmup: ByteCount::new(100_001),
+                warmup: Some(ByteCount::new(100_001)),
                 ..Messages::default()
             }));
         }
@@ -203,7 +203,7 @@ async fn messages_of_one_instant_share_tls_records_up_to_their_size() {
             spacing: Duration::from_millis(2),
             staggered: false,
             count: Some(5),
-            warmup: ByteCount::new(1),
+            warmup: Some(ByteCount::new(1)),
             ..Messages::default()
         };
         let tuning = Tuning { tls_record_size: Some(ByteCount::new(record)), ..Tuning::default() };

@@ -531,6 +531,7 @@ impl Part {
             let fault = |table: Place, error: &dyn fmt::Display| self.fault(table, &axes, error.to_string());
             varied.workload.check().map_err(|error| fault(Place::Workload, &error))?;
             let link = varied.link.resolve().map_err(|error| fault(Place::Link, &error))?;
+            let workload = varied.workload.clone().on_link(&link);
             for &arm in &self.arms {
                 varied.tuning.check(arm).map_err(|error| fault(Place::Tuning, &error))?;
                 let (mtu, least) = (link.mtu, arm.least_mtu());
@@ -549,12 +550,12 @@ impl Part {
                         axes: axes.clone(),
                         arm,
                         seed,
-                        workload: varied.workload.clone(),
+                        workload: workload.clone(),
                         link: link.clone(),
                         tuning: varied.tuning.clone(),
                         mode: self.mode,
-                        tolerance: *tolerance,
-                        time_limit: self.time_limit.unwrap_or_else(|| time_limit(&varied.workload, &link)),
+                        tolerance: tolerance.clone(),
+                        time_limit: self.time_limit.unwrap_or_else(|| time_limit(&workload, &link)),
                         mapping: self.mapping.unwrap_or(matches!(varied.workload, Workload::Messages(_))),
                     });
                 }

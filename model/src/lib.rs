@@ -18,6 +18,8 @@
 //! | [`shortage`] | what a system has run out of, and the remedy |
 //! | [`spot`] | where in an experiment's file something stands |
 //! | [`void`] | why a trial does not count |
+//! | [`setting`] | what a setting is to a comparison |
+//! | [`start`] | the state from which a schedule starts |
 //! | [`record`] | what measuring hands to showing, and nothing else does |
 
 pub mod arm;
@@ -29,8 +31,10 @@ pub mod link;
 pub mod mode;
 pub mod profile;
 pub mod record;
+pub mod setting;
 pub mod shortage;
 pub mod spot;
+pub mod start;
 pub mod tolerance;
 pub mod tuning;
 pub mod units;

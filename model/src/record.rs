@@ -14,6 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::experiment::Trial;
 use crate::link::Direction;
+use crate::setting::SettingKind;
+use crate::start::StartState;
 use crate::void::VoidReason;
 use crate::workload::StreamId;
 
@@ -337,12 +339,28 @@ pub struct Probes {
 /// What was asked of the host, and what it granted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Setting {
-    /// What was set, as `tcp.congestion-control` or `quic.initial-mtu`.
+    /// What was set, as `tcp.congestion-control` or `quic.initial-window`.
     pub name: String,
+    /// What it is to a comparison. Of records from before it was kept, `ample`.
+    #[serde(default)]
+    pub kind: SettingKind,
     /// What was asked for; `None` where it was only read.
     pub asked: Option<String>,
     /// What is in force.
     pub effective: String,
+}
+
+impl Setting {
+    /// The setting of this name, with what was asked for (`None` where it is only read) and what is in force.
+    pub fn new(name: impl Into<String>, asked: Option<String>, effective: impl Into<String>) -> Setting {
+        let name = name.into();
+        Setting { kind: SettingKind::of(&name), name, asked, effective: effective.into() }
+    }
+
+    /// What was asked for, where that is not in force.
+    pub fn refused(&self) -> Option<&str> {
+        self.asked.as_deref().filter(|asked| *asked != self.effective)
+    }
 }
 
 /// Settings in the order in which they were made; records whose settings are alike may share them.
@@ -405,6 +423,10 @@ pub struct EndReport {
     pub wall_ns: u64,
     /// Segments TCP retransmitted, or packets QUIC declared lost, as a sender.
     pub retransmissions: Option<u64>,
+    /// For how long, in microseconds, the connections had nothing to send because a send buffer was full, as TCP
+    /// counts it (`tcpi_sndbuf_limited`). `None` where none was TCP's.
+    #[serde(default)]
+    pub buffer_limited_us: Option<u64>,
     /// Payload bytes of messages given to the transport; a warm-up is not among them.
     pub bytes_sent: u64,
     /// Payload bytes of messages received from the transport, all verified; a warm-up is not among them.
@@ -418,6 +440,10 @@ pub struct EndReport {
     pub wake_lateness: Option<Lateness>,
     /// Effective settings of its sockets and connections.
     pub settings: Settings,
+    /// Of a sender, the state from which its schedule started. `None` of a workload that starts with its
+    /// connections, over `udp`, and in records from before it was kept.
+    #[serde(default)]
+    pub start: Option<StartState>,
 }
 
 /// What client and server together report of one playing of a workload.
@@ -531,6 +557,8 @@ pub struct Summary {
     pub packets_dropped: Option<u64>,
     /// See [`EndReport::retransmissions`]; of the sender.
     pub retransmissions: Option<u64>,
+    /// See [`EndReport::start`]; of the sender.
+    pub start: Option<StartState>,
     /// CPU time of the client per gigabyte (10⁹) of payload carried: what was received, and the warm-up before
     /// it, whose CPU time is in it, too.
     pub client_cpu_s_per_gb: Option<f64>,
@@ -613,7 +641,7 @@ mod tests {
 
     #[test]
     fn equal_settings_share_one_list() {
-        let setting = |effective: &str| Setting { name: "a".into(), asked: None, effective: effective.into() };
+        let setting = |effective: &str| Setting::new("a", None, effective);
         let mut known = HashSet::new();
         let lists = [["1", "2"], ["1", "2"], ["1", "3"]].map(|values| {
             let mut settings = Settings::from(values.map(setting).to_vec());

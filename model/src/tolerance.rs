@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::setting::EqualSetting;
 use crate::units::{Duration, Probability};
 
 /// The bounds of a valid trial. In an experiment file the table `[tolerance]`; what it leaves out has
 /// its default.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Tolerance {
     /// How far the median delay of the probes, before the trial and after it, may be from the delay asked.
@@ -27,6 +28,10 @@ pub struct Tolerance {
     pub endpoint_cpu: Probability,
     /// Share of the machine's CPU time that the hypervisor may give to others.
     pub steal: Probability,
+    /// Settings that decide the comparison ([`EqualSetting`]) and may yet be other than asked: by name, as
+    /// `["net.ipv4.tcp_ecn"]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ungranted: Vec<EqualSetting>,
 }
 
 impl Default for Tolerance {
@@ -43,6 +48,7 @@ impl Default for Tolerance {
             link_cpu: share(0.8),
             endpoint_cpu: share(0.8),
             steal: share(0.05),
+            ungranted: Vec::new(),
         }
     }
 }
@@ -74,6 +80,11 @@ mod tests {
         // As resolved, every bound is written out, and reads the same.
         assert_eq!(Experiment::parse(&own.to_toml()).expect("its own text").tolerance, expected);
         assert!(own.to_toml().contains("wake-lateness = \"2ms\""), "{}", own.to_toml());
+        let lenient = read("[tolerance]\nungranted = [\"net.ipv4.tcp_ecn\"]\n").expect("an experiment");
+        assert_eq!(lenient.tolerance.ungranted[0].name(), "net.ipv4.tcp_ecn");
+        assert_eq!(Experiment::parse(&lenient.to_toml()).expect("its own text").tolerance, lenient.tolerance);
+        let wrong = read("[tolerance]\nungranted = [\"ecn\"]\n").expect_err("no such setting").to_string();
+        assert!(wrong.contains("`ecn`") && wrong.contains("net.ipv4.tcp_ecn") && wrong.contains("line 4"), "{wrong}");
         let slip = read("[tolerance]\nlatenes = \"1ms\"\n").expect_err("no such bound").to_string();
         assert!(slip.contains("latenes") && slip.contains("line 4"), "{slip}");
         assert!(read("[tolerance]\nrate = \"5\"\n").is_err(), "a share has its unit");

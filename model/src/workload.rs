@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::Arm;
-use crate::link::Direction;
+use crate::link::{Direction, Link};
 use crate::units::{BitRate, ByteCount, Duration};
 
 /// The number of a stream within a workload, from 0.
@@ -72,8 +72,11 @@ pub struct Messages {
     /// Time for which messages are released.
     pub duration: Option<Duration>,
     /// Bytes sent over the same lanes before the schedule starts, to open the congestion window;
-    /// they are in no statistic. Nothing is sent for warm-up on `udp`, which has no window.
-    pub warmup: ByteCount,
+    /// they are in no statistic. Nothing is sent for warm-up on `udp`, which has no window. Absent: one
+    /// bandwidth-delay product of the link, and at most [`Messages::MOST_WARMUP`]; more would fill the queue, where
+    /// the stacks part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<ByteCount>,
 }
 
 impl Default for Messages {
@@ -86,7 +89,7 @@ impl Default for Messages {
             staggered: true,
             count: None,
             duration: None,
-            warmup: ByteCount::new(1_000_000),
+            warmup: None,
         }
     }
 }
@@ -133,6 +136,11 @@ impl Workload {
             Workload::Bulk(bulk) => bulk.direction,
             Workload::Messages(messages) => messages.direction,
         }
+    }
+
+    /// Whether it starts with its connections, whose set-up then belongs to it.
+    pub const fn is_cold(&self) -> bool {
+        matches!(self, Workload::Bulk(_))
     }
 
     /// Number of logical streams.
@@ -230,9 +238,24 @@ impl Workload {
     /// starts cold, and over `udp` there is no window to open.
     pub fn warmup(&self, arm: Arm) -> ByteCount {
         match self {
-            Workload::Messages(messages) if arm.transport.is_reliable() => messages.warmup,
+            Workload::Messages(messages) if arm.transport.is_reliable() => {
+                messages.warmup.unwrap_or(Messages::MOST_WARMUP)
+            }
             _ => ByteCount::ZERO,
         }
+    }
+
+    /// With the warm-up decided that it has on this link.
+    #[must_use]
+    pub fn on_link(mut self, link: &Link) -> Workload {
+        if let Workload::Messages(messages) = &mut self
+            && messages.warmup.is_none()
+        {
+            let rate = link.direction(messages.direction).mean_rate();
+            let bdp = rate.map_or(Messages::MOST_WARMUP, |rate| rate.bytes_in(link.rtt()));
+            messages.warmup = Some(bdp.min(Messages::MOST_WARMUP));
+        }
+        self
     }
 
     /// Bytes of payload in all, where the spec fixes them.
@@ -247,6 +270,9 @@ impl Workload {
 }
 
 impl Messages {
+    /// The most that is sent for warm-up where none is asked for, and what is where the link has no rate.
+    pub const MOST_WARMUP: ByteCount = ByteCount::new(1_000_000);
+
     /// How far a stream's releases lie behind those of stream 0.
     fn lag(&self, stream: StreamId) -> Duration {
         if self.staggered { self.spacing * u64::from(stream) / u64::from(self.streams) } else { Duration::ZERO }
@@ -322,6 +348,24 @@ mod tests {
         let releases: Vec<_> = workload.schedule().map(|m| m.release.as_nanos() / 1_000_000).collect();
         assert_eq!(releases, [0, 0, 0, 0, 40, 40, 40, 40, 80, 80, 80, 80]);
         assert!(workload.to_string().ends_with("all together"), "{workload}");
+    }
+
+    #[test]
+    fn a_warm_up_that_is_not_asked_for_is_one_bandwidth_delay_product() {
+        let link = |text: &str| toml::from_str::<crate::LinkSpec>(text).unwrap().resolve().unwrap();
+        let asked = |warmup: Option<u64>, on: &str| {
+            let warmup = warmup.map(ByteCount::new);
+            let workload = Workload::Messages(Messages { count: Some(1), warmup, ..Messages::default() });
+            let arm = |text: &str| text.parse::<Arm>().unwrap();
+            let on_link = workload.on_link(&link(on));
+            assert_eq!(on_link.warmup(arm("udp")), ByteCount::ZERO);
+            on_link.warmup(arm("tcp")).bytes()
+        };
+        assert_eq!(asked(None, "rtt = '60ms'\nrate = '20Mbit'"), 150_000);
+        assert_eq!(asked(None, "rtt = '10ms'\nrate = '20Mbit'"), 25_000);
+        assert_eq!(asked(None, "rtt = '600ms'\nrate = '200Mbit'"), 1_000_000);
+        assert_eq!(asked(None, "rtt = '60ms'"), 1_000_000, "no rate, and so no product");
+        assert_eq!(asked(Some(3_000_000), "rtt = '10ms'\nrate = '20Mbit'"), 3_000_000, "as asked");
     }
 
     #[test]

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use samepath_model::link::{Direction, Link};
 use samepath_model::record::{DirectionReport, Lateness, LinkReport, Setting};
+use samepath_model::setting::OF_SERVER;
 use samepath_model::{Mode, Tolerance, VoidReason};
 
 use crate::backend::Backend;
 use crate::backend::books::Books;
-use crate::backend::emulator::{Account, Emulator, EmulatorError, Probing, Work};
+use crate::backend::emulator::{self, Account, Emulator, EmulatorError, Probing, Work};
 use crate::backend::joining::Joining;
 use crate::backend::kernel::{KernelError, Router, RouterAccount, Task};
 use crate::capture::{Capture, CaptureError, CaptureReport};
@@ -18,7 +19,7 @@ use crate::control::Snapshot;
 use crate::device;
 use crate::host::{CpuTimes, HostCounters};
 use crate::ledger::{Cut, LedgerError, Spool};
-use crate::link::Nanos;
+use crate::link::{Nanos, Onset};
 use crate::namespace::{NamespaceError, Namespaces, StepError};
 use crate::nest::{self, Addresses, NestError, Outer};
 use crate::sys::monotonic;
@@ -29,7 +30,7 @@ mod verdict;
 
 pub(crate) use devices::make_veth_with;
 use devices::{await_carriers, hint, lay_wires, lead_on, make_control, make_devices};
-use verdict::{emulator_verdict, host_verdict, steal_verdict};
+use verdict::{emulator_verdict, host_verdict, onset_verdict, steal_verdict};
 
 /// A path that could not be set up, or failed.
 #[derive(Debug, thiserror::Error)]
@@ -109,8 +110,8 @@ impl Keep<'_> {
 /// What is around a path.
 #[derive(Debug, Clone, Copy)]
 pub enum Around<'a> {
-    /// A trial: an unimpaired pair of devices beside the link, and nothing beyond.
-    Trial,
+    /// A trial: an unimpaired pair of devices beside the link, and nothing beyond. What the link draws begins then.
+    Trial(Onset),
     /// Nothing. Other links may be started in it.
     Nothing,
     /// Another link, through which the server's end leads on.
@@ -184,9 +185,10 @@ impl LivePath {
         let namespaces = Namespaces::make()?;
         let addresses = match around {
             Around::Link(outer) => outer.join(&namespaces)?,
-            Around::Trial | Around::Nothing => Addresses::OUTERMOST,
+            Around::Trial(_) | Around::Nothing => Addresses::OUTERMOST,
         };
-        let is_trial = matches!(around, Around::Trial);
+        let is_trial = matches!(around, Around::Trial(_));
+        let onset = if let Around::Trial(onset) = around { onset } else { Onset::AtOnce };
         let (mut settings, not_granted) = apply_settings(&namespaces, link, is_trial)?;
         // Where nothing is decided and nothing is kept there is nothing to cut and join either; but a trial
         // (which has the control pair) is always measured.
@@ -199,7 +201,7 @@ impl LivePath {
         };
         let router = match backend {
             Backend::Netem => {
-                let task = Task { link, seed, adjustable: !is_trial };
+                let task = Task { link, seed, onset, adjustable: !is_trial };
                 Some(Router::make(&namespaces, [devices::CLIENT_MAC, devices::SERVER_MAC], &addresses, task, books()?)?)
             }
             _ => None,
@@ -220,7 +222,7 @@ impl LivePath {
         let emulator = match ports {
             None => None,
             Some(ports) if passes_through => Some(Emulator::pass_through(link, seed, ports, joining)?),
-            Some(ports) => Some(Emulator::start(link, seed, ports, books()?, joining)?),
+            Some(ports) => Some(Emulator::start(emulator::Task { link, seed, onset }, ports, books()?, joining)?),
         };
         Ok(LivePath {
             namespaces,
@@ -246,11 +248,16 @@ impl LivePath {
         })
     }
 
-    /// Tells the link when the schedule starts (CLOCK_MONOTONIC).
-    pub fn set_epoch(&self, epoch: Nanos) {
+    /// Tells the link when the schedule starts (CLOCK_MONOTONIC). With the kernel's netem this takes until then, if
+    /// what is drawn begins with it.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub fn set_epoch(&self, epoch: Nanos) -> Result<(), PathError> {
         if let Some(emulator) = &self.emulator {
             emulator.set_epoch(epoch);
         }
+        self.router.as_ref().map_or(Ok(()), |router| router.begin_draws(&self.namespaces, epoch))
     }
 
     /// Puts these conditions in force, and gives back since when they are (CLOCK_MONOTONIC): with an emulator
@@ -380,6 +387,7 @@ impl LivePath {
             void.extend(steal.and_then(|steal| steal_verdict(steal, tolerance)));
         }
         if let Some(router) = self.router {
+            void.extend(onset_verdict(router.begun_late(), tolerance));
             let told = router.stop(&self.namespaces)?;
             void.extend(told.doubts.iter().cloned());
             account = Some(Account::of_router(told));
@@ -476,7 +484,7 @@ fn apply_settings(
     let mut settings = at_client.settings.clone();
     for (server, client) in at_server.settings.into_iter().zip(&at_client.settings) {
         if server != *client {
-            settings.push(Setting { name: format!("server {}", server.name), ..server });
+            settings.push(Setting { name: format!("{OF_SERVER}{}", server.name), ..server });
         }
     }
     Ok((settings, at_client.lacking.or(at_server.lacking)))

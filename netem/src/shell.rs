@@ -274,7 +274,7 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
     let status = match brood.asked_to_end {
         Some(signal) => 128 + signal as i32,
         None => {
-            path.set_epoch(monotonic());
+            path.set_epoch(monotonic()).map_err(|error| error.to_string())?;
             run_command(plan, leads_terminal, &mut brood, server.as_mut(), &mut life)?
         }
     };

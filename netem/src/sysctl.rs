@@ -155,7 +155,7 @@ impl Tree<'_> {
                     effective = format!("{effective} (could not be set: {})", refusal.error);
                 }
             }
-            Setting { name: name.to_owned(), asked: asked.map(str::to_owned), effective }
+            Setting::new(name, asked.map(str::to_owned), effective)
         });
         let settings = settings.collect();
         Granted { settings, locked, lacking: lacking.told() }

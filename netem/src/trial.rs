@@ -25,6 +25,8 @@ use samepath_model::record::{Calibration, EndReport, LinkReport, PlayReport};
 use samepath_model::{Mode, Tolerance, Trial, VoidKind, VoidReason, Workload};
 use serde::{Deserialize, Serialize};
 
+mod settings;
+
 pub use crate::backend::Backend;
 use crate::calibrate;
 use crate::capture::CaptureReport;
@@ -32,7 +34,7 @@ use crate::device;
 use crate::endpoint::{Endpoint, last_lines};
 use crate::ledger::Cut;
 use crate::limits;
-use crate::link::Nanos;
+use crate::link::{Nanos, Onset};
 use crate::namespace::{OnTerminate, contain};
 use crate::path::{Around, Keep, LivePath};
 use crate::sys::{self, monotonic};
@@ -236,6 +238,8 @@ pub fn supervise(plan: &TrialPlan, cancel: &AtomicBool) -> Result<Evidence, Tria
                 void.extend(endpoint_verdict("client", &play.client, &plan.trial.tolerance));
                 void.extend(endpoint_verdict("server", &play.server, &plan.trial.tolerance));
             }
+            let ends = [("client", &play.client), ("server", &play.server)];
+            void.extend(settings::verdict(ends, &link.settings, &plan.trial.tolerance));
             let ledger = Some(files.ledger()).filter(|file| plan.keep_ledger && file.exists());
             Ok(Evidence {
                 play,
@@ -358,8 +362,9 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
 
     let ledger = plan.keep_ledger.then(|| files.ledger());
     let keep = Keep { ledger: ledger.as_deref(), capture: plan.capture.as_deref() };
-    let path = LivePath::up(&trial.link, trial.seed, plan.backend, mode_of(trial), keep, Around::Trial)
-        .map_err(|error| set_up(&error))?;
+    let path =
+        LivePath::up(&trial.link, trial.seed, plan.backend, mode_of(trial), keep, Around::Trial(onset_of(trial)))
+            .map_err(|error| set_up(&error))?;
     // It gets ready while the probes are under way, which meet nothing of it.
     let server = start_server(plan, &files, &path, &token);
     let before = calibrate::before(&path, &trial.link).map_err(|error| set_up(&error))?;
@@ -408,6 +413,12 @@ fn mode_of(trial: &Trial) -> Mode {
         (Mode::Auto, Workload::Messages(_)) => Mode::Exact,
         (mode, _) => mode,
     }
+}
+
+/// When what the link draws begins: a workload that starts cold meets it from the first packet; handshake and warm-up
+/// of others do not, so that all arms start equal.
+fn onset_of(trial: &Trial) -> Onset {
+    if trial.workload.is_cold() { Onset::AtOnce } else { Onset::WithSchedule }
 }
 
 /// When the client ran (CLOCK_MONOTONIC).
@@ -541,8 +552,8 @@ fn attend(
     loop {
         for line in client.lines().map_err(fail)? {
             if let Some(start) = start_of(&line) {
-                path.set_epoch(start);
                 *epoch = Some(start);
+                path.set_epoch(start).map_err(|error| TrialError::new("link", error))?;
             }
         }
         // What the server says besides is for people.

@@ -44,6 +44,16 @@ pub enum Field {
     PacketsDropped,
     /// Segments retransmitted (TCP) or packets declared lost (QUIC), by the sender.
     Retransmissions,
+    /// Connections of the sender as its schedule started.
+    StartConnections,
+    /// The sum of their congestion windows then.
+    StartWindow,
+    /// The longest of their smoothed round-trip times then.
+    StartRtt,
+    /// Payload bytes of warm-up that they had carried by then.
+    StartWarmup,
+    /// Packets or segments that they had declared lost or retransmitted by then.
+    StartLosses,
     /// CPU seconds of the client per gigabyte (10⁹) of payload, the warm-up included.
     ClientCpu,
     /// CPU seconds of the server per gigabyte (10⁹) of payload, the warm-up included.
@@ -94,7 +104,7 @@ pub enum Better {
 
 impl Field {
     /// Every figure, in the order of the tables.
-    pub const ALL: [Field; 37] = [
+    pub const ALL: [Field; 42] = [
         Field::Messages,
         Field::Delivered,
         Field::ReceivedBytes,
@@ -114,6 +124,11 @@ impl Field {
         Field::WireBytes,
         Field::PacketsDropped,
         Field::Retransmissions,
+        Field::StartConnections,
+        Field::StartWindow,
+        Field::StartRtt,
+        Field::StartWarmup,
+        Field::StartLosses,
         Field::ClientCpu,
         Field::ServerCpu,
         Field::InnocentBlocked,
@@ -156,6 +171,11 @@ impl Field {
             Field::WireBytes => "wire_bytes",
             Field::PacketsDropped => "packets_dropped",
             Field::Retransmissions => "retransmissions",
+            Field::StartConnections => "start_connections",
+            Field::StartWindow => "start_window_bytes",
+            Field::StartRtt => "start_srtt_ms",
+            Field::StartWarmup => "start_warmup_bytes",
+            Field::StartLosses => "start_losses",
             Field::ClientCpu => "client_cpu_s_per_gb",
             Field::ServerCpu => "server_cpu_s_per_gb",
             Field::InnocentBlocked => "innocent_blocked_percent",
@@ -197,6 +217,11 @@ impl Field {
             Field::WireBytes => "wire",
             Field::PacketsDropped => "dropped",
             Field::Retransmissions => "retransmissions",
+            Field::StartConnections => "connections",
+            Field::StartWindow => "window at the start",
+            Field::StartRtt => "smoothed RTT at the start",
+            Field::StartWarmup => "warm-up",
+            Field::StartLosses => "lost before the start",
             Field::ClientCpu => "client CPU",
             Field::ServerCpu => "server CPU",
             Field::InnocentBlocked => "innocent blocked",
@@ -221,8 +246,15 @@ impl Field {
     /// The unit for people; empty for a count.
     pub const fn unit(self) -> &'static str {
         match self {
-            Field::Messages | Field::Delivered | Field::PacketsDropped | Field::Retransmissions => "",
-            Field::ReceivedBytes | Field::OfferedBytes | Field::WireBytes => "B",
+            Field::Messages
+            | Field::Delivered
+            | Field::PacketsDropped
+            | Field::Retransmissions
+            | Field::StartConnections
+            | Field::StartLosses => "",
+            Field::ReceivedBytes | Field::OfferedBytes | Field::WireBytes | Field::StartWindow | Field::StartWarmup => {
+                "B"
+            }
             Field::DeliveredShare
             | Field::InnocentBlocked
             | Field::TailHold
@@ -240,6 +272,7 @@ impl Field {
             | Field::DelayMax
             | Field::Handshake
             | Field::FirstByte
+            | Field::StartRtt
             | Field::BlockedMean
             | Field::BlockedP50
             | Field::BlockedP95
@@ -288,6 +321,11 @@ impl Field {
             | Field::WireBytes
             | Field::PacketsDropped
             | Field::Retransmissions
+            | Field::StartConnections
+            | Field::StartWindow
+            | Field::StartRtt
+            | Field::StartWarmup
+            | Field::StartLosses
             | Field::TailHold
             | Field::TailNetwork
             | Field::TailOwnLoss
@@ -328,6 +366,11 @@ impl Field {
             Field::WireBytes => summary.wire_bytes.map(|n| n as f64),
             Field::PacketsDropped => summary.packets_dropped.map(|n| n as f64),
             Field::Retransmissions => summary.retransmissions.map(|n| n as f64),
+            Field::StartConnections => summary.start.map(|start| f64::from(start.connections)),
+            Field::StartWindow => summary.start.map(|start| start.window as f64),
+            Field::StartRtt => summary.start.map(|start| start.srtt_us as f64 / 1e3),
+            Field::StartWarmup => summary.start.map(|start| start.warmup as f64),
+            Field::StartLosses => summary.start.map(|start| start.losses as f64),
             Field::ClientCpu => summary.client_cpu_s_per_gb,
             Field::ServerCpu => summary.server_cpu_s_per_gb,
             Field::InnocentBlocked => of_blocking(|b| 100.0 * b.innocent_blocked as f64 / b.innocent as f64),

@@ -23,7 +23,7 @@ repeat = 3
 [[part]]
 name = "messages"
 arms = ["tcp", "quic", "udp"]
-workload = { kind = "messages", streams = 4, size = "1000B", spacing = "40ms", count = 25 }
+workload = { kind = "messages", streams = 4, size = "1000B", spacing = "40ms", count = 25, warmup = "1MB" }
 link = { rtt = "60ms", rate = "20Mbit" }
 axes = { loss = ["0%", "1%"] }
 [[part]]

@@ -108,7 +108,7 @@ impl Manifest {
             seeds: experiment.seeds(),
             backend: backend.map(str::to_owned),
             host: Host::capture(),
-            tolerance: experiment.tolerance,
+            tolerance: experiment.tolerance.clone(),
             settings: BTreeMap::new(),
             checksums: BTreeMap::new(),
         }

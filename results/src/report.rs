@@ -7,6 +7,7 @@
 mod comparisons;
 mod page;
 mod power;
+mod start;
 
 use std::fs;
 use std::io;

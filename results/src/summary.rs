@@ -94,6 +94,7 @@ pub fn from_records(
         wire_bytes: counted.map(|link| link.up.bytes + link.down.bytes),
         packets_dropped: counted.map(|link| lost(&link.up) + lost(&link.down)),
         retransmissions: sender.and_then(|end| end.retransmissions),
+        start: sender.and_then(|end| end.start),
         client_cpu_s_per_gb: cpu_s_per_gb(reports.client, carried),
         server_cpu_s_per_gb: cpu_s_per_gb(reports.server, carried),
         // Needs the ledger and the layout, which are not at hand here: see `crate::blocking`.

@@ -61,10 +61,15 @@ pub fn number(field: Field, value: f64) -> String {
         // 99.996 % is not all of it.
         Field::DeliveredShare if value < 100.0 => trim(format!("{:.2}", (value * 100.0).floor() / 100.0)),
         Field::DeliveredShare => "100".into(),
-        Field::Messages | Field::Delivered | Field::PacketsDropped | Field::Retransmissions => {
-            trim(format!("{value:.1}"))
+        Field::Messages
+        | Field::Delivered
+        | Field::PacketsDropped
+        | Field::Retransmissions
+        | Field::StartConnections
+        | Field::StartLosses => trim(format!("{value:.1}")),
+        Field::ReceivedBytes | Field::OfferedBytes | Field::WireBytes | Field::StartWindow | Field::StartWarmup => {
+            format!("{value:.0}")
         }
-        Field::ReceivedBytes | Field::OfferedBytes | Field::WireBytes => format!("{value:.0}"),
         _ if !value.is_finite() => MISSING.into(),
         _ if value.abs() >= 99.95 => format!("{value:.0}"),
         _ if value.abs() >= 9.995 => format!("{value:.1}"),

@@ -160,6 +160,7 @@ async fn play(
                 Request::Start { epoch_ns } => {
                     epoch_in.send_replace(Some(epoch_ns));
                 }
+                Request::PeerWarm => half.peer_warm(),
                 Request::PeerFinished => half.peer_finished(),
                 Request::Collect => {
                     drop(entry);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use samepath_model::record::{Calibration, Outcome, TrialRecord};
+use samepath_model::record::{Calibration, DropCause, Outcome, PacketRecord, TrialRecord};
 use samepath_model::{Direction, VoidKind};
 use samepath_results::Run;
 
@@ -81,13 +81,17 @@ fn holds(calibration: &Calibration, whose: &str) {
     }
 }
 
-/// The numbers of the packets that the link lost one way, and how many came.
+/// The numbers of the packets that the link lost one way, and how many came: both counted from the schedule's start,
+/// before which nothing is lost.
 fn lost(run: &Run, record: &TrialRecord, direction: Direction) -> (u64, BTreeSet<u64>) {
     let packets = run.ledger(&record.trial.id).unwrap().expect("a ledger").map(|line| line.unwrap());
-    let way: Vec<_> = packets.filter(|packet| packet.direction == direction).collect();
-    let offered = way.iter().map(|packet| packet.number + 1).max().unwrap_or(0);
-    let dropped = way.iter().filter(|packet| packet.dropped.is_some_and(|cause| cause.name() == "loss"));
-    (offered, dropped.map(|packet| packet.number).collect())
+    let (way, before): (Vec<_>, Vec<_>) =
+        packets.filter(|packet| packet.direction == direction).partition(|packet| packet.arrived >= 0);
+    let is_lost = |packet: &&PacketRecord| packet.dropped == Some(DropCause::Loss);
+    assert_eq!(before.iter().find(is_lost), None, "{}: lost before the schedule", record.trial.id);
+    let first = way.iter().map(|packet| packet.number).min().unwrap_or(0);
+    let offered = way.iter().map(|packet| packet.number - first + 1).max().unwrap_or(0);
+    (offered, way.iter().filter(is_lost).map(|packet| packet.number - first).collect())
 }
 
 #[test]

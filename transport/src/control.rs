@@ -93,6 +93,8 @@ pub enum Request {
         /// CLOCK_MONOTONIC of the server, nanoseconds.
         epoch_ns: u64,
     },
+    /// The client, as receiver, has the whole warm-up.
+    PeerWarm,
     /// The client, as sender, has handed over everything.
     PeerFinished,
     /// Asks for the server's report, and so ends the session.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use samepath_model::carriage::{LayoutRecord, SightRecord};
 use samepath_model::record::{End, EndReport, Lateness, Metric, SERIES_BIN_NANOS, Setting};
+use samepath_model::start::StartState;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -30,7 +31,8 @@ pub enum Phase {
     Waiting,
     /// Every connection is there.
     Bound,
-    /// Warm-up is over: the receiver has all of it. (A sender goes from `Bound` to `Finished`.)
+    /// Warm-up is over: the receiver has all of it, the sender every acknowledgement of it. (The sender of a cold
+    /// workload goes from `Bound` to `Finished`.)
     Warm,
     /// The sender has handed over everything; the receiver has got everything, or waited in vain
     /// for what datagrams lost.
@@ -62,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) epoch: watch::Receiver<Option<u64>>,
     pub(crate) peer_finished: watch::Receiver<bool>,
+    pub(crate) peer_warm: watch::Receiver<bool>,
     pub(crate) sent: Mutex<SendLog>,
     pub(crate) sink: Mutex<Option<Sink>>,
     /// Held by the bulk writer whose turn it is, where several share a connection.
@@ -75,6 +78,7 @@ pub(crate) struct Shared {
     settings: Mutex<Vec<Setting>>,
     samples: Mutex<Vec<(u64, Metric, f64)>>,
     lateness: Mutex<Vec<u64>>,
+    start: Mutex<Option<StartState>>,
 }
 
 impl Shared {
@@ -172,6 +176,26 @@ impl Shared {
         }
     }
 
+    /// Says to the controllers of QUIC whether a warm-up is under way: see [`Flight::open`].
+    pub(crate) fn open_windows(&self, open: bool) {
+        for probe in self.probes.lock().expect("no panic while held").iter() {
+            if let Probe::Quic(_, flight) = probe {
+                flight.open(open);
+            }
+        }
+    }
+
+    /// Bytes that were handed to the transports and are not acknowledged, where the peer has all of them.
+    pub(crate) fn unacknowledged(&self) -> std::io::Result<u64> {
+        self.probes.lock().expect("no panic while held").iter().map(Probe::unacknowledged).sum()
+    }
+
+    /// Notes the state from which the schedule starts.
+    fn note_start(&self) {
+        let sample = PathSample::take(&self.probes.lock().expect("no panic while held"));
+        *self.start.lock().expect("no panic while held") = sample.as_start(&self.plan);
+    }
+
     /// Samples the connections.
     fn sample(&self) {
         let at = clock::now();
@@ -187,6 +211,7 @@ pub struct Half {
     shared: Arc<Shared>,
     phase: watch::Receiver<Phase>,
     peer_finished: watch::Sender<bool>,
+    peer_warm: watch::Sender<bool>,
     started: Usage,
     /// `None` once it has failed.
     work: Option<JoinHandle<Result<(), TransportError>>>,
@@ -199,6 +224,7 @@ impl Half {
     pub fn start(plan: Plan, sends: bool, lanes: mpsc::Receiver<Lane>, epoch: watch::Receiver<Option<u64>>) -> Half {
         let (phase_sender, phase) = watch::channel(Phase::Waiting);
         let (peer_finished, peer) = watch::channel(false);
+        let (peer_warm, peer_is_warm) = watch::channel(false);
         let shared = Arc::new(Shared {
             payload: Payload::new(plan.seed),
             sent: Mutex::new(if sends { SendLog::new(&plan) } else { SendLog::default() }),
@@ -211,10 +237,12 @@ impl Half {
             phase: phase_sender,
             epoch,
             peer_finished: peer,
+            peer_warm: peer_is_warm,
             probes: Mutex::default(),
             settings: Mutex::default(),
             samples: Mutex::default(),
             lateness: Mutex::default(),
+            start: Mutex::default(),
         });
         let work = if sends {
             tokio::spawn(send::run(shared.clone(), lanes))
@@ -222,7 +250,7 @@ impl Half {
             tokio::spawn(receive::run(shared.clone(), lanes))
         };
         let sampler = tokio::spawn(tick(shared.clone(), sends));
-        Half { shared, phase, peer_finished, started: Usage::now(), work: Some(work), sampler }
+        Half { shared, phase, peer_finished, peer_warm, started: Usage::now(), work: Some(work), sampler }
     }
 
     /// How far it has come.
@@ -258,6 +286,11 @@ impl Half {
                 }
             }
         }
+    }
+
+    /// Tells a sender that the receiver has the whole warm-up.
+    pub fn peer_warm(&self) {
+        self.peer_warm.send_replace(true);
     }
 
     /// Tells a receiver that nothing more is sent, so that it need not wait for lost datagrams
@@ -301,6 +334,8 @@ impl Half {
             None => {
                 let mut log = std::mem::take(&mut *shared.sent.lock().expect("no panic while held"));
                 report.end.retransmissions = path.retransmissions;
+                report.end.buffer_limited_us = path.buffer_limited_us;
+                report.end.start = *shared.start.lock().expect("no panic while held");
                 report.end.bytes_sent = log.bytes();
                 report.end.datagrams_sent = is_udp.then(|| log.datagrams());
                 let taps = std::mem::take(&mut *shared.taps.lock().expect("no panic while held"));
@@ -316,8 +351,7 @@ impl Half {
         }
         if unread > 0 {
             // It shows in the trial's record; the packets have no bytes in the analysis.
-            let name = "mapping.packets-not-read".to_owned();
-            settings.push(Setting { name, asked: Some("0".into()), effective: unread.to_string() });
+            settings.push(Setting::new("mapping.packets-not-read", Some("0".into()), unread.to_string()));
         }
         report.end.settings = settings.into();
         report
@@ -341,8 +375,15 @@ impl Drop for Half {
 /// Ticks stand at fixed distances from the epoch, so that lateness does not accumulate.
 async fn tick(shared: Arc<Shared>, samples: bool) -> std::io::Result<()> {
     const TICK: u64 = SERIES_BIN_NANOS as u64;
-    let mut next = shared.epoch().await.max(clock::now());
+    // The first message is released at the epoch itself.
+    const BEFORE: u64 = 1_000_000;
+    let epoch = shared.epoch().await;
     let mut timer = clock::Timer::new()?;
+    if samples && !shared.plan.is_cold() {
+        timer.until(epoch.saturating_sub(BEFORE)).await?;
+        shared.note_start();
+    }
+    let mut next = epoch.max(clock::now());
     loop {
         timer.until(next).await?;
         let late = clock::now().saturating_sub(next);

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::frame;
 use crate::udp::MAX_DATAGRAM as MAX_UDP;
 
+/// Bytes of a full TCP segment at an MTU of 1500, the unit of the initial window.
+pub(crate) const SEGMENT: u64 = 1448;
+
 /// Headers of IPv4 and UDP.
 const V4_HEADERS: u16 = 28;
 /// Headers of IPv6 and UDP.
@@ -148,8 +151,8 @@ impl Plan {
     }
 
     /// Whether the workload starts with its connections, whose set-up then belongs to it.
-    pub fn is_cold(&self) -> bool {
-        matches!(self.workload, Workload::Bulk(_))
+    pub const fn is_cold(&self) -> bool {
+        self.workload.is_cold()
     }
 
     /// Bytes a flow-control window must hold so as not to limit: four bandwidth-delay products, or

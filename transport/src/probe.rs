@@ -4,9 +4,11 @@ use std::os::fd::OwnedFd;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use samepath_model::record::Metric;
+use samepath_model::start::StartState;
 
+use crate::plan::SEGMENT;
 use crate::quic::Flight;
-use crate::{clock, tcp};
+use crate::{Plan, clock, tcp};
 
 /// A connection that can be asked.
 #[derive(Debug)]
@@ -15,14 +17,29 @@ pub(crate) enum Probe {
     Quic(quinn::Connection, Flight),
 }
 
+impl Probe {
+    /// Bytes that are not acknowledged. Of QUIC those in flight: what waits in quinn to be sent it does not tell, but
+    /// nothing does where the peer has all.
+    pub(crate) fn unacknowledged(&self) -> std::io::Result<u64> {
+        match self {
+            Probe::Tcp(socket) => tcp::unacknowledged(socket),
+            Probe::Quic(_, flight) => Ok(flight.bytes()),
+        }
+    }
+}
+
 /// What all connections of a session say together.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct PathSample {
+    connections: u16,
+    /// Bytes of a full segment, of all connections together.
+    segments: u64,
     window: Option<u64>,
     /// The longest of them.
     srtt_us: Option<u64>,
     pub(crate) retransmissions: Option<u64>,
     in_flight: Option<u64>,
+    pub(crate) buffer_limited_us: Option<u64>,
     pacing_rate: Option<u64>,
     delivery_rate: Option<u64>,
 }
@@ -32,13 +49,16 @@ impl PathSample {
     pub(crate) fn take(probes: &[Probe]) -> PathSample {
         let mut all = PathSample::default();
         let add = |sum: &mut Option<u64>, value: u64| *sum = Some(sum.unwrap_or(0) + value);
+        all.connections = u16::try_from(probes.len()).unwrap_or(u16::MAX);
         for probe in probes {
             match probe {
                 Probe::Tcp(socket) => {
                     let Ok(info) = tcp::info(socket) else { continue };
+                    all.segments += info.segment;
                     add(&mut all.window, info.window);
                     add(&mut all.retransmissions, info.retransmissions);
                     add(&mut all.in_flight, info.in_flight);
+                    add(&mut all.buffer_limited_us, info.buffer_limited_us);
                     info.pacing_rate.into_iter().for_each(|rate| add(&mut all.pacing_rate, rate));
                     info.delivery_rate.into_iter().for_each(|rate| add(&mut all.delivery_rate, rate));
                     all.srtt_us = all.srtt_us.max(Some(info.srtt_us));
@@ -46,6 +66,7 @@ impl PathSample {
                 // quinn does not say how fast it paces.
                 Probe::Quic(connection, flight) => {
                     let path = connection.stats().path;
+                    all.segments += SEGMENT;
                     add(&mut all.in_flight, flight.bytes());
                     add(&mut all.window, path.cwnd);
                     add(&mut all.retransmissions, path.lost_packets);
@@ -55,6 +76,22 @@ impl PathSample {
             }
         }
         all
+    }
+
+    /// As the state from which a schedule starts; `None` where no connection has one.
+    pub(crate) fn as_start(self, plan: &Plan) -> Option<StartState> {
+        let initial = self.segments * u64::from(plan.tuning.initial_window);
+        let state = StartState {
+            connections: self.connections,
+            window: self.window?,
+            srtt_us: self.srtt_us?,
+            warmup: plan.warmup(),
+            losses: self.retransmissions.unwrap_or(0),
+            in_flight: self.in_flight.unwrap_or(0),
+            expected_window: initial + plan.warmup(),
+            apart: None,
+        };
+        Some(state.judged(plan.tuning.controller))
     }
 
     /// As points of time series; those that are not known are left out.

@@ -41,10 +41,8 @@ use qlog::{log_directory, log_events};
 use crate::control::Secret;
 use crate::identity::{self, Fingerprint, Identity, Pin};
 use crate::lane::{Below, Preface};
+use crate::plan::SEGMENT;
 use crate::{Plan, TransportError, udp};
-
-/// Bytes of a full TCP segment at an MTU of 1500, the unit of the initial window.
-const SEGMENT: u64 = 1448;
 
 /// The most streams that a peer may have open at once. quinn sets up a record for each as the
 /// connection is made (a million of them cost a third of a second), so it must not be generous.
@@ -124,8 +122,7 @@ pub fn settings(connection: &quinn::Connection, plan: &Plan, endpoint: &[Setting
     let tuning = &plan.tuning;
     let path = connection.stats().path;
     let ipv6 = connection.remote_address().is_ipv6();
-    let set =
-        |name: &str, asked: Option<String>, effective: String| Setting { name: name.to_owned(), asked, effective };
+    let set = |name: &str, asked: Option<String>, effective: String| Setting::new(name, asked, effective);
     let window = plan.window().to_string();
     let asked = u64::from(tuning.initial_window) * SEGMENT;
     let controller = connection.congestion_state();

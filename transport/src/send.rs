@@ -51,12 +51,33 @@ pub(crate) async fn run(shared: Arc<Shared>, mut lanes: mpsc::Receiver<Lane>) ->
         start(&shared, lane, &mut queues, &mut tasks).await?;
     }
     shared.reached(Phase::Bound);
+    if !plan.is_cold() {
+        tasks.spawn(settle(shared.clone()));
+    }
     while let Some(ended) = tasks.join_next().await {
         ended.map_err(std::io::Error::other)??;
     }
     shared.reached(Phase::Finished);
     // Connections end when the session does, not before: the receiver may still be reading.
     std::future::pending().await
+}
+
+/// How often a sender looks whether its warm-up is acknowledged, of which no transport tells.
+const LOOK_NANOS: u64 = 500_000;
+
+/// Waits until the receiver has the whole warm-up, and has acknowledged all of it.
+async fn settle(shared: Arc<Shared>) -> Result<(), TransportError> {
+    let mut peer_warm = shared.peer_warm.clone();
+    if peer_warm.wait_for(|warm| *warm).await.is_err() {
+        return Ok(());
+    }
+    let mut timer = clock::Timer::new()?;
+    while shared.unacknowledged()? > 0 {
+        timer.until(clock::now() + LOOK_NANOS).await?;
+    }
+    shared.open_windows(false);
+    shared.reached(Phase::Warm);
+    Ok(())
 }
 
 type Queue = UnboundedReceiver<Message>;
@@ -71,11 +92,7 @@ async fn start(
     let plan = &shared.plan;
     let order = plan.tuning.order;
     if plan.workload.streams() > 1 {
-        shared.note(Setting {
-            name: "stream-order".into(),
-            asked: Some(order.to_string()),
-            effective: order.to_string(),
-        });
+        shared.note(Setting::new("stream-order", Some(order.to_string()), order.to_string()));
     }
     let mut queue_of = |writer: u16| queues.get_mut(usize::from(writer)).and_then(Option::take);
     let place = shared.place(&lane)?;
@@ -85,11 +102,8 @@ async fn start(
         }
         Lane::Tls(n, stream) => {
             let record = plan.tls_record();
-            shared.note(Setting {
-                name: "tls.record-size".into(),
-                asked: plan.tuning.tls_record_size.map(|size| size.bytes().to_string()),
-                effective: record.unwrap_or(1 << 14).to_string(),
-            });
+            let asked = plan.tuning.tls_record_size.map(|size| size.bytes().to_string());
+            shared.note(Setting::new("tls.record-size", asked, record.unwrap_or(1 << 14).to_string()));
             let to = To::Tls(stream, record.unwrap_or(usize::MAX));
             write(shared, ByteWriter::new(to, place), n, queue_of(n), tasks);
         }

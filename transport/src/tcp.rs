@@ -133,13 +133,14 @@ pub fn settings(socket: &SockRef<'_>, plan: &Plan) -> Vec<Setting> {
     let tuning = &plan.tuning;
     let lowat = tuning.notsent_lowat.filter(|_| matches!(plan.workload, Workload::Messages(_)));
     let read = |name: &str, asked: Option<String>, effective: io::Result<String>| {
-        effective.ok().map(|effective| Setting { name: name.to_owned(), asked, effective })
+        effective.ok().map(|effective| Setting::new(name, asked, effective))
     };
     let controller = socket
         .tcp_congestion()
         .map(|name| String::from_utf8_lossy(name.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned());
     [
         read("tcp.congestion-control", Some(tuning.controller.to_string()), controller),
+        read("tcp.initial-window", Some(tuning.initial_window.to_string()), Ok(initial_window(socket).to_string())),
         read("tcp.no-delay", Some(tuning.no_delay.to_string()), socket.tcp_nodelay().map(|on| on.to_string())),
         read(
             "tcp.notsent-lowat",
@@ -161,6 +162,16 @@ pub fn settings(socket: &SockRef<'_>, plan: &Plan) -> Vec<Setting> {
     .collect()
 }
 
+/// Segments of a connection's first window. It cannot be set on a socket, only on a route; the window tells as long as
+/// nothing was acknowledged, and else it is what the kernel has without a route's word (`TCP_INIT_CWND`).
+fn initial_window(socket: &SockRef<'_>) -> u32 {
+    const USUAL: u32 = 10;
+    match raw_info(&**socket) {
+        Ok(info) if info.tcpi_bytes_acked <= 1 => info.tcpi_snd_cwnd,
+        _ => USUAL,
+    }
+}
+
 /// A second handle on a connection's socket, which outlives the stream, so that its counters can
 /// still be read after the last byte.
 ///
@@ -170,15 +181,31 @@ pub fn watch(stream: &TcpStream) -> io::Result<OwnedFd> {
     stream.as_fd().try_clone_to_owned()
 }
 
+/// Bytes that were handed to the kernel and not acknowledged by the peer (`SIOCOUTQ`, tcp(7)).
+///
+/// # Errors
+/// When the descriptor is no TCP socket.
+#[allow(unsafe_code, reason = "neither std, socket2 nor nix wraps SIOCOUTQ")]
+pub fn unacknowledged(socket: &OwnedFd) -> io::Result<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: `bytes` outlives the call, which writes an int there. SIOCOUTQ is TIOCOUTQ (linux/sockios.h).
+    let status = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if status == 0 { Ok(u64::try_from(bytes).unwrap_or(0)) } else { Err(io::Error::last_os_error()) }
+}
+
 /// What `TCP_INFO` says (`struct tcp_info`, include/uapi/linux/tcp.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Info {
+    /// Bytes of payload in a full segment.
+    pub segment: u64,
     /// Congestion window in bytes.
     pub window: u64,
     /// Smoothed round-trip time in microseconds.
     pub srtt_us: u64,
     /// Segments retransmitted since the connection began.
     pub retransmissions: u64,
+    /// For how long it had nothing to send because its send buffer was full, in microseconds.
+    pub buffer_limited_us: u64,
     /// Bytes in flight by the kernel's estimate (unacknowledged − selectively acknowledged − lost
     /// + retransmitted, RFC 6675's pipe).
     pub in_flight: u64,
@@ -192,13 +219,28 @@ pub struct Info {
 ///
 /// # Errors
 /// When the descriptor is no TCP socket.
-#[allow(unsafe_code, reason = "neither std, socket2 nor nix wraps TCP_INFO")]
 pub fn info(socket: &OwnedFd) -> io::Result<Info> {
+    let info = raw_info(socket)?;
+    let segments = (info.tcpi_unacked + info.tcpi_retrans).saturating_sub(info.tcpi_sacked + info.tcpi_lost);
+    Ok(Info {
+        segment: u64::from(info.tcpi_snd_mss),
+        window: u64::from(info.tcpi_snd_cwnd) * u64::from(info.tcpi_snd_mss),
+        srtt_us: u64::from(info.tcpi_rtt),
+        retransmissions: u64::from(info.tcpi_total_retrans),
+        buffer_limited_us: info.tcpi_sndbuf_limited,
+        in_flight: u64::from(segments) * u64::from(info.tcpi_snd_mss),
+        pacing_rate: Some(info.tcpi_pacing_rate).filter(|rate| *rate != u64::MAX),
+        delivery_rate: Some(info.tcpi_delivery_rate).filter(|rate| *rate != 0),
+    })
+}
+
+#[allow(unsafe_code, reason = "neither std, socket2 nor nix wraps TCP_INFO")]
+fn raw_info<S: AsRawFd>(socket: &S) -> io::Result<libc::tcp_info> {
     let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
     let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
     // SAFETY: `info` is as large as `len` says and the kernel writes no more than that; every bit
     // pattern, zeros included, is a valid `tcp_info`.
-    let info = unsafe {
+    unsafe {
         let status = libc::getsockopt(
             socket.as_raw_fd(),
             libc::IPPROTO_TCP,
@@ -209,15 +251,6 @@ pub fn info(socket: &OwnedFd) -> io::Result<Info> {
         if status != 0 {
             return Err(io::Error::last_os_error());
         }
-        info.assume_init()
-    };
-    let segments = (info.tcpi_unacked + info.tcpi_retrans).saturating_sub(info.tcpi_sacked + info.tcpi_lost);
-    Ok(Info {
-        window: u64::from(info.tcpi_snd_cwnd) * u64::from(info.tcpi_snd_mss),
-        srtt_us: u64::from(info.tcpi_rtt),
-        retransmissions: u64::from(info.tcpi_total_retrans),
-        in_flight: u64::from(segments) * u64::from(info.tcpi_snd_mss),
-        pacing_rate: Some(info.tcpi_pacing_rate).filter(|rate| *rate != u64::MAX),
-        delivery_rate: Some(info.tcpi_delivery_rate).filter(|rate| *rate != 0),
-    })
+        Ok(info.assume_init())
+    }
 }

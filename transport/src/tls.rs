@@ -73,13 +73,18 @@ pub async fn connect(address: SocketAddr, plan: &Plan, fingerprint: Fingerprint)
 /// What was agreed in the handshake.
 pub fn settings(stream: &DataStream) -> Vec<Setting> {
     let (_, tls) = stream.get_ref();
-    let read = |name: &str, effective: Option<String>| {
-        effective.map(|effective| Setting { name: name.to_owned(), asked: None, effective })
+    let read = |name: &str, asked: &str, effective: Option<String>| {
+        effective.map(|effective| Setting::new(name, Some(asked.to_owned()), effective))
     };
+    // Each is the only one that both ends offer.
     [
-        read("tls.version", tls.protocol_version().map(|v| format!("{v:?}"))),
-        read("tls.cipher-suite", tls.negotiated_cipher_suite().map(|s| format!("{:?}", s.suite()))),
-        read("tls.key-exchange", tls.negotiated_key_exchange_group().map(|g| format!("{:?}", g.name()))),
+        read("tls.version", "TLSv1_3", tls.protocol_version().map(|v| format!("{v:?}"))),
+        read(
+            "tls.cipher-suite",
+            "TLS13_AES_128_GCM_SHA256",
+            tls.negotiated_cipher_suite().map(|s| format!("{:?}", s.suite())),
+        ),
+        read("tls.key-exchange", "X25519", tls.negotiated_key_exchange_group().map(|g| format!("{:?}", g.name()))),
     ]
     .into_iter()
     .flatten()

@@ -66,12 +66,8 @@ pub fn bind(address: SocketAddr, shared: bool) -> Result<std::net::UdpSocket, Tr
 pub fn settings(socket: &std::net::UdpSocket) -> Vec<Setting> {
     let socket = SockRef::from(socket);
     let read = |name: &str, effective: io::Result<usize>| {
-        effective.ok().map(|n| Setting {
-            name: name.to_owned(),
-            asked: Some(BUFFER.to_string()),
-            // The kernel reports twice what it granted, the other half being its bookkeeping.
-            effective: (n / 2).to_string(),
-        })
+        // The kernel reports twice what it granted, the other half being its bookkeeping.
+        effective.ok().map(|n| Setting::new(name, Some(BUFFER.to_string()), (n / 2).to_string()))
     };
     [read("udp.receive-buffer", socket.recv_buffer_size()), read("udp.send-buffer", socket.send_buffer_size())]
         .into_iter()

@@ -79,7 +79,8 @@ pub enum LossKey {
     /// By the time since the schedule's start: at the same instant the same weather for every arm.
     #[default]
     Time,
-    /// By the packet's number in its direction: the n-th packet has the same fate in every run.
+    /// By the packet's number in its direction, counted from where random loss begins: the n-th packet has the
+    /// same fate in every run.
     Index,
 }
 
@@ -188,6 +189,22 @@ impl Conditions {
             drops: Vec::new(),
             outages: Vec::new(),
             changes: Vec::new(),
+        }
+    }
+
+    /// The same without what is drawn for each packet: loss, duplication, corruption, reordering, jitter and slots.
+    /// Delay, rate, buffer and script are as they were.
+    #[must_use]
+    pub fn without_draws(&self) -> Conditions {
+        Conditions {
+            jitter: Jitter::NONE,
+            distribution: Distribution::Uniform,
+            slot: None,
+            loss: Loss::None,
+            duplicate: Chance::NEVER,
+            corrupt: Chance::NEVER,
+            reorder: Reorder::default(),
+            ..self.clone()
         }
     }
 
@@ -312,6 +329,12 @@ impl Link {
     #[must_use]
     pub fn at(&self, since: Duration) -> Link {
         Link { up: self.up.at(since), down: self.down.at(since), ..*self }
+    }
+
+    /// The path without what is drawn for each packet; see [`Conditions::without_draws`].
+    #[must_use]
+    pub fn without_draws(&self) -> Link {
+        Link { up: self.up.without_draws(), down: self.down.without_draws(), ..*self }
     }
 
     /// Propagation both ways, without queueing.

@@ -28,7 +28,7 @@ use super::worker::{Orders, Worker};
 use crate::capture::CaptureReport;
 use crate::control::Snapshot;
 use crate::ledger::{Cut, LedgerError};
-use crate::link::Nanos;
+use crate::link::{Nanos, Onset};
 
 /// A data thread that failed.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,16 @@ impl EmulatorError {
     fn of_port(port: usize, cause: io::Error) -> EmulatorError {
         EmulatorError::Port { side: ["client", "server"][port], cause }
     }
+}
+
+/// What an emulator is to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Task<'a> {
+    pub(crate) link: &'a Link,
+    /// Decides all draws.
+    pub(crate) seed: u64,
+    /// When they begin.
+    pub(crate) onset: Onset,
 }
 
 /// A running emulator.
@@ -126,17 +136,18 @@ impl Emulator {
     /// # Errors
     /// Where the thread cannot be started.
     pub(crate) fn start(
-        link: &Link,
-        seed: u64,
+        task: Task<'_>,
         ports: [Port; 2],
         books: Books,
         joining: Joining,
     ) -> Result<Emulator, EmulatorError> {
+        let Task { link, seed, onset } = task;
         let link = link.clone();
         // Here, since the heap of a new thread grows by a page a call.
         let pool = Pool::new(usize::from(link.mtu));
         Emulator::spawn(move |words, sleeper| {
-            DataThread::new(&link, seed, ports, books, joining, pool, words, sleeper).run()
+            let task = Task { link: &link, seed, onset };
+            DataThread::new(task, ports, books, joining, pool, words, sleeper).run()
         })
     }
 
@@ -156,7 +167,8 @@ impl Emulator {
             Passed::Stopped(account) => Ok(account),
             Passed::UntilConditions { ports, sleeper, directions } => {
                 let pool = Pool::new(usize::from(link.mtu));
-                let mut thread = DataThread::new(&link, seed, ports, Books::default(), joining, pool, words, sleeper);
+                let task = Task { link: &link, seed, onset: Onset::AtOnce };
+                let mut thread = DataThread::new(task, ports, Books::default(), joining, pool, words, sleeper);
                 thread.earlier = directions;
                 thread.run()
             }

@@ -12,11 +12,13 @@
 //! line are separate things ([`plan`]); else it is one. It forwards by IP: the TTL is lowered at each
 //! hop. Everything is made by netlink, without root too.
 //!
-//! Conditions are changed in place, where packets are under way ([`mod@turn`]).
+//! Conditions are changed in place, where packets are under way ([`mod@turn`]). What is drawn begins with the
+//! schedule of a trial that has something before it: until then the same disciplines draw nothing ([`mod@onset`]).
 //!
 //! What became of each packet is read from taps on the router's two outer devices ([`witness`]).
 //! Start with [`Router::make`].
 
+mod onset;
 mod plan;
 mod promise;
 mod turn;
@@ -31,6 +33,7 @@ use samepath_model::link::{Direction, Link};
 use samepath_model::record::{DirectionReport, DropCause, Lateness};
 use samepath_model::{VoidKind, VoidReason};
 
+use onset::Awaited;
 use plan::Hops;
 pub use plan::{Inexpressible, check};
 use promise::{Promise, Turn};
@@ -42,7 +45,7 @@ use crate::capture::CaptureReport;
 use crate::control::Snapshot;
 use crate::device::{self, CLIENT_SIDE, LINK_DEVICE, SERVER_SIDE};
 use crate::ledger::{Cut, LedgerError};
-use crate::link::{Nanos, packet};
+use crate::link::{Nanos, Onset, packet};
 use crate::namespace::{Namespace, NamespaceError, Namespaces, StepError, cannot};
 use crate::nest::{self, Addresses, EVERYWHERE};
 use crate::netlink::Netlink;
@@ -129,6 +132,10 @@ pub(crate) struct Router {
     witness: Witness,
     /// What the packets meet.
     hops: RefCell<[Hops; 2]>,
+    /// What they meet from the schedule's start on, while that is awaited.
+    awaited: RefCell<Option<Awaited>>,
+    /// How long after the schedule's start that was in force, where it was.
+    begun_late: Cell<Nanos>,
     seed: u64,
     /// How often that was changed.
     turns: Cell<u64>,
@@ -142,6 +149,8 @@ pub(crate) struct Task<'a> {
     pub(crate) link: &'a Link,
     /// Where the kernel's generators start.
     pub(crate) seed: u64,
+    /// When they draw.
+    pub(crate) onset: Onset,
     /// Whether the conditions may be changed while it is up.
     pub(crate) adjustable: bool,
 }
@@ -175,7 +184,7 @@ impl Router {
         namespaces: &Namespaces,
         macs: [[u8; 6]; 2],
         addresses: &Addresses,
-        Task { link, seed, adjustable }: Task<'_>,
+        Task { link, seed, onset, adjustable }: Task<'_>,
         books: Books,
     ) -> Result<Router, PathError> {
         probe()?;
@@ -211,17 +220,26 @@ impl Router {
         if let Some(far) = &far {
             far.run(|| forward(link.mtu, [(CORE, client), (SERVER_SIDE, server)]))??;
         }
-        let hops = [up, down];
+        let (hops, awaited, first) = onset::split([up, down], link, onset);
         furnish(near, far.as_ref(), &hops)?;
 
         let tap = |namespace: &Namespace, name: &str| -> Result<Tap, PathError> {
             Ok(namespace.run(|| Tap::open(name, link.mtu))?.map_err(cannot("open a packet socket on the router"))?)
         };
         let taps = [tap(near, CLIENT_SIDE)?, tap(outer, SERVER_SIDE)?];
-        let promises = Direction::BOTH.map(|direction| Promise::of(link, direction));
+        let promises = Direction::BOTH.map(|direction| Promise::of(&first, direction));
         let witness =
             Witness::start(taps, promises, books).map_err(cannot("start the thread that watches the router"))?;
-        Ok(Router { far, witness, hops: hops.into(), seed, turns: Cell::new(0), dropped: Cell::new(None) })
+        Ok(Router {
+            far,
+            witness,
+            hops: hops.into(),
+            awaited: awaited.into(),
+            begun_late: Cell::new(0),
+            seed,
+            turns: Cell::new(0),
+            dropped: Cell::new(None),
+        })
     }
 
     /// The devices that were set up before their peers.
@@ -318,6 +336,11 @@ impl Router {
             treated.map_err(cannot("switch a device's offloads off"))?;
         }
         Ok(())
+    }
+
+    /// How long after the schedule's start what is drawn was in force; 0 where it was in time.
+    pub(crate) fn begun_late(&self) -> Nanos {
+        self.begun_late.get()
     }
 
     /// How it stands; `None` where the witness does not answer.
@@ -475,6 +498,22 @@ fn disagreement(direction: Direction, counted: u64, report: &DirectionReport) ->
         );
         VoidReason::new(VoidKind::Contradiction, words)
     })
+}
+
+/// Puts other options on the disciplines of a device, one for one; what they hold stays.
+fn amend(name: &str, before: &[Qdisc], after: &[Qdisc]) -> Result<(), KernelError> {
+    let index = if_nametoindex(name).map_err(cannot("find the router's device"))?;
+    let mut netlink = Netlink::open().map_err(cannot("open a netlink socket"))?;
+    let mut parent = ROOT;
+    for ((number, before), after) in (1u32..).zip(before).zip(after) {
+        if before != after {
+            netlink
+                .add_qdisc(index, parent, handle(number), after, LINK_HEADER)
+                .map_err(|cause| KernelError::Refused { kind: after.kind(), cause })?;
+        }
+        parent = handle(number) | 1;
+    }
+    Ok(())
 }
 
 /// Whether the kernel has netem, and netem a seed: tried on the loopback of the calling thread's

@@ -14,6 +14,8 @@
 //! being transmitted, take up the buffer. Every due time is computed from arrival times alone, so
 //! a late caller never shifts later packets.
 //!
+//! A pipe may be told to draw nothing until the schedule starts ([`Onset`]).
+//!
 //! With the generator `netem` the kernel's qdisc takes the place of all but script and outage: its
 //! order of decisions, its draws, its one queue ([`netem`], [`netem_generator`]).
 //!
@@ -58,6 +60,17 @@ use weather::WeatherClock;
 /// An instant: nanoseconds of CLOCK_MONOTONIC.
 pub type Nanos = u64;
 
+/// When what is drawn for each packet begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Onset {
+    /// With the first packet.
+    #[default]
+    AtOnce,
+    /// With the schedule, which is [told](Pipe::set_epoch): what comes before it (handshake, warm-up) meets delay,
+    /// rate, buffer and script alone, so that the losses of a warm-up do not part the arms before they start.
+    WithSchedule,
+}
+
 /// One direction of the link.
 ///
 /// `P` is the caller's packet buffer, a whole IP packet. It is cloned for duplicates only.
@@ -83,6 +96,8 @@ pub struct Pipe<P> {
     /// Packets that may be inside at once.
     limit: usize,
     epoch: Option<Nanos>,
+    /// What holds from the schedule's start on, while that is awaited without any draws.
+    awaited: Option<Box<Link>>,
     /// Whether anything happens inside between offers: a queue that manages itself, or conditions
     /// that change. Where not, none of it costs a packet more than this.
     lively: bool,
@@ -245,7 +260,14 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
     /// Nothing but `(seed, direction, effect, key)` enters any draw: the same seed gives every arm
     /// the same draws, and switching one effect on moves no other.
     pub fn new(link: &Link, direction: Direction, seed: u64) -> Self {
-        let conditions = link.direction(direction);
+        Pipe::with_onset(link, direction, seed, Onset::AtOnce)
+    }
+
+    /// The same, whose draws begin at `onset`.
+    pub fn with_onset(link: &Link, direction: Direction, seed: u64, onset: Onset) -> Self {
+        let awaited = (onset == Onset::WithSchedule).then(|| Box::new(link.clone()));
+        let first = if awaited.is_some() { link.without_draws() } else { link.clone() };
+        let conditions = first.direction(direction);
         let draws = Draws::new(seed, direction);
         let mut pipe = Pipe {
             direction,
@@ -261,6 +283,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             counters: Counters::default(),
             limit: usize::MAX,
             epoch: None,
+            awaited,
             lively: false,
             codel: None,
             codel_ecn: false,
@@ -272,14 +295,14 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             kept: 0,
             latest: 0,
         };
-        pipe.apply(link, 0);
+        pipe.apply(&first, 0);
         pipe
     }
 
     /// Sets the start of the schedule, which may lie ahead: from `epoch` on, time-keyed draws,
     /// outages, changes and rate traces count time from it, and `data N` counts packets from it. What
     /// was decided before is not taken back. Until then time runs from the first packet, in draw
-    /// streams of its own.
+    /// streams of its own; with [`Onset::WithSchedule`] nothing is drawn until then.
     pub fn set_epoch(&mut self, epoch: Nanos) {
         self.epoch = Some(epoch);
         self.clock.set_epoch(epoch);
@@ -289,6 +312,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         self.bottleneck.set_epoch(epoch);
         if let Some(timeline) = &mut self.timeline {
             let start = timeline.restart(epoch).clone();
+            let start = if self.awaited.is_some() { start.without_draws() } else { start };
             self.apply(&start, self.latest);
         }
     }
@@ -309,7 +333,26 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             timeline.restart(epoch);
             timeline.catch_up(now)
         });
-        self.apply(caught_up.as_ref().unwrap_or(link), now);
+        let link = caught_up.as_ref().unwrap_or(link);
+        match &mut self.awaited {
+            None => self.apply(link, now),
+            Some(awaited) => {
+                **awaited = link.clone();
+                self.apply(&link.without_draws(), now);
+            }
+        }
+    }
+
+    /// The schedule starts at `at`, and with it what is drawn.
+    fn begin_draws(&mut self, at: Nanos) {
+        let Some(link) = self.awaited.take() else { return };
+        let at = at.max(self.latest);
+        self.serve(at);
+        self.clock.count_from(self.counters.packets);
+        if let Some(netem) = &mut self.netem {
+            netem.restart(link.direction(self.direction), self.seed);
+        }
+        self.apply(&link, at);
     }
 
     /// From `now` on the conditions of this direction in `link` hold.
@@ -343,7 +386,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         if !may_reorder {
             self.line.forbid_disorder(); // only now: what waits may have been moved within the line
         }
-        self.lively = self.codel.is_some() || self.timeline.is_some();
+        self.lively = self.codel.is_some() || self.timeline.is_some() || self.awaited.is_some();
         self.face_gate();
     }
 
@@ -555,6 +598,9 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
     fn advance(&mut self, now: Nanos) {
         if !self.lively {
             return;
+        }
+        if let Some(epoch) = self.epoch.filter(|epoch| *epoch <= now) {
+            self.begin_draws(epoch);
         }
         while let Some(at) = self.timeline.as_ref().and_then(|timeline| timeline.next()).filter(|at| *at <= now) {
             let at = at.max(self.latest);

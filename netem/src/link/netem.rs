@@ -34,6 +34,11 @@ impl Netem {
         netem
     }
 
+    /// Begins its draws anew at the seed, under these conditions; what it holds keeps its time to send.
+    pub(super) fn restart(&mut self, conditions: &Conditions, seed: u64) {
+        self.generator = NetemGenerator::new(conditions, seed);
+    }
+
     pub(super) fn change(&mut self, conditions: &Conditions) {
         self.generator.change(conditions);
         self.rate = conditions.rate.map(|rate| (rate.bits_per_second() / 8).max(1));

@@ -8,8 +8,9 @@ use samepath_model::link::{Direction, Link, LinkSpec, QueueCapacity};
 use samepath_model::record::{DropCause, PacketRecord};
 
 mod complete;
+mod onset;
 
-use super::{Nanos, Pipe, SLOT};
+use super::{Nanos, Onset, Pipe, SLOT};
 use crate::ledger::Entry;
 
 const SECOND: Nanos = 1_000_000_000;

@@ -27,6 +27,8 @@ pub(super) struct Weather {
 pub(super) struct WeatherClock {
     keyed_by: LossKey,
     epoch: Option<Nanos>,
+    /// The packet from which packets are counted.
+    counted_from: u64,
     first_packet: Option<Nanos>,
     /// The slot of the last packet, and its number within it; meaningless until `used`.
     last: Key,
@@ -35,7 +37,7 @@ pub(super) struct WeatherClock {
 
 impl WeatherClock {
     pub(super) fn new(keyed_by: LossKey) -> Self {
-        WeatherClock { keyed_by, epoch: None, first_packet: None, last: Key::index(0), used: false }
+        WeatherClock { keyed_by, epoch: None, counted_from: 0, first_packet: None, last: Key::index(0), used: false }
     }
 
     pub(super) fn set_epoch(&mut self, epoch: Nanos) {
@@ -44,12 +46,17 @@ impl WeatherClock {
         self.epoch = Some(epoch);
     }
 
+    /// Has the packet of this number be the first by which index-keyed draws are keyed.
+    pub(super) fn count_from(&mut self, number: u64) {
+        self.counted_from = number;
+    }
+
     /// For the `number`-th packet of the direction, which came at `now`.
     pub(super) fn at(&mut self, now: Nanos, number: u64) -> Weather {
         let first = *self.first_packet.get_or_insert(now);
         let since_epoch = self.epoch.and_then(|epoch| now.checked_sub(epoch));
         let key = match self.keyed_by {
-            LossKey::Index => Key::index(number),
+            LossKey::Index => Key::index(number.saturating_sub(self.counted_from)),
             LossKey::Time => {
                 let slot = since_epoch.unwrap_or(now.saturating_sub(first)) / SLOT;
                 let fresh = Key::slot(slot, since_epoch.is_some());

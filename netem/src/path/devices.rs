@@ -136,7 +136,7 @@ pub(super) fn lay_wires(namespaces: &Namespaces, ports: &mut [Port; 2], link: &L
             }
             Err(error) => format!("{APART} ({error})"),
         };
-        told.push(Setting { name: format!("delivery {direction}"), asked: Some(TOGETHER.into()), effective });
+        told.push(Setting::new(format!("delivery {direction}"), Some(TOGETHER.into()), effective));
     }
     told
 }

@@ -42,6 +42,16 @@ pub(super) fn steal_verdict(steal: f64, tolerance: &Tolerance) -> Option<VoidRea
     })
 }
 
+/// That what is drawn began too long after the schedule's start.
+pub(super) fn onset_verdict(late: Nanos, tolerance: &Tolerance) -> Option<VoidReason> {
+    (late > tolerance.lateness.as_nanos()).then(|| {
+        let (late, bound) = (late as f64 / 1e6, tolerance.lateness.as_nanos() as f64 / 1e6);
+        let words =
+            format!("random conditions began {late:.3} ms after the start of the schedule (bound {bound:.3} ms)");
+        VoidReason::new(VoidKind::LinkLate, words)
+    })
+}
+
 /// What the emulator's account says against the trial.
 pub(super) fn emulator_verdict(account: &Account, shaped: bool, mtu: u16, tolerance: &Tolerance) -> Vec<VoidReason> {
     let mut void = Vec::new();
@@ -93,6 +103,13 @@ mod tests {
     fn a_link_that_kept_its_promise_is_not_void() {
         assert_eq!(emulator_verdict(&account(), true, 1500, &Tolerance::default()), Vec::new());
         assert_eq!(host_verdict(&HostCounters::default(), Some(&account())), Vec::new());
+    }
+
+    #[test]
+    fn draws_that_begin_late_are_named_with_the_figure() {
+        assert_eq!(onset_verdict(900_000, &Tolerance::default()), None);
+        let told = onset_verdict(1_500_000, &Tolerance::default()).expect("1.5 ms is above the bound");
+        assert!(told.words.contains("1.500 ms after the start"), "{told}");
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub(super) fn unharmed(packets: &[Packet], link: &Link) -> Vec<Instant> {
 }
 
 /// What the link does to a direction's packets, step by step; the times are those at which the
-/// emulator takes a step, a ramp's among them. The first step holds before the schedule's start, too.
+/// emulator takes a step, a ramp's among them. The first step holds before the schedule's start, where nothing is
+/// drawn.
 fn steps(link: &Link, direction: Direction) -> Vec<Step> {
     let mut times: Vec<Duration> = Direction::BOTH.iter().flat_map(|&d| link.direction(d).change_times()).collect();
     times.sort_unstable();
@@ -55,7 +56,8 @@ fn steps(link: &Link, direction: Direction) -> Vec<Step> {
             && conditions.jitter.spread == Duration::ZERO
             && conditions.reorder.chance.share.fraction() == 0.0,
     };
-    let mut steps = vec![step(Instant::MIN, link.direction(direction))];
+    let first = link.direction(direction);
+    let mut steps = vec![step(Instant::MIN, &first.without_draws()), step(0, first)];
     steps
         .extend(times.into_iter().map(|time| step(time.as_nanos().cast_signed(), &link.direction(direction).at(time))));
     steps

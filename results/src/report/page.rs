@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use samepath_model::link::{Link, Loss};
 use samepath_model::record::{Outcome, Setting, Settings, TrialRecord};
+use samepath_model::setting::SettingKind;
 use samepath_model::void::in_words;
 use samepath_model::{Arm, Trial, Workload};
 use serde::Serialize;
 
 use super::comparisons::{comparisons, slowest};
 use super::power::power;
+use super::start::starts;
 use crate::answer::{Headline, answers, caution};
 use crate::cells::{Cell, label};
 use crate::chart::{Chart, Drawing, PartView, Shown, Table, number, parts, spread};
@@ -34,6 +36,7 @@ pub(super) struct Page {
     supporting: Vec<Section>,
     cells: Vec<NamedTable>,
     parts: Vec<PartMethod>,
+    starts: Vec<StartView>,
     unequal: Vec<&'static str>,
     settings: TableView,
     link: TableView,
@@ -105,6 +108,20 @@ pub(super) struct TableView {
 struct NamedTable {
     part: String,
     table: TableView,
+}
+
+#[derive(Serialize)]
+struct StartView {
+    part: String,
+    table: TableView,
+    sentences: Vec<String>,
+}
+
+impl From<super::start::Start> for StartView {
+    fn from(start: super::start::Start) -> StartView {
+        let super::start::Start { part, head, rows, sentences } = start;
+        StartView { part, table: TableView { head, rows }, sentences }
+    }
 }
 
 #[derive(Serialize)]
@@ -194,6 +211,7 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Result<Pag
         supporting: sections(&beside, false),
         cells: parts.iter().map(|part| NamedTable { part: part.name.to_owned(), table: cell_table(part) }).collect(),
         parts: parts.iter().map(method).collect(),
+        starts: starts(&parts).into_iter().map(StartView::from).collect(),
         unequal: unequal(run),
         settings: settings(run.trials()),
         link: link_table(&parts),
@@ -467,7 +485,7 @@ fn unequal(run: &Run) -> Vec<&'static str> {
 
 /// Settings of all trials: where trials agree, one row.
 fn settings(trials: &[TrialRecord]) -> TableView {
-    type Key = (&'static str, String, Option<String>, String);
+    type Key = (&'static str, String, SettingKind, Option<String>, String);
     let mut arms: BTreeMap<Key, BTreeSet<String>> = BTreeMap::new();
     for record in trials {
         let sources: [(&'static str, Option<&Settings>); 3] = [
@@ -476,24 +494,29 @@ fn settings(trials: &[TrialRecord]) -> TableView {
             ("link", record.link.as_ref().map(|link| &link.settings)),
         ];
         for (end, settings) in sources {
-            for Setting { name, asked, effective } in settings.into_iter().flatten() {
-                let key = (end, name.clone(), asked.clone(), effective.clone());
+            for Setting { name, kind, asked, effective } in settings.into_iter().flatten() {
+                let key = (end, name.clone(), *kind, asked.clone(), effective.clone());
                 arms.entry(key).or_default().insert(record.trial.arm.to_string());
             }
         }
     }
     let rows = arms
         .into_iter()
-        .map(|((end, name, asked, effective), arms)| {
+        .map(|((end, name, kind, asked, effective), arms)| {
             let verdict = match &asked {
                 Some(asked) if *asked != effective => "differs",
                 _ => "",
             };
+            let kind = match kind {
+                SettingKind::Equal => "equal",
+                SettingKind::Ample => "ample",
+            };
             let arms = arms.into_iter().collect::<Vec<_>>().join(", ");
-            vec![end.into(), name, asked.unwrap_or_else(|| "only read".into()), effective, verdict.into(), arms]
+            let asked = asked.unwrap_or_else(|| "only read".into());
+            vec![end.into(), name, kind.into(), asked, effective, verdict.into(), arms]
         })
         .collect();
-    let head = ["where", "setting", "asked", "effective", "", "arms"].map(str::to_owned).to_vec();
+    let head = ["where", "setting", "must be", "asked", "effective", "", "arms"].map(str::to_owned).to_vec();
     TableView { head, rows }
 }
 

@@ -303,6 +303,8 @@ fn ends(trial: &Trial, report: &mut PlayReport) {
         datagrams_sent: None,
         datagrams_received: None,
         wake_lateness: None,
+        start: None,
+        buffer_limited_us: None,
         settings: vec![
             setting(&format!("{}.congestion-control", trial.arm.transport), Some("cubic"), "cubic"),
             setting(&format!("{}.receive-buffer", trial.arm.transport), Some("8388608"), "425984"),
@@ -315,7 +317,7 @@ fn ends(trial: &Trial, report: &mut PlayReport) {
 }
 
 fn setting(name: &str, asked: Option<&str>, effective: &str) -> Setting {
-    Setting { name: name.into(), asked: asked.map(Into::into), effective: effective.into() }
+    Setting::new(name, asked.map(Into::into), effective)
 }
 
 fn link_report(ledger: &[PacketRecord]) -> LinkReport {

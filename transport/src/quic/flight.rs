@@ -1,5 +1,12 @@
 //! Bytes in flight, which quinn counts but does not tell: its congestion controller hears of all that
-//! changes them, so that is wrapped. Nothing is changed: every call goes on to the controller inside.
+//! changes them, so that is wrapped. Every call goes on to the controller inside, and nothing is changed but
+//! one word, before the schedule starts.
+//!
+//! quinn does not open its window for acknowledgements that come while it has nothing to send (RFC 9002, section
+//! 7.8). Linux goes by the largest flight: in slow start the window opens up to twice that (`tcp_is_cwnd_limited`).
+//! Of the same warm-up, the last round of which leaves the sender with nothing to send, the window so comes out half
+//! as large. So that all arms start equal, quinn's controller hears of no want of data [until the warm-up's bytes are
+//! acknowledged](Flight::open). From then on it hears what quinn says.
 //!
 //! quinn's count is handed over as acknowledgements are dealt with (RFC 9002, appendix B.2); from there on
 //! what is sent is added, and what is declared lost is taken off. Between two acknowledgements the count
@@ -7,7 +14,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics};
@@ -15,16 +22,33 @@ use quinn_proto::RttEstimator;
 
 /// The count of one connection, for whoever samples it.
 #[derive(Debug, Clone, Default)]
-pub struct Flight(Arc<AtomicU64>);
+pub struct Flight(Arc<Shared>);
+
+/// What the controller and whoever holds the connection tell each other.
+#[derive(Debug, Default)]
+struct Shared {
+    bytes: AtomicU64,
+    /// Whether a warm-up is under way, which is to open the window.
+    opening: AtomicBool,
+}
 
 impl Flight {
     /// Bytes in flight now.
     pub fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Says whether a warm-up is under way: then every acknowledgement opens the window, as Linux has it.
+    pub fn open(&self, opening: bool) {
+        self.0.opening.store(opening, Ordering::Relaxed);
+    }
+
+    fn is_opening(&self) -> bool {
+        self.0.opening.load(Ordering::Relaxed)
     }
 
     fn set(&self, bytes: u64) {
-        self.0.store(bytes, Ordering::Relaxed);
+        self.0.bytes.store(bytes, Ordering::Relaxed);
     }
 }
 
@@ -53,12 +77,12 @@ impl Controller for Telling {
     }
 
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
-        self.controller.on_ack(now, sent, bytes, app_limited, rtt);
+        self.controller.on_ack(now, sent, bytes, app_limited && !self.flight.is_opening(), rtt);
     }
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, largest_acked: Option<u64>) {
         self.flight.set(in_flight);
-        self.controller.on_end_acks(now, in_flight, app_limited, largest_acked);
+        self.controller.on_end_acks(now, in_flight, app_limited && !self.flight.is_opening(), largest_acked);
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, is_persistent_congestion: bool, lost_bytes: u64) {
@@ -96,6 +120,45 @@ mod tests {
     use quinn::congestion::NewRenoConfig;
 
     use super::*;
+
+    /// A controller that notes whether it heard that there was nothing to send.
+    #[derive(Clone, Default)]
+    struct Spy(Arc<AtomicBool>);
+
+    impl Controller for Spy {
+        fn on_congestion_event(&mut self, _: Instant, _: Instant, _: bool, _: u64) {}
+        fn on_mtu_update(&mut self, _: u16) {}
+        fn on_end_acks(&mut self, _: Instant, _: u64, app_limited: bool, _: Option<u64>) {
+            self.0.store(app_limited, Ordering::Relaxed);
+        }
+        fn window(&self) -> u64 {
+            0
+        }
+        fn clone_box(&self) -> Box<dyn Controller> {
+            Box::new(self.clone())
+        }
+        fn initial_window(&self) -> u64 {
+            0
+        }
+        fn into_any(self: Box<Self>) -> Box<dyn Any> {
+            self
+        }
+    }
+
+    #[test]
+    fn during_a_warm_up_the_controller_hears_of_no_want_of_data() {
+        let (flight, spy) = (Flight::default(), Spy::default());
+        let mut controller = Telling { controller: Box::new(spy.clone()), flight: flight.clone() }.clone_box();
+        let mut heard = |app_limited| {
+            controller.on_end_acks(Instant::now(), 0, app_limited, None);
+            spy.0.load(Ordering::Relaxed)
+        };
+        assert!(heard(true) && !heard(false), "as quinn has it");
+        flight.open(true);
+        assert!(!heard(true) && !heard(false));
+        flight.open(false);
+        assert!(heard(true), "and as quinn has it again");
+    }
 
     #[test]
     fn the_count_follows_what_is_sent_acknowledged_and_lost() {

@@ -264,7 +264,7 @@ mod tests {
             streams: 2,
             size,
             count: Some(3),
-            warmup: ByteCount::ZERO,
+            warmup: Some(ByteCount::ZERO),
             ..Messages::default()
         })
     }

@@ -22,6 +22,10 @@ const MESSAGE_CHUNK: u64 = 16 << 10;
 /// What is handed to the transport at once of the messages that wait: a TLS record's worth.
 const MESSAGE_WRITE: u64 = 16 << 10;
 
+/// Chunks of the warm-up that are handed over at once, of at most [`MESSAGE_CHUNK`] each. Few calls make few segments
+/// that are not full, each of which the kernel counts for a whole one as it opens the window.
+const WARMUP_CHUNKS: usize = 32;
+
 /// Writes the warm-up's share of these streams.
 async fn write_warmup(
     shared: &Shared,
@@ -30,6 +34,9 @@ async fn write_warmup(
 ) -> Result<(), TransportError> {
     let (all, n) = (ByteCount::new(shared.plan.warmup()), shared.plan.workload.streams());
     let mut chunks = Vec::new();
+    if all > ByteCount::ZERO {
+        shared.open_windows(true);
+    }
     for stream in streams {
         let total = share(all, n, stream).bytes();
         let mut offset = 0;
@@ -37,10 +44,15 @@ async fn write_warmup(
             let len = (total - offset).min(MESSAGE_CHUNK);
             let header = Header { kind: Kind::Warmup, stream, len: len as u32, seq: WARMUP_SEQ, offset };
             shared.frame(header, writer, &mut chunks);
-            writer.write_all(&mut chunks).await?;
-            chunks.clear();
             offset += len;
+            if chunks.len() >= WARMUP_CHUNKS {
+                writer.write_all(&mut chunks).await?;
+                chunks.clear();
+            }
         }
+    }
+    if !chunks.is_empty() {
+        writer.write_all(&mut chunks).await?;
     }
     Ok(())
 }

@@ -16,11 +16,11 @@
 
 use hdrhistogram::Histogram;
 use nix::sys::prctl::set_timerslack;
-use samepath_model::link::{Direction, Link};
+use samepath_model::link::Direction;
 use samepath_model::record::DirectionReport;
 
 use super::sleeper::Sleeper;
-use super::{Account, EmulatorError, Letter, Probing, Words, Work};
+use super::{Account, EmulatorError, Letter, Probing, Task, Words, Work};
 use crate::backend::Port;
 use crate::backend::books::Books;
 use crate::backend::buffer::{Buffer, Pool};
@@ -74,10 +74,8 @@ pub(super) struct DataThread {
 }
 
 impl DataThread {
-    #[allow(clippy::too_many_arguments)] // each is one of its fields
     pub(super) fn new(
-        link: &Link,
-        seed: u64,
+        Task { link, seed, onset }: Task<'_>,
         ports: [Port; 2],
         books: Books,
         joining: Joining,
@@ -88,7 +86,7 @@ impl DataThread {
         let mut ports = ports;
         ports.iter_mut().for_each(|port| port.give_whole_runs(joining.under(link)));
         DataThread {
-            pipes: Direction::BOTH.map(|direction| Pipe::new(link, direction, seed)),
+            pipes: Direction::BOTH.map(|direction| Pipe::with_onset(link, direction, seed, onset)),
             aside: None,
             ports,
             books,

@@ -60,8 +60,19 @@ impl Hops {
         hops.each_ref().map(|hops| [hops.first.as_slice(), hops.second.as_slice()])
     }
 
-    /// The same disciplines for probes: with delay, rate and buffer, and with nothing that is drawn.
+    /// The same disciplines, one for one, with delay, rate and buffer, and with nothing that is drawn.
+    pub(super) fn without_draws(&self) -> Hops {
+        self.netems(&|netem| netem, &|netem| netem)
+    }
+
+    /// The same for probes.
     pub(super) fn bare(&self) -> Hops {
+        // What limits the second hop is a limit of the delay line, which probes close together would meet.
+        self.netems(&|netem| netem, &|netem| Netem { limit: Netem::UNLIMITED, ..netem })
+    }
+
+    /// Without draws, and each netem of the hops as these functions make it.
+    fn netems(&self, first: &dyn Fn(Netem) -> Netem, second: &dyn Fn(Netem) -> Netem) -> Hops {
         let without_draws = |netem: &Netem| Netem {
             delay: netem.delay,
             limit: netem.limit,
@@ -78,11 +89,7 @@ impl Hops {
                 })
                 .collect()
         };
-        Hops {
-            first: each(&self.first, &|netem| netem),
-            // What limits the second hop is a limit of the delay line, which probes close together would meet.
-            second: each(&self.second, &|netem| Netem { limit: Netem::UNLIMITED, ..netem }),
-        }
+        Hops { first: each(&self.first, first), second: each(&self.second, second) }
     }
 }
 

@@ -9,7 +9,7 @@ use samepath_model::link::Distribution;
 const MS: Nanos = 1_000_000;
 
 /// Conditions of every further kind.
-fn any_further() -> impl Strategy<Value = String> {
+pub(super) fn any_further() -> impl Strategy<Value = String> {
     let one_of = |texts: &'static [&'static str]| (0..texts.len()).prop_map(move |n| texts[n]);
     (
         one_of(&[
@@ -146,7 +146,7 @@ proptest! {
 }
 
 /// As `release_until`, where there may be something to do that releases nothing.
-fn release_at_most(pipe: &mut Pipe<Vec<u8>>, run: &mut Run, until: Nanos) {
+pub(super) fn release_at_most(pipe: &mut Pipe<Vec<u8>>, run: &mut Run, until: Nanos) {
     let mut last = 0;
     while let Some(due) = pipe.next_release().filter(|due| *due <= until) {
         assert!(due >= last, "time does not go back: {due} after {last}");

@@ -1,0 +1,101 @@
+//! What is drawn begins with the schedule.
+//!
+//! Until then the packets of handshake and warm-up meet the same disciplines, which draw nothing. Shortly before the
+//! schedule starts each netem is given its whole options in place: it keeps what it holds, and its generator begins at
+//! the seed then (`netem_change` in net/sched/sch_netem.c), so that the n-th packet of the schedule has the same fate
+//! whatever came before it.
+
+use samepath_model::link::{Direction, Link};
+
+use super::plan::Hops;
+use super::promise::{Promise, Turn};
+use super::{Router, amend, places};
+use crate::link::{Nanos, Onset};
+use crate::namespace::Namespaces;
+use crate::path::PathError;
+use crate::sys::{self, monotonic};
+
+/// How long before the schedule's start the kernel is told: some ten times what it takes. Nothing is under way then.
+const LEAD: Nanos = 2_000_000;
+
+/// What holds from the schedule's start on.
+#[derive(Debug)]
+pub(super) struct Awaited {
+    hops: [Hops; 2],
+    link: Link,
+}
+
+/// What the packets meet first, what then (if it is another thing), and the link that is promised first.
+pub(super) fn split(hops: [Hops; 2], link: &Link, onset: Onset) -> ([Hops; 2], Option<Awaited>, Link) {
+    let promised = link.without_draws();
+    if onset == Onset::AtOnce || promised == *link {
+        return (hops, None, link.clone());
+    }
+    (hops.each_ref().map(Hops::without_draws), Some(Awaited { hops, link: link.clone() }), promised)
+}
+
+impl Router {
+    /// Waits until shortly before the schedule's start, and has what is drawn begin.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub(crate) fn begin_draws(&self, namespaces: &Namespaces, epoch: Nanos) -> Result<(), PathError> {
+        let Some(Awaited { hops, link }) = self.awaited.take() else { return Ok(()) };
+        sys::sleep_until(epoch.saturating_sub(LEAD));
+        let begun = self.witness.suspend_judgement();
+        let told = self.amend_all(namespaces, &hops);
+        let done = monotonic();
+        let turn = |direction| Turn { between: [begun, done], promise: Promise::of(&link, direction), emptied: false };
+        self.witness.judge(Some(Direction::BOTH.map(turn)));
+        told?;
+        self.hops.replace(hops);
+        self.begun_late.set(done.saturating_sub(epoch));
+        Ok(())
+    }
+
+    fn amend_all(&self, namespaces: &Namespaces, hops: &[Hops; 2]) -> Result<(), PathError> {
+        let before = self.hops.borrow();
+        let [up, down] = std::array::from_fn(|way| {
+            let (before, after) = (&before[way], &hops[way]);
+            [(&before.first, &after.first), (&before.second, &after.second)]
+        });
+        for (namespace, name, (before, after)) in places(&namespaces.middle, self.far.as_ref(), [up, down]) {
+            namespace.run(|| amend(name, before, after))??;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use samepath_model::link::LinkSpec;
+
+    use super::*;
+    use crate::backend::kernel::plan::hops;
+
+    fn split_of(text: &str, onset: Onset) -> ([Hops; 2], Option<Awaited>, Link) {
+        let link = toml::from_str::<LinkSpec>(text).unwrap().resolve().unwrap();
+        split(Direction::BOTH.map(|direction| hops(&link, direction, 7).unwrap()), &link, onset)
+    }
+
+    #[test]
+    fn the_same_disciplines_draw_nothing_first() {
+        for text in [
+            "delay = '9ms'\nloss = '1%'\nloss-key = 'index'",
+            "delay = '9ms'\nrate = '8Mbit'\nqueue = '30p'\nduplicate = '1%'\njitter = '1ms'",
+            "delay = '9ms'\nrate = '8Mbit'\nqueue = '90kB'\nloss = '1%'\nloss-key = 'index'\ncorrupt = '1%'",
+        ] {
+            let (first, awaited, promised) = split_of(text, Onset::WithSchedule);
+            let Awaited { hops: then, link } = awaited.expect("something is drawn");
+            assert_eq!(promised, link.without_draws(), "{text}");
+            for (first, then) in first.iter().zip(&then) {
+                let kinds =
+                    |hops: &Hops| [&hops.first, &hops.second].map(|c| c.iter().map(|q| q.kind()).collect::<Vec<_>>());
+                assert_eq!(kinds(first), kinds(then), "{text}");
+                assert_eq!(*first, then.without_draws(), "{text}");
+            }
+            assert!(split_of(text, Onset::AtOnce).1.is_none());
+        }
+        assert!(split_of("delay = '9ms'\nrate = '8Mbit'", Onset::WithSchedule).1.is_none(), "nothing is drawn");
+    }
+}
