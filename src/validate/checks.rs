@@ -73,6 +73,18 @@ pub(crate) const CHECKS: &[Check] = &[
         score: score::objects_in_sequence,
     },
     Check {
+        id: "S1",
+        title: "every arm starts its schedule from the same window",
+        experiment: include_str!("../../experiments/validate/s1.toml"),
+        score: score::equal_start,
+    },
+    Check {
+        id: "S2",
+        title: "tcp and tls, which losses cannot tell apart, have the same delays",
+        experiment: include_str!("../../experiments/validate/s2.toml"),
+        score: score::same_but_for_encryption,
+    },
+    Check {
         id: "P1",
         title: "10 MB over 10 Mbit/s with a small buffer: the link is filled",
         experiment: include_str!("../../experiments/validate/p1.toml"),
