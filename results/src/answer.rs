@@ -11,8 +11,8 @@ mod words;
 use samepath_model::{Arm, Transport, Workload};
 
 use crate::Field;
-use crate::cells::Cell;
-use crate::chart::{Group, PartView, Table, number};
+use crate::cells::{Cell, Estimate};
+use crate::chart::{Group, PartView, number};
 use crate::stats;
 use words::{at, capital, each_on, joined, millis, share, verdict};
 
@@ -22,10 +22,20 @@ pub(crate) struct Answer {
     pub(crate) part: String,
     /// A sentence or two; the third says what was not delivered, or what is missing.
     pub(crate) sentences: Vec<String>,
-    /// The figures behind them: conditions down, arms across, medians over the seeds.
-    pub(crate) table: Table,
+    /// The arms, after the name of the column before them.
+    pub(crate) head: Vec<String>,
+    /// The figures behind the sentences: medians over the seeds.
+    pub(crate) blocks: Vec<Block>,
     /// Sets of conditions that the table has no room for.
     pub(crate) left_out: usize,
+}
+
+/// A figure: a row for each set of conditions, whose name comes first, then a value an arm.
+pub(crate) struct Block {
+    /// What the figure is; empty where the part varies nothing, and the one row says it.
+    pub(crate) name: String,
+    /// The rows.
+    pub(crate) rows: Vec<Vec<String>>,
 }
 
 /// The answer of each part that has a trial that counts.
@@ -41,8 +51,10 @@ fn answer(part: &PartView<'_>) -> Answer {
         Headline::Completion => transfers(part, Field::Completion),
         Headline::FirstByte => first_byte(part),
     };
-    let (table, left_out) = table(part, headline);
-    Answer { part: part.name.to_owned(), sentences, table, left_out }
+    let shown = shown(part.groups().len());
+    let (head, blocks) = table(part, headline, &shown);
+    let left_out = part.groups().len() - shown.len();
+    Answer { part: part.name.to_owned(), sentences, head, blocks, left_out }
 }
 
 /// What a part is about.
@@ -125,20 +137,21 @@ fn undelivered(cell: &Cell<'_>) -> Option<f64> {
 /// More conditions than these would make the table a wall again.
 const MOST_CONDITIONS: usize = 6;
 
-/// The small table, and how many conditions it leaves out.
-fn table(part: &PartView<'_>, headline: Headline) -> (Table, usize) {
-    let groups = part.groups();
-    let shown: Vec<usize> = match groups.len() {
+/// Which of so many sets of conditions the small table shows: evenly spread, the first and the last among them.
+fn shown(conditions: usize) -> Vec<usize> {
+    match conditions {
         n if n <= MOST_CONDITIONS => (0..n).collect(),
-        // Evenly, the first and the last among them.
         n => (0..MOST_CONDITIONS).map(|i| i * (n - 1) / (MOST_CONDITIONS - 1)).collect(),
-    };
-    let arms = part.arms();
+    }
+}
+
+/// The small table: its head and its blocks.
+fn table(part: &PartView<'_>, headline: Headline, shown: &[usize]) -> (Vec<String>, Vec<Block>) {
+    let (groups, arms) = (part.groups(), part.arms());
     let varied = groups.iter().any(|group| !group.label.is_empty());
-    let mut head = vec![String::new()];
-    head.extend(varied.then(|| "conditions".to_owned()));
+    let mut head = vec![if varied { "conditions" } else { "" }.to_owned()];
     head.extend(arms.iter().map(ToString::to_string));
-    let mut rows = Vec::new();
+    let mut blocks = Vec::new();
     for (figure, name) in headline.rows(part) {
         let value = |group: &Group<'_>, arm: Arm| {
             group.cells.iter().find(|cell| cell.arm == arm).and_then(|cell| figure.of(cell))
@@ -151,14 +164,15 @@ fn table(part: &PartView<'_>, headline: Headline) -> (Table, usize) {
         if values.iter().flatten().all(idle) {
             continue;
         }
-        for (row, &at) in shown.iter().enumerate() {
-            let mut cells = vec![if row == 0 { name.to_owned() } else { String::new() }];
-            cells.extend(varied.then(|| groups[at].label.clone()));
-            cells.extend(values[row].iter().map(|value| value.map_or_else(|| "–".to_owned(), number)));
-            rows.push(cells);
-        }
+        let row = |(values, &at): (&Vec<Option<f64>>, &usize)| {
+            let first = if varied { groups[at].label.clone() } else { name.to_owned() };
+            let values = values.iter().map(|value| value.map_or_else(|| "–".to_owned(), number));
+            std::iter::once(first).chain(values).collect()
+        };
+        let name = if varied { name.to_owned() } else { String::new() };
+        blocks.push(Block { rows: values.iter().zip(shown).map(row).collect(), name });
     }
-    (Table { head, rows }, groups.len() - shown.len())
+    (head, blocks)
 }
 
 /// The two arms that are set against each other wherever both have figures: tcp and quic where both are there, else the
@@ -272,15 +286,49 @@ fn waited(group: &Group<'_>) -> Option<String> {
     let reliable: Vec<&Cell<'_>> =
         group.cells.iter().copied().filter(|cell| cell.arm.transport.is_reliable()).collect();
     let cells = if reliable.is_empty() { &group.cells } else { &reliable };
-    let measured: Vec<(Arm, String)> =
-        cells.iter().filter_map(|cell| Some((cell.arm, share(cell.spread(Field::InnocentBlocked)?.median)))).collect();
-    if measured.is_empty() {
-        return None;
-    }
-    if measured.iter().all(|(_, words)| words == "none") && measured.len() > 1 {
+    let measured: Vec<(Arm, Estimate)> =
+        cells.iter().filter_map(|cell| Some((cell.arm, cell.spread(Field::InnocentBlocked)?))).collect();
+    if measured.len() > 1 && measured.iter().all(|(_, estimate)| estimate.max <= 0.0) {
         return Some("none of the messages that lost nothing themselves had to wait for others, on any arm".into());
     }
-    each_told("of the messages that lost nothing themselves", measured, "had to wait for others")
+    each_told("of the messages that lost nothing themselves", alike(&measured), "had to wait for others")
+}
+
+/// Medians that differ by less than this factor are told together where the seeds do not part them.
+const NEAR: f64 = 1.5;
+
+/// The share of each arm in words. Arms whose seeds overlap, and whose medians are near each other, are told together:
+/// a few seeds do not carry a difference between one in eight and one in nine.
+fn alike(measured: &[(Arm, Estimate)]) -> Vec<(Arm, String)> {
+    let mut groups: Vec<(Estimate, Vec<Arm>, bool)> = Vec::new();
+    for &(arm, own) in measured {
+        let near = |of: &Estimate| {
+            let (low, high) = (of.median.min(own.median), of.median.max(own.median));
+            let overlap = of.min <= own.max && own.min <= of.max || of.n == 1 || own.n == 1;
+            low > 0.0 && high <= NEAR * low && overlap
+        };
+        match groups.iter_mut().find(|(of, ..)| near(of)) {
+            Some((of, arms, about)) => {
+                *about |= waiting(of) != waiting(&own);
+                arms.push(arm);
+            }
+            None => groups.push((own, vec![arm], false)),
+        }
+    }
+    let words = |(of, arms, about): (Estimate, Vec<Arm>, bool)| {
+        let words = if about { format!("about {}", waiting(&of)) } else { waiting(&of) };
+        arms.into_iter().map(move |arm| (arm, words.clone()))
+    };
+    groups.into_iter().flat_map(words).collect()
+}
+
+/// A share over the seeds: `none` and `all` hold in every one of them.
+fn waiting(estimate: &Estimate) -> String {
+    match share(estimate.median).as_str() {
+        "none" if estimate.max > 0.0 => "almost none".into(),
+        "all" if estimate.min < 100.0 => "nearly all".into(),
+        words => words.to_owned(),
+    }
 }
 
 /// `BEFORE one in seven AFTER on tcp and tls, none on quic`.

@@ -38,7 +38,7 @@ const FRACTIONS: [(u32, u32); 6] = [(2, 5), (3, 5), (2, 3), (3, 4), (4, 5), (9, 
 /// How far the words may be from the share, as a part of the share.
 const ROUNDING: f64 = 0.08;
 
-/// A share as one says it: `none`, `one in seven`, `half`, `all`; in percent where no plain words come near.
+/// A share as one says it: `none`, `almost none` (below 1 %), `one in seven`, `half`, `all`; in percent where no plain words come near.
 pub(super) fn share(percent: f64) -> String {
     if !percent.is_finite() {
         return "–".into();
@@ -47,7 +47,7 @@ pub(super) fn share(percent: f64) -> String {
     match percent {
         p if p <= 0.0 => return "none".into(),
         p if p >= 100.0 => return "all".into(),
-        p if p < 1.0 => return "fewer than one in a hundred".into(),
+        p if p < 1.0 => return "almost none".into(),
         p if p > 95.0 => return "nearly all".into(),
         _ => {}
     }

@@ -52,10 +52,18 @@ pub(super) struct Page {
 struct AnswerView {
     part: String,
     sentences: Vec<String>,
-    table: TableView,
+    head: Vec<String>,
+    blocks: Vec<BlockView>,
     /// Sets of conditions that the table leaves out.
     left_out: usize,
     figure: Option<FigureView>,
+}
+
+/// A figure of the small table: its name and its rows.
+#[derive(Serialize)]
+struct BlockView {
+    name: String,
+    rows: Vec<Vec<String>>,
 }
 
 /// A piece of running text.
@@ -185,7 +193,12 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Result<Pag
         answers: answers(&parts)
             .into_iter()
             .map(|answer| AnswerView {
-                table: TableView::from(&answer.table),
+                head: answer.head,
+                blocks: answer
+                    .blocks
+                    .into_iter()
+                    .map(|block| BlockView { name: block.name, rows: block.rows })
+                    .collect(),
                 figure: leading.iter().find(|drawing| drawing.part == answer.part).map(|drawing| figure(drawing)),
                 part: answer.part,
                 sentences: answer.sentences,

@@ -182,8 +182,8 @@ fn the_short_answer_is_sentences_a_small_table_and_one_chart_a_part() {
     stems.sort_unstable();
     stems.dedup();
     assert_eq!(stems.len(), 16, "{stems:?}");
-    // Three figures of five arms under three conditions, and one of them.
-    assert_eq!((rows(answer, ">messages<").len(), rows(answer, ">bulk<").len()), (9, 3));
+    // Three figures under three conditions, each with its heading, and one.
+    assert_eq!((rows(answer, ">messages<").len(), rows(answer, ">bulk<").len()), (12, 4));
 }
 
 #[test]
