@@ -11,6 +11,7 @@ const NAMED: &[&str] =
 fn main() {
     let lock = Path::new(&std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../Cargo.lock");
     println!("cargo::rerun-if-changed={}", lock.display());
+    println!("cargo::rerun-if-changed=../vendor");
     let mut code = String::from("const DEPENDENCIES: &[(&str, &str)] = &[\n");
     for (name, version) in versions(&lock) {
         writeln!(code, "    ({name:?}, {version:?}),").expect("a string grows");
@@ -20,7 +21,8 @@ fn main() {
     std::fs::write(out, code).expect("cargo gives a writable directory");
 }
 
-/// Name and version of each named package; nothing where there is no lock file (a packaged crate). Cargo writes each
+/// Name and version of each named package, and what is changed in it where it is not built as published; nothing where
+/// there is no lock file (a packaged crate). Cargo writes each
 /// package's name and version as two lines that follow each other; to compile a parser of TOML for the build alone would
 /// cost every first build some seconds.
 fn versions(lock: &Path) -> Vec<(String, String)> {
@@ -36,5 +38,10 @@ fn versions(lock: &Path) -> Vec<(String, String)> {
     for name in NAMED {
         assert!(found.iter().any(|(found, _)| found == name), "{name} is not in {}", lock.display());
     }
-    found
+    let as_built = |(name, version): (String, String)| {
+        let patched = std::fs::read_to_string(lock.with_file_name("vendor").join(&name).join("PATCHED"));
+        let changed = patched.map(|what| format!(", patched: {}", what.trim())).unwrap_or_default();
+        (name, version + &changed)
+    };
+    found.into_iter().map(as_built).collect()
 }

@@ -150,3 +150,56 @@ fn an_error_tells_its_cause_once() {
     }
     assert!(seen > 50, "only {seen} errors seen");
 }
+
+/// What is built in place of a published crate is that crate, but for the patch beside it; and what is said of it in
+/// every record names the versions that are locked.
+#[test]
+fn a_patched_crate_is_the_published_one_but_for_its_patch() {
+    use sha2::Digest as _;
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let vendored = root.join("vendor/quinn-proto");
+    let listed = std::fs::read_to_string(vendored.join("UNCHANGED.sha256")).unwrap();
+    let mut known: Vec<&str> = Vec::new();
+    for line in listed.lines() {
+        let (sum, name) = line.split_once("  ").unwrap();
+        let bytes = std::fs::read(vendored.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let found: String = sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, sum, "{name} is not as published; what is to be changed belongs into samepath.patch");
+        known.push(name);
+    }
+    let ours = ["README.md", "PATCHED", "UNCHANGED.sha256", "samepath.patch"];
+    let patch = std::fs::read_to_string(vendored.join("samepath.patch")).unwrap();
+    let patched: Vec<&str> = patch.lines().filter_map(|line| line.strip_prefix("+++ b/")).collect();
+    let mut waiting = vec![vendored.clone()];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let name = path.strip_prefix(&vendored).unwrap().to_str().unwrap();
+        assert!(known.contains(&name) || ours.contains(&name) || patched.contains(&name), "{name} is unaccounted for");
+    }
+    // Each line that the patch adds is there, each that it takes away is not, in this order.
+    for name in patched {
+        let text = std::fs::read_to_string(vendored.join(name)).unwrap();
+        let mut rest = text.as_str();
+        for hunk in patch.split("\n@@ ").skip(1) {
+            let lines = hunk.split_once('\n').unwrap().1.lines().filter(|line| !line.starts_with('-'));
+            let after: String = lines.map(|line| format!("{}\n", line.get(1..).unwrap_or_default())).collect();
+            let at = rest.find(&after).unwrap_or_else(|| panic!("{name} has not what the patch makes:\n{after}"));
+            rest = &rest[at + after.len()..];
+        }
+    }
+
+    let lock = std::fs::read_to_string(root.join("Cargo.lock")).unwrap();
+    let locked = |package: &str| -> &str {
+        let entry = lock.split(&format!("name = \"{package}\"\nversion = \"")).nth(1);
+        entry.and_then(|rest| rest.split('"').next()).unwrap_or_else(|| panic!("{package} is not locked"))
+    };
+    let manifest = std::fs::read_to_string(vendored.join("Cargo.toml")).unwrap();
+    let version = locked("quinn-proto");
+    assert!(manifest.contains(&format!("version = \"{version}\"")), "the vendored crate is not version {version}");
+    let stack = std::fs::read_to_string(root.join("transport/src/quic.rs")).unwrap();
+    let said = format!("quinn {}, quinn-proto {version} patched: ", locked("quinn"));
+    assert!(stack.contains(&said), "transport/src/quic.rs has to say `{said}`");
+}

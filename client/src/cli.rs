@@ -15,7 +15,7 @@ use samepath_model::tuning::{Controller, Order, Tuning};
 use samepath_model::units::{BitRate, ByteCount, Duration};
 use samepath_model::workload::{Bulk, Messages, Workload};
 use samepath_transport::identity::{Fingerprint, Pin};
-use samepath_transport::{Plan, limits};
+use samepath_transport::{Plan, limits, reach};
 
 use crate::play::{Played, Target, play};
 use crate::{json, summary};
@@ -46,7 +46,8 @@ enum DirectionKind {
 /// Flags of `samepath client`.
 #[derive(Debug, Clone, Args)]
 pub struct ClientArgs {
-    /// The server: a name or address, and its port where it is not 4433
+    /// The server: a name or address, and its port where it is not 4433. Of a name that has several addresses, of
+    /// IPv6 and IPv4, each is tried, and the first that answers is taken (RFC 8305)
     #[arg(value_name = "HOST[:PORT]")]
     host: String,
     /// What carries the bytes: tcp, tcp/per-stream, tls, tls/per-stream, quic, quic/shared, quic/per-message, udp
@@ -113,7 +114,7 @@ pub struct ClientArgs {
     /// proves that it knows the token
     #[arg(long, value_name = "sha256:HEX")]
     fingerprint: Option<Fingerprint>,
-    /// Make the data connections to this address instead of the control connection's
+    /// Make the data connections to this host instead of the address that the control connection reached
     #[arg(long, value_name = "HOST")]
     via: Option<String>,
     /// Play the trial in this file instead of what the flags say
@@ -196,7 +197,7 @@ fn run(args: &ClientArgs) -> Result<(), CliError> {
     }
     let text = match (args.json, lines) {
         (false, _) => summary::text(&plan, &played),
-        (true, false) => format!("{:#}\n", json::document(&plan, &target, &played)),
+        (true, false) => format!("{:#}\n", json::document(&plan, &played)),
         (true, true) => format!("{}\n", result_line(&played)),
     };
     std::io::stdout()
@@ -320,10 +321,7 @@ impl ClientArgs {
 
     fn target(&self) -> Result<Target, CliError> {
         let control = resolve(&self.host, DEFAULT_PORT)?;
-        let data = match &self.via {
-            None => control.ip(),
-            Some(host) => resolve(host, DEFAULT_PORT)?.ip(),
-        };
+        let data = self.via.as_deref().map(|host| resolve(host, DEFAULT_PORT)).transpose()?;
         let token = self.token.clone().filter(|token| !token.is_empty()).ok_or_else(|| {
             CliError::Usage(
                 "the server's token is missing: give it with --token, or in the environment as SAMEPATH_TOKEN; the server prints it when it starts"
@@ -334,32 +332,31 @@ impl ClientArgs {
     }
 }
 
-/// The first address of `HOST`, `HOST:PORT`, an address, or `[ADDRESS]:PORT`.
-fn resolve(text: &str, default_port: u16) -> Result<SocketAddr, CliError> {
+/// The addresses of `HOST`, `HOST:PORT`, an address, or `[ADDRESS]:PORT`, in the order in which they are to be tried.
+fn resolve(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, CliError> {
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(address);
+        return Ok(vec![address]);
     }
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     if let Ok(ip) = bare.parse::<IpAddr>() {
-        return Ok((ip, default_port).into());
+        return Ok(vec![(ip, default_port).into()]);
     }
     let (name, port) = match text.rsplit_once(':') {
         None => (text, default_port),
+        // An address whose interface is named, as fe80::1%eth0.
+        _ if bare.contains('%') && !bare.contains(']') => (bare, default_port),
         Some((name, port)) => {
             let port = port.parse().map_err(|_| {
                 CliError::Usage(format!(
                     "`{text}`: `{port}` is not a port; write HOST or HOST:PORT, as lab.example:4433"
                 ))
             })?;
-            (name, port)
+            (name.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(name), port)
         }
     };
     let unknown = |detail: String| CliError::Failed(format!("cannot find the host `{name}`: {detail}"));
-    (name, port)
-        .to_socket_addrs()
-        .map_err(|error| unknown(error.to_string()))?
-        .next()
-        .ok_or_else(|| unknown("it has no address".into()))
+    let found = reach::in_turns((name, port).to_socket_addrs().map_err(|error| unknown(error.to_string()))?);
+    if found.is_empty() { Err(unknown("it has no address".into())) } else { Ok(found) }
 }
 
 #[cfg(test)]
@@ -375,7 +372,7 @@ mod tests {
             ("[::1]", "[::1]:4433"),
             ("[::1]:5000", "[::1]:5000"),
         ] {
-            assert_eq!(resolve(text, DEFAULT_PORT).unwrap().to_string(), expected);
+            assert_eq!(resolve(text, DEFAULT_PORT).unwrap(), [expected.parse().unwrap()]);
         }
         assert!(matches!(resolve("localhost:none", DEFAULT_PORT), Err(CliError::Usage(_))));
     }

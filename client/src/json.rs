@@ -6,11 +6,11 @@ use samepath_model::workload::Workload;
 use samepath_transport::Plan;
 use serde_json::{Value, json};
 
-use crate::play::{Played, Target};
+use crate::play::Played;
 use crate::summary::{Figures, cpu_percent, intervals, rate};
 
 /// The document.
-pub(crate) fn document(plan: &Plan, target: &Target, played: &Played) -> Value {
+pub(crate) fn document(plan: &Plan, played: &Played) -> Value {
     let (report, figures) = (&played.report, Figures::of(plan, played));
     let (sender, receiver) = match plan.workload.direction() {
         Direction::Up => (&report.client, &report.server),
@@ -72,7 +72,7 @@ pub(crate) fn document(plan: &Plan, target: &Target, played: &Played) -> Value {
     json!({
         "start": {
             "version": concat!("samepath ", env!("CARGO_PKG_VERSION")),
-            "connected": [{ "remote_host": target.data.to_string(), "remote_port": target.control.port() }],
+            "connected": [{ "remote_host": played.server.ip().to_string(), "remote_port": played.server.port() }],
             "test_start": {
                 "protocol": plan.arm.transport.name().to_uppercase(),
                 "num_streams": plan.workload.streams(),

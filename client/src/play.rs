@@ -1,6 +1,6 @@
 //! One playing of a workload, from the control connection to the report.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use samepath_model::Transport;
@@ -11,7 +11,7 @@ use samepath_transport::control::{self, Answer, ClientControl, ClockOffset, Requ
 use samepath_transport::identity::Pin;
 use samepath_transport::lane::Preface;
 use samepath_transport::udp::Datagrams;
-use samepath_transport::{Half, HalfReport, Lane, Phase, Plan, TransportError, clock, quic, tcp, tls};
+use samepath_transport::{Half, HalfReport, Lane, Phase, Plan, TransportError, clock, quic, reach, tcp, tls};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -29,13 +29,17 @@ const DRAIN_NANOS: u64 = 10_000_000_000;
 /// How long fetching the server's report may take.
 const REPORT_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long the server may take to say what it knows of a connection that broke.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// The server to play against.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Where its control connections go.
-    pub control: SocketAddr,
-    /// Where its data connections go; the ports are the server's to say.
-    pub data: IpAddr,
+    /// Where its control connections may go, in order of preference.
+    pub control: Vec<SocketAddr>,
+    /// Where its data connections may go instead of to the address that the control connection reached; the ports are
+    /// the server's to say.
+    pub data: Option<Vec<SocketAddr>>,
     /// The shared secret.
     pub token: String,
     /// Which certificate is accepted.
@@ -53,6 +57,8 @@ pub struct Played {
     pub duplicates: u64,
     /// Whether both ends shared one clock.
     pub same_clock: bool,
+    /// Where the data connections went; the port is the control connection's.
+    pub server: SocketAddr,
 }
 
 /// Plays the workload. `announce` is told the start of the schedule (CLOCK_MONOTONIC,
@@ -64,7 +70,8 @@ pub struct Played {
 pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> Result<Played, TransportError> {
     plan.check()?;
     let began = clock::now();
-    let mut control = control::connect(target.control, target.pin, &target.token, plan).await?;
+    let mut control = control::connect(&target.control, target.pin, &target.token, plan).await?;
+    let data = data_address(target, &control).await?;
     let offset = control.clock_offset().await?;
     let (lanes_in, lanes) = mpsc::channel(64);
     let (epoch_in, epoch) = watch::channel(None);
@@ -93,10 +100,10 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
         playing.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         clock::Timer::new()?.until(epoch).await?;
         connect_from = epoch;
-        playing.connect(target, plan, connect_from, lanes_in);
+        playing.connect(data, plan, connect_from, lanes_in);
     } else {
         connect_from = clock::now();
-        playing.connect(target, plan, connect_from, lanes_in);
+        playing.connect(data, plan, connect_from, lanes_in);
         if !playing.advance(limit, Playing::is_warm).await? {
             return Err(playing.too_late(plan));
         }
@@ -112,12 +119,36 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
         return Err(playing.too_late(plan));
     }
     let Playing { half, control, handshake_ns, kept, .. } = playing;
+    let server = with_port(data, control.address.port());
     let theirs = timeout(REPORT_LIMIT, control.collect())
         .await
         .map_err(|_| TransportError::Timeout("the server did not hand over its report within 30 s".into()))??;
     let ours = half.finish();
     drop(kept);
-    Ok(merge(plan, epoch, connect_from, handshake_ns, offset, ours, theirs))
+    let set_up = SetUp { server, from: connect_from, handshake_ns };
+    Ok(merge(plan, epoch, set_up, offset, ours, theirs))
+}
+
+/// Where the data connections go: of several addresses, one that takes TCP, those of the family that the control
+/// connection reached first.
+async fn data_address(target: &Target, control: &ClientControl) -> Result<SocketAddr, TransportError> {
+    let Some(data) = &target.data else { return Ok(control.address) };
+    let mut candidates: Vec<SocketAddr> = data.iter().map(|to| with_port(*to, control.ports.tcp)).collect();
+    candidates.sort_by_key(|to| to.is_ipv6() != control.address.is_ipv6());
+    if let [only] = candidates[..] {
+        return Ok(only);
+    }
+    let unreachable = |(address, cause)| TransportError::Unreachable { address, cause };
+    let reached = reach::tcp(&candidates).await;
+    reached
+        .map(|(address, _)| address)
+        .map_err(|failed| TransportError::NoneOf { tried: failed.into_iter().map(unreachable).collect() })
+}
+
+/// The same address with another port; of a link-local one, the interface is kept.
+const fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
 }
 
 /// When waiting for what was released is over; `None` where only the time limit ends it.
@@ -152,10 +183,11 @@ struct Connected {
 
 impl Playing {
     /// Starts to make every data connection, at once.
-    fn connect(&mut self, target: &Target, plan: &Plan, from: u64, lanes: mpsc::Sender<Lane>) {
+    fn connect(&mut self, to: SocketAddr, plan: &Plan, from: u64, lanes: mpsc::Sender<Lane>) {
         let (secret, fingerprint, ports) = (self.control.secret, self.control.fingerprint, self.control.ports);
         for lane in 0..plan.connections() {
-            let (plan, lanes, ip) = (plan.clone(), lanes.clone(), target.data);
+            let (plan, lanes) = (plan.clone(), lanes.clone());
+            let at = move |port| with_port(to, port);
             self.connectors.spawn(async move {
                 let preface = Preface { secret, lane };
                 let mut handshake_ns = None;
@@ -163,28 +195,27 @@ impl Playing {
                 let mut kept = None;
                 let lane = match plan.arm.transport {
                     Transport::Tcp => {
-                        let mut stream = tcp::connect((ip, ports.tcp).into(), &plan).await?;
+                        let mut stream = tcp::connect(at(ports.tcp), &plan).await?;
                         up();
                         preface.write(&mut stream).await?;
                         Lane::Tcp(lane, stream)
                     }
                     Transport::Tls => {
-                        let mut stream = tls::connect((ip, ports.tls).into(), &plan, fingerprint).await?;
+                        let mut stream = tls::connect(at(ports.tls), &plan, fingerprint).await?;
                         up();
                         preface.write(&mut stream).await?;
                         Lane::Tls(lane, Box::new(stream))
                     }
                     Transport::Quic => {
-                        let to = (ip, ports.quic).into();
-                        let (endpoint, connection, below) = quic::connect(to, &plan, fingerprint, secret).await?;
+                        let (endpoint, connection, below) =
+                            quic::connect(at(ports.quic), &plan, fingerprint, secret).await?;
                         up();
                         quic::show(&connection, secret).await?;
                         kept = Some(endpoint);
                         Lane::Quic(connection, below)
                     }
                     Transport::Udp => {
-                        let to = (ip, ports.udp).into();
-                        Lane::Udp(Datagrams::connect(to, secret, plan.time_limit.std()).await?)
+                        Lane::Udp(Datagrams::connect(at(ports.udp), secret, plan.time_limit.std()).await?)
                     }
                 };
                 // It fails only where the half failed, which says so itself.
@@ -219,8 +250,34 @@ impl Playing {
         (if self.sends { self.theirs } else { self.ours }) == Phase::Finished && self.connectors.is_empty()
     }
 
-    /// Lets both halves work until `done`; whether it was before `end`.
+    /// Lets both halves work until `done`; whether it was before `end`. Where a connection broke, the error has what
+    /// the server says of it, too.
     async fn advance(&mut self, end: u64, done: impl Fn(&Playing) -> bool) -> Result<bool, TransportError> {
+        match self.work(end, done).await {
+            Err(ours @ (TransportError::Ended(_) | TransportError::Closed { .. })) => {
+                let ours = ours.seen_at(End::Client);
+                let theirs = timeout(LAST_WORDS, self.last_words()).await.ok().flatten();
+                Err(match theirs.filter(|theirs| *theirs != ours.to_string()) {
+                    Some(theirs) => TransportError::Both { ours: Box::new(ours), theirs },
+                    None => ours,
+                })
+            }
+            other => other,
+        }
+    }
+
+    /// Why the server's half failed, if it did.
+    async fn last_words(&mut self) -> Option<String> {
+        loop {
+            match self.control.answer().await {
+                Ok(_) => {}
+                Err(TransportError::Peer(reason)) => return Some(reason),
+                Err(_) => return None,
+            }
+        }
+    }
+
+    async fn work(&mut self, end: u64, done: impl Fn(&Playing) -> bool) -> Result<bool, TransportError> {
         let mut timer = clock::Timer::new()?;
         while !done(self) {
             let next = match self.ours {
@@ -281,16 +338,18 @@ impl Playing {
     }
 }
 
-/// Joins what both ends noted, on the client's clock, counted from the epoch.
-fn merge(
-    plan: &Plan,
-    epoch: u64,
-    connect_from: u64,
+/// How the data connections were made.
+struct SetUp {
+    /// Where to.
+    server: SocketAddr,
+    /// When it began.
+    from: u64,
+    /// See [`PlayReport::handshake_ns`].
     handshake_ns: Option<u64>,
-    offset: ClockOffset,
-    ours: HalfReport,
-    theirs: HalfReport,
-) -> Played {
+}
+
+/// Joins what both ends noted, on the client's clock, counted from the epoch.
+fn merge(plan: &Plan, epoch: u64, set_up: SetUp, offset: ClockOffset, ours: HalfReport, theirs: HalfReport) -> Played {
     let at_client = |t: u64| t as i64 - epoch as i64;
     let at_server = |t: u64| at_client(offset.to_client(t));
     let points = |half: &HalfReport, end: End| -> Vec<SeriesPoint> {
@@ -346,8 +405,8 @@ fn merge(
         report: PlayReport {
             epoch_ns: epoch,
             clock_error_ns: offset.error_ns,
-            handshake_ns,
-            first_byte_ns: first_byte.filter(|_| is_cold).map(|t| t.saturating_sub(connect_from)),
+            handshake_ns: set_up.handshake_ns,
+            first_byte_ns: first_byte.filter(|_| is_cold).map(|t| t.saturating_sub(set_up.from)),
             complete: messages.iter().all(is_whole),
             messages,
             series,
@@ -359,5 +418,6 @@ fn merge(
         jitter_ns: received.jitter_ns,
         duplicates: received.duplicates,
         same_clock: offset.error_ns == 0,
+        server: set_up.server,
     }
 }

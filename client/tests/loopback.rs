@@ -147,7 +147,7 @@ async fn tls_records_are_no_larger_than_asked() {
             });
             let mut plan = plan("tls".parse().unwrap(), bytes(direction, 2, 1_000_000));
             plan.tuning.tls_record_size = size.map(ByteCount::new);
-            let target = Target { data: between, ..server.target() };
+            let target = Target { data: Some(vec![(between, 0).into()]), ..server.target() };
             let report = play(&target, &plan, |_| {}).await.unwrap().report;
             assert!(report.complete);
             let (up, down) = relay.await.unwrap();
@@ -219,8 +219,8 @@ async fn ipv6_works_too() {
     };
     let (_keep, stage) = watch::channel(Shutdown::Running);
     let target = Target {
-        control: server.address(),
-        data: server.address().ip(),
+        control: vec![server.address()],
+        data: None,
         token: TOKEN.into(),
         pin: Pin::Exactly(server.fingerprint()),
     };
@@ -271,8 +271,12 @@ async fn only_those_who_know_are_let_in() {
 #[tokio::test]
 async fn strangers_are_recognised() {
     let plan = plan(Arm::default_of(Transport::Tcp), bytes(Direction::Down, 1, 1000));
-    let target =
-        |control: SocketAddr| Target { control, data: control.ip(), token: TOKEN.into(), pin: Pin::ProvenByToken };
+    let target = |control: SocketAddr| Target {
+        control: vec![control],
+        data: None,
+        token: TOKEN.into(),
+        pin: Pin::ProvenByToken,
+    };
     // Nobody: the port was ours a moment ago and is closed.
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();

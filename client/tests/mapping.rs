@@ -26,7 +26,7 @@ async fn played(plans: impl IntoIterator<Item = Plan>) -> Vec<(Plan, PlayReport)
     let server = Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default() }).unwrap();
     let address = server.address();
     let target =
-        Target { control: address, data: address.ip(), token: TOKEN.into(), pin: Pin::Exactly(server.fingerprint()) };
+        Target { control: vec![address], data: None, token: TOKEN.into(), pin: Pin::Exactly(server.fingerprint()) };
     let (_running, stage) = watch::channel(Shutdown::Running);
     let serving = tokio::spawn(server.serve(stage, |_| {}));
     let mut reports = Vec::new();

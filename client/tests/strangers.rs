@@ -92,7 +92,7 @@ async fn who_proves_nothing_is_sent_away_while_a_long_session_runs() {
     let server = serve_with(limits);
     let ip = server.address.ip();
     let missing = plan(Arm::default_of(Transport::Tls), bytes(Direction::Down, 1, 1000));
-    let session = control::connect(server.address, server.pin, support::TOKEN, &missing).await.unwrap();
+    let session = control::connect(&[server.address], server.pin, support::TOKEN, &missing).await.unwrap();
     // At this door the session still misses a connection, which it could be.
     let mut may_be_it = TcpStream::connect((ip, server.ready.tls_port)).await.unwrap();
     for port in [server.address.port(), server.ready.tcp_port] {
@@ -142,7 +142,7 @@ async fn who_gives_way_is_told_where_it_can_be() {
 async fn a_quic_connection_that_stalls_makes_way_for_the_next() {
     let server = serve_with(Limits { proof: Duration::from_millis(100), ..Limits::default() });
     let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
-    let control = control::connect(server.address, server.pin, support::TOKEN, &plan).await.unwrap();
+    let control = control::connect(&[server.address], server.pin, support::TOKEN, &plan).await.unwrap();
     let to = (server.address.ip(), control.ports.quic).into();
     // It has a connection, but never says whose it is.
     let (_endpoint, stalled, _) = quic::connect(to, &plan, control.fingerprint, control.secret).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_client_that_stops_reading_holds_its_session_no_longer_than_its_time()
     let server = serve_with(Limits { sessions: 1, slack: Duration::from_secs(6), ..Limits::default() });
     let mut plan = plan(Arm::default_of(Transport::Tcp), bytes(Direction::Down, 1, 1000));
     plan.time_limit = Duration::from_secs(1);
-    let mut deaf = control::connect(server.address, server.pin, support::TOKEN, &plan).await.unwrap();
+    let mut deaf = control::connect(&[server.address], server.pin, support::TOKEN, &plan).await.unwrap();
     // It asks and asks, and never hears an answer, until the server can say no more and so no longer listens.
     while timeout(StdDuration::from_secs(1), deaf.send(&Request::Ping)).await.is_ok_and(|sent| sent.is_ok()) {}
     let error = play(&server.target(), &plan, |_| {}).await.unwrap_err();

@@ -8,7 +8,7 @@ use clap::Args;
 use samepath_model::Duration;
 use samepath_model::shortage;
 use samepath_model::units::ByteCount;
-use samepath_transport::{identity, limits};
+use samepath_transport::{identity, limits, tcp};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -20,9 +20,10 @@ const DEFAULT_PORT: u16 = 4433;
 #[derive(Debug, Clone, Args)]
 pub struct ServerArgs {
     /// Address and port for control connections and QUIC; TCP and UDP take the next port, TLS the one
-    /// after, so it is 65533 at most. With port 0 the kernel chooses each; `[::]` takes IPv4 too
-    #[arg(long, value_name = "ADDR[:PORT]", default_value = "0.0.0.0:4433", value_parser = parse_listen)]
-    pub listen: SocketAddr,
+    /// after, so it is 65533 at most. With port 0 the kernel chooses each; `[::]` takes IPv6 and IPv4, `0.0.0.0`
+    /// IPv4 alone [default: [::]:4433, or 0.0.0.0:4433 where this host has no IPv6]
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_listen)]
+    pub listen: Option<SocketAddr>,
     /// Secret that clients must know. Without it a random one is made and printed
     #[arg(long, value_name = "SECRET", env = "SAMEPATH_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -45,7 +46,7 @@ fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     let listen: SocketAddr =
         text.parse().or_else(|_| bare.parse::<IpAddr>().map(|ip| (ip, DEFAULT_PORT).into())).map_err(|_| {
             format!(
-                "`{text}` is not an address of this host: write 0.0.0.0, 0.0.0.0:{DEFAULT_PORT} or [::]:{DEFAULT_PORT}"
+                "`{text}` is not an address of this host: write [::] or [::]:{DEFAULT_PORT} (IPv6 and IPv4), or 0.0.0.0:{DEFAULT_PORT}"
             )
         })?;
     crate::serve::ports(listen.port()).map_err(|error| error.to_string())?;
@@ -85,7 +86,8 @@ async fn run(args: ServerArgs) -> Result<(), Box<dyn std::error::Error>> {
         memory: args.max_memory,
         ..Limits::default()
     };
-    let server = Server::bind(ServerConfig { listen: args.listen, token: token.clone(), limits })?;
+    let listen = args.listen.unwrap_or_else(|| (tcp::any_address(), DEFAULT_PORT).into());
+    let server = Server::bind(ServerConfig { listen, token: token.clone(), limits })?;
 
     let ready = server.ready();
     let mut out = std::io::stdout();

@@ -9,9 +9,10 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use samepath_model::Transport;
+use samepath_model::record::End;
 use samepath_transport::control::{Asked, Secret};
 use samepath_transport::lane::Preface;
-use samepath_transport::{Lane, Plan, quic, tcp, tls, udp};
+use samepath_transport::{Lane, Plan, TransportError, quic, tcp, tls, udp};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -115,7 +116,7 @@ impl Registry {
                         drop(place);
                         let _ = lanes.send(lane).await;
                     }
-                    Ok(Err(error)) => place.failed(&error),
+                    Ok(Err(error)) => place.failed(&TransportError::from(error).seen_at(End::Server)),
                     Err(left) => place.left(left),
                 }
             });
@@ -153,7 +154,7 @@ impl Registry {
             tokio::spawn(async move {
                 let connection = match place.prove(quic::accept(connecting, secret), || false).await {
                     Ok(Ok(connection)) => connection,
-                    Ok(Err(error)) => return place.failed(&error),
+                    Ok(Err(error)) => return place.failed(&TransportError::from(error).seen_at(End::Server)),
                     Err(left) => return place.left(left),
                 };
                 drop(place);

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use samepath_model::shortage;
+use samepath_transport::tcp;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -83,6 +84,7 @@ impl Room {
     /// Gives a connection a place, at the cost of another one where there is none. `expected` is how many
     /// connections the open sessions still miss at this door, each of which has a place besides.
     pub(crate) fn enter(self: &Arc<Self>, from: SocketAddr, expected: usize) -> Place {
+        let from = tcp::canonical(from);
         let (stay, gone) = oneshot::channel();
         let (number, left) = self.lock().enter(source(from.ip()), stay, OF_ONE + expected, OF_ALL + 2 * expected);
         if let Some(left) = left {
@@ -250,6 +252,8 @@ mod tests {
         assert_eq!(ip("2001:db8::1"), ip("2001:db8::ffff:1"));
         assert_ne!(ip("2001:db8::1"), ip("2001:db8:0:1::1"));
         assert_eq!(ip("::ffff:192.0.2.1"), ip("192.0.2.1"));
+        // Two neighbours of IPv4 are not one network of IPv6, however a socket of both families writes them.
+        assert_ne!(ip("::ffff:192.0.2.1"), ip("::ffff:192.0.2.2"));
         assert_ne!(ip("192.0.2.1"), ip("192.0.2.2"));
     }
 }

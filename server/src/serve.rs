@@ -204,6 +204,7 @@ impl Server {
             tokio::select! {
                 accepted = self.control.accept() => match accepted {
                     Ok((stream, from)) => {
+                        let from = tcp::canonical(from);
                         let place = control.enter(from, 0);
                         let (context, tls, shutdown) =
                             (context.clone(), self.control_tls.clone(), shutdown.clone());

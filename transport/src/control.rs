@@ -40,7 +40,7 @@ use crate::clock;
 use crate::half::{HalfReport, Phase};
 use crate::identity::{self, Fingerprint, Pin, random};
 use crate::plan::Plan;
-use crate::{TransportError, tls};
+use crate::{TransportError, reach, tls};
 
 /// The protocol's version: both ends must speak the same.
 pub const VERSION: u32 = 3;
@@ -298,6 +298,8 @@ type Stream = TlsStream<TcpStream>;
 pub struct ClientControl {
     reader: Reader<ReadHalf<Stream>>,
     writer: Writer<WriteHalf<Stream>>,
+    /// Where the server was reached.
+    pub address: SocketAddr,
     /// The certificate that data connections must present.
     pub fingerprint: Fingerprint,
     /// To be shown by data connections.
@@ -331,19 +333,51 @@ impl ClockOffset {
     }
 }
 
-/// Opens a session.
+/// Opens a session at the first of a host's addresses that answers ([`reach::tcp`]). Where that turns out to be no
+/// samepath server, the others are tried in its place.
 ///
 /// # Errors
-/// When nobody, a stranger or an impostor answers, or the server refuses.
-pub async fn connect(address: SocketAddr, pin: Pin, token: &str, plan: &Plan) -> Result<ClientControl, TransportError> {
-    let late = |what: &str| TransportError::Unreachable {
-        address,
-        cause: std::io::Error::new(std::io::ErrorKind::TimedOut, what.to_owned()),
-    };
-    let tcp = timeout(ANSWER_LIMIT, TcpStream::connect(address))
-        .await
-        .map_err(|_| late("no answer within 10 s"))?
-        .map_err(|cause| TransportError::Unreachable { address, cause })?;
+/// When nobody, a stranger or an impostor answers, or the server refuses. Where there are several addresses and none
+/// leads to a server, each with its cause.
+pub async fn connect(
+    addresses: &[SocketAddr],
+    pin: Pin,
+    token: &str,
+    plan: &Plan,
+) -> Result<ClientControl, TransportError> {
+    let mut left = addresses.to_vec();
+    let mut tried: Vec<TransportError> = Vec::new();
+    loop {
+        let (address, tcp) = match reach::tcp(&left).await {
+            Ok(reached) => reached,
+            Err(failed) => {
+                let unreachable = |(address, cause)| TransportError::Unreachable { address, cause };
+                tried.extend(failed.into_iter().map(unreachable));
+                return Err(if tried.len() == 1 { tried.remove(0) } else { TransportError::NoneOf { tried } });
+            }
+        };
+        left.retain(|other| *other != address);
+        match open(address, tcp, pin, token, plan).await {
+            Err(error @ (TransportError::NotSamepath { .. } | TransportError::HungUp { .. })) if !left.is_empty() => {
+                tried.push(error);
+            }
+            Err(error) if !tried.is_empty() => {
+                tried.push(error);
+                return Err(TransportError::NoneOf { tried });
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Opens a session over a connection to this address.
+async fn open(
+    address: SocketAddr,
+    tcp: TcpStream,
+    pin: Pin,
+    token: &str,
+    plan: &Plan,
+) -> Result<ClientControl, TransportError> {
     tcp.set_nodelay(true)?;
     let (config, verifier) = identity::client_config(pin, identity::ALPN_CONTROL)?;
     let stream = match timeout(ANSWER_LIMIT, tls::handshake(config, tcp)).await {
@@ -396,7 +430,7 @@ pub async fn connect(address: SocketAddr, pin: Pin, token: &str, plan: &Plan) ->
             TransportError::Gone => TransportError::HungUp { address },
             error => error,
         })?;
-    Ok(ClientControl { reader, writer, fingerprint, secret, ports, same_host })
+    Ok(ClientControl { reader, writer, address, fingerprint, secret, ports, same_host })
 }
 
 impl ClientControl {
@@ -665,7 +699,7 @@ mod tests {
             time_limit: samepath_model::Duration::from_secs(10),
             mapping: false,
         };
-        let client = async { connect(address, Pin::ProvenByToken, "the token", &plan).await.map(drop) };
+        let client = async { connect(&[address], Pin::ProvenByToken, "the token", &plan).await.map(drop) };
         let (refused, ()) = tokio::join!(client, impostor);
         assert!(matches!(refused, Err(TransportError::ServerProof)), "{refused:?}");
     }

@@ -3,9 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 
+use samepath_model::record::End;
 use samepath_model::shortage;
 use samepath_model::workload::StreamId;
 
+use crate::ending::Ending;
 use crate::frame::FrameError;
 use crate::plan::PlanError;
 
@@ -22,6 +24,12 @@ pub enum TransportError {
         address: SocketAddr,
         /// What the kernel said.
         cause: io::Error,
+    },
+    /// None of a host's addresses led to a server.
+    #[error("none of the host's {} addresses leads to a samepath server: {}", tried.len(), list(tried))]
+    NoneOf {
+        /// Why not, of each that was tried.
+        tried: Vec<TransportError>,
     },
     /// Something answers, but does not speak our protocol.
     #[error("{address} answers, but is not a samepath server ({detail}); check address and port")]
@@ -88,8 +96,21 @@ pub enum TransportError {
         /// What happened.
         detail: String,
     },
+    /// A connection ended before its time.
+    #[error("{0}")]
+    Ended(Ending),
+    /// Both ends have something to say of the failure.
+    #[error("{ours}; the server reports: {theirs}")]
+    Both {
+        /// This end, the client.
+        ours: Box<TransportError>,
+        /// The server's reason.
+        theirs: String,
+    },
     /// A data connection ended before everything was delivered.
-    #[error("a connection was closed while {missing} messages were still missing")]
+    #[error(
+        "the other end closed a connection (its stream of bytes ended) while {missing} messages were still missing"
+    )]
     Closed {
         /// How many.
         missing: u64,
@@ -155,13 +176,35 @@ pub enum TransportError {
         cause: io::Error,
     },
     /// A socket failed.
-    #[error("{}", shortage::told(.0))]
-    Io(io::Error),
+    #[error("{}", shortage::told(cause))]
+    Io {
+        /// What the kernel said.
+        cause: io::Error,
+    },
 }
 
+/// Each on a line of its own.
+fn list(all: &[TransportError]) -> String {
+    all.iter().map(|error| format!("\n  {error}")).collect()
+}
+
+impl TransportError {
+    /// Says which end tells it, so that whoever ended a connection has a name.
+    #[must_use]
+    pub fn seen_at(self, end: End) -> TransportError {
+        match self {
+            TransportError::Ended(ending) => {
+                TransportError::Ended(Ending { seen_at: ending.seen_at.or(Some(end)), ..ending })
+            }
+            other => other,
+        }
+    }
+}
+
+/// Where the error says how a connection ended, its whole cause is taken over.
 impl From<io::Error> for TransportError {
-    fn from(error: io::Error) -> TransportError {
-        TransportError::Io(error)
+    fn from(cause: io::Error) -> TransportError {
+        Ending::of(&cause).map_or(TransportError::Io { cause }, TransportError::Ended)
     }
 }
 

@@ -280,7 +280,7 @@ impl Half {
                     self.work = None;
                     return match ended {
                         Ok(Ok(())) => Err(TransportError::Control("a half ended too early".into())),
-                        Ok(Err(error)) => Err(error),
+                        Ok(Err(error)) => Err(error.seen_at(self.shared.end)),
                         Err(error) => Err(TransportError::Control(format!("a half broke down: {error}"))),
                     };
                 }

@@ -12,9 +12,11 @@
 //! | [`tcp`], [`tls`], [`quic`], [`udp`] | one transport each, both ends |
 //! | [`frame`], [`payload`] | what is written on every one of them, and how it is verified |
 //! | `carriage` | where the messages lie in what is sent, for the mapping of packets to messages |
+//! | [`reach`] | which of a host's addresses is taken |
 //! | [`identity`] | certificates, fingerprints, the TLS settings |
 //! | [`probe`] | what a connection says of itself, and what the process used |
 //! | [`limits`] | open files |
+//! | `ending`, [`error`] | how a connection ended and who ended it; what else can go wrong |
 //! | [`clock`] | the one clock, and a timer that is exact |
 //!
 //! Invariant: no module here decides what a workload is or what a figure means; that is `model`.
@@ -22,6 +24,7 @@
 mod carriage;
 pub mod clock;
 pub mod control;
+mod ending;
 pub mod error;
 pub mod frame;
 pub mod half;
@@ -32,12 +35,14 @@ pub mod payload;
 pub mod plan;
 pub mod probe;
 pub mod quic;
+pub mod reach;
 mod receive;
 mod send;
 pub mod tcp;
 pub mod tls;
 pub mod udp;
 
+pub use ending::{EndedBy, Ending};
 pub use error::TransportError;
 pub use half::{Half, HalfReport, Phase};
 pub use lane::Lane;

@@ -39,10 +39,15 @@ pub use observe::Observer;
 use qlog::{log_directory, log_events};
 
 use crate::control::Secret;
+use crate::ending::Ending;
 use crate::identity::{self, Fingerprint, Identity, Pin};
 use crate::lane::{Below, Preface};
 use crate::plan::SEGMENT;
-use crate::{Plan, TransportError, udp};
+use crate::{Plan, TransportError, tcp, udp};
+
+/// Whose code speaks QUIC here, and what is changed in it; the versions are those of `Cargo.lock`.
+pub const STACK: &str =
+    concat!("quinn 0.11.12, quinn-proto 0.11.19 patched: ", include_str!("../../vendor/quinn-proto/PATCHED"));
 
 /// The most streams that a peer may have open at once. quinn sets up a record for each as the
 /// connection is made (a million of them cost a third of a second), so it must not be generous.
@@ -121,7 +126,7 @@ pub(crate) fn send_window(plan: &Plan) -> u64 {
 pub fn settings(connection: &quinn::Connection, plan: &Plan, endpoint: &[Setting]) -> Vec<Setting> {
     let tuning = &plan.tuning;
     let path = connection.stats().path;
-    let ipv6 = connection.remote_address().is_ipv6();
+    let ipv6 = tcp::canonical(connection.remote_address()).is_ipv6();
     let set = |name: &str, asked: Option<String>, effective: String| Setting::new(name, asked, effective);
     let window = plan.window().to_string();
     let asked = u64::from(tuning.initial_window) * SEGMENT;
@@ -135,6 +140,7 @@ pub fn settings(connection: &quinn::Connection, plan: &Plan, endpoint: &[Setting
         set("quic.send-fairness", Some(tuning.quic_send_fairness.to_string()), tuning.quic_send_fairness.to_string()),
         set("quic.segmentation-offload", Some(plan.offload().to_string()), plan.offload().to_string()),
         set("quic.version", None, "1".into()),
+        set("quic.stack", None, STACK.to_owned()),
         // The only one that both ends offer.
         set("tls.cipher-suite", None, "TLS13_AES_128_GCM_SHA256".into()),
     ];
@@ -188,7 +194,7 @@ pub async fn connect(
     config.initial_dst_cid_provider(Arc::new(move || first_id(&secret)));
     let connecting =
         endpoint.connect_with(config, address, identity::SERVER_NAME).map_err(|error| failed(error.to_string()))?;
-    let connection = connecting.await.map_err(|error| failed(error.to_string()))?;
+    let connection = connecting.await.map_err(|error| failed(Ending::of_quic(&error).to_string()))?;
     Ok((endpoint, connection, Below { settings, client_port, observer, flight }))
 }
 
@@ -276,7 +282,7 @@ impl Server {
             };
             let address = incoming.remote_address();
             self.socket.prove(address, secret);
-            let ipv6 = matches!(address.ip().to_canonical(), IpAddr::V6(_));
+            let ipv6 = tcp::canonical(address).is_ipv6();
             let observer = observer(&plan, End::Server, address.port(), ipv6);
             let mut config = quinn::ServerConfig::with_crypto(match &observer {
                 Some(observer) => Arc::new(Observed { config: self.crypto.clone(), observer: observer.clone() }),

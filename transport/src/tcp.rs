@@ -1,7 +1,7 @@
 //! TCP, both ends: one socket, tuned, and what it says of itself.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use samepath_model::record::Setting;
@@ -15,6 +15,26 @@ use crate::{Plan, TransportError};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
+
+/// The address that takes connections of both families where this host has both: `::`, else `0.0.0.0`.
+pub fn any_address() -> IpAddr {
+    let both = || -> io::Result<()> {
+        let socket = Socket::new(Domain::IPV6, Type::STREAM, None)?;
+        socket.set_only_v6(false)?;
+        socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())
+    };
+    if both().is_ok() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
+}
+
+/// An address as its peer wrote it: one of IPv4 in IPv6's clothes (RFC 4291, section 2.5.5.2), as a socket of both
+/// families tells it, is one of IPv4.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    match (address, address.ip().to_canonical()) {
+        (SocketAddr::V6(_), IpAddr::V4(ip)) => SocketAddr::new(ip.into(), address.port()),
+        // An IPv6 address stays whole: a link-local one is nothing without its interface.
+        _ => address,
+    }
+}
 
 /// Listens; `[::]` takes IPv4 too.
 ///

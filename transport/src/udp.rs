@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::TransportError;
 use crate::control::Secret;
 use crate::lane::Preface;
-use crate::tcp::cannot_bind;
+use crate::tcp::{cannot_bind, canonical};
 
 /// What is asked for the buffers of a UDP socket: tens of milliseconds at gigabits.
 const BUFFER: usize = 8 << 20;
@@ -333,12 +333,19 @@ impl Server {
     /// # Errors
     /// When the socket cannot be made.
     pub fn connect(&self, hello: &Hello) -> Result<Datagrams, TransportError> {
-        let peer = SocketAddr::new(hello.peer.ip().to_canonical(), hello.peer.port());
+        let peer = canonical(hello.peer);
         let unspecified = |peer: &SocketAddr| -> IpAddr {
             if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
         };
+        // What it addressed is what answers it: of several addresses the kernel would choose by its routes.
         let local = hello.local.map_or_else(|| unspecified(&peer), |ip| ip.to_canonical());
-        let socket = bind(SocketAddr::new(local, self.local.port()), true)?;
+        let mut local = SocketAddr::new(local, self.local.port());
+        if let (SocketAddr::V6(local), SocketAddr::V6(peer)) = (&mut local, peer)
+            && local.ip().is_unicast_link_local()
+        {
+            local.set_scope_id(peer.scope_id());
+        }
+        let socket = bind(local, true)?;
         socket.connect(peer)?;
         let lane = Datagrams::new(socket, peer, hello.preface.secret)?;
         lane.answer();

@@ -50,7 +50,7 @@ pub(crate) fn serve() -> Running {
 
 impl Running {
     pub(crate) fn target(&self) -> Target {
-        Target { control: self.address, data: self.address.ip(), token: TOKEN.into(), pin: self.pin }
+        Target { control: vec![self.address], data: None, token: TOKEN.into(), pin: self.pin }
     }
 
     pub(crate) async fn play(&self, plan: &Plan) -> Played {
