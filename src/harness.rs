@@ -318,6 +318,7 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
     {
         figures.blocking = analysis.figures();
         void.extend(analysis.faults());
+        void.extend(analysis.limits());
     }
     writer.finish()?;
     record.summary = Some(figures);
@@ -337,7 +338,7 @@ fn follow(trial: &Trial, play: &PlayReport, spool: &std::path::Path) -> anyhow::
     let ledger = samepath_netem::ledger::read(spool, play.epoch_ns)?;
     let sights = play.sights.iter().copied().map(Ok);
     match blocking::analyse(trial, play.messages.clone(), &play.layout, ledger, sights) {
-        Ok(analysis) => Ok(Some(analysis)),
+        Ok(analysis) => Ok(Some(analysis.told_by(&play.series))),
         Err(AnalyseError::Unmapped(_)) => Ok(None),
         Err(AnalyseError::Source(error)) => Err(error.into()),
     }

@@ -39,6 +39,51 @@ pub struct Blocking {
     pub of_innocent: DelayParts,
     /// Mean parts over the slowest hundredth of the messages, at least one.
     pub of_slowest: DelayParts,
+    /// What the hold was made of: means over all messages. `None` in records from before it was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldParts>,
+}
+
+/// The parts into which a message's hold at its sender falls, in milliseconds, by what held it; they add up to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HoldParts {
+    /// The application, or the send path above the transport: before the message was handed over.
+    pub application: f64,
+    /// The number of QUIC streams that may be open at once.
+    pub streams: f64,
+    /// The connection's flow control; of TCP, the receiver's window.
+    pub connection: f64,
+    /// The QUIC stream's flow control.
+    pub stream: f64,
+    /// The transport's send buffer.
+    pub buffer: f64,
+    /// The congestion window.
+    pub window: f64,
+    /// Nothing that a transport tells: pacing, or the sender's own time.
+    pub untold: f64,
+}
+
+impl HoldParts {
+    /// The names, as in files.
+    pub const NAMES: [&'static str; 7] =
+        ["application", "streams", "connection", "stream", "buffer", "window", "untold"];
+
+    /// What each is called for people, in the order of [`HoldParts::NAMES`].
+    pub const WORDS: [&'static str; 7] = [
+        "application",
+        "number of streams",
+        "flow control of the connection",
+        "flow control of the stream",
+        "send buffer",
+        "congestion window",
+        "pacing or the sender's own time (not told apart)",
+    ];
+
+    /// The values, in the order of [`HoldParts::NAMES`].
+    pub const fn values(&self) -> [f64; 7] {
+        [self.application, self.streams, self.connection, self.stream, self.buffer, self.window, self.untold]
+    }
 }
 
 /// The parts into which a delay falls, in milliseconds; they add up to it.

@@ -27,6 +27,7 @@ use crate::link::files::{self, Reader};
 use crate::link::{Link, LinkSpec};
 use crate::mode::Mode;
 use crate::spot::{Spot, quoted};
+use crate::streams;
 use crate::tolerance::Tolerance;
 use crate::tuning::Tuning;
 use crate::units::Duration;
@@ -541,6 +542,7 @@ impl Part {
                     );
                     return Err(fault(Place::Link, &problem));
                 }
+                streams::check(arm, &workload, link.rtt()).map_err(|error| fault(Place::Workload, &error))?;
             }
             for &seed in seeds {
                 for &arm in &self.arms {

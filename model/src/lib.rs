@@ -35,6 +35,7 @@ pub mod setting;
 pub mod shortage;
 pub mod spot;
 pub mod start;
+pub mod streams;
 pub mod tolerance;
 pub mod tuning;
 pub mod units;

@@ -76,11 +76,29 @@ pub enum Metric {
     /// The rate at which bytes lately reached the receiver by the sender's estimate, in bytes per
     /// second. TCP's alone (`tcpi_delivery_rate`).
     DeliveryRate,
+    /// Whether the sender's congestion window was full: 1 from this instant, 0 from it. QUIC's, where packets are
+    /// mapped to messages.
+    WindowFull,
+    /// Whether a message waited for a stream of its own, as no more may be open at once: 1 from this instant, 0 from
+    /// it. QUIC's, likewise.
+    StreamsBlocked,
+    /// Whether the sender had used up the connection's flow-control credit, as its DATA_BLOCKED frame says: 1 from this
+    /// instant, 0 from it. QUIC's, likewise.
+    ConnectionBlocked,
+    /// A stream that had used up its flow-control credit, as its STREAM_DATA_BLOCKED frame says: its ID and one from
+    /// this instant, the same below zero as it goes on. QUIC's, likewise.
+    StreamBlocked,
+    /// For how long the sender was held by the receiver's window, in microseconds since the start. TCP's
+    /// (`tcpi_rwnd_limited`).
+    ReceiveWindowLimited,
+    /// For how long the sender was held by its send buffer, in microseconds since the start. TCP's
+    /// (`tcpi_sndbuf_limited`).
+    SendBufferLimited,
 }
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Metric; 7] = [
+    pub const ALL: [Metric; 13] = [
         Metric::DeliveredBytes,
         Metric::CongestionWindow,
         Metric::SmoothedRtt,
@@ -88,6 +106,12 @@ impl Metric {
         Metric::InFlight,
         Metric::PacingRate,
         Metric::DeliveryRate,
+        Metric::WindowFull,
+        Metric::StreamsBlocked,
+        Metric::ConnectionBlocked,
+        Metric::StreamBlocked,
+        Metric::ReceiveWindowLimited,
+        Metric::SendBufferLimited,
     ];
 
     /// The name in files.
@@ -100,6 +124,12 @@ impl Metric {
             Metric::InFlight => "in-flight",
             Metric::PacingRate => "pacing-rate",
             Metric::DeliveryRate => "delivery-rate",
+            Metric::WindowFull => "window-full",
+            Metric::StreamsBlocked => "streams-blocked",
+            Metric::ConnectionBlocked => "connection-blocked",
+            Metric::StreamBlocked => "stream-blocked",
+            Metric::ReceiveWindowLimited => "receive-window-limited",
+            Metric::SendBufferLimited => "send-buffer-limited",
         }
     }
 }

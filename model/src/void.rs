@@ -36,13 +36,17 @@ pub enum VoidKind {
     Contradiction,
     /// A setting that was asked for, and that decides the comparison, was not granted.
     Setting,
+    /// A limit that was to be ample, and is no part of the comparison, held messages.
+    Limit,
+    /// An end was out of memory.
+    Memory,
     /// Of a record from before kinds were kept.
     Unknown,
 }
 
 impl VoidKind {
     /// Every kind.
-    pub const ALL: [VoidKind; 15] = [
+    pub const ALL: [VoidKind; 17] = [
         VoidKind::LinkLate,
         VoidKind::EndLate,
         VoidKind::Steal,
@@ -57,6 +61,8 @@ impl VoidKind {
         VoidKind::Oversize,
         VoidKind::Contradiction,
         VoidKind::Setting,
+        VoidKind::Limit,
+        VoidKind::Memory,
         VoidKind::Unknown,
     ];
 
@@ -75,7 +81,13 @@ impl VoidKind {
             | VoidKind::ProbeLoss
             | VoidKind::ProbeDelay
             | VoidKind::ProbeRate => true,
-            VoidKind::Oversize | VoidKind::Contradiction | VoidKind::Setting | VoidKind::Unknown => false,
+            // A trial that needs more memory than there is needs as much again.
+            VoidKind::Oversize
+            | VoidKind::Contradiction
+            | VoidKind::Setting
+            | VoidKind::Limit
+            | VoidKind::Memory
+            | VoidKind::Unknown => false,
         }
     }
 }
@@ -98,6 +110,8 @@ impl fmt::Display for VoidKind {
             VoidKind::Oversize => "a packet was larger than the MTU",
             VoidKind::Contradiction => "the records contradict each other",
             VoidKind::Setting => "a setting was not granted",
+            VoidKind::Limit => "a limit that was to be ample was reached",
+            VoidKind::Memory => "an end was out of memory",
             VoidKind::Unknown => "the kind was not recorded",
         })
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use samepath_model::blocking::HoldParts;
 use samepath_model::experiment::TrialId;
 use samepath_model::link::ScriptedDrop;
 use samepath_model::record::{DropCause, Instant, Outcome, TrialRecord};
@@ -113,6 +114,9 @@ pub struct Explanation {
     pub arrived_ms: Option<f64>,
     /// The parts of the delay, by the names of the summary; they add up to it.
     pub parts_ms: Option<BTreeMap<&'static str, f64>>,
+    /// What the sender's hold is made of, by what held it there; they add up to it. `None` where the sender told
+    /// nothing.
+    pub hold_ms: Option<BTreeMap<&'static str, f64>>,
     /// Blocked in all.
     pub blocked_ms: Option<f64>,
     /// Whether the first copy of each of its bytes arrived.
@@ -281,6 +285,7 @@ fn blank(record: &TrialRecord, message: &samepath_model::record::MessageRecord) 
         delay_ms: message.delivered.map(|at| millis(at - message.released)),
         arrived_ms: None,
         parts_ms: None,
+        hold_ms: None,
         blocked_ms: None,
         innocent: None,
         carried_by: Vec::new(),
@@ -317,6 +322,7 @@ fn told(record: &TrialRecord, analysis: &Analysis, place: usize) -> Explanation 
         reason,
         arrived_ms: account.map(|account| millis(account.arrived)),
         parts_ms: account.map(|account| names.into_iter().zip(account.parts.values().map(millis)).collect()),
+        hold_ms: analysis.held(place).map(|held| HoldParts::NAMES.into_iter().zip(held.values().map(millis)).collect()),
         blocked_ms: account.map(|account| millis(account.parts.blocked())),
         innocent: account.map(|account| account.innocent),
         carried_by: carried_by.iter().map(packet_said).collect(),
@@ -439,7 +445,7 @@ impl Explanation {
         let Some(parts) = &self.parts_ms else { return String::new() };
         let part = |name: &str| parts.get(name).copied().unwrap_or_default();
         let rows = [
-            ("sender hold", part("hold"), "release until its last byte came to the link".to_owned()),
+            ("sender hold", part("hold"), format!("release until its last byte came to the link{}", self.held_by())),
             (
                 "network",
                 part("queue") + part("propagation"),
@@ -464,6 +470,19 @@ impl Explanation {
             let _ = writeln!(text, "  {name:<12} {:>10} ms   {note}", ms(value));
         }
         text
+    }
+
+    /// What held it at the sender, as the rest of a sentence: what took a tenth of a millisecond or more, the longest
+    /// first.
+    fn held_by(&self) -> String {
+        const WORTH_TELLING: f64 = 0.1;
+        let Some(held) = &self.hold_ms else { return String::new() };
+        let named = HoldParts::NAMES.iter().zip(HoldParts::WORDS);
+        let mut by: Vec<(f64, &str)> = named.map(|(name, words)| (held[name], words)).collect();
+        by.retain(|(ms, _)| *ms >= WORTH_TELLING);
+        by.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let by: Vec<String> = by.into_iter().map(|(value, words)| format!("{words} {}", ms(value))).collect();
+        if by.is_empty() { String::new() } else { format!("; held by: {}", by.join(", ")) }
     }
 
     fn own_loss(&self, text: &mut String) {

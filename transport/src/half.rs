@@ -119,13 +119,16 @@ impl Shared {
             }
             Lane::Quic(connection, below) => (
                 Some(Probe::Quic(connection.clone(), below.flight.clone())),
-                crate::quic::settings(connection, &self.plan, &below.settings),
+                crate::quic::settings(connection, &self.plan, self.end, &below.settings),
             ),
             Lane::Udp(datagrams) => (None, datagrams.settings().to_vec()),
         };
         self.probes.lock().expect("no panic while held").extend(probe);
         match lane {
-            Lane::Quic(_, Below { observer: Some(observer), .. }) => {
+            Lane::Quic(_, Below { observer: Some(observer), flight, .. }) => {
+                if self.plan.mapping {
+                    flight.note_full();
+                }
                 self.observers.lock().expect("no panic while held").push(observer.clone());
             }
             Lane::Tls(_, stream) => {
@@ -194,6 +197,13 @@ impl Shared {
     fn note_start(&self) {
         let sample = PathSample::take(&self.probes.lock().expect("no panic while held"));
         *self.start.lock().expect("no panic while held") = sample.as_start(&self.plan);
+    }
+
+    /// Notes a change of the sender's state, where packets are mapped to messages.
+    pub(crate) fn mark(&self, metric: Metric, value: f64) {
+        if self.plan.mapping {
+            self.samples.lock().expect("no panic while held").push((clock::now(), metric, value));
+        }
     }
 
     /// Samples the connections.
@@ -348,6 +358,13 @@ impl Half {
             let (sights, missed) = observer.take();
             report.sights.extend(sights);
             unread += missed;
+            report.series.extend(observer.take_credit());
+        }
+        for probe in shared.probes.lock().expect("no panic while held").iter() {
+            if let Probe::Quic(_, flight) = probe {
+                let full = |(at, is_full)| (at, Metric::WindowFull, if is_full { 1.0 } else { 0.0 });
+                report.series.extend(flight.take_full().into_iter().map(full));
+            }
         }
         if unread > 0 {
             // It shows in the trial's record; the packets have no bytes in the analysis.

@@ -4,6 +4,7 @@ use samepath_model::arm::{Arm, Mapping};
 use samepath_model::experiment::Trial;
 use samepath_model::link::{Direction, MIN_MTU};
 use samepath_model::record::{End, Metric};
+use samepath_model::streams;
 use samepath_model::tuning::Tuning;
 use samepath_model::units::{BitRate, Duration};
 use samepath_model::workload::{StreamId, Workload};
@@ -59,6 +60,9 @@ pub enum PlanError {
     /// A tuning that the arm cannot take.
     #[error(transparent)]
     Tuning(#[from] samepath_model::tuning::TuningError),
+    /// More streams at once than there can be.
+    #[error(transparent)]
+    Streams(#[from] streams::TooManyStreams),
     /// A value that the transports cannot take.
     #[error("{0}")]
     Value(String),
@@ -97,6 +101,7 @@ impl Plan {
     pub fn check(&self) -> Result<(), PlanError> {
         self.workload.check()?;
         self.tuning.check(self.arm)?;
+        streams::check(self.arm, &self.workload, self.rtt)?;
         let fail = |text: String| Err(PlanError::Value(text));
         let least = self.arm.least_mtu().max(MIN_MTU);
         if self.mtu < least {

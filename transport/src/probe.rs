@@ -42,6 +42,7 @@ pub(crate) struct PathSample {
     pub(crate) buffer_limited_us: Option<u64>,
     pacing_rate: Option<u64>,
     delivery_rate: Option<u64>,
+    receive_window_limited_us: Option<u64>,
 }
 
 impl PathSample {
@@ -62,6 +63,7 @@ impl PathSample {
                     info.pacing_rate.into_iter().for_each(|rate| add(&mut all.pacing_rate, rate));
                     info.delivery_rate.into_iter().for_each(|rate| add(&mut all.delivery_rate, rate));
                     all.srtt_us = all.srtt_us.max(Some(info.srtt_us));
+                    add(&mut all.receive_window_limited_us, info.receive_window_limited_us);
                 }
                 // quinn does not say how fast it paces.
                 Probe::Quic(connection, flight) => {
@@ -103,6 +105,8 @@ impl PathSample {
             (Metric::InFlight, self.in_flight),
             (Metric::PacingRate, self.pacing_rate),
             (Metric::DeliveryRate, self.delivery_rate),
+            (Metric::ReceiveWindowLimited, self.receive_window_limited_us),
+            (Metric::SendBufferLimited, self.buffer_limited_us),
         ]
         .into_iter()
         .filter_map(|(metric, value)| value.map(|v| (metric, v as f64)))

@@ -7,6 +7,7 @@
 //! that were never accepted. Who sees the first packet can repeat it from another address while the session
 //! lasts; what the server sends there is at most three times what came (RFC 9000, section 8.1).
 
+mod credit;
 mod expected;
 mod flight;
 mod frames;
@@ -26,8 +27,8 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, ConnectionId, Endpoint, EndpointConfig, Runtime, TokioRuntime, UdpPoller, VarInt};
 use samepath_model::record::{End, Setting};
+use samepath_model::streams;
 use samepath_model::tuning::Controller;
-use samepath_model::{Mapping, Workload};
 use sha2::{Digest, Sha256};
 
 use expected::{Expected, Guest, Watched};
@@ -49,23 +50,14 @@ use crate::{Plan, TransportError, tcp, udp};
 pub const STACK: &str =
     concat!("quinn 0.11.12, quinn-proto 0.11.19 patched: ", include_str!("../../vendor/quinn-proto/PATCHED"));
 
-/// The most streams that a peer may have open at once. quinn sets up a record for each as the
-/// connection is made (a million of them cost a third of a second), so it must not be generous.
-const MOST_STREAMS: u64 = 4096;
-
-/// Above the peak of the workload, so that stream credit never looks like blocking: a stream each and
-/// one for warm-up, or, with a stream a message, one for each message that may be under way.
-fn concurrent_streams(plan: &Plan) -> VarInt {
-    let lanes = match (plan.arm.mapping, &plan.workload) {
-        (Mapping::PerMessage, Workload::Messages(m)) => u64::from(m.per_stream()) * u64::from(m.streams),
-        _ => 0,
-    };
-    let streams = u64::from(plan.workload.streams());
-    VarInt::from_u64((lanes.min(MOST_STREAMS) + 2 * streams + 2).min(1 << 14)).unwrap_or(VarInt::MAX)
+/// The streams that the other end may have open at once: ample for a sender ([`streams::limit`]), so that stream credit
+/// never looks like blocking. quinn sets up a record for each as the connection is made, so a receiver's peer has none.
+fn concurrent_streams(plan: &Plan, end: End) -> u64 {
+    if plan.sends(end) { 2 } else { streams::limit(plan.arm, &plan.workload, plan.rtt) }
 }
 
 /// The settings of one end, from the plan; `flight` is told of its bytes in flight.
-fn transport_config(plan: &Plan, ipv6: bool, flight: &Flight) -> quinn::TransportConfig {
+fn transport_config(plan: &Plan, end: End, ipv6: bool, flight: &Flight) -> quinn::TransportConfig {
     let tuning = &plan.tuning;
     let window = plan.window();
     let as_varint = |n: u64| VarInt::from_u64(n).unwrap_or(VarInt::MAX);
@@ -95,7 +87,7 @@ fn transport_config(plan: &Plan, ipv6: bool, flight: &Flight) -> quinn::Transpor
         // The connection's window holds several streams' worth, unless the window is the subject.
         .receive_window(as_varint(if tuning.receive_window.is_some() { window } else { window.saturating_mul(2) }))
         .send_window(send_window(plan))
-        .max_concurrent_uni_streams(concurrent_streams(plan))
+        .max_concurrent_uni_streams(as_varint(concurrent_streams(plan, end)))
         .send_fairness(tuning.quic_send_fairness)
         .enable_segmentation_offload(plan.offload())
         // The session's time limit ends a dead path; an outage within it must not.
@@ -123,7 +115,7 @@ pub(crate) fn send_window(plan: &Plan) -> u64 {
 }
 
 /// What was asked of quinn, and what its connection says is in force.
-pub fn settings(connection: &quinn::Connection, plan: &Plan, endpoint: &[Setting]) -> Vec<Setting> {
+pub fn settings(connection: &quinn::Connection, plan: &Plan, end: End, endpoint: &[Setting]) -> Vec<Setting> {
     let tuning = &plan.tuning;
     let path = connection.stats().path;
     let ipv6 = tcp::canonical(connection.remote_address()).is_ipv6();
@@ -137,6 +129,7 @@ pub fn settings(connection: &quinn::Connection, plan: &Plan, endpoint: &[Setting
         set("quic.mtu", Some(plan.quic_mtu(ipv6).to_string()), path.current_mtu.to_string()),
         set("quic.mtu-discovery", Some(tuning.quic_mtu_discovery.to_string()), tuning.quic_mtu_discovery.to_string()),
         set("quic.stream-receive-window", Some(window.clone()), window),
+        set("quic.concurrent-streams", None, concurrent_streams(plan, end).to_string()),
         set("quic.send-fairness", Some(tuning.quic_send_fairness.to_string()), tuning.quic_send_fairness.to_string()),
         set("quic.segmentation-offload", Some(plan.offload().to_string()), plan.offload().to_string()),
         set("quic.version", None, "1".into()),
@@ -187,7 +180,7 @@ pub async fn connect(
         None => tls,
     });
     let flight = Flight::default();
-    let mut transport = transport_config(plan, address.is_ipv6(), &flight);
+    let mut transport = transport_config(plan, End::Client, address.is_ipv6(), &flight);
     // qvis moves the server's times to the client's, and so it is the server's log that says by how much.
     log_events(&mut transport, End::Client, &first_id(&secret), observer.as_ref(), false)?;
     config.transport_config(Arc::new(transport));
@@ -289,7 +282,7 @@ impl Server {
                 None => self.crypto.clone(),
             });
             let flight = Flight::default();
-            let mut transport = transport_config(&plan, ipv6, &flight);
+            let mut transport = transport_config(&plan, End::Server, ipv6, &flight);
             if let Err(error) = log_events(&mut transport, End::Server, &id, observer.as_ref(), one_clock) {
                 // A server goes on without: its sessions have no part in its environment.
                 let _ = writeln!(io::stderr(), "samepath: {error}");

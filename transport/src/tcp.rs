@@ -233,6 +233,8 @@ pub struct Info {
     pub pacing_rate: Option<u64>,
     /// Rate of delivery by the kernel's latest estimate, in bytes per second; `None` before the first.
     pub delivery_rate: Option<u64>,
+    /// For how long the receiver's window held it, in microseconds since it began.
+    pub receive_window_limited_us: u64,
 }
 
 /// Reads `TCP_INFO`.
@@ -251,6 +253,7 @@ pub fn info(socket: &OwnedFd) -> io::Result<Info> {
         in_flight: u64::from(segments) * u64::from(info.tcpi_snd_mss),
         pacing_rate: Some(info.tcpi_pacing_rate).filter(|rate| *rate != u64::MAX),
         delivery_rate: Some(info.tcpi_delivery_rate).filter(|rate| *rate != 0),
+        receive_window_limited_us: info.tcpi_rwnd_limited,
     })
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Stretch {
 /// The bytes of a trial on their way: domains, what lies in them, and what carried it.
 #[derive(Debug, Clone)]
 pub(super) struct Carriage {
+    /// The names of the domains, in order.
+    domains: Vec<u128>,
     /// By domain and offset.
     pub(super) places: Vec<Place>,
     /// By domain and offset of the first byte.
@@ -106,7 +108,12 @@ impl Carriage {
             }
         };
         runs.sort_unstable_by_key(|run| (run.domain, run.start, run.packet));
-        Ok(Carriage { places, runs, packets })
+        Ok(Carriage { domains, places, runs, packets })
+    }
+
+    /// A domain's identifier within its connection: of QUIC, the stream's ID.
+    pub(super) fn identifier(&self, domain: u32) -> u64 {
+        self.domains.get(domain as usize).map_or(0, |key| *key as u64)
     }
 
     /// The runs of a domain.

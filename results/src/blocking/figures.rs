@@ -1,10 +1,10 @@
 //! The figures of a trial: how many were blocked, for how long, and what the delay is made of.
 
-use samepath_model::blocking::{Blocking, DelayParts};
+use samepath_model::blocking::{Blocking, DelayParts, HoldParts};
 use samepath_model::workload::StreamId;
 
 use super::parts::Stall;
-use super::{Account, Analysis, BLOCKED};
+use super::{Account, Analysis, BLOCKED, Held};
 use crate::stats::percentiles_ms;
 
 /// The share of the messages that counts as the slowest.
@@ -31,7 +31,22 @@ pub(super) fn figures(analysis: &Analysis) -> Option<Blocking> {
         all: mean(&accounts),
         of_innocent: mean(&innocent),
         of_slowest: mean(slowest(&mut accounts.clone())),
+        hold: hold(analysis),
     })
+}
+
+/// What held the messages at their sender, in the mean.
+fn hold(analysis: &Analysis) -> Option<HoldParts> {
+    let all: Vec<&Held> = analysis.accounts().filter_map(|(place, ..)| analysis.held(place)).collect();
+    let mut sums = [0i128; 7];
+    for held in &all {
+        for (sum, part) in sums.iter_mut().zip(held.values()) {
+            *sum += i128::from(part);
+        }
+    }
+    let n = all.len() as f64;
+    let [application, streams, connection, stream, buffer, window, untold] = sums.map(|sum| sum as f64 / n / 1e6);
+    (!all.is_empty()).then_some(HoldParts { application, streams, connection, stream, buffer, window, untold })
 }
 
 /// The slowest hundredth, at least one, of equally slow messages those that come last in the schedule; the list,

@@ -10,6 +10,7 @@
 
 mod carriage;
 mod figures;
+mod hold;
 mod packets;
 mod parts;
 mod story;
@@ -21,10 +22,12 @@ use samepath_model::arm::{Mapping, Transport};
 use samepath_model::blocking::Blocking;
 use samepath_model::carriage::{LayoutRecord, SightRecord};
 use samepath_model::experiment::Trial;
-use samepath_model::record::{MessageRecord, PacketRecord};
+use samepath_model::link::Direction;
+use samepath_model::record::{End, MessageRecord, PacketRecord, SeriesPoint};
 use samepath_model::workload::StreamId;
 use samepath_model::{VoidKind, VoidReason};
 
+pub use hold::Held;
 pub use packets::{Fate, NEVER, Packet};
 pub use parts::{Account, Fault, Parts};
 pub use story::{Copy, Loss, Missing, Story, Waiting};
@@ -32,6 +35,7 @@ pub use story::{Copy, Loss, Missing, Story, Waiting};
 use crate::store::{Run, StoreError};
 
 use carriage::Carriage;
+use hold::States;
 use parts::Stall;
 
 /// A message counts as blocked beyond this, in nanoseconds.
@@ -81,6 +85,12 @@ pub struct Analysis {
     stalls: Vec<Stall>,
     buffered: u128,
     streams: u16,
+    /// What held each message at its sender, where the sender told.
+    held: Option<Vec<Held>>,
+    /// Whether the receive window is the subject, and so may hold a message.
+    window_is_subject: bool,
+    direction: Direction,
+    is_one_connection: bool,
 }
 
 /// Follows every message of a trial through its packets.
@@ -119,6 +129,12 @@ pub fn analyse<E>(
         stalls: accounts.stalls,
         buffered: accounts.buffered,
         streams: trial.workload.streams(),
+        held: None,
+        window_is_subject: trial.tuning.receive_window.is_some(),
+        direction: trial.workload.direction(),
+        is_one_connection: transport == Transport::Quic
+            || mapping != Mapping::PerStream
+            || trial.workload.streams() == 1,
     })
 }
 
@@ -147,10 +163,62 @@ pub fn of_trial(run: &Run, trial: &Trial) -> Result<Analysis, AnalyseError<Store
         None if matches!(trial.arm.transport, Transport::Tcp | Transport::Tls) => Vec::new(),
         None => return Err(absent(trial.mapping, "sights.parquet", Unmapped::Off)),
     };
-    analyse(trial, run.messages(&trial.id).map_err(read)?, &layout, ledger, sights.into_iter().map(Ok))
+    let analysis = analyse(trial, run.messages(&trial.id).map_err(read)?, &layout, ledger, sights.into_iter().map(Ok))?;
+    Ok(analysis.told_by(&run.series(&trial.id).map_err(read)?))
 }
 
 impl Analysis {
+    /// Takes what its sender told of itself, in time series, for what held each message there.
+    #[must_use]
+    pub fn told_by(mut self, series: &[SeriesPoint]) -> Analysis {
+        let sender = match self.direction {
+            Direction::Up => End::Client,
+            Direction::Down => End::Server,
+        };
+        // The samples of several connections are sums, which say nothing of one of them.
+        let states = if self.is_one_connection { States::of(series, sender) } else { States::default() };
+        let held = self.messages.iter().zip(&self.accounts).map(|(message, account)| {
+            let Some(Ok(account)) = account else { return Held::default() };
+            let left = message.released + account.parts.hold;
+            states.split(message.released, left, message.sent, self.carriage.identifier(account.domain))
+        });
+        self.held = Some(held.collect());
+        self
+    }
+
+    /// What held a message at its sender, by its place; `None` where it has no account, or the sender told nothing.
+    pub fn held(&self, message: usize) -> Option<&Held> {
+        self.account(message)?;
+        self.held.as_ref()?.get(message)
+    }
+
+    /// Which limits held messages at their sender that are set by the lab to be ample, in words for the reasons of a
+    /// void trial; empty where none did.
+    pub fn limits(&self) -> Vec<VoidReason> {
+        let Some(held) = &self.held else { return Vec::new() };
+        let of = |part: fn(&Held) -> i64, what: &str, remedy: &str| {
+            let by: Vec<i64> = held.iter().map(part).filter(|ns| *ns > BLOCKED).collect();
+            let longest = by.iter().max()?;
+            let longest = *longest as f64 / 1e6;
+            let n = by.len();
+            let words = format!("{what} held {n} messages at the sender, for up to {longest:.1} ms: {remedy}");
+            Some(VoidReason::new(VoidKind::Limit, words))
+        };
+        let credit = |held: &Held| held.connection + held.stream;
+        let ample = "it was to be ample, and is no part of the comparison: set `receive-window` to make it the subject";
+        [
+            of(
+                |held| held.streams,
+                "the number of QUIC streams that may be open at once",
+                "it is the lab's own limit; send fewer messages at a time",
+            ),
+            (!self.window_is_subject).then(|| of(credit, "flow control", ample)).flatten(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
     /// The account of a message by its place; `None` where it was not delivered, or at fault.
     pub fn account(&self, message: usize) -> Option<&Account> {
         self.accounts.get(message)?.as_ref()?.as_ref().ok()

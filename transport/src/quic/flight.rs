@@ -13,16 +13,18 @@
 //! so has the bytes of packets that only acknowledge, too, which quinn leaves out: some 40 bytes each.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use quinn_proto::RttEstimator;
 
+use crate::clock;
+
 /// The count of one connection, for whoever samples it.
 #[derive(Debug, Clone, Default)]
-pub struct Flight(Arc<Shared>);
+pub struct Flight(Arc<Shared>, Arc<Full>);
 
 /// What the controller and whoever holds the connection tell each other.
 #[derive(Debug, Default)]
@@ -30,6 +32,15 @@ struct Shared {
     bytes: AtomicU64,
     /// Whether a warm-up is under way, which is to open the window.
     opening: AtomicBool,
+}
+
+/// When the congestion window was full, and when it was not any more.
+#[derive(Debug, Default)]
+struct Full {
+    is_noted: AtomicBool,
+    now: AtomicBool,
+    /// CLOCK_MONOTONIC, nanoseconds.
+    changes: Mutex<Vec<(u64, bool)>>,
 }
 
 impl Flight {
@@ -47,6 +58,28 @@ impl Flight {
         self.0.opening.load(Ordering::Relaxed)
     }
 
+    /// From now on it is noted when the window is full.
+    pub(crate) fn note_full(&self) {
+        self.1.is_noted.store(true, Ordering::Relaxed);
+    }
+
+    /// Each change since it is noted; handed over once.
+    pub(crate) fn take_full(&self) -> Vec<(u64, bool)> {
+        std::mem::take(&mut self.1.changes.lock().expect("no panic while held"))
+    }
+
+    /// Looks whether the window is full: quinn then sends no packet of full size any more.
+    fn look(&self, window: u64, mtu: u16) {
+        let full = &*self.1;
+        if !full.is_noted.load(Ordering::Relaxed) {
+            return;
+        }
+        let now = self.bytes().saturating_add(mtu.into()) >= window;
+        if full.now.swap(now, Ordering::Relaxed) != now {
+            full.changes.lock().expect("no panic while held").push((clock::now(), now));
+        }
+    }
+
     fn set(&self, bytes: u64) {
         self.0.bytes.store(bytes, Ordering::Relaxed);
     }
@@ -61,19 +94,27 @@ pub(super) struct Told<F> {
 impl<F: ControllerFactory + Send + Sync + 'static> ControllerFactory for Told<F> {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         let controller = self.factory.clone().build(now, current_mtu);
-        Box::new(Telling { controller, flight: self.flight.clone() })
+        Box::new(Telling { controller, flight: self.flight.clone(), mtu: current_mtu })
     }
 }
 
 struct Telling {
     controller: Box<dyn Controller>,
     flight: Flight,
+    mtu: u16,
+}
+
+impl Telling {
+    fn look(&self) {
+        self.flight.look(self.controller.window(), self.mtu);
+    }
 }
 
 impl Controller for Telling {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
         self.flight.set(self.flight.bytes() + bytes);
         self.controller.on_sent(now, bytes, last_packet_number);
+        self.look();
     }
 
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
@@ -83,14 +124,17 @@ impl Controller for Telling {
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, largest_acked: Option<u64>) {
         self.flight.set(in_flight);
         self.controller.on_end_acks(now, in_flight, app_limited && !self.flight.is_opening(), largest_acked);
+        self.look();
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, is_persistent_congestion: bool, lost_bytes: u64) {
         self.flight.set(self.flight.bytes().saturating_sub(lost_bytes));
         self.controller.on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
+        self.look();
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.mtu = new_mtu;
         self.controller.on_mtu_update(new_mtu);
     }
 
@@ -103,7 +147,7 @@ impl Controller for Telling {
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(Telling { controller: self.controller.clone_box(), flight: self.flight.clone() })
+        Box::new(Telling { controller: self.controller.clone_box(), flight: self.flight.clone(), mtu: self.mtu })
     }
 
     fn initial_window(&self) -> u64 {
@@ -148,7 +192,7 @@ mod tests {
     #[test]
     fn during_a_warm_up_the_controller_hears_of_no_want_of_data() {
         let (flight, spy) = (Flight::default(), Spy::default());
-        let mut controller = Telling { controller: Box::new(spy.clone()), flight: flight.clone() }.clone_box();
+        let mut controller = Telling { controller: Box::new(spy.clone()), flight: flight.clone(), mtu: 1472 }.clone_box();
         let mut heard = |app_limited| {
             controller.on_end_acks(Instant::now(), 0, app_limited, None);
             spy.0.load(Ordering::Relaxed)
@@ -158,6 +202,25 @@ mod tests {
         assert!(!heard(true) && !heard(false));
         flight.open(false);
         assert!(heard(true), "and as quinn has it again");
+    }
+
+    #[test]
+    fn the_window_is_full_where_no_full_packet_fits_into_it() {
+        let flight = Flight::default();
+        let mut config = NewRenoConfig::default();
+        config.initial_window(14_480);
+        let now = Instant::now();
+        let mut controller = Arc::new(Told { factory: Arc::new(config), flight: flight.clone() }).build(now, 1472);
+        controller.on_sent(now, 14_000, 1);
+        controller.on_end_acks(now, 0, false, Some(0));
+        assert!(flight.take_full().is_empty(), "it is not noted unless it is asked for");
+        flight.note_full();
+        controller.on_sent(now, 13_007, 2);
+        controller.on_sent(now, 1, 3);
+        controller.on_sent(now, 1, 4);
+        controller.on_end_acks(now, 13_007, false, Some(0));
+        let full: Vec<bool> = flight.take_full().into_iter().map(|(_, full)| full).collect();
+        assert_eq!(full, [true, false]);
     }
 
     #[test]

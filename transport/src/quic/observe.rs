@@ -20,9 +20,10 @@ use quinn_proto::TransportError;
 use quinn_proto::transport_parameters::TransportParameters;
 use samepath_model::carriage::{Mark, SightRecord};
 use samepath_model::link::Direction;
-use samepath_model::record::End;
+use samepath_model::record::{End, Metric};
 use serde_json::Value;
 
+use super::credit::Credit;
 use super::frames::{Frame, Frames};
 use super::qlog::Contents;
 use super::schema::{self, Owner};
@@ -50,6 +51,8 @@ struct Notes {
     sights: Vec<SightRecord>,
     /// Packets whose frames could not be read.
     unread: u64,
+    /// What this end's flow-control credit held up.
+    credit: Credit,
     /// The packet that passed by last in each direction, until it is logged.
     last: [Option<Contents>; 2],
     /// Transport parameters, as the schema writes them, until they are logged.
@@ -87,6 +90,11 @@ impl Observer {
         (std::mem::take(&mut notes.sights), unread)
     }
 
+    /// When this end had used up its flow-control credit, and when it had more again; it is handed over once.
+    pub(crate) fn take_credit(&self) -> Vec<(u64, Metric, f64)> {
+        std::mem::take(&mut self.notes.lock().expect("no panic while held").credit.changes)
+    }
+
     /// A packet of `size` bytes passes by.
     pub(super) fn see(&self, direction: Direction, number: u64, mark: Mark, plaintext: &[u8], size: usize) {
         self.log(direction, number, plaintext, size);
@@ -109,6 +117,7 @@ impl Observer {
         let none = SightRecord { end, direction, at, port, number, mark, domain: None, start: 0, end_offset: 0 };
         let mut notes = self.notes.lock().expect("no panic while held");
         let before = notes.sights.len();
+        let is_sent = direction == self.sent();
         for frame in Frames::of(plaintext) {
             match frame {
                 // A frame that only ends its stream holds no byte of it.
@@ -123,7 +132,7 @@ impl Observer {
                     let (start, end_offset) = (run.start, run.end);
                     notes.sights.push(SightRecord { domain: Some(domain), start, end_offset, ..none });
                 }
-                Ok(_) => {}
+                Ok(other) => notes.credit.see(at.cast_unsigned(), is_sent, &other),
                 Err(_) => notes.unread += 1,
             }
         }

@@ -1,8 +1,12 @@
 //! Messages on ordered byte streams: many on one, or each on a QUIC stream of its own.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
+use samepath_model::record::Metric;
 use samepath_model::units::ByteCount;
 use samepath_model::workload::{Message, StreamId, share};
 use tokio::task::JoinSet;
@@ -131,6 +135,21 @@ pub(super) async fn write_messages(
     Ok(())
 }
 
+/// Opens a stream for a message, and notes how long there was none to be had.
+async fn open_stream(shared: &Shared, connection: &quinn::Connection) -> Result<quinn::SendStream, TransportError> {
+    let mut opening = pin!(connection.open_uni());
+    let opened = match poll_fn(|context| Poll::Ready(opening.as_mut().poll(context))).await {
+        Poll::Ready(opened) => opened,
+        Poll::Pending => {
+            shared.mark(Metric::StreamsBlocked, 1.0);
+            let opened = opening.await;
+            shared.mark(Metric::StreamsBlocked, 0.0);
+            opened
+        }
+    };
+    Ok(opened.map_err(std::io::Error::from)?)
+}
+
 /// A QUIC stream for each message, opened in the order of release.
 pub(super) async fn write_each_on_its_own(
     shared: Arc<Shared>,
@@ -156,7 +175,7 @@ pub(super) async fn write_each_on_its_own(
             message = queue.recv(), if open => match message {
                 None => open = false,
                 Some(message) => {
-                    let stream = connection.open_uni().await.map_err(std::io::Error::from)?;
+                    let stream = open_stream(&shared, &connection).await?;
                     let turn = priority(shared.plan.tuning.order, released);
                     stream.set_priority(turn).map_err(std::io::Error::from)?;
                     released += 1;

@@ -1,0 +1,303 @@
+//! What held a message at its sender: the hold of its delay, taken apart by the states that the sender's transport told
+//! of itself while it lasted.
+//!
+//! QUIC tells each change of a state as it happens: no stream to be had for a message (RFC 9000, section 4.6), credit of
+//! the connection or of a stream at its end (section 4.1; its own DATA_BLOCKED and STREAM_DATA_BLOCKED frames, until the
+//! limit is moved), the congestion window full. TCP is sampled every 10 ms: a bin counts for the window where it was
+//! full at both its ends, and for the receiver's window and the send buffer by the share of it that the kernel says
+//! (`tcpi_rwnd_limited`, `tcpi_sndbuf_limited`). Whatever no state accounts for is the application's until the message
+//! was handed over, and afterwards nobody's: pacing, or the sender's own time, which no stack tells apart.
+
+use std::collections::HashMap;
+
+use samepath_model::record::{End, Instant, Metric, SeriesPoint};
+
+/// The parts of a hold, in nanoseconds, in the order of [`HoldParts`](samepath_model::blocking::HoldParts); they add up
+/// to it exactly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Before it was handed over, while nothing else held it.
+    pub application: i64,
+    /// The number of streams that may be open at once.
+    pub streams: i64,
+    /// The connection's flow control, or of TCP the receiver's window.
+    pub connection: i64,
+    /// The stream's flow control.
+    pub stream: i64,
+    /// The transport's send buffer.
+    pub buffer: i64,
+    /// The congestion window.
+    pub window: i64,
+    /// After it was handed over, while nothing told held it.
+    pub untold: i64,
+}
+
+impl Held {
+    /// In the order of [`HoldParts::NAMES`](samepath_model::blocking::HoldParts::NAMES).
+    pub const fn values(&self) -> [i64; 7] {
+        [self.application, self.streams, self.connection, self.stream, self.buffer, self.window, self.untold]
+    }
+}
+
+/// A time, its end not included.
+type Span = (Instant, Instant);
+
+/// The times in which a sender's transport could not send, by its own account.
+#[derive(Debug, Clone, Default)]
+pub(super) struct States {
+    streams: Vec<Span>,
+    connection: Vec<Span>,
+    stream: HashMap<u64, Vec<Span>>,
+    window: Vec<Span>,
+    /// Of TCP: between two samples, the shares of the receiver's window and of the send buffer.
+    bins: Vec<Bin>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bin {
+    span: Span,
+    receiver: f64,
+    buffer: f64,
+}
+
+impl States {
+    /// From the time series of this end, in any order.
+    pub(super) fn of(series: &[SeriesPoint], sender: End) -> States {
+        let mut of: HashMap<Metric, Vec<(Instant, f64)>> = HashMap::new();
+        for point in series.iter().filter(|point| point.end == sender) {
+            of.entry(point.metric).or_default().push((point.at, point.value));
+        }
+        of.values_mut().for_each(|points| points.sort_by_key(|(at, _)| *at));
+        let points = |metric| of.get(&metric).map_or(&[][..], Vec::as_slice);
+        let mut by_stream: HashMap<u64, Vec<(Instant, f64)>> = HashMap::new();
+        for &(at, value) in points(Metric::StreamBlocked) {
+            // The stream's ID and one, negative where it goes on.
+            by_stream.entry(value.abs() as u64 - 1).or_default().push((at, value.signum().max(0.0)));
+        }
+        let mut window = spans(points(Metric::WindowFull));
+        if window.is_empty() {
+            window = sampled(points(Metric::CongestionWindow), points(Metric::InFlight));
+        }
+        States {
+            streams: spans(points(Metric::StreamsBlocked)),
+            connection: spans(points(Metric::ConnectionBlocked)),
+            stream: by_stream.into_iter().map(|(stream, points)| (stream, spans(&points))).collect(),
+            window,
+            bins: bins(points(Metric::ReceiveWindowLimited), points(Metric::SendBufferLimited)),
+        }
+    }
+
+    /// What held the message of this stream from its release until its last byte came to the link; `handed` is when the
+    /// transport had all of it.
+    pub(super) fn split(&self, released: Instant, left: Instant, handed: Option<Instant>, stream: u64) -> Held {
+        let handed = handed.unwrap_or(left).clamp(released, left);
+        let mut held = Held::default();
+        let mut before = vec![(released, handed)];
+        held.streams = take(&mut before, &self.streams);
+        // Once a stream was opened for it, those that others wait for hold it no longer.
+        let mut rest = [before, vec![(handed, left)]].concat();
+        rest.retain(|(from, to)| from < to);
+        held.connection = take(&mut rest, &self.connection);
+        held.stream = self.stream.get(&stream).map_or(0, |spans| take(&mut rest, spans));
+        held.window = take(&mut rest, &self.window);
+        for (from, to) in rest {
+            let (mut receiver, mut buffer) = (0, 0);
+            let first = self.bins.partition_point(|bin| bin.span.1 <= from);
+            for bin in self.bins[first..].iter().take_while(|bin| bin.span.0 < to) {
+                let both = (to.min(bin.span.1) - from.max(bin.span.0)) as f64;
+                receiver += (both * bin.receiver) as i64;
+                buffer += (both * bin.buffer) as i64;
+            }
+            held.connection += receiver;
+            held.buffer += buffer;
+            let left = (to - from) - receiver - buffer;
+            let of_application = (handed.min(to) - from).clamp(0, left);
+            held.application += of_application;
+            held.untold += left - of_application;
+        }
+        held
+    }
+}
+
+/// The times in which a state that is told by its changes was on; one that did not end lasts for ever.
+fn spans(changes: &[(Instant, f64)]) -> Vec<Span> {
+    let (mut spans, mut since) = (Vec::new(), None);
+    for &(at, value) in changes {
+        match (since, value > 0.0) {
+            (None, true) => since = Some(at),
+            (Some(from), false) => {
+                spans.push((from, at));
+                since = None;
+            }
+            _ => {}
+        }
+    }
+    spans.extend(since.map(|from| (from, Instant::MAX)));
+    spans
+}
+
+/// The times between two samples at both of which the window was full: less than a full segment was left of it.
+fn sampled(window: &[(Instant, f64)], in_flight: &[(Instant, f64)]) -> Vec<Span> {
+    /// Bytes of a full segment, headers not counted (1500-byte packets over IPv4 with timestamps).
+    const SEGMENT: f64 = 1448.0;
+    let is_full: Vec<(Instant, bool)> = window
+        .iter()
+        .zip(in_flight)
+        .filter(|((at, _), (of, _))| at == of)
+        .map(|((at, window), (_, in_flight))| (*at, in_flight + SEGMENT > *window))
+        .collect();
+    let pairs = is_full.windows(2).filter(|pair| pair.iter().all(|(_, full)| *full));
+    pairs.map(|pair| (pair[0].0, pair[1].0)).collect()
+}
+
+/// The shares of each time between two samples, from what the kernel has counted by then, in microseconds.
+fn bins(receiver: &[(Instant, f64)], buffer: &[(Instant, f64)]) -> Vec<Bin> {
+    let pairs = receiver.windows(2).zip(buffer.windows(2));
+    pairs
+        .filter(|(receiver, buffer)| receiver[0].0 == buffer[0].0 && receiver[1].0 == buffer[1].0)
+        .map(|(receiver, buffer)| {
+            let span = (receiver[0].0, receiver[1].0);
+            let all = ((span.1 - span.0) as f64).max(1.0);
+            let share = |pair: &[(Instant, f64)]| ((pair[1].1 - pair[0].1) * 1000.0 / all).clamp(0.0, 1.0);
+            let of_receiver = share(receiver);
+            Bin { span, receiver: of_receiver, buffer: share(buffer).min(1.0 - of_receiver) }
+        })
+        .filter(|bin| bin.receiver > 0.0 || bin.buffer > 0.0)
+        .collect()
+}
+
+/// Takes away what of `rest` lies in `spans`, both in order; how much it was.
+fn take(rest: &mut Vec<Span>, spans: &[Span]) -> i64 {
+    let (mut left, mut taken) = (Vec::with_capacity(rest.len()), 0);
+    for &(from, to) in rest.iter() {
+        let mut at = from;
+        let first = spans.partition_point(|span| span.1 <= from);
+        for &(start, end) in spans[first..].iter().take_while(|span| span.0 < to) {
+            let (start, end) = (start.max(at), end.min(to));
+            if at < start {
+                left.push((at, start));
+            }
+            taken += (end - start).max(0);
+            at = end.max(at);
+        }
+        if at < to {
+            left.push((at, to));
+        }
+    }
+    *rest = left;
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    fn point(at_ms: i64, metric: Metric, value: f64) -> SeriesPoint {
+        SeriesPoint { at: at_ms * MS, end: End::Server, metric, value }
+    }
+
+    fn sum(held: &Held) -> i64 {
+        held.values().iter().sum()
+    }
+
+    #[test]
+    fn each_state_takes_its_time_and_the_rest_is_named_by_the_handing_over() {
+        let series = [
+            point(10, Metric::StreamsBlocked, 1.0),
+            point(30, Metric::StreamsBlocked, 0.0),
+            point(25, Metric::WindowFull, 1.0),
+            point(60, Metric::WindowFull, 0.0),
+            point(60, Metric::ConnectionBlocked, 1.0),
+            point(65, Metric::ConnectionBlocked, 0.0),
+            point(65, Metric::StreamBlocked, 8.0),
+            point(75, Metric::StreamBlocked, -8.0),
+            // Another stream, another end: none of its business.
+            point(0, Metric::StreamBlocked, 12.0),
+            SeriesPoint { end: End::Client, ..point(0, Metric::WindowFull, 1.0) },
+        ];
+        let states = States::of(&series, End::Server);
+        let held = states.split(0, 90 * MS, Some(35 * MS), 7);
+        let ms = |n: i64| n * MS;
+        let expected = Held {
+            application: ms(10),
+            streams: ms(20),
+            connection: ms(5),
+            stream: ms(10),
+            buffer: 0,
+            window: ms(30),
+            untold: ms(15),
+        };
+        assert_eq!(held, expected);
+        assert_eq!(sum(&held), ms(90));
+        // One that has its stream already does not wait for those of others.
+        let held = states.split(0, 90 * MS, Some(5 * MS), 7);
+        assert_eq!((held.streams, held.application, sum(&held)), (0, ms(5), ms(90)));
+    }
+
+    #[test]
+    fn tcp_is_told_by_its_samples() {
+        let mut series = Vec::new();
+        for (at, window, in_flight, receiver, buffer) in [
+            (0, 14480.0, 14480.0, 0.0, 0.0),
+            (10, 14480.0, 13100.0, 0.0, 0.0),
+            (20, 14480.0, 5000.0, 0.0, 0.0),
+            (30, 14480.0, 5000.0, 4000.0, 1000.0),
+            (40, 14480.0, 5000.0, 4000.0, 1000.0),
+        ] {
+            series.push(point(at, Metric::CongestionWindow, window));
+            series.push(point(at, Metric::InFlight, in_flight));
+            series.push(point(at, Metric::ReceiveWindowLimited, receiver));
+            series.push(point(at, Metric::SendBufferLimited, buffer));
+        }
+        let held = States::of(&series, End::Server).split(0, 40 * MS, Some(15 * MS), 0);
+        // Full at 0 and at 10 ms; of 20 to 30 ms the kernel says 4 and 1.
+        assert_eq!((held.window, held.connection, held.buffer), (10 * MS, 4 * MS, MS));
+        assert_eq!((held.application, held.untold), (5 * MS, 20 * MS));
+        assert_eq!(sum(&held), 40 * MS);
+    }
+
+    #[test]
+    fn where_nothing_is_told_nothing_is_claimed() {
+        let held = States::of(&[], End::Client).split(5, 25, Some(10), 3);
+        assert_eq!(held, Held { application: 5, untold: 15, ..Held::default() });
+        let held = States::of(&[], End::Client).split(5, 25, None, 3);
+        assert_eq!(held, Held { application: 20, ..Held::default() });
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_add_up_and_none_is_negative(
+            changes in proptest::collection::vec((0i64..1000, 0usize..4, 0u8..2, 1u8..4), 0..60),
+            samples in proptest::collection::vec((0f64..3e4, 0f64..3e4, 0f64..2e4, 0f64..2e4), 0..30),
+            released in 0i64..900, lasts in 0i64..400, handed in proptest::option::of(0i64..1300), stream in 0u64..4,
+        ) {
+            let mut series: Vec<SeriesPoint> = changes
+                .into_iter()
+                .map(|(at, which, on, of)| {
+                    let on = f64::from(on);
+                    match which {
+                        0 => point(at, Metric::StreamsBlocked, on),
+                        1 => point(at, Metric::ConnectionBlocked, on),
+                        2 => point(at, Metric::WindowFull, on),
+                        _ => point(at, Metric::StreamBlocked, f64::from(of) * (2.0 * on - 1.0)),
+                    }
+                })
+                .collect();
+            for (n, (window, in_flight, receiver, buffer)) in samples.into_iter().enumerate() {
+                let at = n as i64 * 10;
+                series.push(point(at, Metric::CongestionWindow, window));
+                series.push(point(at, Metric::InFlight, in_flight));
+                series.push(point(at, Metric::ReceiveWindowLimited, receiver));
+                series.push(point(at, Metric::SendBufferLimited, buffer));
+            }
+            let (from, to) = (released * MS, (released + lasts) * MS);
+            let held = States::of(&series, End::Server).split(from, to, handed.map(|at| at * MS), stream);
+            prop_assert_eq!(sum(&held), to - from);
+            prop_assert!(held.values().iter().all(|part| *part >= 0), "{:?}", held);
+        }
+    }
+}
