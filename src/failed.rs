@@ -21,7 +21,9 @@ const PACKETS: u64 = 200_000;
 
 /// Keeps the evidence, and names its place in the record.
 pub(crate) fn keep(writer: TrialWriter, error: TrialError, record: &mut TrialRecord) -> anyhow::Result<()> {
-    let TrialError::Step { remains, .. } = error else { return Ok(writer.discard()?) };
+    let (TrialError::Step { remains, .. } | TrialError::Exhausted { remains, .. }) = error else {
+        return Ok(writer.discard()?);
+    };
     let dir = writer.dir().join(EVIDENCE);
     let leavings = Remains::of(writer.scratch());
     fs::create_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;

@@ -265,7 +265,10 @@ fn one(run: &RunHandle, attempt: Attempt, workers: &Workers<'_>) -> anyhow::Resu
         Err(TrialError::Cancelled) => return Ok(None),
         Err(error) => {
             disk_has_room(writer.scratch())?;
-            record.outcome = Outcome::Failed { step: error.step().to_owned(), error: error.to_string() };
+            record.outcome = match &error {
+                TrialError::Exhausted { reason, .. } => Outcome::Void { reasons: vec![reason.clone()] },
+                error => Outcome::Failed { step: error.step().to_owned(), error: error.to_string() },
+            };
             failed::keep(writer, error, &mut record)?;
         }
     }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -96,6 +96,13 @@ impl Endpoint {
         self.child.wait()
     }
 
+    /// How it ended, where that was for want of memory; `oom_kills` is [`sys::oom_kills`] from while it ran.
+    pub(crate) fn out_of_memory(&mut self, oom_kills: Option<u64>) -> Option<&'static str> {
+        let status = self.child.try_wait().ok().flatten()?;
+        let was_killed = sys::oom_kills() > oom_kills && oom_kills.is_some();
+        out_of_memory(status, was_killed, &self.complaint())
+    }
+
     /// The last lines of its stderr.
     pub(crate) fn complaint(&self) -> String {
         last_lines(&self.stderr)
@@ -110,6 +117,20 @@ impl Endpoint {
             (true, Some(status)) => format!("it ended with {status} and said nothing"),
             (true, None) => "it said nothing".into(),
         }
+    }
+}
+
+/// Whether a process that ended so, and said this last, was out of memory; `was_killed`: the kernel has killed for want
+/// of memory since.
+fn out_of_memory(status: ExitStatus, was_killed: bool, said: &str) -> Option<&'static str> {
+    /// How Rust's standard library begins its last words where an allocation fails; it has no other sign for it.
+    const REFUSED: &str = "memory allocation of ";
+    match status.signal().map(Signal::try_from) {
+        Some(Ok(Signal::SIGKILL)) if was_killed => Some("was killed by the kernel, which had no memory left"),
+        Some(Ok(Signal::SIGABRT)) if said.lines().any(|line| line.starts_with(REFUSED)) => {
+            Some("was refused the memory that it asked for")
+        }
+        _ => None,
     }
 }
 
@@ -172,5 +193,27 @@ pub(crate) fn take_terminal_before_exec(command: &mut Command) {
             let _ = tcsetpgrp(io::stdin(), getpid());
             Ok(())
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_memory_is_told_from_other_ends() {
+        let signal = |signal: Signal| ExitStatus::from_raw(signal as i32);
+        let refused = "thread 'main' said something\nmemory allocation of 4294967296 bytes failed";
+        assert!(out_of_memory(signal(Signal::SIGKILL), true, "").is_some_and(|how| how.contains("killed")));
+        assert!(out_of_memory(signal(Signal::SIGABRT), false, refused).is_some_and(|how| how.contains("refused")));
+        for (status, was_killed, said) in [
+            (signal(Signal::SIGKILL), false, ""),
+            (signal(Signal::SIGABRT), true, "thread main has overflowed its stack"),
+            (signal(Signal::SIGSEGV), true, refused),
+            (ExitStatus::from_raw(1 << 8), true, refused),
+            (ExitStatus::from_raw(0), true, ""),
+        ] {
+            assert_eq!(out_of_memory(status, was_killed, said), None, "{status}, {was_killed}, {said}");
+        }
     }
 }

@@ -130,3 +130,10 @@ pub(crate) fn wait_readable(fds: &[BorrowedFd<'_>], deadline: Instant) -> io::Re
         }
     }
 }
+
+/// How many processes this kernel has killed for want of memory, those of control groups among them; `None` where it
+/// does not say (`oom_kill` in /proc/vmstat, since Linux 4.13).
+pub(crate) fn oom_kills() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/vmstat").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}

@@ -11,6 +11,7 @@
 //! with a plan, and takes the evidence from files in the trial's scratch directory. [`main`] is what
 //! the new process does. Whoever of them dies, the kernel ends all below it.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -47,6 +48,8 @@ const READY_LIMIT: Duration = Duration::from_secs(10);
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// What a trial may take beyond its time limit, in all: the limits of its other steps.
 const GRACE: Duration = Duration::from_secs(20);
+/// How many of the server's last words are kept for a trial that fails.
+const LOG_LINES: usize = 4;
 /// How often a supervisor looks whether it is to stop.
 const CANCEL_LATENCY: Duration = Duration::from_millis(50);
 
@@ -102,6 +105,14 @@ pub enum TrialError {
         /// What the link knew by then.
         remains: Box<Remains>,
     },
+    /// The machine could not carry it: it is void, not failed.
+    #[error("{}", reason.words)]
+    Exhausted {
+        /// What gave out.
+        reason: VoidReason,
+        /// What the link knew by then.
+        remains: Box<Remains>,
+    },
 }
 
 /// What the link of a failed trial knew when it was taken down. Its ledger so far, and the last words
@@ -141,11 +152,12 @@ impl TrialError {
         TrialError::Step { step: step.to_owned(), error: error.to_string(), remains: Box::default() }
     }
 
-    /// What it was doing: `set-up`, `server`, `client`, `records`, or `interrupted`.
+    /// What it was doing: `set-up`, `server`, `client`, `records`; or `interrupted`, `exhausted`.
     pub fn step(&self) -> &str {
         match self {
             TrialError::Cancelled => "interrupted",
             TrialError::Step { step, .. } => step,
+            TrialError::Exhausted { .. } => "exhausted",
         }
     }
 }
@@ -175,10 +187,17 @@ enum Verdict {
         error: String,
         remains: Box<Remains>,
     },
+    Exhausted {
+        reason: VoidReason,
+        remains: Box<Remains>,
+    },
 }
 
 impl Verdict {
     fn failed(error: &TrialError, remains: Remains) -> Verdict {
+        if let TrialError::Exhausted { reason, .. } = error {
+            return Verdict::Exhausted { reason: reason.clone(), remains: Box::new(remains) };
+        }
         Verdict::Failed { step: error.step().to_owned(), error: error.to_string(), remains: Box::new(remains) }
     }
 }
@@ -228,6 +247,7 @@ pub fn supervise(plan: &TrialPlan, cancel: &AtomicBool) -> Result<Evidence, Tria
     })?;
     match serde_json::from_slice(&verdict).map_err(|error| TrialError::new("records", error))? {
         Verdict::Failed { step, error, remains } => Err(TrialError::Step { step, error, remains }),
+        Verdict::Exhausted { reason, remains } => Err(TrialError::Exhausted { reason, remains }),
         Verdict::Done { link, mut void, capture, client_started, client_ended } => {
             let report = fs::read(files.report()).map_err(|error| {
                 TrialError::new("records", format!("the client ended well but left no report: {error}"))
@@ -549,6 +569,8 @@ fn attend(
 ) -> Result<(), TrialError> {
     let fail = |error: io::Error| TrialError::new("client", error);
     let deadline = Instant::now() + plan.trial.time_limit.std();
+    let oom_kills = sys::oom_kills();
+    let mut server_said = VecDeque::new();
     loop {
         for line in client.lines().map_err(fail)? {
             if let Some(start) = start_of(&line) {
@@ -556,17 +578,27 @@ fn attend(
                 path.set_epoch(start).map_err(|error| TrialError::new("link", error))?;
             }
         }
-        // What the server says besides is for people.
-        server.lines().map_err(fail)?;
+        // What the server says besides is for people, who want its last words where the trial fails.
+        for line in server.lines().map_err(fail)? {
+            server_said.extend(log_of(&line));
+            if server_said.len() > LOG_LINES {
+                server_said.pop_front();
+            }
+        }
         if let Some(status) = client.ended().map_err(fail)? {
             return if status.success() {
                 Ok(())
+            } else if let Some(error) = out_of_memory("client", client, oom_kills) {
+                Err(error)
             } else {
                 let said = client.last_words();
-                Err(TrialError::new("client", with_server(said, server)))
+                Err(TrialError::new("client", with_server(said, server, &server_said)))
             };
         }
         if server.ended().map_err(fail)?.is_some() {
+            if let Some(error) = out_of_memory("server", server, oom_kills) {
+                return Err(error);
+            }
             let said = server.last_words();
             return Err(TrialError::new("server", format!("it ended while the client still ran: {said}")));
         }
@@ -577,19 +609,31 @@ fn attend(
             let said = client.last_words();
             let limit = plan.trial.time_limit;
             let said = format!("the client had not finished within the trial's time limit of {limit}: {said}");
-            return Err(TrialError::new("client", with_server(said, server)));
+            return Err(TrialError::new("client", with_server(said, server, &server_said)));
         }
         let watched: Vec<BorrowedFd<'_>> = client.watched().chain(server.watched()).collect();
         sys::wait_readable(&watched, deadline).map_err(fail)?;
     }
 }
 
+/// Whether this end ended for want of memory: void, as another machine would have carried the trial.
+fn out_of_memory(name: &str, end: &mut Endpoint, oom_kills: Option<u64>) -> Option<TrialError> {
+    let how = end.out_of_memory(oom_kills)?;
+    let words = format!("memory gave out: the {name} {how}; give the machine more, or a slower or shorter path");
+    Some(TrialError::Exhausted { reason: VoidReason::new(VoidKind::Memory, words), remains: Box::default() })
+}
+
 /// The client's complaint, with the server's where it has one too.
-fn with_server(client_said: String, server: &Endpoint) -> String {
-    match server.complaint() {
-        said if said.is_empty() => client_said,
-        said => format!("{client_said}\nthe server said: {said}"),
-    }
+fn with_server(client_said: String, server: &Endpoint, logged: &VecDeque<String>) -> String {
+    let complaint = server.complaint();
+    let said: Vec<&str> = logged.iter().map(String::as_str).chain(complaint.lines()).collect();
+    if said.is_empty() { client_said } else { format!("{client_said}\nthe server said: {}", said.join("\n")) }
+}
+
+/// The text, if the line is one of the server's log.
+fn log_of(line: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+    (value.get("event")?.as_str()? == "log").then(|| value.get("text")?.as_str().map(str::to_owned))?
 }
 
 /// The event's name, if the line is one.
@@ -639,6 +683,8 @@ mod tests {
         assert_eq!(start_of("start"), None);
         assert_eq!(event_of(r#"{"event":"ready","control":"0.0.0.0:4433"}"#).as_deref(), Some("ready"));
         assert_eq!(event_of("ready"), None);
+        assert_eq!(log_of(r#"{"event":"log","text":"10.0.0.1:9: begins"}"#).as_deref(), Some("10.0.0.1:9: begins"));
+        assert_eq!(log_of(r#"{"event":"ready","text":"no"}"#), None);
     }
 
     #[test]

@@ -23,27 +23,31 @@ impl Credit {
     pub(super) fn see(&mut self, at: u64, is_sent: bool, frame: &Frame<'_>) {
         match *frame {
             Frame::DataBlocked(limit) if is_sent => {
-                if self.connection.replace(limit).is_none() {
-                    self.changes.push((at, Metric::ConnectionBlocked, 1.0));
-                }
+                let waits_already = self.connection.replace(limit).is_some();
+                self.change(at, Metric::ConnectionBlocked, 1.0, !waits_already);
             }
             // One that came late moves nothing.
             Frame::MaxData(limit) if !is_sent && self.connection.is_some_and(|reached| limit > reached) => {
                 self.connection = None;
-                self.changes.push((at, Metric::ConnectionBlocked, 0.0));
+                self.change(at, Metric::ConnectionBlocked, 0.0, true);
             }
             Frame::StreamDataBlocked(stream, limit) if is_sent => {
-                if self.streams.insert(stream, limit).is_none() {
-                    self.changes.push((at, Metric::StreamBlocked, stream as f64 + 1.0));
-                }
+                let waits_already = self.streams.insert(stream, limit).is_some();
+                self.change(at, Metric::StreamBlocked, stream as f64 + 1.0, !waits_already);
             }
             Frame::MaxStreamData(stream, limit)
                 if !is_sent && self.streams.get(&stream).is_some_and(|reached| limit > *reached) =>
             {
                 self.streams.remove(&stream);
-                self.changes.push((at, Metric::StreamBlocked, -(stream as f64 + 1.0)));
+                self.change(at, Metric::StreamBlocked, -(stream as f64 + 1.0), true);
             }
             _ => {}
+        }
+    }
+
+    fn change(&mut self, at: u64, metric: Metric, value: f64, is_new: bool) {
+        if is_new {
+            self.changes.push((at, metric, value));
         }
     }
 }
