@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
-use samepath_model::record::{Outcome, PlayReport, RECORD_SCHEMA, TrialRecord};
+use samepath_model::record::{Outcome, PacketRecord, PlayReport, RECORD_SCHEMA, TrialRecord};
 use samepath_model::{Direction, Experiment, Link, Trial};
 use samepath_netem::backend::kernel;
 use samepath_netem::trial::{self, Backend, Evidence, TrialError, TrialPlan};
 use samepath_netem::{limits, tell};
 use samepath_results::blocking::{self, AnalyseError, Analysis};
+use samepath_results::handshake::Handshake;
 use samepath_results::store::Recorder;
 use samepath_results::{Manifest, Run, RunHandle, TrialWriter, summary};
 
@@ -312,10 +313,18 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
         writer.write_layout(play.layout.iter().copied())?;
         writer.write_sights(play.sights.iter().copied())?;
     }
+    let mut handshake = play.handshake_ns.map(|took| Handshake::new(play.connecting, took));
     if let Some(spool) = &ledger {
-        writer.write_ledger(samepath_netem::ledger::read(spool, play.epoch_ns)?)?;
+        let packets = samepath_netem::ledger::read(spool, play.epoch_ns)?;
+        let seen = |packet: &Result<PacketRecord, _>| {
+            if let (Some(handshake), Ok(packet)) = (&mut handshake, packet) {
+                handshake.see(packet);
+            }
+        };
+        writer.write_ledger(packets.inspect(seen))?;
     }
     let mut figures = summary::summarise(&record.trial, &play, Some(&link));
+    figures.handshake = handshake.and_then(Handshake::parts);
     if let Some(spool) = &ledger
         && let Some(analysis) = follow(&record.trial, &play, spool)?
     {

@@ -89,9 +89,11 @@ pub struct ClientArgs {
     /// Bulk on udp: payload of a datagram [default: what fills the MTU]
     #[arg(long, value_name = "SIZE", conflicts_with = "trial")]
     datagram: Option<ByteCount>,
-    /// Largest IP packet of the path
-    #[arg(long, default_value_t = 1500, conflicts_with = "trial")]
-    mtu: u16,
+    /// Largest IP packet of the path. Given, packets of this size are sent from the start, and none larger; else QUIC
+    /// begins with 1200 bytes and finds out what the path takes, up to 1500 (RFC 8899), and TCP and UDP go by the
+    /// interface and by what routers say
+    #[arg(long, value_name = "BYTES", conflicts_with = "trial")]
+    mtu: Option<u16>,
     /// Congestion controller of TCP and QUIC: cubic, reno, bbr
     #[arg(long, default_value_t = Controller::Cubic, conflicts_with = "trial")]
     controller: Controller,
@@ -251,10 +253,12 @@ impl ClientArgs {
                 controller: self.controller,
                 order: self.order,
                 tls_record_size: self.tls_record_size,
+                // What the path takes is not known, unless it is said.
+                quic_mtu_discovery: self.mtu.is_none(),
                 ..Tuning::default()
             },
             seed: self.seed,
-            mtu: self.mtu,
+            mtu: self.mtu.unwrap_or(1500),
             rtt: Duration::ZERO,
             rate: None,
             time_limit,

@@ -1,5 +1,6 @@
 //! One playing of a workload, from the control connection to the report.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -28,6 +29,12 @@ const DRAIN_NANOS: u64 = 10_000_000_000;
 
 /// How long fetching the server's report may take.
 const REPORT_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long nothing may move before a word is said of the path.
+const SILENCE_NANOS: u64 = 3_000_000_000;
+
+/// How often it is looked whether anything moves.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// How long the server may take to say what it knows of a connection that broke.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -86,6 +93,10 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
         connectors: JoinSet::new(),
         handshake_ns: None,
         kept: Vec::new(),
+        transport: plan.arm.transport,
+        is_cold: plan.is_cold(),
+        connecting_since: None,
+        suspicion: None,
     };
     // A little is kept back for the reports.
     let limit = began + plan.time_limit.as_nanos() / 20 * 19;
@@ -173,6 +184,12 @@ struct Playing {
     handshake_ns: Option<u64>,
     /// What must outlive the connections.
     kept: Vec<quinn::Endpoint>,
+    transport: Transport,
+    is_cold: bool,
+    /// When the connections began to be made, on a path of which nothing is known.
+    connecting_since: Option<u64>,
+    /// What may be wrong with the path; said once.
+    suspicion: Option<String>,
 }
 
 /// A connection that is up.
@@ -185,6 +202,7 @@ impl Playing {
     /// Starts to make every data connection, at once.
     fn connect(&mut self, to: SocketAddr, plan: &Plan, from: u64, lanes: mpsc::Sender<Lane>) {
         let (secret, fingerprint, ports) = (self.control.secret, self.control.fingerprint, self.control.ports);
+        self.connecting_since = (plan.rtt == samepath_model::Duration::ZERO).then_some(from);
         for lane in 0..plan.connections() {
             let (plan, lanes) = (plan.clone(), lanes.clone());
             let at = move |port| with_port(to, port);
@@ -279,6 +297,7 @@ impl Playing {
 
     async fn work(&mut self, end: u64, done: impl Fn(&Playing) -> bool) -> Result<bool, TransportError> {
         let mut timer = clock::Timer::new()?;
+        let mut look = tokio::time::interval(LOOK);
         while !done(self) {
             let next = match self.ours {
                 Phase::Waiting => Phase::Bound,
@@ -310,6 +329,13 @@ impl Playing {
                         self.control.send(&Request::PeerFinished).await?;
                     }
                 }
+                _ = look.tick(), if self.suspicion.is_none() => {
+                    self.suspicion = self.suspect();
+                    if let Some(suspicion) = &self.suspicion {
+                        // Without a reader it is in the error all the same.
+                        let _ = writeln!(std::io::stderr(), "samepath: {suspicion}");
+                    }
+                }
                 waited = timer.until(end) => {
                     waited?;
                     return Ok(false);
@@ -317,6 +343,30 @@ impl Playing {
             }
         }
         Ok(true)
+    }
+
+    /// What may be wrong with a path of which nothing is known, where nothing moves on it.
+    fn suspect(&self) -> Option<String> {
+        let since = clock::now().saturating_sub(self.connecting_since?);
+        if since < SILENCE_NANOS {
+            return None;
+        }
+        let seconds = SILENCE_NANOS / 1_000_000_000;
+        let is_up = self.connectors.is_empty();
+        match self.transport {
+            Transport::Quic if !is_up => Some(format!(
+                "no QUIC handshake after {seconds} s: does a firewall drop UDP on the way, or does the path take no packets \
+                 of 1228 bytes, which QUIC must have (RFC 9000, section 14)? If so, no flag helps; try --arm tcp"
+            )),
+            Transport::Quic => None,
+            _ if is_up && (self.sends || self.is_cold || !self.is_warm()) && self.half.is_stuck(SILENCE_NANOS) => {
+                Some(format!(
+                    "the connection is up, but nothing moves on it for {seconds} s: a path that drops full-size packets without a \
+                 word (a PMTU black hole, RFC 2923) looks like this; if it is one, give --mtu 1280"
+                ))
+            }
+            _ => None,
+        }
     }
 
     /// What was still missing when the time was over.
@@ -332,9 +382,11 @@ impl Playing {
                 None => "not everything was delivered".to_owned(),
             }
         };
-        TransportError::Timeout(format!(
-            "within the time limit of {limit} {state}; give it more time, less to send, or a better path"
-        ))
+        let remedy = match &self.suspicion {
+            Some(suspicion) => suspicion.as_str(),
+            None => "give it more time, less to send, or a better path",
+        };
+        TransportError::Timeout(format!("within the time limit of {limit} {state}; {remedy}"))
     }
 }
 
@@ -406,6 +458,7 @@ fn merge(plan: &Plan, epoch: u64, set_up: SetUp, offset: ClockOffset, ours: Half
             epoch_ns: epoch,
             clock_error_ns: offset.error_ns,
             handshake_ns: set_up.handshake_ns,
+            connecting: at_client(set_up.from),
             first_byte_ns: first_byte.filter(|_| is_cold).map(|t| t.saturating_sub(set_up.from)),
             complete: messages.iter().all(is_whole),
             messages,

@@ -233,6 +233,73 @@ async fn ipv6_works_too() {
     serving.abort();
 }
 
+/// A server of both families, on one socket each: whoever is addressed answers, by UDP, too, where the kernel would else
+/// choose an address by its routes.
+#[tokio::test]
+async fn both_families_are_served_each_from_the_address_that_was_asked() {
+    let listen: SocketAddr = (samepath_transport::tcp::any_address(), 0).into();
+    let server = Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default() }).unwrap();
+    let (port, pin) = (server.address().port(), Pin::Exactly(server.fingerprint()));
+    let (_keep, stage) = watch::channel(Shutdown::Running);
+    let said = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = said.clone();
+    let serving = tokio::spawn(server.serve(stage, move |line: &str| log.lock().unwrap().push(line.to_owned())));
+    let v6 = listen.is_ipv6().then_some("::1");
+    if v6.is_none() {
+        println!("skipped: no IPv6 here");
+    }
+    for address in ["127.0.0.1", "127.0.0.2"].into_iter().chain(v6) {
+        let control = vec![SocketAddr::new(address.parse().unwrap(), port)];
+        let target = Target { control, data: None, token: TOKEN.into(), pin };
+        for transport in Transport::ALL {
+            for direction in Direction::BOTH {
+                let plan = plan(Arm::default_of(transport), bytes(direction, 1, 300_000));
+                let played = play(&target, &plan, |_| {}).await;
+                let report =
+                    played.unwrap_or_else(|error| panic!("{transport} {direction} to {address}: {error}")).report;
+                assert!(report.complete, "{transport} {direction} to {address}");
+                // Of IPv4, a QUIC packet is as large as over a socket of IPv4 alone.
+                let settings = report.server.settings.iter().filter(|setting| setting.name == "quic.mtu");
+                settings.for_each(|mtu| assert_eq!(mtu.asked.as_deref(), Some(&*mtu.effective), "{address}"));
+            }
+        }
+    }
+    // The journal names its clients as they are, not in IPv6's clothes.
+    let said = said.lock().unwrap().join("\n");
+    assert!(said.contains("127.0.0.1:") && !said.contains("ffff"), "{said}");
+    serving.abort();
+}
+
+#[tokio::test]
+async fn of_several_addresses_the_one_with_a_server_is_found() {
+    let server = serve();
+    let port = server.address.port();
+    // Nobody listens at the first, a stranger does at the second.
+    let stranger = tokio::net::TcpListener::bind("127.0.0.3:0").await.unwrap();
+    let at_stranger = stranger.local_addr().unwrap();
+    let answering = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = stranger.accept().await {
+            let _ = stream.write_all(b"220 mail.example ESMTP\r\n").await;
+        }
+    });
+    let nobody = SocketAddr::from(([127, 0, 0, 2], port));
+    let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 100_000));
+    let target = Target { control: vec![nobody, at_stranger, server.address], ..server.target() };
+    let played = play(&target, &plan, |_| {}).await.unwrap();
+    assert!(played.report.complete);
+    assert_eq!(played.server, server.address, "the data go where the control connection went");
+
+    let target = Target { control: vec![nobody, at_stranger], ..server.target() };
+    let error = play(&target, &plan, |_| {}).await.unwrap_err();
+    let TransportError::NoneOf { tried } = &error else { panic!("{error}") };
+    assert_eq!(tried.len(), 2);
+    let text = error.to_string();
+    for of in [nobody.to_string(), at_stranger.to_string()] {
+        assert!(text.contains(&of), "{of} is missing: {text}");
+    }
+    answering.abort();
+}
+
 #[tokio::test]
 async fn many_clients_are_served_at_once() {
     let server = Arc::new(serve());

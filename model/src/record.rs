@@ -486,6 +486,8 @@ pub struct PlayReport {
     /// From the start of connecting until the transport's handshake was done (TCP: connected;
     /// TLS, QUIC: handshake complete, at the client). `None` for `udp`, which has none.
     pub handshake_ns: Option<u64>,
+    /// When connecting began.
+    pub connecting: Instant,
     /// From the start of connecting until the client read the first payload byte (down), or the
     /// server did (up).
     pub first_byte_ns: Option<u64>,
@@ -578,6 +580,9 @@ pub struct Summary {
     pub delay_ms: Option<Percentiles>,
     /// See [`PlayReport::handshake_ns`].
     pub handshake_ms: Option<f64>,
+    /// What of that was on the network, and what at the ends; `None` where no ledger told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake: Option<HandshakeParts>,
     /// See [`PlayReport::first_byte_ns`].
     pub first_byte_ms: Option<f64>,
     /// Bytes of IP packets offered to the link, both directions; `None` where nothing counted them.
@@ -596,6 +601,17 @@ pub struct Summary {
     pub server_cpu_s_per_gb: Option<f64>,
     /// Head-of-line blocking; `None` where packets were not mapped to messages.
     pub blocking: Option<crate::blocking::Blocking>,
+}
+
+/// A handshake's time, told apart by the ledger; the parts add up to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct HandshakeParts {
+    /// At least one packet was on the link that arrived.
+    pub network_ms: f64,
+    /// None was, after one that was dropped: a timer was waited for.
+    pub recovery_ms: f64,
+    /// None was: it was at the ends to go on, by their CPU time and whatever kept them from running.
+    pub ends_ms: f64,
 }
 
 /// Percentiles by the nearest-rank method, in milliseconds.

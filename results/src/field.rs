@@ -34,6 +34,8 @@ pub enum Field {
     Handshake,
     /// The same, in round-trip times of the link.
     HandshakeRtts,
+    /// Of it, the time in which no packet was on the link, nor a lost one waited for: the ends' own.
+    HandshakeEnds,
     /// From the start of connecting until the first payload byte was read.
     FirstByte,
     /// The same, in round-trip times of the link.
@@ -104,7 +106,7 @@ pub enum Better {
 
 impl Field {
     /// Every figure, in the order of the tables.
-    pub const ALL: [Field; 42] = [
+    pub const ALL: [Field; 43] = [
         Field::Messages,
         Field::Delivered,
         Field::ReceivedBytes,
@@ -119,6 +121,7 @@ impl Field {
         Field::DelayMax,
         Field::Handshake,
         Field::HandshakeRtts,
+        Field::HandshakeEnds,
         Field::FirstByte,
         Field::FirstByteRtts,
         Field::WireBytes,
@@ -166,6 +169,7 @@ impl Field {
             Field::DelayMax => "delay_max_ms",
             Field::Handshake => "handshake_ms",
             Field::HandshakeRtts => "handshake_rtts",
+            Field::HandshakeEnds => "handshake_ends_ms",
             Field::FirstByte => "first_byte_ms",
             Field::FirstByteRtts => "first_byte_rtts",
             Field::WireBytes => "wire_bytes",
@@ -213,6 +217,7 @@ impl Field {
             Field::DelayP99 => "delay p99",
             Field::DelayMax => "delay max",
             Field::Handshake | Field::HandshakeRtts => "handshake",
+            Field::HandshakeEnds => "handshake: ends",
             Field::FirstByte | Field::FirstByteRtts => "first byte",
             Field::WireBytes => "wire",
             Field::PacketsDropped => "dropped",
@@ -271,6 +276,7 @@ impl Field {
             | Field::DelayP99
             | Field::DelayMax
             | Field::Handshake
+            | Field::HandshakeEnds
             | Field::FirstByte
             | Field::StartRtt
             | Field::BlockedMean
@@ -298,6 +304,7 @@ impl Field {
             | Field::DelayP99
             | Field::DelayMax
             | Field::Handshake
+            | Field::HandshakeEnds
             | Field::HandshakeRtts
             | Field::FirstByte
             | Field::FirstByteRtts
@@ -361,6 +368,7 @@ impl Field {
             Field::DelayMax => summary.delay_ms.map(|d| d.max),
             Field::Handshake => summary.handshake_ms,
             Field::HandshakeRtts => rtts(summary.handshake_ms),
+            Field::HandshakeEnds => summary.handshake.map(|parts| parts.ends_ms),
             Field::FirstByte => summary.first_byte_ms,
             Field::FirstByteRtts => rtts(summary.first_byte_ms),
             Field::WireBytes => summary.wire_bytes.map(|n| n as f64),

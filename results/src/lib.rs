@@ -19,6 +19,7 @@ pub mod explain;
 pub mod field;
 #[cfg(test)]
 mod fixture;
+pub mod handshake;
 pub mod manifest;
 pub mod report;
 pub mod stats;

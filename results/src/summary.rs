@@ -61,7 +61,8 @@ pub fn recompute(run: &Run, record: &TrialRecord) -> Result<Summary, StoreError>
         Err(AnalyseError::Unmapped(_)) => None,
         Err(AnalyseError::Source(error)) => return Err(error),
     };
-    Ok(Summary { blocking, ..from_records(&record.trial, &run.messages(id)?, &run.series(id)?, reports) })
+    let handshake = record.summary.as_ref().and_then(|summary| summary.handshake);
+    Ok(Summary { blocking, handshake, ..from_records(&record.trial, &run.messages(id)?, &run.series(id)?, reports) })
 }
 
 /// The figures of a trial, from its records.
@@ -90,6 +91,8 @@ pub fn from_records(
         completion_ms: last_delivery.filter(|_| all_delivered).map(|ns| ns as f64 / 1e6),
         delay_ms: percentiles_ms(&mut delays),
         handshake_ms: reports.handshake_ms,
+        // Needs the ledger, too: see `crate::handshake`.
+        handshake: None,
         first_byte_ms: reports.first_byte_ms,
         wire_bytes: counted.map(|link| link.up.bytes + link.down.bytes),
         packets_dropped: counted.map(|link| lost(&link.up) + lost(&link.down)),

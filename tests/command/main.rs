@@ -18,6 +18,7 @@
 //! | `secrets` | what lies beside a capture: keys and QUIC logs |
 //! | `explain` | why a message was late, by the packet it waited for |
 //! | `ends` | server and client between any two addresses |
+//! | `paths` | hosts of several addresses, hops of a smaller MTU, long fat paths, what holds a message |
 
 mod again;
 mod backends;
@@ -31,6 +32,7 @@ mod link;
 mod link_control;
 mod link_ends;
 mod output;
+mod paths;
 mod run;
 mod secrets;
 mod shards;

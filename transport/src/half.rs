@@ -315,6 +315,18 @@ impl Half {
         sink.as_ref().map(|sink| (sink.delivered(), self.shared.plan.message_count() as u64))
     }
 
+    /// Whether nothing moves that should: as its receiver, hardly anything has come, and nothing for `silence`
+    /// nanoseconds; as its sender, a connection's timer has run out several times in a row.
+    pub fn is_stuck(&self, silence: u64) -> bool {
+        /// What a path that drops full-size packets lets through, as long as a window is small.
+        const HARDLY_ANYTHING: u64 = 4096;
+        if let Some(sink) = self.shared.sink.lock().expect("no panic while held").as_ref() {
+            let since = clock::now().saturating_sub(sink.last_arrival());
+            return sink.bytes() < HARDLY_ANYTHING && since > silence;
+        }
+        self.shared.probes.lock().expect("no panic while held").iter().any(Probe::is_stuck)
+    }
+
     /// Ends it and hands over its books.
     pub fn finish(self) -> HalfReport {
         self.end();

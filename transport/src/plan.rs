@@ -21,6 +21,9 @@ const V4_HEADERS: u16 = 28;
 /// Headers of IPv6 and UDP.
 const V6_HEADERS: u16 = 48;
 
+/// The least UDP payload that a path must carry for QUIC (RFC 9000, section 14).
+pub const QUIC_LEAST: u16 = 1200;
+
 /// Windows are at least this large where the path's BDP is not known: what the kernel's autotuning
 /// allows TCP by default (`net.ipv4.tcp_rmem`), and small enough for the processor's cache.
 const MIN_WINDOW: u64 = 6 << 20;
@@ -177,9 +180,23 @@ impl Plan {
         self.mtu - if ipv6 { V6_HEADERS } else { V4_HEADERS }
     }
 
-    /// UDP payload of a QUIC packet.
+    /// UDP payload of a QUIC packet, at the start where the path's MTU is to be discovered: then what every path that
+    /// carries QUIC takes.
     pub fn quic_mtu(&self, ipv6: bool) -> u16 {
-        self.tuning.quic_mtu.unwrap_or_else(|| self.max_datagram(ipv6))
+        let full = self.max_datagram(ipv6);
+        self.tuning.quic_mtu.unwrap_or(if self.tuning.quic_mtu_discovery { QUIC_LEAST.min(full) } else { full })
+    }
+
+    /// The most that discovery of the path's MTU comes to.
+    pub fn most_quic_mtu(&self, ipv6: bool) -> u16 {
+        self.max_datagram(ipv6).max(self.quic_mtu(ipv6))
+    }
+
+    /// The most payload in a TCP segment, where the path is said to take less than is usual: what the kernel takes from
+    /// the device's MTU does not hold for the path.
+    pub fn tcp_segment(&self, ipv6: bool) -> Option<u32> {
+        const HEADERS: [u16; 2] = [40, 60];
+        (self.mtu < 1500).then(|| u32::from(self.mtu - HEADERS[usize::from(ipv6)]))
     }
 
     /// The most plaintext in a TLS record, where it is set; else rustls fills records of 16 KiB
@@ -297,6 +314,19 @@ mod tests {
         assert_eq!(plan.index(3, 0), None);
         assert_eq!(plan.index(0, 5), None);
         assert_eq!(plan.warmup(), 0);
+    }
+
+    #[test]
+    fn packets_are_as_large_as_the_path_is_known_to_take() {
+        let mut plan = plan(Workload::Bulk(Bulk { duration: Some(Duration::from_secs(1)), ..Bulk::default() }));
+        // In the lab: equal segments, 1448 bytes of TCP's payload and 52 of headers.
+        assert_eq!((plan.quic_mtu(false), plan.quic_mtu(true), plan.tcp_segment(false)), (1472, 1452, None));
+        plan.tuning.quic_mtu_discovery = true;
+        assert_eq!((plan.quic_mtu(false), plan.most_quic_mtu(false), plan.most_quic_mtu(true)), (1200, 1472, 1452));
+        plan.mtu = 1420;
+        assert_eq!((plan.most_quic_mtu(false), plan.tcp_segment(false)), (1392, Some(1380)));
+        plan.tuning.quic_mtu_discovery = false;
+        assert_eq!((plan.quic_mtu(false), plan.tcp_segment(true)), (1392, Some(1360)));
     }
 
     #[test]

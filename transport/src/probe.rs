@@ -26,6 +26,15 @@ impl Probe {
             Probe::Quic(_, flight) => Ok(flight.bytes()),
         }
     }
+
+    /// Whether TCP sends the same again and again without an acknowledgement; QUIC probes the path itself.
+    pub(crate) fn is_stuck(&self) -> bool {
+        const IN_A_ROW: u8 = 3;
+        match self {
+            Probe::Tcp(socket) => tcp::info(socket).is_ok_and(|info| info.timeouts >= IN_A_ROW),
+            Probe::Quic(..) => false,
+        }
+    }
 }
 
 /// What all connections of a session say together.

@@ -25,7 +25,10 @@ use std::task::{Context, Poll};
 use quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, ConnectionId, Endpoint, EndpointConfig, Runtime, TokioRuntime, UdpPoller, VarInt};
+use quinn::{
+    AsyncUdpSocket, ConnectionId, Endpoint, EndpointConfig, MtuDiscoveryConfig, Runtime, TokioRuntime, UdpPoller,
+    VarInt,
+};
 use samepath_model::record::{End, Setting};
 use samepath_model::streams;
 use samepath_model::tuning::Controller;
@@ -92,7 +95,12 @@ fn transport_config(plan: &Plan, end: End, ipv6: bool, flight: &Flight) -> quinn
         .enable_segmentation_offload(plan.offload())
         // The session's time limit ends a dead path; an outage within it must not.
         .max_idle_timeout(None);
-    if !tuning.quic_mtu_discovery {
+    if tuning.quic_mtu_discovery {
+        let mut discovery = MtuDiscoveryConfig::default();
+        // Small enough steps that the last of them is the whole.
+        discovery.upper_bound(plan.most_quic_mtu(ipv6)).minimum_change(8);
+        config.mtu_discovery_config(Some(discovery));
+    } else {
         // The path's MTU is known: without this, bursts of random loss would be taken for a black
         // hole and the packets shrink to 1200 bytes.
         config.mtu_discovery_config(None).min_mtu(mtu);

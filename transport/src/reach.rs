@@ -11,8 +11,14 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::tcp;
+
 /// The recommended delay between two attempts (RFC 8305, section 5).
 pub const STAGGER: Duration = Duration::from_millis(250);
+
+/// The most payload in a segment of such a connection: what every path of IPv6 takes (RFC 8200, section 5). No figure
+/// hangs on it, and it must get through where larger packets are lost without a word, too.
+const SEGMENT: u32 = 1220;
 
 /// How long an address may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -50,7 +56,8 @@ pub async fn tcp(addresses: &[SocketAddr]) -> Result<(SocketAddr, TcpStream), Ve
     loop {
         while let Some(address) = race.start(begun.elapsed()) {
             under_way.spawn(async move {
-                let answered = timeout(ANSWER_LIMIT, TcpStream::connect(address)).await;
+                let connected = async { tcp::socket(address, Some(SEGMENT))?.connect(address).await };
+                let answered = timeout(ANSWER_LIMIT, connected).await;
                 (address, answered.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, SILENT))))
             });
         }

@@ -69,12 +69,22 @@ pub(crate) fn cannot_bind(protocol: &str, address: SocketAddr, cause: io::Error)
     TransportError::Host { what: format!("cannot listen on {protocol} {address} ({remedy})"), cause }
 }
 
+/// A socket to connect to this address, with segments of at most so many bytes of payload either way: the peer is told
+/// as the connection begins (RFC 9293, section 3.7.1).
+pub(crate) fn socket(address: SocketAddr, segment: Option<u32>) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if let Some(segment) = segment {
+        SockRef::from(&socket).set_tcp_mss(segment)?;
+    }
+    Ok(socket)
+}
+
 /// Connects, tuned before the first packet where that matters.
 ///
 /// # Errors
 /// When a setting is refused, or nobody answers.
 pub async fn connect(address: SocketAddr, plan: &Plan) -> Result<TcpStream, TransportError> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let socket = socket(address, plan.tcp_segment(address.is_ipv6()))?;
     tune(&SockRef::from(&socket), plan)?;
     socket.connect(address).await.map_err(|error| TransportError::Connection {
         transport: "TCP",
@@ -233,6 +243,8 @@ pub struct Info {
     pub pacing_rate: Option<u64>,
     /// Rate of delivery by the kernel's latest estimate, in bytes per second; `None` before the first.
     pub delivery_rate: Option<u64>,
+    /// How often in a row its timer has run out without an acknowledgement (RFC 6298, section 5.5).
+    pub timeouts: u8,
     /// For how long the receiver's window held it, in microseconds since it began.
     pub receive_window_limited_us: u64,
 }
@@ -253,6 +265,7 @@ pub fn info(socket: &OwnedFd) -> io::Result<Info> {
         in_flight: u64::from(segments) * u64::from(info.tcpi_snd_mss),
         pacing_rate: Some(info.tcpi_pacing_rate).filter(|rate| *rate != u64::MAX),
         delivery_rate: Some(info.tcpi_delivery_rate).filter(|rate| *rate != 0),
+        timeouts: info.tcpi_backoff,
         receive_window_limited_us: info.tcpi_rwnd_limited,
     })
 }

@@ -168,6 +168,7 @@ fn client(words: &[String]) {
         epoch_ns,
         clock_error_ns: 0,
         handshake_ns: Some(took.as_nanos() as u64),
+        connecting: 0,
         first_byte_ns: None,
         complete: true,
         messages: Vec::new(),

@@ -1,6 +1,6 @@
 //! How many round trips until the transport is ready, and until the first payload byte.
 
-use samepath_model::Workload;
+use samepath_model::{Arm, Workload};
 
 use super::axis::{Axis, Tick};
 use super::rows::{Column, Form, Rows};
@@ -59,10 +59,38 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
         if cold { "Handshake and first payload byte," } else { "Handshake," },
         part.seeds()
     );
-    let notes = vec![
+    let mut notes = vec![
         "1 RTT is the link's two delays added, without queueing. udp has no handshake (–). \
          A lost handshake packet costs a timeout of about a second."
             .into(),
     ];
+    notes.extend(ends(part));
     Ok(Rows { chart: Chart::Start, title, caption, notes, form: Form::Dot, part, columns }.draw())
+}
+
+/// How much of the handshake was the ends' own time, by arm: medians over all trials of the part.
+fn ends(part: &PartView<'_>) -> Option<String> {
+    let mut by_arm: Vec<(Arm, Vec<f64>)> = Vec::new();
+    for record in part.trials() {
+        let Some(ms) = Field::HandshakeEnds.of(record) else { continue };
+        match by_arm.iter_mut().find(|(arm, _)| *arm == record.trial.arm) {
+            Some((_, all)) => all.push(ms),
+            None => by_arm.push((record.trial.arm, vec![ms])),
+        }
+    }
+    by_arm.sort_by_key(|(arm, _)| *arm);
+    let told: Vec<String> = by_arm
+        .into_iter()
+        .map(|(arm, mut all)| {
+            all.sort_by(f64::total_cmp);
+            format!("{arm} {:.2}", all[(all.len() - 1) / 2])
+        })
+        .collect();
+    (!told.is_empty()).then(|| {
+        format!(
+            "Of the handshake, the ends' own time, in which no packet was on the link, nor a lost one waited for \
+             (their CPU, mostly for keys; medians, ms): {}.",
+            told.join(", ")
+        )
+    })
 }

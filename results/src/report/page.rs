@@ -376,7 +376,7 @@ fn chart_words(chart: Chart) -> &'static str {
 
 /// Every cell of a part with the figures that any of them has.
 fn cell_table(part: &PartView<'_>) -> TableView {
-    const SHOWN: [Field; 17] = [
+    const SHOWN: [Field; 18] = [
         Field::Goodput,
         Field::DelayP50,
         Field::DelayP90,
@@ -389,6 +389,7 @@ fn cell_table(part: &PartView<'_>) -> TableView {
         Field::DeliveredShare,
         Field::Completion,
         Field::Handshake,
+        Field::HandshakeEnds,
         Field::FirstByte,
         Field::WireBytes,
         Field::Retransmissions,

@@ -88,6 +88,11 @@ impl Sink {
         self.bytes
     }
 
+    /// When payload came last; 0 where none has.
+    pub(crate) const fn last_arrival(&self) -> u64 {
+        self.last_arrival
+    }
+
     pub(crate) const fn datagrams(&self) -> u64 {
         self.datagrams
     }
