@@ -192,7 +192,8 @@ mod tests {
     #[test]
     fn during_a_warm_up_the_controller_hears_of_no_want_of_data() {
         let (flight, spy) = (Flight::default(), Spy::default());
-        let mut controller = Telling { controller: Box::new(spy.clone()), flight: flight.clone(), mtu: 1472 }.clone_box();
+        let mut controller =
+            Telling { controller: Box::new(spy.clone()), flight: flight.clone(), mtu: 1472 }.clone_box();
         let mut heard = |app_limited| {
             controller.on_end_acks(Instant::now(), 0, app_limited, None);
             spy.0.load(Ordering::Relaxed)
