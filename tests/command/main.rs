@@ -10,6 +10,7 @@
 //! | `again` | what the machine voided is run again |
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
+//! | `start` | arms that start equal: losses, windows, settings |
 //! | `experiments` | every experiment that ships |
 //! | `capture` | captures of links and trials, as other programs read them |
 //! | `link` | other programs across the link |
@@ -36,5 +37,6 @@ mod paths;
 mod run;
 mod secrets;
 mod shards;
+mod start;
 mod support;
 mod unsupported;
