@@ -28,6 +28,18 @@ pub fn told(error: &io::Error) -> String {
     }
 }
 
+/// The error of a process or a thread that could not be started, with the remedy where it is one of a shortage.
+pub fn told_of_start(error: &io::Error) -> String {
+    /// `EAGAIN` of fork(2).
+    const EAGAIN: i32 = 11;
+    match error.raw_os_error() {
+        Some(EAGAIN) => format!(
+            "{error}; raise the limit on processes (`ulimit -u`; `pids.max` of its cgroup, `--pids-limit` of a container)"
+        ),
+        _ => told(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +50,7 @@ mod tests {
         assert!(told(EMFILE).starts_with("Too many open files") && told(EMFILE).contains("ulimit -Hn"));
         assert!(told(ENFILE).contains("fs.file-max"));
         assert_eq!(told(2), io::Error::from_raw_os_error(2).to_string());
+        let start = |errno| told_of_start(&io::Error::from_raw_os_error(errno));
+        assert!(start(11).contains("ulimit -u") && start(EMFILE).contains("ulimit -Hn"));
     }
 }

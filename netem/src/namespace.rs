@@ -30,7 +30,7 @@ use refused::{Kind, refused};
 
 /// A step that the kernel refused.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {what}: {}", shortage::told(cause))]
+#[error("cannot {what}: {}", shortage::told_of_start(cause))]
 pub struct StepError {
     /// What was tried.
     pub what: &'static str,

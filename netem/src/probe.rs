@@ -14,6 +14,7 @@ use crate::backend::Backend;
 use crate::backend::emulator::SPIN;
 use crate::backend::kernel;
 use crate::device::{self, LINK_DEVICE};
+use crate::limits;
 use crate::link::Nanos;
 use crate::namespace::{Namespace, NamespaceError, OnTerminate, contain};
 use crate::path::{Around, Keep, LivePath};
@@ -57,6 +58,8 @@ impl Finding {
 
 /// Buffers of this size or more are what the endpoints ask for.
 const GOOD_BUFFER: u64 = 4 << 20;
+/// So many files are enough for the lab's largest trials.
+const GOOD_FILES: u64 = 1024;
 /// Sleeps of the timer probe, and how long each is.
 const SLEEPS: u32 = 100;
 const SLEEP: u64 = 1_000_000;
@@ -68,6 +71,7 @@ const GOOD_LATENESS: u64 = 100_000;
 pub fn all() -> Vec<Finding> {
     let mut findings = vec![build(), cores(), governor(), clock_source()];
     findings.extend(buffers());
+    findings.push(open_files());
     match contain(OnTerminate::Kill, || serde_json::to_vec(&inside()).expect("findings always have a text form")) {
         Ok(bytes) => match serde_json::from_slice::<Vec<Finding>>(&bytes) {
             Ok(inside) => findings.extend(inside),
@@ -167,6 +171,23 @@ fn buffers() -> impl Iterator<Item = Finding> {
             Some(value) => Finding::ok(&setting, format!("{value} bytes")),
         }
     })
+}
+
+/// How many files a process may have open; each connection of an end is one.
+fn open_files() -> Finding {
+    const NAME: &str = "open-files";
+    match limits::raise_open_files() {
+        few if few < GOOD_FILES => Finding::bad(
+            NAME,
+            Status::Warn,
+            format!("{few} a process: an end with as many connections has no room for them"),
+            format!(
+                "raise the hard limit to {GOOD_FILES} (`ulimit -Hn`; as root `prlimit --nofile=`, `LimitNOFILE=` of a \
+                 systemd unit, `--ulimit nofile=` of a container)"
+            ),
+        ),
+        many => Finding::ok(NAME, format!("{many} a process (the soft limit is raised to the hard one)")),
+    }
 }
 
 /// Which congestion controller is the default, and which a socket may choose.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
-use samepath_model::{Link, LinkSpec, Mode, Tolerance};
+use samepath_model::{Link, LinkSpec, Mode, Tolerance, shortage};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
@@ -225,7 +225,10 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
     let mut relay = (!plan.host_ports.is_empty())
         .then(|| Relay::from_here(plan.host_ports.clone()))
         .transpose()
-        .map_err(|error| format!("cannot start the thread that carries the host's ports: {error}"))?;
+        .map_err(|error| {
+            let error = shortage::told_of_start(&error);
+            format!("cannot start the thread that carries the host's ports: {error}")
+        })?;
     // Tools such as `ps` show the processes of this namespace, then, and no others. Where it is not permitted /proc
     // stays as it is.
     let _ = procfs::mount_own();
@@ -259,8 +262,8 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
     let mut server = match &plan.server_command {
         None => None,
         Some(text) => {
-            let pid =
-                start_server(text, plan, &path, &call).map_err(|e| format!("cannot run the server command: {e}"))?;
+            let pid = start_server(text, plan, &path, &call)
+                .map_err(|error| format!("cannot run the server command: {}", shortage::told_of_start(&error)))?;
             let mut server = Server { pid, ended: false, told: false };
             let ours: Vec<Service> = relay.iter().flat_map(Relay::taken).collect();
             let late = ready::await_server(&plan.ready, plan.ready_limit, &path, &mut brood, pid, &ours)?;
@@ -539,7 +542,7 @@ fn run_command(
                     127
                 }
                 _ => {
-                    tell!("cannot run `{program}`: {error}");
+                    tell!("cannot run `{program}`: {}", shortage::told_of_start(&error));
                     126
                 }
             });

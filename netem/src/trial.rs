@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use samepath_model::link::Link;
 use samepath_model::record::{Calibration, EndReport, LinkReport, PlayReport};
-use samepath_model::{Mode, Tolerance, Trial, VoidKind, VoidReason, Workload};
+use samepath_model::{Mode, Tolerance, Trial, VoidKind, VoidReason, Workload, shortage};
 use serde::{Deserialize, Serialize};
 
 mod settings;
@@ -497,7 +497,7 @@ fn start_server(plan: &TrialPlan, files: &Files<'_>, path: &LivePath, token: &st
 }
 
 fn server_start(error: io::Error) -> TrialError {
-    TrialError::new("server", format!("cannot start the server: {error}"))
+    TrialError::new("server", format!("cannot start the server: {}", shortage::told_of_start(&error)))
 }
 
 /// Waits until the server is ready.
@@ -532,7 +532,9 @@ fn start_client(
     token: &str,
     ready: &Ready,
 ) -> Result<Endpoint, TrialError> {
-    let fail = |error: io::Error| TrialError::new("client", format!("cannot start the client: {error}"));
+    let fail = |error: io::Error| {
+        TrialError::new("client", format!("cannot start the client: {}", shortage::told_of_start(&error)))
+    };
     let port = ready.control.rsplit(':').next().unwrap_or("4433");
     let mut command = Command::new(&plan.program);
     command

@@ -97,6 +97,10 @@ fn settings_that_cannot_be_had_are_never_silent() {
     let (asked, effective) = setting(&output, SLOW_START);
     assert_eq!(asked, "0");
     assert!(effective.starts_with("1 (could not be set: Read-only file system"), "{effective}");
+    expect_status(&output, 3);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let outcome = document["trials"][0]["outcome"].to_string();
+    assert!(outcome.contains("void") && outcome.contains(&format!("setting {SLOW_START} is 1 (could")), "{outcome}");
 }
 
 /// The command with so many open files permitted, as `ulimit` has it.
@@ -142,6 +146,7 @@ fn a_hard_limit_that_is_too_small_is_told_before_anything_is_made() {
     let out = dir.path().join("run");
     let output = with_files("-n 200", &["run", &experiment, "--out", out.to_str().unwrap()]);
     expect_status(&output, 77);
+    assert!(stdout(&with_files("-n 200", &["doctor"])).contains("open-files               200 a process: an end"));
     let said = stderr(&output);
     assert!(said.contains("tcp/per-stream opens 200 connections") && said.contains("ulimit -Hn"), "{said}");
     assert!(!out.exists());

@@ -42,7 +42,7 @@ pub enum EmulatorError {
         cause: io::Error,
     },
     /// The thread could not be started, or waited for.
-    #[error("the link's data thread: {0}")]
+    #[error("the link's data thread: {}", samepath_model::shortage::told_of_start(.0))]
     Thread(io::Error),
     /// The ledger could not be written.
     #[error(transparent)]
