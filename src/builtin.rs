@@ -1,7 +1,10 @@
 //! The experiments that ship inside the command, so that it works away from its repository.
 
+use std::path::Path;
+
 use anyhow::Context;
 use samepath_model::Experiment;
+use samepath_model::link::files::DIRECTORY;
 
 use crate::exit::Mistake;
 
@@ -43,12 +46,23 @@ pub(crate) fn load(name_or_path: &str) -> anyhow::Result<Experiment> {
             .into());
         }
     };
-    Experiment::parse_with_files(&text, &read_file).map_err(|error| Mistake(format!("{name_or_path}: {error}")).into())
+    // What a run has kept lies beside its experiment file.
+    let beside = Path::new(name_or_path).parent().unwrap_or(Path::new("")).to_owned();
+    let read = |path: &str| match Path::new(path).starts_with(DIRECTORY) {
+        true => read_path(&beside.join(path)),
+        false => read_file(path),
+    };
+    Experiment::parse_with_files(&text, &read).map_err(|error| Mistake(format!("{name_or_path}: {error}")).into())
 }
 
 /// Reads a file that conditions name; relative paths count from where the command runs.
-pub(crate) fn read_file(path: &str) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("it cannot be read: {error}"))
+pub(crate) fn read_file(path: &str) -> Result<Vec<u8>, String> {
+    read_path(Path::new(path))
+}
+
+fn read_path(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path)
+        .map_err(|error| format!("it cannot be read: {error}; give the path of a file that you may read"))
 }
 
 #[cfg(test)]

@@ -8,14 +8,16 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use samepath_model::link::{
-    Aqm, Chance, Change, ConditionsSpec, Distribution, Framing, Generator, Jitter, Loss, LossKey, Outage, QueueLimit,
-    RateTrace, Reorder, ScriptedDrop, Slot,
+    Aqm, Chance, Change, ConditionError, ConditionsSpec, Distribution, Framing, Generator, Inputs, Jitter, Loss,
+    LossKey, Outage, QueueLimit, RateTrace, Reorder, ScriptedDrop, Slot,
 };
 use samepath_model::spot::quoted;
 use samepath_model::{Arm, BitRate, Direction, Duration, LinkSpec, Mode};
 use samepath_netem::backend::Backend;
 use samepath_netem::relay::HostPort;
 use samepath_netem::shell::Ready;
+
+use crate::exit::Mistake;
 
 /// Sends the same workload down the same path over TCP, TLS, UDP and QUIC, and shows, with proof,
 /// what each transport did to it.
@@ -403,7 +405,7 @@ pub(crate) struct LinkFlags {
     #[arg(long, value_name = "JITTER", allow_hyphen_values = true)]
     jitter: Option<Jitter>,
     /// How jitter is distributed: uniform, normal, pareto, paretonormal, or 'table FILE' [default: uniform]
-    #[arg(long, value_name = "NAME", value_parser = distribution)]
+    #[arg(long, value_name = "NAME", value_parser = text::<Distribution>)]
     distribution: Option<Distribution>,
     /// Rate of the bottleneck, as 20Mbit
     #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
@@ -411,8 +413,9 @@ pub(crate) struct LinkFlags {
     /// Bytes that the rate counts beside each packet, and cells: '14', '10 48 5'
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     overhead: Option<Framing>,
-    /// Rate of the bottleneck from a file in mahimahi's format
-    #[arg(long, value_name = "FILE", value_parser = rate_trace)]
+    /// Rate of the bottleneck from a file: mahimahi's form, or a time and a rate a line (s and Mbit/s, or as a
+    /// header names them); 'columns ms kbit FILE' and 'columns 1:s 3:Mbit FILE' say what the columns are
+    #[arg(long, value_name = "FILE", value_parser = text::<RateTrace>)]
     rate_trace: Option<RateTrace>,
     /// Buffer of the bottleneck: 1bdp, 100p, 64KiB or 50ms [default: 1bdp]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
@@ -425,7 +428,7 @@ pub(crate) struct LinkFlags {
     limit: Option<u32>,
     /// Packets leave in groups after pauses: 'MIN [MAX] [packets N] [bytes N]', or 'distribution NAME DELAY JITTER' in
     /// place of MIN and MAX
-    #[arg(long, value_name = "SLOT", value_parser = slot, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SLOT", value_parser = text::<Slot>, allow_hyphen_values = true)]
     slot: Option<Slot>,
     /// Random loss: 1%, '1% 25%' (correlated), 'gemodel P [R [1-H [1-K]]]', 'state P13 [P31 [P32 [P23 [P14]]]]', or
     /// 'burst LOSS PACKETS'
@@ -447,7 +450,7 @@ pub(crate) struct LinkFlags {
     #[arg(long, value_name = "FROM..TO", allow_hyphen_values = true)]
     outage: Vec<Outage>,
     /// Conditions change: '2s: rate 5Mbit, delay 80ms' at once, '2s..4s: rate 5Mbit' evenly
-    #[arg(long, value_name = "CHANGE", value_parser = change, allow_hyphen_values = true)]
+    #[arg(long, value_name = "CHANGE", value_parser = text::<Change>, allow_hyphen_values = true)]
     change: Vec<Change>,
     /// Drop on purpose: 'up data 3', 'down packet 7', 'up bytes 14600..16060', 'down handshake 2', 'up time 1.5s',
     /// 'up time 1s..1.2s'. All count from 1, packets as a capture's comments do (a ledger's `number` is one less);
@@ -478,7 +481,7 @@ macro_rules! direction_flags {
             $(#[arg(long = $long, id = $long, value_name = "VALUE", value_parser = $parser, allow_hyphen_values = true,
                 help = concat!("As the flag without the direction"))]
             $field: Option<$kind>,)*
-            #[arg(long = $change, id = $change, value_name = "CHANGE", value_parser = change, allow_hyphen_values = true,
+            #[arg(long = $change, id = $change, value_name = "CHANGE", value_parser = text::<Change>, allow_hyphen_values = true,
                 help = concat!("As the flag without the direction"))]
             change: Vec<Change>,
         }
@@ -495,14 +498,14 @@ macro_rules! direction_flags {
 direction_flags!(UpFlags, "Conditions from client to server alone", "up-change",
     "up-delay" delay: Duration = text::<Duration>,
     "up-jitter" jitter: Jitter = text::<Jitter>,
-    "up-distribution" distribution: Distribution = distribution,
+    "up-distribution" distribution: Distribution = text::<Distribution>,
     "up-rate" rate: BitRate = text::<BitRate>,
     "up-overhead" overhead: Framing = text::<Framing>,
-    "up-rate-trace" rate_trace: RateTrace = rate_trace,
+    "up-rate-trace" rate_trace: RateTrace = text::<RateTrace>,
     "up-queue" queue: QueueLimit = text::<QueueLimit>,
     "up-aqm" aqm: Aqm = text::<Aqm>,
     "up-limit" limit: u32 = text::<u32>,
-    "up-slot" slot: Slot = slot,
+    "up-slot" slot: Slot = text::<Slot>,
     "up-loss" loss: Loss = text::<Loss>,
     "up-ecn" ecn: bool = text::<bool>,
     "up-duplicate" duplicate: Chance = text::<Chance>,
@@ -511,14 +514,14 @@ direction_flags!(UpFlags, "Conditions from client to server alone", "up-change",
 direction_flags!(DownFlags, "Conditions from server to client alone", "down-change",
     "down-delay" delay: Duration = text::<Duration>,
     "down-jitter" jitter: Jitter = text::<Jitter>,
-    "down-distribution" distribution: Distribution = distribution,
+    "down-distribution" distribution: Distribution = text::<Distribution>,
     "down-rate" rate: BitRate = text::<BitRate>,
     "down-overhead" overhead: Framing = text::<Framing>,
-    "down-rate-trace" rate_trace: RateTrace = rate_trace,
+    "down-rate-trace" rate_trace: RateTrace = text::<RateTrace>,
     "down-queue" queue: QueueLimit = text::<QueueLimit>,
     "down-aqm" aqm: Aqm = text::<Aqm>,
     "down-limit" limit: u32 = text::<u32>,
-    "down-slot" slot: Slot = slot,
+    "down-slot" slot: Slot = text::<Slot>,
     "down-loss" loss: Loss = text::<Loss>,
     "down-ecn" ecn: bool = text::<bool>,
     "down-duplicate" duplicate: Chance = text::<Chance>,
@@ -528,38 +531,6 @@ direction_flags!(DownFlags, "Conditions from server to client alone", "down-chan
 /// What a value says in text.
 fn text<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("{error}"))
-}
-
-/// A rate trace, read from its file.
-fn rate_trace(path: &str) -> Result<RateTrace, String> {
-    let mut said = LinkSpec { rate_trace: Some(text(path)?), ..LinkSpec::default() };
-    read_files(&mut said)?;
-    said.rate_trace.ok_or_else(|| "no trace".into())
-}
-
-/// A distribution, its table read from its file.
-fn distribution(name: &str) -> Result<Distribution, String> {
-    let mut said = LinkSpec { distribution: Some(text(name)?), ..LinkSpec::default() };
-    read_files(&mut said)?;
-    said.distribution.ok_or_else(|| "no distribution".into())
-}
-
-/// Slots, the table of their pauses read from its file.
-fn slot(slot: &str) -> Result<Slot, String> {
-    let mut said = LinkSpec { slot: Some(text(slot)?), ..LinkSpec::default() };
-    read_files(&mut said)?;
-    said.slot.ok_or_else(|| "no slot".into())
-}
-
-/// A change, with the files it names.
-fn change(change: &str) -> Result<Change, String> {
-    let mut said = LinkSpec { change: vec![text(change)?], ..LinkSpec::default() };
-    read_files(&mut said)?;
-    said.change.pop().ok_or_else(|| "no change".into())
-}
-
-fn read_files(said: &mut LinkSpec) -> Result<(), String> {
-    said.read_files(&crate::builtin::read_file).map_err(|error| error.to_string())
 }
 
 impl LinkFlags {
@@ -591,8 +562,34 @@ impl LinkFlags {
         given
     }
 
+    /// The flags in the form that files have, and the files that they name, read.
+    pub(crate) fn read(&self) -> anyhow::Result<(LinkSpec, Inputs)> {
+        let (mut spec, mut inputs) = (self.spec(), Inputs::default());
+        let read = &crate::builtin::read_file;
+        let LinkSpec { rate_trace, distribution, slot, change, up, down, .. } = &mut spec;
+        for (direction, rate_trace, distribution, slot, change) in [
+            ("", rate_trace, distribution, slot, change),
+            ("up-", &mut up.rate_trace, &mut up.distribution, &mut up.slot, &mut up.change),
+            ("down-", &mut down.rate_trace, &mut down.distribution, &mut down.slot, &mut down.change),
+        ] {
+            let blame =
+                |flag: &'static str| move |error: ConditionError| Mistake(format!("--{direction}{flag}: {error}"));
+            if let Some(trace) = rate_trace {
+                inputs.read_trace(trace, read).map_err(blame("rate-trace"))?;
+            }
+            if let Some(distribution) = distribution {
+                inputs.read_table(distribution, read).map_err(blame("distribution"))?;
+            }
+            if let Some(slot) = slot {
+                inputs.read_slot(slot, read).map_err(blame("slot"))?;
+            }
+            inputs.read_changes(change, read).map_err(blame("change"))?;
+        }
+        Ok((spec, inputs))
+    }
+
     /// The flags in the form that files have.
-    pub(crate) fn spec(&self) -> LinkSpec {
+    fn spec(&self) -> LinkSpec {
         let drops = |direction| {
             self.drop.iter().filter(|drop| drop.direction == direction).map(|drop| drop.drop).collect::<Vec<_>>()
         };

@@ -239,6 +239,7 @@ fn one(run: &RunHandle, attempt: Attempt, workers: &Workers<'_>) -> anyhow::Resu
         trial,
         program: program.clone(),
         scratch: writer.scratch().to_owned(),
+        inputs: run.inputs(),
         backend: args.backend,
         keep_ledger: true,
         capture: args.capture.then(|| writer.dir().join(CAPTURE)),

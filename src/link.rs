@@ -55,7 +55,7 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
             return Err(Mistake(control::ControlError::Taken(name.clone()).to_string()).into());
         }
     }
-    let spec = args.link.spec();
+    let (spec, inputs) = args.link.read()?;
     let link = spec.refuse_idle(&spec).and_then(|()| spec.resolve()).map_err(|error| Mistake(error.to_string()))?;
     let conditions = format!("{link:#}");
     let backend = args.backend;
@@ -95,6 +95,7 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
         spec,
         name: args.name.clone(),
         link,
+        inputs,
         seed: args.seed,
         mode: args.mode,
         backend,

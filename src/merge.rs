@@ -29,7 +29,7 @@ pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
     }
     let mut manifest = first.manifest().clone();
     Shard::forget(&mut manifest);
-    let mut whole = Run::create(&args.out, first.experiment(), manifest)?;
+    let mut whole = Run::create(&args.out, &first.experiment_with_inputs()?, manifest)?;
     for shard in &shards {
         copy(shard, &mut whole).with_context(|| format!("cannot join {}", shard.dir().display()))?;
     }

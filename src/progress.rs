@@ -64,7 +64,7 @@ fn named(id: &TrialId, attempt: u32) -> String {
 fn planned(trial: &Trial) -> Duration {
     let workload = &trial.workload;
     let at_rate = || {
-        let rate = trial.link.direction(workload.direction()).rate?;
+        let rate = trial.link.direction(workload.direction()).mean_rate()?;
         Some(rate.time_for(workload.total_bytes()?.bytes()))
     };
     let nanos = workload.nominal_duration().or_else(at_rate).map_or(0, |d| d.as_nanos());

@@ -23,7 +23,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let trials = recorded.planned().iter().filter(|trial| ended.contains(&trial.id)).cloned().collect();
     let trials = harness::order(trials);
     harness::check(&harness, &trials)?;
-    let experiment = recorded.experiment().clone();
+    let experiment = recorded.experiment_with_inputs()?;
     drop(recorded); // Its records are read again, once there is something to compare them with.
     let dir = args.out.clone().unwrap_or_else(|| run::default_directory(&experiment));
     let again = Run::create(&dir, &experiment, harness::manifest(&experiment, &harness))?;

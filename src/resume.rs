@@ -25,6 +25,7 @@ pub(crate) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
         tell!("the run is complete: {} trials", opened.trials().len());
     }
     harness::check(&args.harness, &to_run)?;
+    opened.check_inputs(&to_run)?;
     let (whole, finish) = harness::carry_out(opened, left, &args.harness)?;
     run::conclude(&whole, finish, args.harness.json, None)
 }

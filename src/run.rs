@@ -32,6 +32,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     }
     let dir = args.out.clone().unwrap_or_else(|| default_directory(&experiment));
     let run = Run::create(&dir, &experiment, manifest)?;
+    drop(experiment); // What it has read is in the run's directory.
     let (run, finish) = harness::carry_out(run, trials, &args.harness)?;
     conclude(&run, finish, args.harness.json, None)
 }
@@ -108,12 +109,14 @@ fn seal_and_draw(run: &Run) -> anyhow::Result<Option<PathBuf>> {
 /// The experiment with the flags' changes.
 fn resolve(args: &RunArgs) -> anyhow::Result<Experiment> {
     let mut experiment = builtin::load(&args.experiment)?;
-    experiment.override_link(&args.link.spec());
+    let (flags, inputs) = args.link.read()?;
+    experiment.override_link(&flags);
+    experiment.inputs.extend(inputs);
     for set in &args.set {
         let flag = || format!("--set {}={}", set.axis, set.values.join(","));
         experiment.set_axis(&set.axis, &set.values).map_err(|error| mistake(format!("{}: {error}", flag())))?;
     }
-    experiment.refuse_idle(&args.link.spec()).map_err(|error| blame(args, &error))?;
+    experiment.refuse_idle(&flags).map_err(|error| blame(args, &error))?;
     experiment.read_files(&builtin::read_file).map_err(|error| blame(args, &error))?;
     if !args.arms.is_empty() {
         for part in &mut experiment.parts {

@@ -23,8 +23,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::Arm;
-use crate::link::files::{self, Reader};
-use crate::link::{Link, LinkSpec};
+use crate::link::files::{self, Inputs, Reader};
+use crate::link::{Checksum, Link, LinkSpec};
 use crate::mode::Mode;
 use crate::spot::{Spot, quoted};
 use crate::streams;
@@ -65,6 +65,10 @@ pub struct Experiment {
     /// What is measured.
     #[serde(rename = "part")]
     pub parts: Vec<Part>,
+    /// The files that its conditions name, as far as they have been read; the file of the experiment has their
+    /// checksums alone.
+    #[serde(skip)]
+    pub inputs: Inputs,
 }
 
 /// One workload on one link, for several arms, over the axes.
@@ -276,7 +280,7 @@ impl Experiment {
     /// Names the part and the file that cannot be read or is not what it should be.
     pub fn read_files(&mut self, read: &Reader<'_>) -> Result<(), ExperimentError> {
         for (place, part) in self.parts.iter_mut().enumerate() {
-            part.read_files(read).map_err(|fault| fault.of(place, part))?;
+            part.read_files(&mut self.inputs, read).map_err(|fault| fault.of(place, part))?;
         }
         Ok(())
     }
@@ -325,6 +329,24 @@ impl Experiment {
             if over.rtt.is_some() || over.delay.is_some() {
                 (part.link.rtt, part.link.delay) = (None, None);
                 part.axes.retain(|axis, _| axis != "rtt" && axis != "delay");
+            }
+            // One kind of rate takes the place of the other.
+            let both = (over.rate.is_some(), over.rate_trace.is_some());
+            let up = (over.up.rate.is_some() || both.0, over.up.rate_trace.is_some() || both.1);
+            let down = (over.down.rate.is_some() || both.0, over.down.rate_trace.is_some() || both.1);
+            for ((by_rate, by_trace), (rate, trace), prefix) in [
+                (both, (&mut part.link.rate, &mut part.link.rate_trace), ""),
+                (up, (&mut part.link.up.rate, &mut part.link.up.rate_trace), "up."),
+                (down, (&mut part.link.down.rate, &mut part.link.down.rate_trace), "down."),
+            ] {
+                if by_rate {
+                    *trace = None;
+                    part.axes.remove(&format!("{prefix}rate-trace"));
+                }
+                if by_trace {
+                    *rate = None;
+                    part.axes.remove(&format!("{prefix}rate"));
+                }
             }
             let mut link = toml::Table::try_from(&part.link).expect("a link spec always has a text form");
             overlay(&mut link, &said, "", &mut part.axes);
@@ -500,14 +522,14 @@ impl Part {
         }
     }
 
-    fn read_files(&mut self, read: &Reader<'_>) -> Result<(), Fault> {
-        self.link.read_files(read).map_err(|error| Fault::new(Spot::key("link"), error))?;
+    fn read_files(&mut self, inputs: &mut Inputs, read: &Reader<'_>) -> Result<(), Fault> {
+        self.link.read_files(inputs, read).map_err(|error| Fault::new(Spot::key("link"), error))?;
         for (axis, values) in &mut self.axes {
             let condition = axis.strip_prefix("up.").or_else(|| axis.strip_prefix("down.")).unwrap_or(axis);
             for (place, value) in values.iter_mut().enumerate() {
                 let Some(text) = value.as_str() else { continue };
                 let at = || Spot::key("axes").then(axis).item(place);
-                let read = files::inline(condition, text, read).map_err(|error| Fault::new(at(), error))?;
+                let read = files::resolve(condition, text, inputs, read).map_err(|error| Fault::new(at(), error))?;
                 if let Some(read) = read {
                     *value = toml::Value::String(read);
                 }
@@ -590,7 +612,7 @@ impl Part {
     /// Where the value of an axis stands that has this text.
     fn value_spot(&self, axis: &str, value: &str) -> Spot {
         let at = Spot::key("axes").then(axis);
-        match self.axes[axis].iter().position(|known| value_text(known) == value) {
+        match value_texts(axis, &self.axes[axis]).iter().position(|known| known == value) {
             Some(place) => at.item(place),
             None => at,
         }
@@ -615,7 +637,7 @@ impl Part {
         // Where the texts are the same, a value is there twice: the first axis that has one is at fault.
         let twice = || {
             self.axes.iter().find_map(|(axis, values)| {
-                let texts: Vec<String> = values.iter().map(value_text).collect();
+                let texts = value_texts(axis, values);
                 let (place, text) = first_repeated(&texts)?;
                 let problem = format!("axis `{axis}` has the value `{text}` twice");
                 Some((Spot::key("axes").then(axis).item(place), problem))
@@ -651,6 +673,7 @@ impl Part {
             if values.is_empty() {
                 return Err(Fault::new(at(), format!("axis `{name}` has no values; give at least one")));
             }
+            let texts = value_texts(name, values);
             let mut next = Vec::with_capacity(cells.len() * values.len());
             for (axes, part) in &cells {
                 for (place_in_list, value) in values.iter().enumerate() {
@@ -658,7 +681,7 @@ impl Part {
                         Fault::new(at().item(place_in_list), format!("axis `{name}`: {}", in_words(&e)))
                     })?;
                     let mut axes = axes.clone();
-                    axes.insert(name.clone(), value_text(value));
+                    axes.insert(name.clone(), texts[place_in_list].clone());
                     next.push((axes, varied));
                 }
             }
@@ -743,7 +766,7 @@ fn overlay(base: &mut toml::Table, over: &toml::Table, prefix: &str, axes: &mut 
 /// A bound on a trial that no healthy trial reaches: the schedule, ten times the transfer at the
 /// link's rate, and half a minute for handshakes, recovery and draining.
 fn time_limit(workload: &Workload, link: &Link) -> Duration {
-    let rate = link.direction(workload.direction()).rate;
+    let rate = link.direction(workload.direction()).mean_rate();
     let transfer = match (workload.total_bytes(), rate) {
         (Some(bytes), Some(rate)) => rate.time_for(bytes.bytes()),
         // Without a rate a long transfer is limited by loss and RTT; assume no less than 1 Mbit/s.
@@ -773,7 +796,22 @@ fn first_repeated<T: PartialEq + Clone>(items: &[T]) -> Option<(usize, T)> {
     items.iter().enumerate().find(|(i, item)| items[..*i].contains(item)).map(|(i, item)| (i, item.clone()))
 }
 
-/// A value of an axis as text.
+/// The values of an axis as text; of what stands for a file, its name, with the beginning of its text's checksum
+/// where another value has the same.
+fn value_texts(axis: &str, values: &[toml::Value]) -> Vec<String> {
+    let condition = axis.rsplit('.').next().unwrap_or(axis);
+    let whole: Vec<String> = values.iter().map(value_text).collect();
+    let labels: Vec<String> =
+        whole.iter().map(|text| files::label(condition, text).unwrap_or_else(|| text.clone())).collect();
+    let is_shared = |at: usize| (0..whole.len()).any(|other| labels[other] == labels[at] && whole[other] != whole[at]);
+    let told = |at: usize| match is_shared(at) {
+        true => format!("{} ({})", labels[at], &Checksum::of(whole[at].as_bytes()).hex()[..8]),
+        false => labels[at].clone(),
+    };
+    (0..whole.len()).map(told).collect()
+}
+
+/// A value of an axis as it is written.
 fn value_text(value: &toml::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -844,6 +882,23 @@ axes = { loss = ["0%", "1%", "burst 1% 3"], streams = [1, 4] }
         assert_eq!(link.up.rate, Some(crate::BitRate::new(1_000_000)));
         assert_eq!(link.down.rate, Some(crate::BitRate::new(20_000_000)));
         assert!((link.down.loss.rate() - 0.02).abs() < 1e-12);
+    }
+
+    #[test]
+    fn one_kind_of_rate_takes_the_place_of_the_other() {
+        let rates = |file: &str, flags: &str| {
+            let mut experiment = Experiment::parse(&SMALL.replace("rate = \"20Mbit\"", file)).unwrap();
+            experiment.override_link(&toml::from_str(flags).unwrap());
+            let link = experiment.trials().unwrap()[0].link.clone();
+            [link.up, link.down].map(|c| (c.rate.map(|rate| rate.to_string()), c.rate_trace.is_some()))
+        };
+        let (rate, trace) = ((Some("20Mbit".to_owned()), false), (None, true));
+        let twenty = "rate = '20Mbit'";
+        assert_eq!(rates(twenty, "rate-trace = 'inline t 1'"), [trace.clone(), trace.clone()]);
+        assert_eq!(rates(twenty, "[up]\nrate-trace = 'inline t 1'"), [trace.clone(), rate.clone()]);
+        assert_eq!(rates("rate-trace = 'inline t 1'", twenty), [rate.clone(), rate.clone()]);
+        assert_eq!(rates("up = { rate = '1Mbit' }", "rate-trace = 'inline t 1'"), [trace.clone(), trace]);
+        assert_eq!(rates("rate-trace = 'inline t 1'", "[down]\nrate = '20Mbit'")[1], rate);
     }
 
     #[test]

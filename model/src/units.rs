@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 mod reading;
 
 pub use reading::UnitError;
-pub(crate) use reading::split_unit;
+pub(crate) use reading::{DataUnit, Of, nanos_of, split_unit, without_seconds};
 
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

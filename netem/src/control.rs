@@ -17,6 +17,7 @@ use std::time::Duration;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
+use samepath_model::link::Inputs;
 use samepath_model::record::{DirectionReport, Lateness};
 use samepath_model::{Link, LinkSpec};
 use serde::{Deserialize, Serialize};
@@ -33,8 +34,8 @@ const ENDING: &str = ".link";
 const CONDITIONS_ENDING: &str = ".conditions";
 /// The longest name: a socket's path may have 107 bytes in all.
 const NAME_LIMIT: usize = 40;
-/// The longest request or answer.
-const LINE_LIMIT: u64 = 4 << 20;
+/// The longest request or answer: a request may bring a rate trace of some ten million lines.
+const LINE_LIMIT: u64 = 256 << 20;
 /// How long the other side of a conversation may keep silent.
 const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a link, which has better things to do, waits for a request.
@@ -111,6 +112,9 @@ pub enum Request {
         change: Box<LinkSpec>,
         /// Whether everything else is to be as on a link without conditions, and not as it was.
         clear: bool,
+        /// The files that its conditions name.
+        #[serde(default)]
+        inputs: Inputs,
     },
 }
 

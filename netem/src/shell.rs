@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
+use samepath_model::link::Inputs;
 use samepath_model::{Link, LinkSpec, Mode, Tolerance, shortage};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,8 @@ pub struct LinkPlan {
     pub spec: LinkSpec,
     /// The link.
     pub link: Link,
+    /// The files that its conditions name.
+    pub inputs: Inputs,
     /// Decides its weather.
     pub seed: u64,
     /// What carries its packets.
@@ -233,7 +236,9 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
     // stays as it is.
     let _ = procfs::mount_own();
     let keep = Keep { ledger: plan.ledger.as_deref(), capture: plan.capture.as_deref() };
-    let up = |around| LivePath::up(&plan.link, plan.seed, plan.backend, plan.mode, keep, around);
+    let mut link = plan.link.clone();
+    load(&mut link, &plan.inputs)?;
+    let up = |around| LivePath::up(&link, plan.seed, plan.backend, plan.mode, keep, around);
     let path = match outer {
         None => up(Around::Nothing),
         Some(outer) => match up(Around::Link(&outer)) {
@@ -293,6 +298,12 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
         summarise(&report, &controller);
     }
     Ok(Ended { status, capture: report.capture, ledger_cut: report.ledger_cut, changes })
+}
+
+/// Takes the schedules of a link's rate traces from the files that are at hand.
+fn load(link: &mut Link, inputs: &Inputs) -> Result<(), String> {
+    let find = |checksum: &_| inputs.get(checksum).cloned().ok_or_else(|| "its file was not handed over".to_owned());
+    link.load(find).map_err(|error| error.to_string())
 }
 
 /// What the ends have that a program across the link may not expect.
@@ -434,18 +445,23 @@ struct Life<'a> {
     controller: String,
     spec: LinkSpec,
     link: Link,
+    inputs: Inputs,
     changes: Vec<(Nanos, String)>,
 }
 
 impl<'a> Life<'a> {
     fn new(plan: &'a LinkPlan, path: &'a LivePath, call: &'a Call, controller: String) -> Life<'a> {
-        Life { plan, path, call, controller, spec: plan.spec.clone(), link: plan.link.clone(), changes: Vec::new() }
+        let (spec, link, inputs) = (plan.spec.clone(), plan.link.clone(), plan.inputs.clone());
+        Life { plan, path, call, controller, spec, link, inputs, changes: Vec::new() }
     }
 
     fn answer(&mut self, request: Request) -> Reply {
         let done = match request {
             Request::Status => Ok(()),
-            Request::Set { change, clear } => self.change(&change, clear),
+            Request::Set { change, clear, inputs } => {
+                self.inputs.extend(inputs);
+                self.change(&change, clear)
+            }
         };
         match done {
             Ok(()) => Reply::Status(Box::new(self.status())),
@@ -469,7 +485,8 @@ impl<'a> Life<'a> {
         let link = spec.refuse_idle(change).and_then(|()| spec.resolve()).map_err(|error| error.to_string())?;
         // Of a profile, what cannot be had while the link runs is left as it is.
         let Link { mtu, loss_key, generator, .. } = self.link;
-        let link = Link { mtu, loss_key, generator, ..link };
+        let mut link = Link { mtu, loss_key, generator, ..link };
+        load(&mut link, &self.inputs)?;
         let since = self.path.change(&link)?;
         if !self.plan.quiet {
             tell!("link: from now on: {link}");

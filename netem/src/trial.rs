@@ -18,10 +18,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use samepath_model::link::Link;
+use samepath_model::link::{Checksum, Link};
 use samepath_model::record::{Calibration, EndReport, LinkReport, PlayReport};
 use samepath_model::{Mode, Tolerance, Trial, VoidKind, VoidReason, Workload, shortage};
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,8 @@ pub struct TrialPlan {
     pub program: PathBuf,
     /// An existing directory, for the trial alone: spools, logs, reports.
     pub scratch: PathBuf,
+    /// Where the files lie that the link's conditions name, each under its checksum.
+    pub inputs: PathBuf,
     /// What carries the link's packets.
     pub backend: Backend,
     /// Whether the fate of every packet is kept.
@@ -382,9 +385,10 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
 
     let ledger = plan.keep_ledger.then(|| files.ledger());
     let keep = Keep { ledger: ledger.as_deref(), capture: plan.capture.as_deref() };
-    let path =
-        LivePath::up(&trial.link, trial.seed, plan.backend, mode_of(trial), keep, Around::Trial(onset_of(trial)))
-            .map_err(|error| set_up(&error))?;
+    let mut link = trial.link.clone();
+    link.load(|checksum| find(&plan.inputs, checksum)).map_err(|error| set_up(&error))?;
+    let path = LivePath::up(&link, trial.seed, plan.backend, mode_of(trial), keep, Around::Trial(onset_of(trial)))
+        .map_err(|error| set_up(&error))?;
     // It gets ready while the probes are under way, which meet nothing of it.
     let server = start_server(plan, &files, &path, &token);
     let before = calibrate::before(&path, &trial.link).map_err(|error| set_up(&error))?;
@@ -424,6 +428,12 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
             })
         }
     }
+}
+
+/// A file that conditions name, from where they are kept.
+fn find(inputs: &Path, checksum: &Checksum) -> Result<Arc<[u8]>, String> {
+    let file = inputs.join(checksum.hex());
+    fs::read(&file).map(Into::into).map_err(|error| format!("cannot read `{}`: {error}", file.display()))
 }
 
 /// How the link hands packets over. What one lost packet holds up is seen packet by packet, unless

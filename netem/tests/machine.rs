@@ -481,6 +481,7 @@ fn plan(scratch: &Scratch, part: &str, link: Link, limit: Duration) -> TrialPlan
         trial,
         program: scratch.program(),
         scratch: scratch.path().to_owned(),
+        inputs: scratch.path().to_owned(),
         backend: Backend::Auto,
         keep_ledger: true,
         capture: None,

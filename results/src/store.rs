@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! experiment.toml   as resolved
+//! inputs/<sha256>   each file that its conditions name, once
 //! manifest.json     how, when and on what it was run; checksums once it is sealed
 //! trials.jsonl      one line an attempt at a trial, appended and synced as it ends
 //! trials/<id>/      messages.parquet  ledger.parquet  series.parquet
@@ -15,6 +16,7 @@
 
 mod error;
 mod files;
+mod inputs;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use samepath_model::carriage::{LayoutRecord, SightRecord};
 use samepath_model::experiment::{Experiment, Trial, TrialId};
+use samepath_model::link::Inputs;
 use samepath_model::record::{MessageRecord, RECORD_SCHEMA, SeriesPoint, TrialRecord};
 use serde::Deserialize;
 
@@ -123,6 +126,7 @@ impl Run {
         let trials = dir.join(TRIALS);
         let made = fs::create_dir_all(&trials)
             .map_err(StoreError::io("create", &trials))
+            .and_then(|()| inputs::write(dir, experiment, &planned))
             .and_then(|()| write_atomically(&dir.join(EXPERIMENT), experiment.to_toml().as_bytes()))
             // The manifest comes last: a directory without it is not a run.
             .and_then(|()| write_manifest(dir, &manifest));
@@ -133,7 +137,8 @@ impl Run {
         }
         let handle = RunHandle::new(dir, &planned);
         let sealed = AtomicBool::new(false);
-        let experiment = experiment.clone();
+        // The files that it names are on the disk now.
+        let experiment = Experiment { inputs: Inputs::default(), ..experiment.clone() };
         Ok(Run {
             dir: dir.to_owned(),
             experiment,
@@ -174,6 +179,22 @@ impl Run {
     /// The experiment, every default written out.
     pub fn experiment(&self) -> &Experiment {
         &self.experiment
+    }
+
+    /// The experiment with the files that its conditions name, as a new run of it needs them.
+    ///
+    /// # Errors
+    /// Where one of them is missing or damaged.
+    pub fn experiment_with_inputs(&self) -> Result<Experiment, StoreError> {
+        Ok(Experiment { inputs: inputs::read(&self.dir, &self.planned)?, ..self.experiment.clone() })
+    }
+
+    /// Makes sure that the files are there, and whole, that the conditions of these trials name.
+    ///
+    /// # Errors
+    /// Names the one that is missing or damaged, and the remedy.
+    pub fn check_inputs<'a>(&self, trials: impl IntoIterator<Item = &'a Trial>) -> Result<(), StoreError> {
+        inputs::check(&self.dir, trials)
     }
 
     /// How, when and on what it was run; its checksums are those of the last sealing before the run
@@ -409,6 +430,11 @@ impl RunHandle {
         RunHandle { dir: dir.to_owned(), ids: Arc::new(ids), lines: Arc::default() }
     }
 
+    /// Where the files lie that the conditions name, each under its checksum.
+    pub fn inputs(&self) -> PathBuf {
+        inputs::directory(&self.dir)
+    }
+
     /// Begins to write a trial's files; what a killed run left of them is removed.
     ///
     /// # Errors
@@ -470,6 +496,9 @@ fn planned(dir: &Path, experiment: &Experiment) -> Result<Vec<Trial>, StoreError
 
 fn clear(dir: &Path) -> io::Result<()> {
     fs::remove_dir_all(dir.join(TRIALS))?;
+    if inputs::directory(dir).exists() {
+        fs::remove_dir_all(inputs::directory(dir))?;
+    }
     for name in [EXPERIMENT, MANIFEST] {
         match fs::remove_file(dir.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -44,7 +44,7 @@ pub(crate) fn status(args: &LinkStatusArgs) -> anyhow::Result<Exit> {
 
 /// Gives one new conditions.
 pub(crate) fn set(args: &LinkSetArgs) -> anyhow::Result<Exit> {
-    let change = args.link.spec();
+    let (change, inputs) = args.link.read()?;
     refuse_what_stays(&change)?;
     if change == LinkSpec::default() && !args.clear {
         return Err(Mistake("nothing is to be changed; give a condition, as `--loss 5%`, or --clear".into()).into());
@@ -53,7 +53,7 @@ pub(crate) fn set(args: &LinkSetArgs) -> anyhow::Result<Exit> {
     // the conditions that it has.
     let runtime = Runtime::find()?;
     let name = runtime.resolve(args.name.as_deref()).map_err(mistaken)?;
-    let request = Request::Set { change: Box::new(change), clear: args.clear };
+    let request = Request::Set { change: Box::new(change), clear: args.clear, inputs };
     let status = runtime.status_after(&name, &request).map_err(mistaken)?;
     if args.json {
         return show(&status, true);

@@ -18,6 +18,60 @@ fn a_quantity_without_its_unit_is_refused_and_the_remedy_named() {
 }
 
 #[test]
+fn a_unit_is_refused_alike_in_a_flag_an_axis_and_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    for (condition, value, said) in [
+        (
+            "rate",
+            "10Mbps",
+            "`10Mbps` is not a bit rate: `Mbps` is bits a second to most and bytes a second in tc(8): write 10Mbit (bits), or 80Mbit if you mean bytes",
+        ),
+        (
+            "rate",
+            "10MB/s",
+            "`10MB/s` is not a bit rate: rates are in bits, and `MB/s` is bytes a second: write 80Mbit, or 10Mbit if you mean bits",
+        ),
+        ("loss", "10", "`10` is not a probability: the unit is missing: write 10%"),
+        (
+            "rtt",
+            "20",
+            "`20` is not a duration: the unit is missing: write 20ms or 20s (or 20us, as tc(8) reads a bare number)",
+        ),
+        ("queue", "64K", "`64K` is not a byte count: write 64kB (powers of 1000) or 64KiB (powers of 1024)"),
+    ] {
+        let workload = "workload = { kind = 'bulk', bytes = '1MB' }";
+        let text = |link: &str, axes: &str| {
+            format!(
+                "schema = 1\nname = 'x'\n[[part]]\nname = 'a'\narms = ['tcp']\n{workload}\nlink = {{ {link} }}\n{axes}"
+            )
+        };
+        let quoted = file(dir.path(), "quoted.toml", &text(&format!("{condition} = '{value}'"), ""));
+        let sound = file(dir.path(), "sound.toml", &text("rate = '1Mbit'", ""));
+        let axis = file(
+            dir.path(),
+            "axis.toml",
+            &text("rate = '1Mbit'", &format!("axes = {{ {condition} = ['{value}'] }}\n")),
+        );
+        let mut all = vec![
+            (run(&["run", &sound, &format!("--{condition}"), value]), format!("--{condition}")),
+            (run(&["run", &sound, "--set", &format!("{condition}={value}")]), format!("--set {condition}={value}")),
+            (run(&["run", &quoted]), "line 7".to_owned()),
+            (run(&["run", &axis]), "axis.toml: line 8".to_owned()),
+        ];
+        if value.bytes().all(|byte| byte.is_ascii_digit()) {
+            // Without quotation marks, too.
+            let bare = file(dir.path(), "bare.toml", &text(&format!("{condition} = {value}"), ""));
+            all.push((run(&["run", &bare]), "line 7".to_owned()));
+        }
+        for (output, place) in all {
+            expect_status(&output, 2);
+            let told = stderr(&output);
+            assert!(told.contains(said) && told.contains(&place), "{condition} {value}: {told}");
+        }
+    }
+}
+
+#[test]
 fn an_unknown_experiment_names_the_known_ones() {
     let output = run(&["run", "head-of-lime"]);
     expect_status(&output, 2);

@@ -147,6 +147,39 @@ fn conditions_change_while_it_runs() {
 }
 
 #[test]
+fn a_recorded_rate_is_put_in_force_while_it_runs() {
+    if !can_emulate("link set --rate-trace") || !has("ping", "link set --rate-trace") {
+        return;
+    }
+    let place = Place::new();
+    // A packet of 84 bytes takes 84 ms at 8 kbit/s, and 0.84 ms at 800; long enough that a copy would show.
+    let write = |name: &str, rate: &str| {
+        let lines: String = (0..20_000).map(|second| format!("{second} {rate}\n")).collect();
+        crate::support::file(place.0.path(), name, &lines)
+    };
+    let (slow, fast) = (write("slow.log", "0.008"), write("fast.log", "0.8"));
+    let mut link = place.start(&["--rtt", "4ms", "--up-rate-trace", &fast]);
+    assert!((4.8..60.0).contains(&link.ping()));
+    let output = place.link(&["set", "--up-rate-trace", &slow]);
+    expect_status(&output, 0);
+    assert!(stdout(&output).contains("rate of slow.log (s and Mbit/s; 0.0080 Mbit/s in the mean"), "{output:?}");
+    std::fs::remove_file(&slow).unwrap();
+    let said = link.run("ping -n -i 0.2 -c 3 $SAMEPATH_SERVER");
+    let least = said.lines().filter_map(|line| line.split("time=").nth(1)?.split(' ').next()?.parse::<f64>().ok());
+    assert!(least.min_by(f64::total_cmp).is_some_and(|least| least >= 88.0), "{said}");
+    let status = place.link(&["status", "--json"]);
+    assert!(status.stdout.len() < 10_000 && stdout(&status).contains("kept slow.log sha256:"), "{}", stdout(&status));
+    // A change of something else keeps it.
+    expect_status(&place.link(&["set", "--down-delay", "10ms"]), 0);
+    assert!(stdout(&place.link(&["status"])).contains("rate of slow.log"));
+    let wrong = write("wrong.log", "-1");
+    let refused = place.link(&["set", "--rate-trace", &wrong]);
+    expect_status(&refused, 2);
+    assert!(stderr(&refused).contains("--rate-trace") && stderr(&refused).contains("line 1"), "{}", stderr(&refused));
+    assert_eq!(link.end().0, Some(0));
+}
+
+#[test]
 fn conditions_of_the_kernels_netem_change_while_it_runs() {
     if !can_emulate("link set") || !has("ping", "link set") || !carries("netem") {
         return;

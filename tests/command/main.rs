@@ -16,6 +16,7 @@
 //! | `link` | other programs across the link |
 //! | `link_ends` | what there is at a link's ends: servers that are waited for, ports of the host, settings |
 //! | `link_control` | running links, watched and adjusted from another terminal |
+//! | `traces` | rate traces: their forms, and one copy a run |
 //! | `secrets` | what lies beside a capture: keys and QUIC logs |
 //! | `explain` | why a message was late, by the packet it waited for |
 //! | `ends` | server and client between any two addresses |
@@ -39,4 +40,5 @@ mod secrets;
 mod shards;
 mod start;
 mod support;
+mod traces;
 mod unsupported;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::ConditionError;
+use super::{Checksum, ConditionError};
 use crate::units::serde_as_text;
 
 /// The most entries that the kernel's netem takes (`NETEM_DIST_MAX`).
@@ -33,12 +33,21 @@ pub enum Distribution {
 
 /// Values of an inverse cumulative distribution at evenly spaced probabilities, in units of the
 /// jitter ÷ 8192.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct DelayTable {
     /// Name of the file it came from.
     pub name: String,
-    /// The values.
+    /// The values; none of a kept table whose file has not been read in this process.
     pub values: Arc<[i16]>,
+    /// The checksum of its file, which a run keeps; `None` where the text of the conditions has the values.
+    pub kept: Option<Checksum>,
+}
+
+impl PartialEq for DelayTable {
+    /// Whether both say the same, whoever of them has read its file.
+    fn eq(&self, other: &DelayTable) -> bool {
+        (&self.name, self.kept) == (&other.name, other.kept) && (self.kept.is_some() || self.values == other.values)
+    }
 }
 
 impl DelayTable {
@@ -65,7 +74,7 @@ impl DelayTable {
             let problem = format!("it has {} numbers; 1 to {MAX_ENTRIES} are possible", values.len());
             return Err(ConditionError::Table { name: name.to_owned(), problem });
         }
-        Ok(DelayTable { name: one_word(name), values: values.into() })
+        Ok(DelayTable { name: one_word(name), values: values.into(), kept: None })
     }
 }
 
@@ -84,9 +93,10 @@ impl fmt::Display for Distribution {
             Distribution::Pareto => f.pad("pareto"),
             Distribution::ParetoNormal => f.pad("paretonormal"),
             Distribution::File(path) => write!(f, "table {path}"),
-            Distribution::Table(table) => {
-                write!(f, "inline {}", table.name)?;
-                table.values.iter().try_for_each(|value| write!(f, " {value}"))
+            Distribution::Table(DelayTable { name, kept: Some(checksum), .. }) => write!(f, "kept {name} {checksum}"),
+            Distribution::Table(DelayTable { name, values, kept: None }) => {
+                write!(f, "inline {name}")?;
+                values.iter().try_for_each(|value| write!(f, " {value}"))
             }
         }
     }
@@ -109,6 +119,12 @@ impl FromStr for Distribution {
             Some(("inline", rest)) => {
                 let (name, values) = rest.trim().split_once(char::is_whitespace).unwrap_or((rest, ""));
                 DelayTable::parse(name, values).map(Distribution::Table)
+            }
+            Some(("kept", rest)) => {
+                let wrong = || ConditionError::Distribution(text.to_owned());
+                let (name, checksum) = rest.trim().split_once(char::is_whitespace).ok_or_else(wrong)?;
+                let kept = Some(checksum.trim().parse().map_err(|_| wrong())?);
+                Ok(Distribution::Table(DelayTable { name: one_word(name), values: Arc::default(), kept }))
             }
             Some(_) => Err(ConditionError::Distribution(text.to_owned())),
         }

@@ -4,8 +4,8 @@
 //! shorthands. [`Link`] is what it means: two directions, every value decided. Files that conditions
 //! name (rate traces, tables of delays) are read in between, by [`files`]' caller.
 //!
-//! Each condition has a file: [`correlated`], [`distribution`], [`loss`], [`queue`], [`rate`],
-//! [`script`]; [`spec`] decides, [`describe`] says it in a line.
+//! Each condition has a file: [`correlated`], [`distribution`], [`loss`], [`queue`], [`rate`] with
+//! [`trace`], [`script`]; [`spec`] decides, [`describe`] says it in a line.
 
 pub mod correlated;
 pub mod describe;
@@ -18,6 +18,7 @@ pub mod rate;
 pub mod script;
 pub mod slot;
 pub mod spec;
+pub mod trace;
 
 use std::fmt;
 
@@ -26,12 +27,14 @@ use serde::{Deserialize, Serialize};
 pub use correlated::{Chance, Jitter, Reorder};
 pub use distribution::{DelayTable, Distribution};
 pub use error::ConditionError;
+pub use files::{Checksum, Inputs};
 pub use loss::{GilbertElliott, Loss, Markov};
 pub use queue::{Aqm, CODEL_INTERVAL, CODEL_TARGET, DEFAULT_QUEUE, QueueCapacity, QueueLimit};
-pub use rate::{Framing, OPPORTUNITY, RateTrace};
+pub use rate::{Framing, RateTrace};
 pub use script::{Change, Outage, ScriptedDrop};
 pub use slot::{Pause, Slot};
 pub use spec::{ConditionsSpec, LinkSpec, MIN_MTU};
+pub use trace::{OPPORTUNITY, Schedule, TraceForm};
 
 use crate::units::{BitRate, ByteCount, Duration, Probability};
 

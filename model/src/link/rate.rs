@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::ConditionError;
-use super::distribution::one_word;
+use super::trace::{Trace, TraceForm};
 use crate::units::{BitRate, serde_as_text};
 
 /// What the link layer adds to each packet before the rate counts it, as in netem's
@@ -67,92 +66,50 @@ impl FromStr for Framing {
 
 serde_as_text!(Framing);
 
-/// Bytes that an opportunity of a rate trace carries, the four of a TUN device's header among them:
-/// mahimahi's unit, which a full packet of 1500 bytes just fills.
-pub const OPPORTUNITY: u32 = 1504;
-
-/// A recorded rate, in mahimahi's format: a millisecond timestamp a line, each an opportunity to
-/// send 1504 bytes, repeating from the end.
+/// A recorded rate: a file that names one, or what was read of it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RateTrace {
-    /// The opportunities.
-    Read {
-        /// Name of the file they came from.
-        name: String,
-        /// Milliseconds from the start, never falling; the last is the period.
-        opportunities: Arc<[u32]>,
+    /// A file that has not been read yet ([`super::files`]): `FILE`, whose form is found out, or with a word for it:
+    /// `mahimahi FILE`, `columns [COLUMN:]UNIT [COLUMN:]UNIT FILE`.
+    File {
+        /// Its path.
+        path: String,
+        /// Its form, where that is said.
+        form: Option<TraceForm>,
     },
-    /// A file that has not been read yet ([`super::files`]).
-    File(String),
+    /// One that has been read.
+    Read(Trace),
 }
 
 impl RateTrace {
-    /// Reads mahimahi's format.
-    ///
-    /// # Errors
-    /// Names the line that is wrong.
-    pub fn parse(name: &str, text: &str) -> Result<RateTrace, ConditionError> {
-        let wrong = |problem: String| ConditionError::Trace { name: name.to_owned(), problem };
-        let mut opportunities: Vec<u32> = Vec::new();
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let at = line
-                .trim()
-                .parse()
-                .map_err(|_| wrong(format!("line {}: `{}` is no number of milliseconds", number + 1, line.trim())))?;
-            if opportunities.last().is_some_and(|last| *last > at) {
-                return Err(wrong(format!("line {}: {at} comes before the line before it", number + 1)));
-            }
-            opportunities.push(at);
+    /// What was read; `None` of a file that has not been.
+    pub const fn read(&self) -> Option<&Trace> {
+        match self {
+            RateTrace::File { .. } => None,
+            RateTrace::Read(trace) => Some(trace),
         }
-        RateTrace::of(name, opportunities)
-    }
-
-    fn of(name: &str, opportunities: Vec<u32>) -> Result<RateTrace, ConditionError> {
-        let problem = match opportunities.last() {
-            None => "it is empty; a line has a number of milliseconds",
-            Some(0) => "it ends at 0 ms, and so would never go on; its last line is its period",
-            Some(_) => return Ok(RateTrace::Read { name: one_word(name), opportunities: opportunities.into() }),
-        };
-        Err(ConditionError::Trace { name: name.to_owned(), problem: problem.to_owned() })
     }
 
     /// The mean rate; `None` of a file that has not been read.
     pub fn mean_rate(&self) -> Option<BitRate> {
-        let RateTrace::Read { opportunities, .. } = self else { return None };
-        let bits = opportunities.len() as u64 * u64::from(OPPORTUNITY) * 8;
-        Some(BitRate::new((bits * 1000 / u64::from(*opportunities.last()?)).max(1)))
+        Some(self.read()?.mean_rate())
     }
 
-    /// For people: its name and its mean rate.
+    /// For people: its name, its form and its mean rate.
     pub fn describe(&self) -> String {
         match self {
-            RateTrace::File(path) => format!("rate of {path}"),
-            RateTrace::Read { name, .. } => {
-                let mean = self.mean_rate().map_or(0.0, |rate| rate.bits_per_second() as f64 / 1e6);
-                format!("rate of {name} ({mean:.1} Mbit/s in the mean)")
-            }
+            RateTrace::File { path, .. } => format!("rate of {path}"),
+            RateTrace::Read(trace) => trace.describe(),
         }
     }
 }
 
 impl fmt::Display for RateTrace {
-    /// `inline NAME GAP[xCOUNT] …`: milliseconds since the opportunity before, and how many there are
-    /// at once.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RateTrace::File(path) => f.write_str(path),
-            RateTrace::Read { name, opportunities } => {
-                write!(f, "inline {name}")?;
-                let mut last = 0;
-                for group in opportunities.chunk_by(|a, b| a == b) {
-                    match group.len() {
-                        1 => write!(f, " {}", group[0] - last)?,
-                        n => write!(f, " {}x{n}", group[0] - last)?,
-                    }
-                    last = group[0];
-                }
-                Ok(())
-            }
+            RateTrace::File { path, form: None } => f.write_str(path),
+            RateTrace::File { path, form: Some(form) } => write!(f, "{form} {path}"),
+            RateTrace::Read(trace) => trace.fmt(f),
         }
     }
 }
@@ -162,26 +119,28 @@ impl FromStr for RateTrace {
 
     fn from_str(text: &str) -> Result<Self, ConditionError> {
         let text = text.trim();
-        let Some(rest) = text.strip_prefix("inline ") else {
-            return if text.is_empty() {
-                Err(ConditionError::Trace { name: String::new(), problem: "name a file in mahimahi's format".into() })
-            } else {
-                Ok(RateTrace::File(text.to_owned()))
-            };
+        let wrong = |problem: String| Err(ConditionError::Trace { name: text.to_owned(), problem });
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let of_form = match words[..] {
+            [] => return wrong("name a file".into()),
+            ["inline" | "kept", _, ..] => return text.parse().map(RateTrace::Read),
+            ["mahimahi", _, ..] => 1,
+            ["columns", _, ..] if words.len() > 3 => 3,
+            ["columns", _, ..] => {
+                return wrong("write columns [COLUMN:]UNIT [COLUMN:]UNIT FILE, as `columns s Mbit FILE`".into());
+            }
+            _ => return Ok(RateTrace::File { path: text.to_owned(), form: None }),
         };
-        let (name, groups) = rest.trim().split_once(char::is_whitespace).unwrap_or((rest, ""));
-        let wrong = |word: &str| ConditionError::Trace {
-            name: name.to_owned(),
-            problem: format!("`{word}` is not GAP[xCOUNT]"),
+        let form = match words[..of_form].join(" ").parse() {
+            Ok(form) => form,
+            Err(problem) => return wrong(problem),
         };
-        let (mut at, mut opportunities) = (0u32, Vec::new());
-        for word in groups.split_whitespace() {
-            let (gap, count) = word.split_once('x').unwrap_or((word, "1"));
-            let (Ok(gap), Ok(count)) = (gap.parse::<u32>(), count.parse::<u32>()) else { return Err(wrong(word)) };
-            at = at.checked_add(gap).ok_or_else(|| wrong(word))?;
-            opportunities.extend(std::iter::repeat_n(at, count as usize));
+        // The path may have spaces of its own.
+        let mut path = text;
+        for word in &words[..of_form] {
+            path = path.trim_start().strip_prefix(word).unwrap_or(path);
         }
-        RateTrace::of(name, opportunities)
+        Ok(RateTrace::File { path: path.trim_start().to_owned(), form: Some(form) })
     }
 }
 

@@ -109,6 +109,7 @@ impl FromStr for Slot {
 fn distributed<'a>(words: &'a [&'a str]) -> Option<Result<(Pause, &'a [&'a str]), ConditionError>> {
     let named = match *words.first()? {
         "table" => 2,
+        "kept" => 3,
         // A name, and whole numbers, which no time is.
         "inline" => 2 + words.iter().skip(2).take_while(|word| word.parse::<i16>().is_ok()).count(),
         _ => 1,

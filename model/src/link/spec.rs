@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Aqm, Chance, Change, ConditionError, Conditions, DEFAULT_QUEUE, Direction, Distribution, Framing, Generator,
     Jitter, Link, Loss, LossKey, NETEM_LIMIT, Outage, Pause, QueueLimit, RateTrace, Reorder, ScriptedDrop, Slot,
+    TraceForm,
 };
 use crate::units::{BitRate, Duration};
 
@@ -118,6 +119,16 @@ pub const MIN_MTU: u16 = 100;
 const MAX_DELAY: Duration = Duration::from_secs(60);
 
 impl ConditionsSpec {
+    /// `self` where it says something, else `base`; a rate of either kind takes the place of the other kind.
+    fn in_place_of(self, mut base: ConditionsSpec) -> ConditionsSpec {
+        if self.rate.is_some() {
+            base.rate_trace = None;
+        } else if self.rate_trace.is_some() {
+            base.rate = None;
+        }
+        self.over(base)
+    }
+
     /// Puts what a change says into the conditions.
     pub(super) fn put_into(&self, conditions: &mut Conditions) {
         fn put<T: Clone>(said: &Option<T>, place: &mut T) {
@@ -190,15 +201,8 @@ impl LinkSpec {
             };
         }
         let amended = |of_change: &ConditionsSpec, of_self: &ConditionsSpec| {
-            let said = of_change.clone().over(change.both());
-            let mut before = of_self.clone().over(self.both());
-            // One kind of rate takes the place of the other.
-            if said.rate.is_some() {
-                before.rate_trace = None;
-            } else if said.rate_trace.is_some() {
-                before.rate = None;
-            }
-            said.over(before)
+            let said = of_change.clone().in_place_of(change.both());
+            said.in_place_of(of_self.clone().in_place_of(self.both()))
         };
         LinkSpec { up: amended(&change.up, &self.up), down: amended(&change.down, &self.down), ..whole }
     }
@@ -222,18 +226,12 @@ impl LinkSpec {
         }
         let generator = self.generator.or(base.generator).unwrap_or_default();
         let decide = |own: &ConditionsSpec, of_profile: &ConditionsSpec, direction: Direction| {
-            let said = own.clone().over(self.both());
-            let mut of_base = of_profile.clone().over(base.both());
-            // A rate of either kind takes the place of the profile's.
-            if said.rate.is_some() {
-                of_base.rate_trace = None;
-            } else if said.rate_trace.is_some() {
-                of_base.rate = None;
-            }
+            let said = own.clone().in_place_of(self.both());
+            let mut of_base = of_profile.clone().in_place_of(base.both());
             if generator == Generator::Netem {
                 of_base.queue = None;
             }
-            let spec = said.clone().over(of_base);
+            let spec = said.clone().in_place_of(of_base);
             refuse_excluding(&said, &spec, generator, direction)?;
             Ok::<_, ConditionError>(spec.decide(generator))
         };
@@ -311,7 +309,7 @@ fn refuse_excluding(
     direction: Direction,
 ) -> Result<(), ConditionError> {
     let impossible = |problem: String| Err(ConditionError::Impossible(problem));
-    if let Some(RateTrace::File(path)) = &spec.rate_trace {
+    if let Some(RateTrace::File { path, .. }) = &spec.rate_trace {
         return impossible(format!("the rate trace `{path}` has not been read"));
     }
     if let Some(Distribution::File(path)) = &spec.distribution {
@@ -333,9 +331,12 @@ fn refuse_excluding(
             return impossible(format!("`{name}` without a rate ({direction}): add `rate`, or leave `{name}` out"));
         }
     }
-    if spec.overhead.is_some_and(|overhead| overhead != Framing::default()) && spec.rate.is_none() {
+    let mahimahi = spec.rate_trace.as_ref().and_then(RateTrace::read).filter(|t| *t.form() == TraceForm::Mahimahi);
+    if spec.overhead.is_some_and(|overhead| overhead != Framing::default()) && spec.rate.is_none() && mahimahi.is_some()
+    {
         return impossible(format!(
-            "`overhead` does not go with `rate-trace` ({direction}), whose opportunities have a size of their own; leave one out"
+            "`overhead` does not go with a `rate-trace` in mahimahi's form ({direction}), whose opportunities have a \
+             size of their own; leave one out"
         ));
     }
     if generator == Generator::Netem {

@@ -169,6 +169,7 @@ fn every_condition_has_a_text_form_and_refuses_nonsense() {
         "paretonormal",
         "table a b.dist",
         "inline mine -8 0 9",
+        &format!("kept a.dist sha256:{}", "0a".repeat(32)),
     ]);
     round_trips::<Framing>(&["14", "-4", "10 48 5", "0 53"]);
     round_trips::<Slot>(&["10ms", "10ms 20ms", "0ms 2ms packets 5", "10ms 20ms packets 5 bytes 64KiB"]);
@@ -176,9 +177,18 @@ fn every_condition_has_a_text_form_and_refuses_nonsense() {
         "distribution normal 10ms 2ms",
         "distribution table a.dist 10ms 2ms packets 5",
         "distribution inline a.dist -8 0 9 10ms 2ms bytes 64KiB",
+        &format!("distribution kept a.dist sha256:{} 10ms 2ms packets 5", "0a".repeat(32)),
     ]);
     round_trips::<Aqm>(&["none", "codel", "codel ecn", "codel 2ms 50ms ecn", "threshold 30p", "threshold 0.5bdp"]);
-    round_trips::<RateTrace>(&["traces/lte.down", "inline lte.down 0 1 1x3 5"]);
+    round_trips::<RateTrace>(&[
+        "traces/lte.down",
+        "inline lte.down 0 1 1x3 5",
+        "mahimahi my traces/lte.down",
+        "columns 1:s 2:Mbit a b.csv",
+        "columns ts_ms:ms dl:kB x",
+        &format!("kept lte.down sha256:{} 10s 4.8Mbit mahimahi", "0a".repeat(32)),
+        &format!("kept lte.csv sha256:{} 10s 4.8Mbit columns 1:s 3:kbit", "0a".repeat(32)),
+    ]);
     round_trips::<Change>(&["2s: delay 80ms, rate 5Mbit", "1s..2s: loss 2%", "1ms: ecn true, limit 40, loss 1% 3%"]);
     assert_eq!("2s: rtt 60ms".parse::<Change>().unwrap().to_string(), "2s: delay 30ms");
 
@@ -196,7 +206,13 @@ fn every_condition_has_a_text_form_and_refuses_nonsense() {
         "distribution normal 0ms 0ms",
     ]);
     refuses::<Aqm>(&["red", "codel 100ms 5ms", "codel 0ms", "threshold", "threshold 0p"]);
-    refuses::<RateTrace>(&["", "inline a", "inline a 0", "inline a 1y"]);
+    refuses::<RateTrace>(&["", "inline a", "inline a 0", "inline a 1y", "inline a 1x1001"]);
+    refuses::<RateTrace>(&[
+        "columns s Mbit",
+        "columns s Mbps x",
+        "columns day Mbit x",
+        "kept a sha256:00 1s 1Mbit mahimahi",
+    ]);
     refuses::<Change>(&[
         "2s",
         "2s: rate",
@@ -258,34 +274,34 @@ fn cells_count_as_atm_does() {
 }
 
 #[test]
-fn a_trace_is_mahimahis() {
-    let trace = RateTrace::parse("/some/where/lte down", "1\n1\n\n3\n10\n").unwrap();
-    assert_eq!(trace.to_string(), "inline lte_down 1x2 2 7");
-    // Four opportunities of 1504 bytes in 10 ms.
-    assert_eq!(trace.mean_rate(), Some(BitRate::new(4 * 1504 * 8 * 100)));
-    for (text, word) in [("", "empty"), ("0\n", "period"), ("5\n4\n", "line 2"), ("x\n", "line 1")] {
-        let error = RateTrace::parse("t", text).unwrap_err().to_string();
-        assert!(error.contains(word), "{text:?}: {error}");
-    }
-}
-
-#[test]
 fn files_are_read_before_anything_is_decided() {
     let mut said = spec("rate-trace = 'a.trace'\n[up]\ndelay = '9ms'\njitter = '1ms'\ndistribution = 'table b.dist'");
-    said.read_files(&|path| match path {
+    let mut inputs = Inputs::default();
+    said.read_files(&mut inputs, &|path| match path {
         "a.trace" => Ok("1\n2\n".into()),
         "b.dist" => Ok("# mine\n-8192 0\n8192\n".into()),
         _ => Err("not there".into()),
     })
     .unwrap();
-    let link = said.resolve().unwrap();
+    let mut link = said.resolve().unwrap();
     let Distribution::Table(table) = &link.up.distribution else { panic!("no table") };
     assert_eq!((table.name.as_str(), &table.values[..]), ("b.dist", &[-8192, 0, 8192][..]));
-    // The whole survives the record.
+    // What there is to say survives the record; trace and table themselves are had by their checksums.
     let text = serde_json::to_string(&link).unwrap();
     assert_eq!(serde_json::from_str::<Link>(&text).unwrap(), link);
+    let schedule = |link: &Link, direction| {
+        link.direction(direction).rate_trace.clone().unwrap().read().unwrap().schedule().cloned()
+    };
+    link = serde_json::from_str(&text).unwrap();
+    assert_eq!(schedule(&link, Direction::Up), None);
+    link.load(|checksum| inputs.get(checksum).cloned().ok_or_else(|| "not there".into())).unwrap();
+    let Distribution::Table(table) = &link.up.distribution else { panic!("no table") };
+    assert_eq!(table.values[..], [-8192, 0, 8192]);
+    let both = Direction::BOTH.map(|direction| schedule(&link, direction));
+    let [Some(Schedule::Opportunities(up)), Some(Schedule::Opportunities(down))] = &both else { panic!("{both:?}") };
+    assert!(std::sync::Arc::ptr_eq(up, down) && up[..] == [1, 2]);
     let mut absent = spec("rate-trace = 'c.trace'");
-    let error = absent.read_files(&|_| Err("not there".into())).unwrap_err().to_string();
+    let error = absent.read_files(&mut inputs, &|_| Err("not there".into())).unwrap_err().to_string();
     assert!(error.contains("c.trace") && error.contains("not there"), "{error}");
 }
 

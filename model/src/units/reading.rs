@@ -30,18 +30,18 @@ impl UnitError {
 
 /// A unit of bits or bytes: `M`, `Mbit`, `kB`, `KiB`, `mbyte`.
 #[derive(Debug, Clone, Copy)]
-struct DataUnit {
+pub(crate) struct DataUnit {
     /// As it is written: `k`, `Mi`.
-    prefix: &'static str,
+    pub(crate) prefix: &'static str,
     /// How many bits or bytes it is.
-    scale: u64,
+    pub(crate) scale: u64,
     /// Of what.
-    of: Of,
+    pub(crate) of: Of,
 }
 
 /// What a unit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Of {
+pub(crate) enum Of {
     /// `bit`
     Bits,
     /// `byte`
@@ -56,7 +56,7 @@ enum Of {
 
 impl DataUnit {
     /// `None` of what is no such unit.
-    fn read(unit: &str) -> Option<DataUnit> {
+    pub(crate) fn read(unit: &str) -> Option<DataUnit> {
         let (letter, rest) = match unit.chars().next() {
             Some(letter) if "kKmMgGtT".contains(letter) => (letter.to_ascii_uppercase(), &unit[1..]),
             _ => (' ', unit),
@@ -186,7 +186,7 @@ impl FromStr for BitRate {
 }
 
 /// A unit of a rate without its `/s` or `ps`, and which of them it had.
-fn without_seconds(unit: &str) -> (&str, &'static str) {
+pub(crate) fn without_seconds(unit: &str) -> (&str, &'static str) {
     for (ending, told) in [("/s", "/s"), ("/sec", "/s"), ("/second", "/s"), ("ps", "ps")] {
         let Some(at) = unit.len().checked_sub(ending.len()).filter(|at| unit.is_char_boundary(*at)) else { continue };
         if unit[at..].eq_ignore_ascii_case(ending) {
@@ -197,7 +197,7 @@ fn without_seconds(unit: &str) -> (&str, &'static str) {
 }
 
 /// Nanoseconds of a unit of time; `None` of what is none, or might be another.
-fn nanos_of(unit: &str) -> Option<u64> {
+pub(crate) fn nanos_of(unit: &str) -> Option<u64> {
     Some(match unit {
         "ns" => 1,
         "us" | "µs" | "μs" => 1_000,

@@ -59,7 +59,7 @@ impl CaptureFile {
         let about = format!(
             "Every packet offered to the link, when it was, with its fate. Packets are counted from 1 in their \
              direction, as `--drop 'up packet N'` counts them; in the ledger their `number` is one less. Times are \
-             CLOCK_MONOTONIC and {offset} ns. The link: {link}"
+             CLOCK_MONOTONIC and {offset} ns. The link: {link:#}"
         );
         let section = SectionHeaderBlock {
             endianness: Endianness::Little,

@@ -20,7 +20,7 @@
 //! order of decisions, its draws, its one queue ([`netem`], [`netem_generator`]).
 //!
 //! Start with [`Pipe::offer`]. [`packet`] reads headers, [`draws`] is the randomness, [`loss`] and
-//! [`script`] decide who is dropped, [`queue`] is the bottleneck with its `service`, `codel` the
+//! [`script`] decide who is dropped, [`queue`] is the bottleneck with its `service` and `steps`, `codel` the
 //! queue that manages itself, [`mod@line`] the delay line, `gate` the slots, `timeline` what changes
 //! when.
 
@@ -36,6 +36,7 @@ pub mod packet;
 pub mod queue;
 pub mod script;
 mod service;
+mod steps;
 mod timeline;
 mod weather;
 

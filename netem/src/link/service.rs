@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use samepath_model::link::{Conditions, Framing, OPPORTUNITY, RateTrace};
+use samepath_model::link::{Conditions, Framing, OPPORTUNITY, Schedule};
 
 use super::Nanos;
+use super::steps::StepService;
 
 /// Bits a byte × nanoseconds a second: a packet of `n` bytes takes `n` × this ÷ rate nanoseconds.
 pub(super) const BIT_NANOS: u64 = 8 * 1_000_000_000;
@@ -21,23 +22,32 @@ pub(super) enum Service {
     Rate(RateService),
     /// Opportunities that were recorded.
     Trace(TraceService),
+    /// Rates that were recorded.
+    Steps(StepService),
 }
 
 impl Service {
     /// The server that the conditions ask for. A trace starts at `origin`, or, where that is not yet
     /// known, with the first packet.
     pub(super) fn new(conditions: &Conditions, origin: Option<Nanos>) -> Service {
-        match (&conditions.rate_trace, conditions.rate) {
-            (Some(RateTrace::Read { opportunities, .. }), _) => {
+        let trace = conditions.rate_trace.as_ref().map(|trace| {
+            let schedule = trace.read().and_then(|trace| trace.schedule());
+            schedule.expect("whoever brings a link up loads its traces")
+        });
+        match (trace, conditions.rate) {
+            (Some(Schedule::Opportunities(opportunities)), _) => {
                 Service::Trace(TraceService { opportunities: opportunities.clone(), origin, next: 0, used: 0 })
             }
-            (_, Some(rate)) => Service::Rate(RateService {
+            (Some(Schedule::Steps(steps)), _) => {
+                Service::Steps(StepService::new(steps.clone(), conditions.overhead, origin))
+            }
+            (None, Some(rate)) => Service::Rate(RateService {
                 rate: rate.bits_per_second().max(1),
                 framing: conditions.overhead,
                 free_at: 0,
                 free_rest: 0,
             }),
-            (_, None) => Service::Unlimited,
+            (None, None) => Service::Unlimited,
         }
     }
 
@@ -47,6 +57,7 @@ impl Service {
             (Service::Unlimited, Service::Unlimited) => false,
             (Service::Rate(a), Service::Rate(b)) => (a.rate, a.framing) != (b.rate, b.framing),
             (Service::Trace(a), Service::Trace(b)) => a.opportunities != b.opportunities,
+            (Service::Steps(a), Service::Steps(b)) => !a.is(&b),
             _ => true,
         }
     }
@@ -60,6 +71,7 @@ impl Service {
                 free_at + u64::from(rest > 0)
             }
             Service::Trace(trace) => trace.clone().transmit(now, size),
+            Service::Steps(steps) => steps.clone().transmit(now, size),
         }
     }
 
@@ -69,6 +81,7 @@ impl Service {
             Service::Unlimited => now,
             Service::Rate(rate) => rate.free().max(now),
             Service::Trace(trace) => trace.begins(now),
+            Service::Steps(steps) => steps.begins(now),
         }
     }
 
@@ -79,25 +92,34 @@ impl Service {
             Service::Unlimited => now,
             Service::Rate(rate) => rate.transmit(now, rate.framing.wire_size(size)),
             Service::Trace(trace) => trace.transmit(now, size),
+            Service::Steps(steps) => steps.transmit(now, size),
         }
     }
 
     /// Takes the place of `before` at `now`, whose transmission of a packet of `size` bytes ends at
     /// `ends`, and transmits the rest of it; says when that ends.
     pub(super) fn take_over(&mut self, before: &Service, now: Nanos, ends: Nanos, size: u32) -> Nanos {
-        match (self, before) {
-            (Service::Rate(rate), Service::Rate(before)) => {
-                // In bits × 10⁹ a rate of bits a second does `rate` each nanosecond.
-                let left = u128::from(ends - now) * u128::from(before.rate);
-                let whole = u128::from(rate.framing.wire_size(size)) * u128::from(BIT_NANOS);
-                rate.work(now, left.min(whole))
+        // In bits × 10⁹ a rate of bits a second does `rate` each nanosecond.
+        let (left, wire) = match before {
+            Service::Rate(before) => (u128::from(ends - now) * u128::from(before.rate), before.framing.wire_size(size)),
+            Service::Steps(before) => before.left(now, ends, size),
+            Service::Unlimited | Service::Trace(_) => return self.transmit(now, size),
+        };
+        let left = left.min(u128::from(wire) * u128::from(BIT_NANOS));
+        match self {
+            Service::Rate(rate) => {
+                rate.work(now, left.min(u128::from(rate.framing.wire_size(size)) * u128::from(BIT_NANOS)))
             }
-            (service, _) => service.transmit(now, size),
+            Service::Steps(steps) => steps.work(now, left),
+            service => service.transmit(now, size),
         }
     }
 
     /// Counts the trace's time from `origin`. What was promised stays so.
     pub(super) fn start_trace(&mut self, origin: Nanos) {
+        if let Service::Steps(steps) = self {
+            steps.start(origin);
+        }
         if let Service::Trace(trace) = self {
             let promised = trace.origin.map(|_| trace.time_of(trace.next));
             let used = trace.used;

@@ -82,6 +82,7 @@ fn link(words: &[String]) {
     let link = spec.resolve().expect("a link that can be");
     match run(LinkPlan {
         spec,
+        inputs: Default::default(),
         link,
         name: None,
         seed,

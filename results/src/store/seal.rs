@@ -5,6 +5,8 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use samepath_model::link::files::DIRECTORY;
+
 use super::files::checksum;
 use super::trial::PARTIAL;
 use super::{EXPERIMENT, StoreError, TRIAL_LINES, TRIALS};
@@ -49,8 +51,10 @@ pub(super) fn checksums(dir: &Path) -> Result<BTreeMap<String, String>, StoreErr
             add(dir, name.to_owned(), &mut sums)?;
         }
     }
-    if dir.join(TRIALS).exists() {
-        walk(dir, TRIALS, &mut sums)?;
+    for name in [DIRECTORY, TRIALS] {
+        if dir.join(name).exists() {
+            walk(dir, name, &mut sums)?;
+        }
     }
     Ok(sums)
 }

@@ -181,7 +181,7 @@ impl DataThread {
                 self.fast = self.joining.under(&link);
                 self.ports.iter_mut().for_each(|port| port.give_whole_runs(self.fast));
                 if let Some(capture) = &mut self.books.capture {
-                    capture.note(&format!("the link from here on: {link}"));
+                    capture.note(&format!("the link from here on: {link:#}"));
                 }
                 let _ = answer.send(now);
             }
