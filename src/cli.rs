@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use samepath_model::link::{
-    Aqm, Chance, Change, ConditionError, ConditionsSpec, Distribution, Framing, Generator, Inputs, Jitter, Loss,
-    LossKey, Outage, QueueLimit, RateTrace, Reorder, ScriptedDrop, Slot,
+    Aqm, Blackhole, Chance, Change, ConditionError, ConditionsSpec, Distribution, Filter, Framing, Generator, Inputs,
+    Jitter, Loss, LossKey, Outage, QueueLimit, RateTrace, Rebind, Reorder, ScriptedDrop, Slot,
 };
 use samepath_model::spot::quoted;
 use samepath_model::{Arm, BitRate, Direction, Duration, LinkSpec, Mode};
@@ -395,18 +395,30 @@ pub(crate) struct LinkFlags {
     /// Start from a named set of conditions (see `samepath list`)
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
+    /// The conditions apply to these packets alone, the others pass as if there were none: 'udp port 443',
+    /// 'not tcp', 'dst port 53 or icmp', 'greater 1200', 'tcp flow 2', in words of pcap-filter(7): tcp, udp, icmp,
+    /// icmp6, ip, ip6, proto N, [src|dst] port N[-M], [src|dst] host ADDRESS, less N, greater N, size N[-M],
+    /// flow N[-M] (numbered from 1 in each direction and protocol), not, and, or, ( ). A later fragment is taken for
+    /// what the first of its datagram was. For several filters start one link in another
+    #[arg(long, value_name = "FILTER", allow_hyphen_values = true)]
+    filter: Option<Filter>,
     /// Round-trip time, half each way
     #[arg(long, value_name = "TIME", conflicts_with = "delay", allow_hyphen_values = true)]
     rtt: Option<Duration>,
     /// Delay each way
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     delay: Option<Duration>,
-    /// Variation of the delay, plus or minus, as 5ms; '5ms 25%' with a correlation
+    /// Variation of the delay, plus or minus, as 5ms; '5ms 25%' with a correlation. It reorders packets that are
+    /// closer together than that, behind a rate too, where netem by itself keeps the order: see --keep-order
     #[arg(long, value_name = "JITTER", allow_hyphen_values = true)]
     jitter: Option<Jitter>,
     /// How jitter is distributed: uniform, normal, pareto, paretonormal, or 'table FILE' [default: uniform]
     #[arg(long, value_name = "NAME", value_parser = text::<Distribution>)]
     distribution: Option<Distribution>,
+    /// Jitter keeps the order: a packet that would overtake one before it leaves together with it. (netem does so
+    /// wherever it has a rate, and so the netem backend does it by a rate)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    keep_order: Option<bool>,
     /// Rate of the bottleneck, as 20Mbit
     #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     rate: Option<BitRate>,
@@ -446,15 +458,29 @@ pub(crate) struct LinkFlags {
     /// Share of packets that skip the delay: '25% [CORRELATION] [gap N]'
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     reorder: Option<Reorder>,
-    /// Nothing passes from FROM to TO, as 2s..2.5s
+    /// Larger packets than this vanish without a word, as where a path carries less than it says: 1400B
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    blackhole: Option<Blackhole>,
+    /// The ECN field of every packet is cleared as it comes to the link, before any queue could mark it
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    bleach: Option<bool>,
+    /// A NAT before the server forgets its mappings: '2s: port' gives the client's flows other ports, '2s: address'
+    /// another address, '2s every 5s: port' again and again. What the server still sends to where they came from
+    /// before is lost; its TCP answers from there on with resets. With QUIC it shows whether a connection migrates
+    /// (the lab's own servers do not let them: in `run` they end by it)
+    #[arg(long, value_name = "WHEN: WHAT", allow_hyphen_values = true)]
+    rebind: Vec<Rebind>,
+    /// Nothing passes from FROM to TO, as 2s..2.5s; '2s..2.5s every 15s' again and again
     #[arg(long, value_name = "FROM..TO", allow_hyphen_values = true)]
     outage: Vec<Outage>,
-    /// Conditions change: '2s: rate 5Mbit, delay 80ms' at once, '2s..4s: rate 5Mbit' evenly
+    /// Conditions change: '2s: rate 5Mbit, delay 80ms' at once, '2s..4s: rate 5Mbit' evenly, '2s every 10s: rate
+    /// 5Mbit' again and again. At a rate of 0 nothing passes, and the queue fills, until it changes again
     #[arg(long, value_name = "CHANGE", value_parser = text::<Change>, allow_hyphen_values = true)]
     change: Vec<Change>,
     /// Drop on purpose: 'up data 3', 'down packet 7', 'up bytes 14600..16060', 'down handshake 2', 'up time 1.5s',
     /// 'up time 1s..1.2s'. All count from 1, packets as a capture's comments do (a ledger's `number` is one less);
-    /// `data` counts packets with at least 100 bytes of payload, and so no bare acknowledgements
+    /// `data` counts packets with at least 100 bytes of payload, and so no bare acknowledgements. Several at once:
+    /// 'up data every 100', 'up data 50..500 every 10', 'up time 1s every 5s' (the end is excluded)
     #[arg(long, value_name = "DROP")]
     drop: Vec<DirectedDrop>,
     /// Largest IP packet in bytes [default: 1500]
@@ -473,60 +499,57 @@ pub(crate) struct LinkFlags {
     down: DownFlags,
 }
 
+/// Declares the flags of one direction alone, so that a condition is named once for both.
 macro_rules! direction_flags {
-    ($name:ident, $heading:literal, $change:literal, $($long:literal $field:ident: $kind:ty = $parser:expr),*) => {
+    ($($field:ident $name:literal: $kind:ty = $parser:expr,)*) => {
+        direction_flags!(@one UpFlags, "Conditions from client to server alone", "up-", $($field $name: $kind = $parser,)*);
+        direction_flags!(@one DownFlags, "Conditions from server to client alone", "down-", $($field $name: $kind = $parser,)*);
+    };
+    (@one $flags:ident, $heading:literal, $direction:literal, $($field:ident $name:literal: $kind:ty = $parser:expr,)*) => {
         #[derive(Debug, Default, Args)]
         #[command(next_help_heading = $heading)]
-        struct $name {
-            $(#[arg(long = $long, id = $long, value_name = "VALUE", value_parser = $parser, allow_hyphen_values = true,
-                help = concat!("As the flag without the direction"))]
+        struct $flags {
+            $(#[arg(long = concat!($direction, $name), id = concat!($direction, $name), value_name = "VALUE",
+                value_parser = $parser, allow_hyphen_values = true, help = "As the flag without the direction")]
             $field: Option<$kind>,)*
-            #[arg(long = $change, id = $change, value_name = "CHANGE", value_parser = text::<Change>, allow_hyphen_values = true,
-                help = concat!("As the flag without the direction"))]
+            #[arg(long = concat!($direction, "outage"), id = concat!($direction, "outage"), value_name = "FROM..TO",
+                allow_hyphen_values = true, help = "As the flag without the direction")]
+            outage: Vec<Outage>,
+            #[arg(long = concat!($direction, "change"), id = concat!($direction, "change"), value_name = "CHANGE",
+                value_parser = text::<Change>, allow_hyphen_values = true, help = "As the flag without the direction")]
             change: Vec<Change>,
         }
 
-        impl $name {
+        impl $flags {
             fn spec(&self, drop: Vec<ScriptedDrop>) -> ConditionsSpec {
-                let change = self.change.clone();
-                ConditionsSpec { $($field: self.$field.clone(),)* drop, outage: Vec::new(), change }
+                let (outage, change) = (self.outage.clone(), self.change.clone());
+                ConditionsSpec { $($field: self.$field.clone(),)* drop, outage, change }
             }
         }
     };
 }
 
-direction_flags!(UpFlags, "Conditions from client to server alone", "up-change",
-    "up-delay" delay: Duration = text::<Duration>,
-    "up-jitter" jitter: Jitter = text::<Jitter>,
-    "up-distribution" distribution: Distribution = text::<Distribution>,
-    "up-rate" rate: BitRate = text::<BitRate>,
-    "up-overhead" overhead: Framing = text::<Framing>,
-    "up-rate-trace" rate_trace: RateTrace = text::<RateTrace>,
-    "up-queue" queue: QueueLimit = text::<QueueLimit>,
-    "up-aqm" aqm: Aqm = text::<Aqm>,
-    "up-limit" limit: u32 = text::<u32>,
-    "up-slot" slot: Slot = text::<Slot>,
-    "up-loss" loss: Loss = text::<Loss>,
-    "up-ecn" ecn: bool = text::<bool>,
-    "up-duplicate" duplicate: Chance = text::<Chance>,
-    "up-corrupt" corrupt: Chance = text::<Chance>,
-    "up-reorder" reorder: Reorder = text::<Reorder>);
-direction_flags!(DownFlags, "Conditions from server to client alone", "down-change",
-    "down-delay" delay: Duration = text::<Duration>,
-    "down-jitter" jitter: Jitter = text::<Jitter>,
-    "down-distribution" distribution: Distribution = text::<Distribution>,
-    "down-rate" rate: BitRate = text::<BitRate>,
-    "down-overhead" overhead: Framing = text::<Framing>,
-    "down-rate-trace" rate_trace: RateTrace = text::<RateTrace>,
-    "down-queue" queue: QueueLimit = text::<QueueLimit>,
-    "down-aqm" aqm: Aqm = text::<Aqm>,
-    "down-limit" limit: u32 = text::<u32>,
-    "down-slot" slot: Slot = text::<Slot>,
-    "down-loss" loss: Loss = text::<Loss>,
-    "down-ecn" ecn: bool = text::<bool>,
-    "down-duplicate" duplicate: Chance = text::<Chance>,
-    "down-corrupt" corrupt: Chance = text::<Chance>,
-    "down-reorder" reorder: Reorder = text::<Reorder>);
+direction_flags!(
+    filter "filter": Filter = text::<Filter>,
+    delay "delay": Duration = text::<Duration>,
+    jitter "jitter": Jitter = text::<Jitter>,
+    distribution "distribution": Distribution = text::<Distribution>,
+    keep_order "keep-order": bool = text::<bool>,
+    rate "rate": BitRate = text::<BitRate>,
+    overhead "overhead": Framing = text::<Framing>,
+    rate_trace "rate-trace": RateTrace = text::<RateTrace>,
+    queue "queue": QueueLimit = text::<QueueLimit>,
+    aqm "aqm": Aqm = text::<Aqm>,
+    limit "limit": u32 = text::<u32>,
+    slot "slot": Slot = text::<Slot>,
+    loss "loss": Loss = text::<Loss>,
+    ecn "ecn": bool = text::<bool>,
+    duplicate "duplicate": Chance = text::<Chance>,
+    corrupt "corrupt": Chance = text::<Chance>,
+    reorder "reorder": Reorder = text::<Reorder>,
+    blackhole "blackhole": Blackhole = text::<Blackhole>,
+    bleach "bleach": bool = text::<bool>,
+);
 
 /// What a value says in text.
 fn text<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
@@ -599,6 +622,11 @@ impl LinkFlags {
             mtu: self.mtu,
             loss_key: self.loss_key,
             generator: self.generator,
+            rebind: self.rebind.clone(),
+            filter: self.filter.clone(),
+            keep_order: self.keep_order,
+            blackhole: self.blackhole,
+            bleach: self.bleach,
             delay: self.delay,
             jitter: self.jitter,
             distribution: self.distribution.clone(),
@@ -693,6 +721,21 @@ mod tests {
             "5Mbit",
             "--drop",
             "up data 3",
+            "--filter",
+            "udp port 443",
+            "--down-filter",
+            "icmp",
+            "--keep-order",
+            "--jitter",
+            "1ms",
+            "--blackhole",
+            "1300B",
+            "--up-bleach",
+            "true",
+            "--rebind",
+            "2s every 5s: port",
+            "--down-outage",
+            "1s..2s every 9s",
             "--",
             "true",
         ])
@@ -702,6 +745,13 @@ mod tests {
         assert_eq!(resolved.up.rate, Some(BitRate::new(5_000_000)));
         assert_eq!(resolved.down.rate, None);
         assert_eq!(resolved.up.drops, [ScriptedDrop::Data(3)]);
+        let file = serde_json::json!({
+            "rtt": "60ms", "loss": "burst 1% 3", "filter": "udp port 443", "keep-order": true, "jitter": "1ms",
+            "blackhole": "1300B", "rebind": ["2s every 5s: port"],
+            "up": { "rate": "5Mbit", "drop": ["data 3"], "bleach": true },
+            "down": { "filter": "icmp", "outage": ["1s..2s every 9s"] },
+        });
+        assert_eq!(resolved, serde_json::from_value::<LinkSpec>(file).unwrap().resolve().unwrap());
     }
 
     #[test]

@@ -457,10 +457,12 @@ type Cell = (BTreeMap<String, String>, Part);
 
 const LINK_AXES: &[&str] = &[
     "profile",
+    "filter",
     "rtt",
     "delay",
     "jitter",
     "distribution",
+    "keep-order",
     "rate",
     "overhead",
     "rate-trace",
@@ -473,6 +475,8 @@ const LINK_AXES: &[&str] = &[
     "duplicate",
     "corrupt",
     "reorder",
+    "blackhole",
+    "bleach",
     "mtu",
     "loss-key",
     "generator",

@@ -79,8 +79,8 @@ pub const PROFILES: &[Profile] = &[
     },
     Profile {
         name: "low-orbit-satellite",
-        about: "low-orbit satellite; an outage of 150 ms every 15 s for its hand-overs, for the first minute",
-        conditions: "rtt = '30ms'\noutage = ['15s..15.15s', '30s..30.15s', '45s..45.15s', '60s..60.15s']\n[up]\nrate = '15Mbit'\nqueue = '100ms'\n[down]\nrate = '100Mbit'\nqueue = '100ms'",
+        about: "low-orbit satellite; an outage of 150 ms every 15 s for its hand-overs",
+        conditions: "rtt = '30ms'\noutage = ['15s..15.15s every 15s']\n[up]\nrate = '15Mbit'\nqueue = '100ms'\n[down]\nrate = '100Mbit'\nqueue = '100ms'",
     },
     Profile {
         name: "geostationary-satellite",

@@ -168,11 +168,15 @@ pub enum DropCause {
     LinkDown,
     /// The queue's management dropped it before the buffer was full.
     Aqm,
+    /// It was larger than a black hole lets pass.
+    Blackhole,
+    /// It was for a mapping that the NAT had forgotten.
+    Nat,
 }
 
 impl DropCause {
     /// Every cause.
-    pub const ALL: [DropCause; 7] = [
+    pub const ALL: [DropCause; 9] = [
         DropCause::Loss,
         DropCause::Script,
         DropCause::Outage,
@@ -180,6 +184,8 @@ impl DropCause {
         DropCause::Host,
         DropCause::LinkDown,
         DropCause::Aqm,
+        DropCause::Blackhole,
+        DropCause::Nat,
     ];
 
     /// The name in files.
@@ -192,6 +198,8 @@ impl DropCause {
             DropCause::Host => "host",
             DropCause::LinkDown => "link-down",
             DropCause::Aqm => "aqm",
+            DropCause::Blackhole => "blackhole",
+            DropCause::Nat => "nat",
         }
     }
 
@@ -236,10 +244,17 @@ pub struct PacketRecord {
     /// Whether the link marked it "congestion experienced" (RFC 3168) in place of dropping it.
     #[serde(default)]
     pub congestion_marked: bool,
+    /// Whether it passed the link's conditions by, as one that their filter does not match.
+    #[serde(default)]
+    pub bypassed: bool,
     /// When it really left the link for the receiving host.
     pub left: Option<Instant>,
     /// Why it never left.
     pub dropped: Option<DropCause>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// What the link says of its own work in one direction.
@@ -262,6 +277,12 @@ pub struct DirectionReport {
     /// Packets marked "congestion experienced".
     #[serde(default)]
     pub marked: u64,
+    /// Packets that the filter did not match, which met no condition. They are among those offered and delivered.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bypassed: u64,
+    /// Packets whose ECN field was cleared.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bleached: u64,
     /// Largest backlog of the bottleneck in bytes.
     pub max_backlog_bytes: u64,
     /// Largest IP packet offered: no more than the MTU, or something was not segmented.

@@ -51,6 +51,7 @@ mod flag {
     pub(super) const LEFT: u8 = 1 << 4;
     pub(super) const HAS_MARK: u8 = 1 << 5;
     pub(super) const CONGESTION: u8 = 1 << 6;
+    pub(super) const BYPASSED: u8 = 1 << 7;
 }
 
 impl Entry {
@@ -98,6 +99,11 @@ impl Entry {
         self.flags & flag::CONGESTION != 0
     }
 
+    /// Whether it passed the conditions by, as one that their filter does not match.
+    pub fn is_bypassed(&self) -> bool {
+        self.flags & flag::BYPASSED != 0
+    }
+
     /// Which way it goes.
     pub fn direction(&self) -> Direction {
         if self.flags & flag::DOWN != 0 { Direction::Down } else { Direction::Up }
@@ -141,6 +147,10 @@ impl Entry {
         self.flags |= flag::CONGESTION;
     }
 
+    pub(crate) fn set_bypassed(&mut self) {
+        self.flags |= flag::BYPASSED;
+    }
+
     pub(crate) fn set_corrupted(&mut self) {
         self.flags |= flag::CORRUPTED;
     }
@@ -174,6 +184,7 @@ impl Entry {
             queued: self.queued,
             corrupted: self.is_corrupted(),
             congestion_marked: self.is_congestion_marked(),
+            bypassed: self.is_bypassed(),
             left: self.left().map(since),
             dropped: self.cause(),
         }

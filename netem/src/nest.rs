@@ -115,6 +115,19 @@ impl Addresses {
         [block.v4(), block.v6()]
     }
 
+    /// The client's addresses, and how many behind the server's are no link's own.
+    pub(crate) fn of_client(&self) -> crate::link::nat::Client {
+        // The server's is the second of a block; where links inside have theirs, the sizes of blocks say.
+        let spare = match *self == Addresses::OUTERMOST {
+            true => 250,
+            false => SIZES
+                .windows(2)
+                .find(|sizes| sizes[0] == self.prefixes.0)
+                .map_or(0, |sizes| (1u32 << (32 - sizes[1])).min(250).saturating_sub(3)),
+        };
+        crate::link::nat::Client { v4: self.client, v6: self.client6, spare }
+    }
+
     /// Whether it leads on to another.
     pub(crate) fn leads_on(&self) -> bool {
         *self != Addresses::OUTERMOST

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::path::Path;
 
-use samepath_model::link::{Direction, Link};
+use samepath_model::link::{Direction, Link, Rebound};
 use samepath_model::record::{DirectionReport, Lateness, LinkReport, Setting};
 use samepath_model::setting::OF_SERVER;
 use samepath_model::{Mode, Tolerance, VoidReason};
@@ -55,6 +55,12 @@ pub enum PathError {
          /dev/net/tun"
     )]
     NotFast(Backend),
+    /// A NAT has no other address to give.
+    #[error(
+        "a link so deep inside others has no other address for its client: leave out `rebind` of the address, or rebind \
+         the port"
+    )]
+    Crowded,
     /// The emulator.
     #[error(transparent)]
     Emulator(#[from] EmulatorError),
@@ -187,6 +193,7 @@ impl LivePath {
             Around::Link(outer) => outer.join(&namespaces)?,
             Around::Trial(_) | Around::Nothing => Addresses::OUTERMOST,
         };
+        refuse_crowded(link, &addresses)?;
         let is_trial = matches!(around, Around::Trial(_));
         let onset = if let Around::Trial(onset) = around { onset } else { Onset::AtOnce };
         let (mut settings, not_granted) = apply_settings(&namespaces, link, is_trial)?;
@@ -221,8 +228,13 @@ impl LivePath {
         let before = counters(&namespaces, router.as_ref())?;
         let emulator = match ports {
             None => None,
-            Some(ports) if passes_through => Some(Emulator::pass_through(link, seed, ports, joining)?),
-            Some(ports) => Some(Emulator::start(emulator::Task { link, seed, onset }, ports, books()?, joining)?),
+            Some(ports) if passes_through => {
+                Some(Emulator::pass_through(link, seed, ports, joining, addresses.of_client())?)
+            }
+            Some(ports) => {
+                let task = emulator::Task { link, seed, onset };
+                Some(Emulator::start(task, ports, books()?, joining, addresses.of_client())?)
+            }
         };
         Ok(LivePath {
             namespaces,
@@ -267,6 +279,7 @@ impl LivePath {
     /// # Errors
     /// Why they cannot be, in words; then what was in force still is.
     pub fn change(&self, link: &Link) -> Result<Nanos, String> {
+        refuse_crowded(link, &self.addresses).map_err(|error| error.to_string())?;
         // First the room that the endpoints may need: a buffer that is too large harms nobody.
         let make_room = || apply_settings(&self.namespaces, link, false).map(drop).map_err(|error| error.to_string());
         let since = match (&self.emulator, &self.router) {
@@ -414,6 +427,12 @@ impl LivePath {
         };
         Ok(PathReport { link, void, ledger_cut: account.ledger_cut, capture: account.capture })
     }
+}
+
+/// Refuses other addresses where the link's block has none.
+fn refuse_crowded(link: &Link, addresses: &Addresses) -> Result<(), PathError> {
+    let moves = link.rebind.iter().any(|rebind| rebind.what == Rebound::Address);
+    if moves && addresses.of_client().spare == 0 { Err(PathError::Crowded) } else { Ok(()) }
 }
 
 /// The name of the emulator between TUN devices, with its mode.

@@ -91,6 +91,7 @@ fn packet(transport: Transport, number: u64, messages: u64) -> PacketRecord {
         queued: 1000,
         corrupted: false,
         congestion_marked: false,
+        bypassed: false,
         left: (!dropped).then_some(arrived + 1000 + DELAY),
         dropped: dropped.then_some(DropCause::Loss),
     }

@@ -343,6 +343,7 @@ impl Row for PacketRecord {
         required int64 queued_ns (INTEGER(64,false));
         required boolean corrupted;
         optional boolean congestion_marked;
+        optional boolean bypassed;
         optional int64 left_ns;
         optional binary dropped (UTF8);
     }";
@@ -365,6 +366,7 @@ impl Row for PacketRecord {
         columns.required::<Int64Type>(rows.iter().map(|r| r.queued.cast_signed()))?;
         columns.required::<BoolType>(rows.iter().map(|r| r.corrupted))?;
         columns.optional::<BoolType>(rows.iter().map(|r| Some(r.congestion_marked)))?;
+        columns.optional::<BoolType>(rows.iter().map(|r| Some(r.bypassed)))?;
         columns.optional::<Int64Type>(rows.iter().map(|r| r.left))?;
         columns.optional::<ByteArrayType>(rows.iter().map(|r| r.dropped.map(|cause| text(cause.name()))))
     }
@@ -385,6 +387,7 @@ impl Row for PacketRecord {
         let mut queued = columns.required::<Int64Type>("queued_ns")?;
         let mut corrupted = columns.required::<BoolType>("corrupted")?;
         let mut congestion_marked = columns.added::<BoolType>("congestion_marked")?.into_iter();
+        let mut bypassed = columns.added::<BoolType>("bypassed")?.into_iter();
         let mut left = columns.optional::<Int64Type>("left_ns")?.into_iter();
         let mut dropped =
             columns.names("dropped", |name| DropCause::ALL.into_iter().find(|cause| cause.name() == name))?;
@@ -408,6 +411,7 @@ impl Row for PacketRecord {
                 queued: queued.next()?.cast_unsigned(),
                 corrupted: corrupted.next()?,
                 congestion_marked: congestion_marked.next()?.unwrap_or(false),
+                bypassed: bypassed.next()?.unwrap_or(false),
                 left: left.next()?,
                 dropped: dropped.next()?,
             })

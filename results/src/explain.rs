@@ -589,6 +589,8 @@ fn cause(packet: &PacketSaid) -> String {
         Some(DropCause::Outage) => "was dropped in an outage".into(),
         Some(DropCause::Overflow) => "was dropped by a full queue".into(),
         Some(DropCause::Aqm) => "was dropped by the queue's management".into(),
+        Some(DropCause::Blackhole) => "was larger than the black hole lets pass".into(),
+        Some(DropCause::Nat) => "was for a mapping that the NAT had forgotten".into(),
         Some(DropCause::Host) => "was refused by the host".into(),
         Some(DropCause::LinkDown) => "was still under way when the link went down".into(),
         None if packet.fate == Fate::Corrupted.name() => "arrived with a flipped bit".into(),

@@ -240,6 +240,7 @@ pub(crate) fn packets(n: u64) -> impl Iterator<Item = PacketRecord> {
             queued: number * 7 % 100_000,
             corrupted: number % 97 == 0,
             congestion_marked: number % 89 == 0,
+            bypassed: number % 53 == 0,
             left: dropped.is_none().then_some(number as i64 * 12_345 + 29_000_000),
             dropped,
         }

@@ -96,6 +96,7 @@ mod tests {
             queued: 0,
             corrupted: false,
             congestion_marked: false,
+            bypassed: false,
             left: left.map(|at| at * MS),
             dropped: left.is_none().then_some(DropCause::Loss),
         }

@@ -12,6 +12,7 @@
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `start` | arms that start equal: losses, windows, settings |
 //! | `experiments` | every experiment that ships |
+//! | `conditions` | filters, rebinding, black holes and the like, as programs across the link meet them |
 //! | `capture` | captures of links and trials, as other programs read them |
 //! | `link` | other programs across the link |
 //! | `link_ends` | what there is at a link's ends: servers that are waited for, ports of the host, settings |
@@ -26,6 +27,7 @@ mod again;
 mod backends;
 mod bad_input;
 mod capture;
+mod conditions;
 mod ends;
 mod experiments;
 mod explain;

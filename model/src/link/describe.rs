@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Aqm, Change, Conditions, Direction, Distribution, Framing, Generator, Link, Loss, Outage, QueueCapacity,
+    Aqm, Blackhole, Change, Conditions, Direction, Distribution, Framing, Generator, Link, Loss, Outage, QueueCapacity,
     QueueLimit, ScriptedDrop,
 };
 use crate::units::{ByteCount, Duration, Probability};
@@ -16,6 +16,13 @@ impl fmt::Display for Link {
     /// such as 40 scripted drops, it says how many there are, the first and the last; the alternate form (`{:#}`)
     /// has them all.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe_directions(f)?;
+        self.rebind.iter().try_for_each(|rebind| write!(f, "; rebind {rebind}"))
+    }
+}
+
+impl Link {
+    fn describe_directions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RTT {}", self.rtt())?;
         let whole = f.alternate();
         let rest = |conditions, enforced| Rest { conditions, enforced, whole }.to_string();
@@ -31,6 +38,10 @@ impl fmt::Display for Link {
         if up.loss == down.loss {
             alike.loss = std::mem::take(&mut up.loss);
             down.loss = Loss::None;
+        }
+        if up.filter == down.filter {
+            alike.filter = up.filter.take();
+            down.filter = None;
         }
         if up.outages == down.outages {
             alike.outages = std::mem::take(&mut up.outages);
@@ -48,9 +59,7 @@ impl fmt::Display for Link {
             (false, false) => write!(f, "; up {}; down {}", said(&up), said(&down)),
         }
     }
-}
 
-impl Link {
     /// The size of a direction's buffer as the emulator enforces it, where that is not what was asked for to the
     /// letter: of one in time or bandwidth-delay products, and of one that is raised to hold a packet.
     fn enforced(&self, direction: Direction) -> Option<ByteCount> {
@@ -86,9 +95,13 @@ impl fmt::Display for Rest<'_> {
                 Distribution::Table(table) => write!(f, " by {}", table.name)?,
                 named => write!(f, " {named}")?,
             }
+            if c.keep_order {
+                write!(f, " in order")?;
+            }
         }
         if let Some(rate) = c.rate {
-            write!(f, ", {rate}")?;
+            let stopped = if c.stopped { " stopped" } else { "" };
+            write!(f, ", {rate}{stopped}")?;
         }
         if let Some(trace) = &c.rate_trace {
             write!(f, ", {}", trace.describe())?;
@@ -122,6 +135,12 @@ impl fmt::Display for Rest<'_> {
         if c.ecn {
             write!(f, ", marked where ECN-capable")?;
         }
+        if c.blackhole != Blackhole::None {
+            write!(f, ", blackhole {}", c.blackhole)?;
+        }
+        if c.bleach {
+            write!(f, ", ECN bleached")?;
+        }
         for (name, chance) in [("duplicate", c.duplicate), ("corrupt", c.corrupt)] {
             if !chance.is_never() {
                 write!(f, ", {name} {chance}")?;
@@ -140,6 +159,9 @@ impl fmt::Display for Rest<'_> {
         } else {
             c.outages.iter().try_for_each(|outage| write!(f, ", outage {outage}"))?;
         }
+        if let Some(filter) = &c.filter {
+            write!(f, ", only {filter}")?;
+        }
         if c.changes.len() > MOST_LISTED && !self.whole {
             write!(f, "; {}", changes_in_brief(&c.changes))
         } else {
@@ -157,12 +179,12 @@ fn drops_in_brief(drops: &[ScriptedDrop]) -> String {
             (ScriptedDrop::Data(n), ScriptedDrop::Data(_))
             | (ScriptedDrop::Packet(n), ScriptedDrop::Packet(_))
             | (ScriptedDrop::Handshake(n), ScriptedDrop::Handshake(_)) => Some(n),
-            (ScriptedDrop::Time(at), ScriptedDrop::Time(_)) => Some(at.as_nanos()),
+            (ScriptedDrop::Time { at, every: None }, ScriptedDrop::Time { every: None, .. }) => Some(at.as_nanos()),
             _ => None,
         })
         .collect();
     let step = numbers.as_deref().and_then(step).map(|step| match first {
-        ScriptedDrop::Time(_) => format!(" every {}", Duration::from_nanos(step)),
+        ScriptedDrop::Time { .. } => format!(" every {}", Duration::from_nanos(step)),
         _ => format!(" in steps of {step}"),
     });
     format!("{} scripted drops ({first} to {last}{})", drops.len(), step.unwrap_or_default())
@@ -172,7 +194,7 @@ fn drops_in_brief(drops: &[ScriptedDrop]) -> String {
 fn outages_in_brief(outages: &[Outage]) -> String {
     let (first, last) = (outages[0], outages[outages.len() - 1]);
     let starts: Vec<u64> = outages.iter().map(|outage| outage.from.as_nanos()).collect();
-    let alike = outages.iter().all(|outage| outage.to - outage.from == first.to - first.from);
+    let alike = outages.iter().all(|one| one.to - one.from == first.to - first.from && one.every.is_none());
     let step = step(&starts).filter(|_| alike).map(|step| format!(" every {}", Duration::from_nanos(step)));
     format!("{} outages ({first} to {last}{})", outages.len(), step.unwrap_or_default())
 }
@@ -181,7 +203,8 @@ fn outages_in_brief(outages: &[Outage]) -> String {
 fn changes_in_brief(changes: &[Change]) -> String {
     let first = changes.iter().map(|change| change.at).min().unwrap_or_default();
     let last = changes.iter().map(|change| change.until.unwrap_or(change.at)).max().unwrap_or_default();
-    format!("{} changes ({first} to {last})", changes.len())
+    let again = if changes.iter().any(|change| change.every.is_some()) { ", again and again" } else { "" };
+    format!("{} changes ({first} to {last}{again})", changes.len())
 }
 
 /// What lies between each and the next, where that is always the same and upwards.

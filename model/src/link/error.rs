@@ -23,12 +23,33 @@ pub enum ConditionError {
     },
     /// A scripted drop could not be read.
     #[error(
-        "`{0}` is not a scripted drop: write `data N`, `packet N`, `handshake N` (from 1), `bytes FROM..TO`, `time T` or `time FROM..TO`"
+        "`{0}` is not a scripted drop: write `data N`, `packet N`, `handshake N` (from 1), several as `data every N` or \
+         `data FROM..TO every N`, `bytes FROM..TO`, `time T` or `time FROM..TO` (again with `every PERIOD`, longer than it lasts)"
     )]
     Drop(String),
     /// An outage could not be read.
-    #[error("`{0}` is not an outage: write FROM..TO, as 2s..2.5s, the end after the start")]
+    #[error(
+        "`{0}` is not an outage: write FROM..TO, as 2s..2.5s, the end after the start, and to repeat it `2s..2.5s every 15s`, more than it lasts"
+    )]
     Outage(String),
+    /// A filter could not be read.
+    #[error("`{input}` is not a filter: {problem}; write what packets are to meet the conditions, as `udp port 443`")]
+    Filter {
+        /// What was typed.
+        input: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A black hole could not be read.
+    #[error(
+        "`{0}` is not the size of a black hole: write the largest packet that passes, as 1400B (68 and more), or none"
+    )]
+    Blackhole(String),
+    /// A rebinding could not be read.
+    #[error(
+        "`{0}` is not a rebinding: write WHEN: port or WHEN: address, as `2s: port`, and to repeat it `2s every 5s: port`"
+    )]
+    Rebind(String),
     /// A share with its correlation could not be read.
     #[error("`{0}` is not a share of packets: write 1%, or 1% 25% with a correlation")]
     Chance(String),
@@ -78,7 +99,7 @@ pub enum ConditionError {
     Aqm(String),
     /// A change could not be read.
     #[error(
-        "`{input}` is not a change: {problem}; write AT: NAME VALUE, …, as `2s: rate 5Mbit, delay 80ms`, or FROM..TO: …"
+        "`{input}` is not a change: {problem}; write AT: NAME VALUE, …, as `2s: rate 5Mbit, delay 80ms`, or FROM..TO: …, and to repeat it `2s every 10s: …`"
     )]
     Change {
         /// What was typed.

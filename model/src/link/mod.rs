@@ -4,15 +4,17 @@
 //! shorthands. [`Link`] is what it means: two directions, every value decided. Files that conditions
 //! name (rate traces, tables of delays) are read in between, by [`files`]' caller.
 //!
-//! Each condition has a file: [`correlated`], [`distribution`], [`loss`], [`queue`], [`rate`] with
-//! [`trace`], [`script`]; [`spec`] decides, [`describe`] says it in a line.
+//! Each condition has a file: [`correlated`], [`distribution`], [`filter`], [`loss`], [`middlebox`], [`queue`],
+//! [`rate`] with [`trace`], [`script`]; [`spec`] decides, [`describe`] says it in a line.
 
 pub mod correlated;
 pub mod describe;
 pub mod distribution;
 mod error;
 pub mod files;
+pub mod filter;
 pub mod loss;
+pub mod middlebox;
 pub mod queue;
 pub mod rate;
 pub mod script;
@@ -28,10 +30,12 @@ pub use correlated::{Chance, Jitter, Reorder};
 pub use distribution::{DelayTable, Distribution};
 pub use error::ConditionError;
 pub use files::{Checksum, Inputs};
+pub use filter::Filter;
 pub use loss::{GilbertElliott, Loss, Markov};
+pub use middlebox::{Blackhole, Rebind, Rebound};
 pub use queue::{Aqm, CODEL_INTERVAL, CODEL_TARGET, DEFAULT_QUEUE, QueueCapacity, QueueLimit};
 pub use rate::{Framing, RateTrace};
-pub use script::{Change, Outage, ScriptedDrop};
+pub use script::{Change, Counted, Outage, ScriptedDrop, Series, is_within};
 pub use slot::{Pause, Slot};
 pub use spec::{ConditionsSpec, LinkSpec, MIN_MTU};
 pub use trace::{OPPORTUNITY, Schedule, TraceForm};
@@ -121,6 +125,9 @@ pub const NETEM_LIMIT: u32 = 1000;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Conditions {
+    /// Which packets all that follows applies to; the others pass as if there were nothing. Absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
     /// One-way propagation delay.
     pub delay: Duration,
     /// Variation of the delay, ± this much. Reorders packets, unless smaller than their spacing.
@@ -128,8 +135,15 @@ pub struct Conditions {
     /// How the jitter is distributed.
     #[serde(default)]
     pub distribution: Distribution,
+    /// Whether jitter keeps the order: a packet that would leave before one that came earlier leaves with it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keep_order: bool,
     /// Rate of the bottleneck. Absent: unlimited, or by a trace.
     pub rate: Option<BitRate>,
+    /// Whether nothing is transmitted for now, as where a change has set the rate to 0: `rate` is the one before,
+    /// by which the buffer has its size.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stopped: bool,
     /// What the rate counts beside the IP packets.
     #[serde(default)]
     pub overhead: Framing,
@@ -158,6 +172,12 @@ pub struct Conditions {
     pub corrupt: Chance,
     /// Share of packets that skip the delay line and overtake those before them.
     pub reorder: Reorder,
+    /// Larger packets than this vanish.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub blackhole: Blackhole,
+    /// Whether the ECN field of every packet is cleared as it comes (RFC 3168's Not-ECT), so that no queue can mark it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub bleach: bool,
     /// Packets dropped on purpose.
     pub drops: Vec<ScriptedDrop>,
     /// Times at which nothing passes.
@@ -167,17 +187,25 @@ pub struct Conditions {
     pub changes: Vec<Change>,
 }
 
-/// The steps that a ramp is made of: one a millisecond, and no more than this.
-const MOST_RAMP_STEPS: u64 = 1000;
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
 
 impl Conditions {
     /// A direction that does nothing to its packets.
     pub fn transparent() -> Self {
         Conditions {
+            filter: None,
             delay: Duration::ZERO,
             jitter: Jitter::NONE,
             distribution: Distribution::Uniform,
+            keep_order: false,
             rate: None,
+            stopped: false,
             overhead: Framing::default(),
             rate_trace: None,
             queue: None,
@@ -189,6 +217,8 @@ impl Conditions {
             duplicate: Chance::NEVER,
             corrupt: Chance::NEVER,
             reorder: Reorder::default(),
+            blackhole: Blackhole::None,
+            bleach: false,
             drops: Vec::new(),
             outages: Vec::new(),
             changes: Vec::new(),
@@ -216,39 +246,38 @@ impl Conditions {
         self.rate.or_else(|| self.rate_trace.as_ref()?.mean_rate())
     }
 
-    /// The times at which these conditions change, in order; a ramp does so in steps.
-    pub fn change_times(&self) -> Vec<Duration> {
-        let mut times = Vec::new();
-        for change in &self.changes {
-            times.push(change.at);
-            if let Some(until) = change.until {
-                let span = (until - change.at).as_nanos();
-                let steps = (span / 1_000_000).clamp(1, MOST_RAMP_STEPS);
-                times.extend((1..=steps).map(|step| change.at + Duration::from_nanos(span / steps * step)));
-                times.push(until);
-            }
-        }
-        times.sort_unstable();
-        times.dedup();
-        times
+    /// The next time after `since` (from the schedule's start) at which these conditions change; a ramp does so in
+    /// steps. With `None` the first.
+    pub fn next_change(&self, since: Option<Duration>) -> Option<Duration> {
+        self.changes.iter().filter_map(|change| change.next_step(since)).min()
+    }
+
+    /// The times up to `end` at which these conditions change, in order.
+    pub fn change_times(&self, end: Duration) -> Vec<Duration> {
+        std::iter::successors(self.next_change(None), |since| self.next_change(Some(*since)))
+            .take_while(|time| *time <= end)
+            .collect()
     }
 
     /// Whether, at any time, packets of ECN-capable transports may be marked (RFC 3168).
     pub fn may_mark(&self) -> bool {
         let marks = |c: &Conditions| c.ecn || matches!(c.aqm, Aqm::CoDel { ecn: true, .. } | Aqm::Threshold(_));
-        marks(self) || self.changes.iter().any(|change| marks(&self.at(change.until.unwrap_or(change.at))))
+        marks(self) || self.changes.iter().any(|change| marks(&self.at(change.at + change.span())))
     }
 
     /// The conditions that hold at this time since the schedule's start.
     #[must_use]
     pub fn at(&self, since: Duration) -> Conditions {
+        let mut begun: Vec<(Duration, &Change)> =
+            self.changes.iter().flat_map(|change| change.begun_by(since).map(move |at| (at, change))).collect();
+        begun.sort_by_key(|(at, _)| *at);
         let mut now = self.clone();
-        for change in self.changes.iter().filter(|change| change.at <= since) {
+        for (at, change) in begun {
             let mut after = now.clone();
             change.set.put_into(&mut after);
-            now = match change.until {
-                Some(until) if since < until => {
-                    let share = (since - change.at).as_nanos() as f64 / (until - change.at).as_nanos() as f64;
+            now = match change.span() {
+                span if since - at < span => {
+                    let share = (since - at).as_nanos() as f64 / span.as_nanos() as f64;
                     between(&now, after, share)
                 }
                 _ => after,
@@ -268,16 +297,21 @@ fn between(a: &Conditions, b: Conditions, share: f64) -> Conditions {
         Probability::new(number(from.fraction(), to.fraction()).clamp(0.0, 1.0)).unwrap_or(to)
     };
     let chance = |from: Chance, to: Chance| Chance { share: part(from.share, to.share), ..to };
+    let (rate, stopped) = match (a.rate, b.rate) {
+        (Some(from), Some(to)) => {
+            let bits = |rate: BitRate, stopped: bool| if stopped { 0.0 } else { rate.bits_per_second() as f64 };
+            match number(bits(from, a.stopped), bits(to, b.stopped)).round() as u64 {
+                0 => (Some(from), true),
+                bits => (Some(BitRate::new(bits)), false),
+            }
+        }
+        (_, to) => (to, b.stopped),
+    };
     Conditions {
         delay: time(a.delay, b.delay),
         jitter: Jitter { spread: time(a.jitter.spread, b.jitter.spread), ..b.jitter },
-        rate: match (a.rate, b.rate) {
-            (Some(from), Some(to)) => {
-                let bits = number(from.bits_per_second() as f64, to.bits_per_second() as f64);
-                Some(BitRate::new(bits.round().max(1.0) as u64))
-            }
-            (_, to) => to,
-        },
+        rate,
+        stopped,
         loss: match (a.loss, b.loss) {
             (Loss::None, Loss::Random(to)) => Loss::Random(part(Probability::ZERO, to)),
             (Loss::Random(from), Loss::None) => Loss::Random(part(from, Probability::ZERO)),
@@ -306,6 +340,9 @@ pub struct Link {
     /// Where the random draws come from.
     #[serde(default)]
     pub generator: Generator,
+    /// When a NAT between the link and the server forgets its mappings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rebind: Vec<Rebind>,
 }
 
 impl Link {
@@ -317,6 +354,7 @@ impl Link {
             mtu: 1500,
             loss_key: LossKey::Time,
             generator: Generator::Counter,
+            rebind: Vec::new(),
         }
     }
 
@@ -331,13 +369,13 @@ impl Link {
     /// The path at this time since the schedule's start.
     #[must_use]
     pub fn at(&self, since: Duration) -> Link {
-        Link { up: self.up.at(since), down: self.down.at(since), ..*self }
+        Link { up: self.up.at(since), down: self.down.at(since), rebind: self.rebind.clone(), ..*self }
     }
 
     /// The path without what is drawn for each packet; see [`Conditions::without_draws`].
     #[must_use]
     pub fn without_draws(&self) -> Link {
-        Link { up: self.up.without_draws(), down: self.down.without_draws(), ..*self }
+        Link { up: self.up.without_draws(), down: self.down.without_draws(), ..self.clone() }
     }
 
     /// Propagation both ways, without queueing.
@@ -347,7 +385,11 @@ impl Link {
 
     /// Whether it does nothing to its packets.
     pub fn is_transparent(&self) -> bool {
-        [&self.up, &self.down].into_iter().all(|conditions| *conditions == Conditions::transparent())
+        let is_bare = |conditions: &Conditions| {
+            // A filter without conditions lets all pass, too.
+            Conditions { filter: None, ..conditions.clone() } == Conditions::transparent()
+        };
+        self.rebind.is_empty() && is_bare(&self.up) && is_bare(&self.down)
     }
 
     /// The buffer of a direction in bytes, or packets, as the emulator enforces it.

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::filter::Rule;
 use super::{
-    Aqm, Chance, Change, ConditionError, Conditions, DEFAULT_QUEUE, Direction, Distribution, Framing, Generator,
-    Jitter, Link, Loss, LossKey, NETEM_LIMIT, Outage, Pause, QueueLimit, RateTrace, Reorder, ScriptedDrop, Slot,
-    TraceForm,
+    Aqm, Blackhole, Chance, Change, ConditionError, Conditions, DEFAULT_QUEUE, Direction, Distribution, Filter,
+    Framing, Generator, Jitter, Link, Loss, LossKey, NETEM_LIMIT, Outage, Pause, QueueLimit, RateTrace, Rebind,
+    Reorder, ScriptedDrop, Slot, TraceForm,
 };
 use crate::units::{BitRate, Duration};
 
@@ -63,6 +64,9 @@ macro_rules! specs {
             /// Where the random draws come from.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub generator: Option<Generator>,
+            /// See [`Link::rebind`].
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub rebind: Vec<Rebind>,
             $(#[doc = concat!("See [`Conditions::", stringify!($field), "`].")]
             #[serde(skip_serializing_if = "Option::is_none")]
             pub $field: Option<$kind>,)*
@@ -94,9 +98,11 @@ macro_rules! specs {
 }
 
 specs! {
+    filter: Filter,
     delay: Duration,
     jitter: Jitter,
     distribution: Distribution,
+    keep_order: bool,
     rate: BitRate,
     overhead: Framing,
     rate_trace: RateTrace,
@@ -109,6 +115,8 @@ specs! {
     duplicate: Chance,
     corrupt: Chance,
     reorder: Reorder,
+    blackhole: Blackhole,
+    bleach: bool,
 }
 
 /// The smallest MTU. Linux's TCP sends no segment below 48 bytes with its options (`tcp_min_snd_mss`), which take 88
@@ -146,7 +154,15 @@ impl ConditionsSpec {
         put(&self.duplicate, &mut conditions.duplicate);
         put(&self.corrupt, &mut conditions.corrupt);
         put(&self.reorder, &mut conditions.reorder);
-        conditions.rate = self.rate.or(conditions.rate);
+        put(&self.keep_order, &mut conditions.keep_order);
+        put(&self.blackhole, &mut conditions.blackhole);
+        put(&self.bleach, &mut conditions.bleach);
+        if let Some(rate) = self.rate {
+            conditions.stopped = rate.bits_per_second() == 0;
+            if !conditions.stopped {
+                conditions.rate = Some(rate);
+            }
+        }
         conditions.queue = self.queue.or(conditions.queue);
         conditions.limit = self.limit.or(conditions.limit);
     }
@@ -156,10 +172,13 @@ impl ConditionsSpec {
         let has_bottleneck = self.rate.is_some() || self.rate_trace.is_some();
         let netem = generator == Generator::Netem;
         Conditions {
+            filter: self.filter,
             delay: self.delay.unwrap_or_default(),
             jitter: self.jitter.unwrap_or_default(),
             distribution: self.distribution.unwrap_or_default(),
+            keep_order: self.keep_order.unwrap_or_default(),
             rate: self.rate,
+            stopped: false,
             overhead: self.overhead.unwrap_or_default(),
             rate_trace: self.rate_trace,
             queue: (has_bottleneck && !netem).then(|| self.queue.unwrap_or(DEFAULT_QUEUE)),
@@ -171,6 +190,8 @@ impl ConditionsSpec {
             duplicate: self.duplicate.unwrap_or_default(),
             corrupt: self.corrupt.unwrap_or_default(),
             reorder: self.reorder.unwrap_or_default(),
+            blackhole: self.blackhole.unwrap_or_default(),
+            bleach: self.bleach.unwrap_or_default(),
             drops: self.drop,
             outages: self.outage,
             changes: self.change,
@@ -189,6 +210,7 @@ impl LinkSpec {
             mtu: self.mtu,
             loss_key: self.loss_key,
             generator: self.generator,
+            rebind: if change.rebind.is_empty() { self.rebind.clone() } else { change.rebind.clone() },
             ..LinkSpec::default()
         };
         if let Some(profile) = &change.profile {
@@ -241,11 +263,12 @@ impl LinkSpec {
             mtu,
             loss_key: self.loss_key.or(base.loss_key).unwrap_or_default(),
             generator,
+            rebind: if self.rebind.is_empty() { base.rebind } else { self.rebind.clone() },
         };
         for direction in Direction::BOTH {
             let conditions = link.direction(direction);
             refuse_impossible(conditions, direction, None)?;
-            for time in conditions.changes.iter().flat_map(|change| [Some(change.at), change.until]).flatten() {
+            for time in changed_at(conditions) {
                 refuse_impossible(&conditions.at(time), direction, Some(time))?;
             }
             refuse_changes(conditions, generator, direction)?;
@@ -288,6 +311,29 @@ impl LinkSpec {
             if says(|spec| spec.distribution.is_some()) && !holds(|spec| spec.jitter.is_some()) {
                 return impossible(format!(
                     "`distribution` without jitter{place}: add `jitter`, or leave `distribution` out"
+                ));
+            }
+            if says(|spec| spec.keep_order == Some(true)) && !holds(|spec| spec.jitter.is_some()) {
+                return impossible(format!(
+                    "`keep-order` without jitter{place}, whose order it keeps: add `jitter`, or leave `keep-order` out"
+                ));
+            }
+            let is_bare = reached.iter().all(|spec| {
+                let rest = ConditionsSpec { filter: None, ..(**spec).clone() };
+                rest.decide(Generator::Counter) == Conditions::transparent()
+            });
+            let tells_apart = words.filter.as_ref().is_some_and(|filter| filter.rule != Rule::All);
+            if tells_apart && is_bare && self.rebind.is_empty() && base.rebind.is_empty() {
+                return impossible(format!(
+                    "`filter` without conditions{place} that it could keep from other packets: add some, or leave \
+                     `filter` out"
+                ));
+            }
+            let mtu = u64::from(self.mtu.or(base.mtu).unwrap_or(1500));
+            if let Some(Blackhole::Above(bytes)) = words.blackhole.filter(|hole| !hole.swallows(mtu as u32)) {
+                return impossible(format!(
+                    "a `blackhole` above {bytes}{place} swallows nothing where the largest packet has {mtu} bytes (`mtu`): \
+                     give less, as 1300B"
                 ));
             }
             if says(|spec| spec.ecn == Some(true)) && !holds(|spec| spec.loss.is_some()) {
@@ -381,10 +427,25 @@ fn refuse_impossible(c: &Conditions, direction: Direction, at: Option<Duration>)
     if !c.reorder.is_never() && c.delay == Duration::ZERO {
         return impossible(format!("reordering needs a delay to skip ({place}): add `rtt` or `delay`"));
     }
+    if !c.reorder.is_never() && c.keep_order {
+        return impossible(format!("`reorder` and `keep-order` exclude each other ({place}); leave one out"));
+    }
     if c.delay > MAX_DELAY {
         return impossible(format!("a delay of {} ({place}); at most {MAX_DELAY} is possible", c.delay));
     }
     Ok(())
+}
+
+/// When changes have set what they set; of those that come again, so often that what they make of each other is seen.
+fn changed_at(c: &Conditions) -> impl Iterator<Item = Duration> {
+    const TIMES: u64 = 20;
+    c.changes.iter().flat_map(|change| {
+        let again = change.every.map_or(0..1, |_| 0..TIMES);
+        again.flat_map(|n| {
+            let at = change.at + change.every.unwrap_or_default() * n;
+            [at, at + change.span()]
+        })
+    })
 }
 
 /// Refuses changes that make no sense of what holds before them.
@@ -396,6 +457,12 @@ fn refuse_changes(c: &Conditions, generator: Generator, direction: Direction) ->
         let set = &change.set;
         if set.rate.is_some() && c.rate_trace.is_some() {
             return impossible(change, "the rate follows a trace; leave `rate` out");
+        }
+        if set.rate == Some(BitRate::new(0)) && generator == Generator::Netem {
+            return impossible(change, "netem has no rate of 0; say `outage`, or take `generator` counter");
+        }
+        if set.rate == Some(BitRate::new(0)) && c.rate.is_none() {
+            return impossible(change, "there is no rate whose queue could fill; add `rate`, or say `outage`");
         }
         if set.rate.is_some() && c.rate.is_none() && change.until.is_some() {
             return impossible(change, "there is no rate to start from; add `rate`");

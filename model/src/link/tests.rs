@@ -41,6 +41,10 @@ fn the_impossible_is_refused_by_name() {
         ("delay = '9ms'\njitter = '5ms'\nchange = ['2s: delay 3ms']", "from 2s"),
         ("change = ['1s..2s: rate 1Mbit']", "no rate to start from"),
         ("change = ['1s: queue 9p']", "without a rate"),
+        ("change = ['1s: rate 0']", "no rate whose queue could fill"),
+        ("generator = 'netem'\nrate = '1Mbit'\nchange = ['1s: rate 0']", "netem has no rate of 0"),
+        ("delay = '9ms'\nreorder = '1%'\nkeep-order = true", "exclude each other"),
+        ("delay = '9ms'\njitter = '5ms'\nchange = ['1s every 2s: delay 9ms', '2s every 2s: delay 3ms']", "from 2s"),
     ] {
         let message = spec(text).resolve().unwrap_err().to_string();
         assert!(message.contains(word), "{text}: {message}");
@@ -55,6 +59,11 @@ fn words_that_do_nothing_are_refused_and_taken_from_records() {
         ("delay = '9ms'\nup = { jitter = '1ms' }\ndown = { distribution = 'normal' }", "without jitter (down)"),
         ("rtt = '9ms'\nchange = ['1s: distribution normal']", "without jitter"),
         ("ecn = true", "`ecn` without loss"),
+        ("keep-order = true\nrtt = '9ms'", "`keep-order` without jitter"),
+        ("filter = 'udp'", "`filter` without conditions"),
+        ("delay = '9ms'\ndown = { filter = 'udp', delay = '0ms' }", "`filter` without conditions (down)"),
+        ("blackhole = '1500B'", "a `blackhole` above 1500B swallows nothing"),
+        ("mtu = 1300\nup = { blackhole = '1400B' }", "`blackhole` above 1400B (up)"),
         ("up = { ecn = true }\ndown = { loss = '1%' }", "without loss (up)"),
         ("generator = 'netem'\nloss-key = 'index'", "`loss-key` does not go with `generator` netem"),
     ] {
@@ -74,6 +83,12 @@ fn words_that_do_nothing_are_refused_and_taken_from_records() {
         "profile = 'busy-wifi'\necn = true",
         "loss-key = 'index'",
         "generator = 'netem'",
+        "filter = 'udp'\nloss = '100%'",
+        "filter = 'udp'\nprofile = '4g'",
+        "filter = 'udp'\nup = { drop = ['data 3'] }",
+        "filter = 'udp'\nrebind = ['2s: port']",
+        "blackhole = '1499B'",
+        "rtt = '9ms'\nkeep-order = true\nchange = ['1s: jitter 1ms']",
     ] {
         let spec = spec(text);
         spec.refuse_idle(&spec).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -124,9 +139,44 @@ fn text_forms_round_trip() {
     for text in ["data 3", "packet 1", "bytes 14600..16060", "handshake 2", "time 1.5s", "time 1s..1.2s"] {
         assert_eq!(text.parse::<ScriptedDrop>().unwrap().to_string(), text);
     }
-    assert_eq!("2s..2.5s".parse::<Outage>().unwrap().to_string(), "2s..2.5s");
-    for text in ["data 0", "bytes 5..5", "drop", "handshake 0", "time 2", "time 2s..1s"] {
-        assert!(text.parse::<ScriptedDrop>().is_err());
+    for text in ["2s..2.5s", "2s..2.5s every 15s"] {
+        assert_eq!(text.parse::<Outage>().unwrap().to_string(), text);
+    }
+    for text in [
+        "data every 100",
+        "packet 50..500",
+        "handshake 50..500 every 100",
+        "data 50.. every 100",
+        "data 5..",
+        "time 1s every 2s",
+        "time 1s..1.2s every 2s",
+    ] {
+        assert_eq!(text.parse::<ScriptedDrop>().unwrap().to_string(), text);
+    }
+    for text in [
+        "data 0",
+        "bytes 5..5",
+        "drop",
+        "handshake 0",
+        "time 2",
+        "time 2s..1s",
+        "data every 0",
+        "data every x",
+        "data 0..5",
+        "data 9..9",
+        "data 9..3",
+        "data 5 every 3",
+        "data ..5",
+        "packet every",
+        "bytes 1..5 every 3",
+        "time 1s..3s every 2s",
+        "time 1s every 0s",
+        "time 1s every x",
+    ] {
+        assert!(text.parse::<ScriptedDrop>().is_err(), "{text}");
+    }
+    for text in ["2s", "2s..1s", "1s..2s every 1s", "1s..2s every 500ms", "1s..2s every", "1s..2s every 2"] {
+        assert!(text.parse::<Outage>().is_err(), "{text}");
     }
     for text in ["0p", "p", "1", "0bdp", "nanbdp"] {
         assert!(text.parse::<QueueLimit>().is_err(), "{text}");
@@ -139,6 +189,24 @@ fn one_line_says_it_all() {
     assert_eq!(link.to_string(), "RTT 60ms, 20Mbit, queue 1bdp (150kB), loss 1%");
     let link = spec("rtt = '60ms'\n[down]\nloss = '1%'").resolve().unwrap();
     assert_eq!(link.to_string(), "RTT 60ms; down loss 1%");
+    for (text, said) in [
+        ("filter = 'udp port 443'\nloss = '100%'", "RTT 0ms, loss 100%, only udp port 443"),
+        ("filter = 'udp'\n[up]\nloss = '1%'\n[down]\nloss = '2%'", "RTT 0ms, only udp; up loss 1%; down loss 2%"),
+        ("[up]\nfilter = 'udp'\nloss = '1%'", "RTT 0ms; up loss 1%, only udp"),
+        ("blackhole = '1400B'\nbleach = true", "RTT 0ms, blackhole 1400B, ECN bleached"),
+        ("rtt = '9ms'\njitter = '1ms'\nkeep-order = true", "RTT 9ms, jitter ±1ms in order"),
+        ("rtt = '9ms'\nrebind = ['2s every 5s: port']", "RTT 9ms; rebind 2s every 5s: port"),
+        ("outage = ['2s..2.5s every 15s']", "RTT 0ms, outage 2s..2.5s every 15s"),
+        (
+            "up = { drop = ['data 1', 'data 2', 'data 3', 'data 4', 'data 9'] }",
+            "RTT 0ms; up 5 scripted drops (data 1 to data 9)",
+        ),
+    ] {
+        assert_eq!(spec(text).resolve().unwrap().to_string(), said, "{text}");
+    }
+    let stopped = spec("rate = '8Mbit'\nqueue = '9p'\nchange = ['1s: rate 0']").resolve().unwrap();
+    let then = stopped.at(Duration::from_secs(2));
+    assert!(then.to_string().starts_with("RTT 0ms, 8Mbit stopped, queue 9p; "), "{then}");
 }
 
 /// What was typed comes back as it is.
@@ -189,6 +257,18 @@ fn every_condition_has_a_text_form_and_refuses_nonsense() {
         &format!("kept lte.down sha256:{} 10s 4.8Mbit mahimahi", "0a".repeat(32)),
         &format!("kept lte.csv sha256:{} 10s 4.8Mbit columns 1:s 3:kbit", "0a".repeat(32)),
     ]);
+    round_trips::<Blackhole>(&["none", "1400B", "1kB"]);
+    round_trips::<Rebind>(&["2s: port", "2s every 5s: address"]);
+    round_trips::<Filter>(&["udp port 443", "not (tcp or icmp)", "flow 2-4 and greater 1000"]);
+    round_trips::<Change>(&[
+        "2s every 10s: rate 5Mbit",
+        "1s..2s every 1s: loss 2%",
+        "2s: bleach false, keep-order true",
+    ]);
+    round_trips::<Change>(&["2s: blackhole 1300B", "2s: blackhole none", "2s: rate 0bit", "2s..3s: rate 0bit"]);
+    for zero in ["2s: rate 0", "2s: rate 0Mbit", "2s: rate 0.0kbit", "2s: delay 9ms, rate 0"] {
+        assert_eq!(zero.parse::<Change>().unwrap().set.rate, Some(BitRate::new(0)), "{zero}");
+    }
     round_trips::<Change>(&["2s: delay 80ms, rate 5Mbit", "1s..2s: loss 2%", "1ms: ecn true, limit 40, loss 1% 3%"]);
     assert_eq!("2s: rtt 60ms".parse::<Change>().unwrap().to_string(), "2s: delay 30ms");
 
@@ -220,7 +300,16 @@ fn every_condition_has_a_text_form_and_refuses_nonsense() {
         "2s..1s: rate 1Mbit",
         "1s..2s: queue 9p",
         "1s: ecn 1, ecn 2",
+        "1s: rate 0, rate 5Mbit",
+        "1s: rate 0, rate 0",
+        "1s: rate 0x",
+        "1s..4s every 2s: rate 5Mbit",
+        "1s every 5: rate 5Mbit",
+        "1s every 10us: rate 5Mbit",
+        "1s: filter udp",
     ]);
+    refuses::<Blackhole>(&["", "x", "67B", "1400x"]);
+    refuses::<Rebind>(&["", "2s", "2s: ports", "port", "2: port", "2s every 0s: port"]);
 }
 
 #[test]
@@ -320,10 +409,52 @@ fn conditions_change_at_once_or_evenly() {
     assert_eq!(at(3000), (50, 6_000_000, 20_000.0));
     assert_eq!(at(4000), (50, 4_000_000, 30_000.0));
     assert_eq!(at(9000), (50, 4_000_000, 30_000.0));
-    let times = link.down.change_times();
+    let times = link.down.change_times(Duration::from_secs(9));
     assert_eq!(times.first().copied(), Some(Duration::from_secs(1)));
     assert_eq!(times.last().copied(), Some(Duration::from_secs(4)));
     assert_eq!(times.len(), 1 + 1 + 1000);
+}
+
+#[test]
+fn changes_come_again_and_the_later_one_holds() {
+    let delays = |text: &str, millis: &[u64]| -> Vec<u64> {
+        let link = spec(text).resolve().unwrap();
+        millis.iter().map(|at| link.at(Duration::from_millis(*at)).up.delay.as_nanos() / 1_000_000).collect()
+    };
+    let two = "delay = '1ms'\nchange = ['7s every 10s: delay 2ms', '2s every 10s: delay 9ms']";
+    assert_eq!(delays(two, &[0, 1999, 2000, 6999, 7000, 12_000, 16_999, 17_000, 99_999]), [1, 1, 9, 9, 2, 9, 9, 2, 2]);
+    // Of one time the one that is written later.
+    assert_eq!(delays("change = ['1s: delay 3ms', '1s: delay 4ms']", &[1000]), [4]);
+    // A ramp that comes again starts from what it has left, or from what another has put there.
+    let alone = "delay = '10ms'\nchange = ['1s..2s every 4s: delay 50ms']";
+    assert_eq!(delays(alone, &[1000, 1500, 2000, 5000, 5500]), [10, 30, 50, 50, 50]);
+    let wave = "delay = '10ms'\nchange = ['0s..1s every 2s: delay 50ms', '1s..2s every 2s: delay 10ms']";
+    assert_eq!(delays(wave, &[0, 500, 1000, 1500, 2000, 2500, 3500, 20_500]), [10, 30, 50, 30, 10, 30, 30, 30]);
+    let link = spec(two).resolve().unwrap();
+    let times = link.up.change_times(Duration::from_secs(20));
+    assert_eq!(times, [2, 7, 12, 17].map(Duration::from_secs));
+    assert_eq!(link.up.next_change(Some(Duration::from_secs(1_000_003))), Some(Duration::from_secs(1_000_007)));
+    // Every step of a ramp, each time.
+    let ramp = spec(alone).resolve().unwrap().up.change_times(Duration::from_secs(9));
+    assert_eq!((ramp.len(), ramp[0], ramp[1001]), (2003, Duration::from_secs(1), Duration::from_secs(5)));
+}
+
+#[test]
+fn a_rate_of_nothing_keeps_the_buffer() {
+    let link =
+        spec("rtt = '60ms'\nrate = '20Mbit'\nchange = ['1s..2s: rate 0', '4s..6s: rate 10Mbit']").resolve().unwrap();
+    let at = |millis: u64| {
+        let then = link.at(Duration::from_millis(millis));
+        (then.up.stopped, then.up.rate.unwrap().bits_per_second(), then.queue_capacity(Direction::Up).unwrap())
+    };
+    let bytes = |n| QueueCapacity::Bytes(ByteCount::new(n));
+    assert_eq!(at(1500), (false, 10_000_000, bytes(75_000)));
+    assert_eq!(at(2000), (true, 20_000_000, bytes(150_000)));
+    assert_eq!(at(3999), (true, 20_000_000, bytes(150_000)));
+    assert_eq!(at(5000), (false, 5_000_000, bytes(37_500)));
+    assert_eq!(at(6000), (false, 10_000_000, bytes(75_000)));
+    let text = serde_json::to_string(&link.at(Duration::from_secs(3))).unwrap();
+    assert!(serde_json::from_str::<Link>(&text).unwrap().up.stopped);
 }
 
 #[test]

@@ -28,6 +28,7 @@ use super::worker::{Orders, Worker};
 use crate::capture::CaptureReport;
 use crate::control::Snapshot;
 use crate::ledger::{Cut, LedgerError};
+use crate::link::nat::Client;
 use crate::link::{Nanos, Onset};
 
 /// A data thread that failed.
@@ -140,6 +141,7 @@ impl Emulator {
         ports: [Port; 2],
         books: Books,
         joining: Joining,
+        client: Client,
     ) -> Result<Emulator, EmulatorError> {
         let Task { link, seed, onset } = task;
         let link = link.clone();
@@ -147,7 +149,7 @@ impl Emulator {
         let pool = Pool::new(usize::from(link.mtu));
         Emulator::spawn(move |words, sleeper| {
             let task = Task { link: &link, seed, onset };
-            DataThread::new(task, ports, books, joining, pool, words, sleeper).run()
+            DataThread::new(task, ports, books, joining, client, pool, words, sleeper).run()
         })
     }
 
@@ -161,6 +163,7 @@ impl Emulator {
         seed: u64,
         ports: [Port; 2],
         joining: Joining,
+        client: Client,
     ) -> Result<Emulator, EmulatorError> {
         let link = link.clone();
         Emulator::spawn(move |words, sleeper| match passthrough::run(ports, &words.orders, sleeper)? {
@@ -168,7 +171,7 @@ impl Emulator {
             Passed::UntilConditions { ports, sleeper, directions } => {
                 let pool = Pool::new(usize::from(link.mtu));
                 let task = Task { link: &link, seed, onset: Onset::AtOnce };
-                let mut thread = DataThread::new(task, ports, Books::default(), joining, pool, words, sleeper);
+                let mut thread = DataThread::new(task, ports, Books::default(), joining, client, pool, words, sleeper);
                 thread.earlier = directions;
                 thread.run()
             }

@@ -27,11 +27,17 @@ impl Joining {
 /// Whether some condition shows only where packets reach the receiving host one at a time: all of them, but
 /// those that drop packets, and a delay that is the same for all.
 fn needs_single_packets(link: &Link) -> bool {
-    Direction::BOTH.iter().any(|&direction| {
-        let conditions = link.direction(direction).clone();
-        let plain = Conditions::transparent();
-        let others =
-            Conditions { delay: plain.delay, loss: plain.loss, drops: Vec::new(), outages: Vec::new(), ..conditions };
-        others != plain
-    })
+    !link.rebind.is_empty()
+        || Direction::BOTH.iter().any(|&direction| {
+            let conditions = link.direction(direction).clone();
+            let plain = Conditions::transparent();
+            let others = Conditions {
+                delay: plain.delay,
+                loss: plain.loss,
+                drops: Vec::new(),
+                outages: Vec::new(),
+                ..conditions
+            };
+            others != plain
+        })
 }

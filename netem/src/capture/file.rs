@@ -233,6 +233,9 @@ fn fate(record: &PacketRecord, text: &mut String) {
     if record.congestion_marked {
         text.push_str(", marked CE");
     }
+    if record.bypassed {
+        text.push_str(", not filtered");
+    }
 }
 
 /// Nanoseconds, shown as milliseconds to the last digit.

@@ -5,10 +5,13 @@
 //! be tested in virtual time. The backends call it from their data thread.
 //!
 //! ```text
-//! offer ─► loss, script, outage ─► duplicate ─► bottleneck ─► corrupt ─► delay line ─► slots ─► release
+//! offer ─► filter ─► loss, script, outage ─► duplicate ─► bottleneck ─► corrupt ─► delay line ─► slots ─► release
 //!          (one decision a packet,              (rate, buffer) (one bit)  (delay, jitter;
 //!           before the queue)                                              reorder skips it)
 //! ```
+//!
+//! A packet that the direction's filter does not match goes from offer to release at once, in a lane of its own: it
+//! meets nothing of this, takes up no room and moves no draw.
 //!
 //! Buffer and delay line are separate things: only packets that wait for the bottleneck, or are
 //! being transmitted, take up the buffer. Every due time is computed from arrival times alone, so
@@ -19,17 +22,20 @@
 //! With the generator `netem` the kernel's qdisc takes the place of all but script and outage: its
 //! order of decisions, its draws, its one queue ([`netem`], [`netem_generator`]).
 //!
-//! Start with [`Pipe::offer`]. [`packet`] reads headers, [`draws`] is the randomness, [`loss`] and
-//! [`script`] decide who is dropped, [`queue`] is the bottleneck with its `service` and `steps`, `codel` the
+//! Start with [`Pipe::offer`]. [`packet`] reads headers, `filter` says what meets the conditions, [`draws`] is the
+//! randomness, [`loss`] and [`script`] decide who is dropped, [`queue`] is the bottleneck with its `service` and
+//! `steps`, `codel` the
 //! queue that manages itself, [`mod@line`] the delay line, `gate` the slots, `timeline` what changes
 //! when.
 
 mod codel;
 pub mod distribution;
 pub mod draws;
+mod filter;
 mod gate;
 pub mod line;
 pub mod loss;
+pub mod nat;
 mod netem;
 pub mod netem_generator;
 pub mod packet;
@@ -40,20 +46,25 @@ mod steps;
 mod timeline;
 mod weather;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use samepath_model::link::{Aqm, Conditions, Direction, Generator, Link};
+use samepath_model::link::{Aqm, Blackhole, Conditions, Direction, Generator, Link};
 use samepath_model::record::{DirectionReport, DropCause};
+use samepath_model::units::BitRate;
 
 use crate::ledger::Entry;
 use codel::CoDel;
 use draws::{Draws, Effect, Key, Sequence};
+use filter::Sieve;
 use gate::Gate;
 use line::DelayLine;
 use loss::LossProcess;
 use netem::Netem;
+use packet::PacketInfo;
 use queue::{Admission, Bottleneck};
 use script::Script;
+use service::NEVER;
 use timeline::Timeline;
 pub use weather::SLOT;
 use weather::WeatherClock;
@@ -88,8 +99,14 @@ pub struct Pipe<P> {
     mtu: u16,
     clock: WeatherClock,
     draws: Draws,
+    /// Which packets the conditions apply to; `None`: all.
+    sieve: Option<Box<Sieve>>,
+    /// The others, on their way out since they came.
+    bypass: VecDeque<(Nanos, Inside<P>)>,
     loss: LossProcess,
     script: Script,
+    blackhole: Blackhole,
+    bleach: bool,
     effects: Effects,
     bottleneck: Bottleneck,
     line: DelayLine<Inside<P>>,
@@ -106,6 +123,8 @@ pub struct Pipe<P> {
     /// Whether CoDel marks.
     codel_ecn: bool,
     timeline: Option<Box<Timeline>>,
+    /// Where nothing is transmitted for now.
+    stop: Option<Stop>,
     gate: Option<Box<Gate>>,
     netem: Option<Box<Netem>>,
     /// What the queue dropped between offers: entries for the ledger, and the packets' buffers.
@@ -128,6 +147,7 @@ struct Effects {
     gap: u32,
     /// Packets delayed since the last that was not.
     since_reorder: u32,
+    keep_order: bool,
     delay: Nanos,
     spread: Nanos,
     jitter: Sequence,
@@ -144,6 +164,7 @@ impl Effects {
             reorder: (0.0, Sequence::new(Effect::Reorder, 0.0)),
             gap: 1,
             since_reorder: 0,
+            keep_order: false,
             delay: 0,
             spread: 0,
             jitter: Sequence::new(Effect::Jitter, 0.0),
@@ -164,6 +185,7 @@ impl Effects {
             effect.1.change(chance.correlation.fraction());
         }
         self.gap = conditions.reorder.gap.max(1);
+        self.keep_order = conditions.keep_order;
         self.delay = conditions.delay.as_nanos();
         self.spread = conditions.jitter.spread.as_nanos();
         self.jitter.change(conditions.jitter.correlation.fraction());
@@ -178,7 +200,7 @@ impl Effects {
     }
 
     fn may_reorder(&self) -> bool {
-        self.spread > 0 || self.reorder.0 > 0.0
+        !self.keep_order && (self.spread > 0 || self.reorder.0 > 0.0)
     }
 
     /// The delay of a packet that does not skip it.
@@ -210,6 +232,18 @@ impl Effects {
         skips
     }
 }
+
+/// A stop of the bottleneck, until a change of the conditions ends it.
+#[derive(Debug, Clone, Copy)]
+struct Stop {
+    /// When that is, if it is known.
+    until: Option<Nanos>,
+    /// The rate before, at which what waits is taken to go on.
+    rate: BitRate,
+}
+
+/// How long a packet would have waited for a bottleneck of which nobody knows when it goes on.
+const LONG: Nanos = 3_600_000_000_000;
 
 /// A packet between offer and release.
 #[derive(Debug)]
@@ -250,6 +284,10 @@ struct Counters {
     duplicated: u64,
     corrupted: u64,
     marked: u64,
+    bypassed: u64,
+    /// Packets that were lost before they came to the conditions.
+    elsewhere: u64,
+    bleached: u64,
     largest_packet: u32,
     /// Released, and not yet finished by `left` or `refused`.
     unsettled: u64,
@@ -275,9 +313,13 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             seed,
             mtu: link.mtu,
             clock: WeatherClock::new(link.loss_key),
+            sieve: None,
+            bypass: VecDeque::new(),
             loss: LossProcess::new(conditions.loss, link.loss_key, draws),
             draws,
             script: Script::new(&conditions.drops, &conditions.outages),
+            blackhole: Blackhole::None,
+            bleach: false,
             effects: Effects::new(conditions),
             bottleneck: Bottleneck::new(conditions, None, None),
             line: DelayLine::new(false),
@@ -289,6 +331,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             codel: None,
             codel_ecn: false,
             timeline: Timeline::new(link),
+            stop: None,
             gate: None,
             netem: (link.generator == Generator::Netem).then(|| Box::new(Netem::new(conditions, seed))),
             aside: Vec::new(),
@@ -359,13 +402,18 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
     /// From `now` on the conditions of this direction in `link` hold.
     fn apply(&mut self, link: &Link, now: Nanos) {
         let conditions = link.direction(self.direction);
+        match (&mut self.sieve, &conditions.filter) {
+            (Some(sieve), Some(filter)) => sieve.change(filter),
+            (sieve, filter) => *sieve = filter.clone().map(|filter| Box::new(Sieve::new(filter))),
+        }
+        (self.blackhole, self.bleach) = (conditions.blackhole, conditions.bleach);
         self.loss.change(conditions.loss);
         self.script.change(&conditions.drops, &conditions.outages);
         self.effects.change(conditions);
         if let Some(netem) = &mut self.netem {
             netem.change(conditions);
         }
-        let may_reorder = self.netem.is_some() || self.effects.may_reorder();
+        let may_reorder = self.effects.may_reorder() || (self.netem.is_some() && !conditions.keep_order);
         if may_reorder {
             self.line.allow_disorder();
         }
@@ -379,6 +427,8 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             Aqm::Threshold(size) => link.capacity_of(self.direction, size),
             Aqm::None | Aqm::CoDel { .. } => None,
         };
+        let until = self.timeline.as_ref().filter(|_| conditions.stopped).and_then(|line| line.resumes(self.direction));
+        self.stop = conditions.rate.filter(|_| conditions.stopped).map(|rate| Stop { until, rate });
         let moved = self.bottleneck.change(conditions, capacity, threshold, now, self.epoch);
         if !moved.is_empty() {
             self.move_departures(&moved, now);
@@ -437,9 +487,9 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
     /// manages itself, goes to `ledger` as a finished entry.
     pub fn offer(&mut self, packet: P, now: Nanos, mut ledger: impl FnMut(Entry)) -> Option<P> {
         self.advance(now);
-        let before = self.held();
+        let before = self.inside();
         let mut returned = self.take(packet, now, &mut ledger);
-        self.kept = (self.held() - before) as u64;
+        self.kept = (self.inside() - before) as u64;
         if !self.lively {
             return returned;
         }
@@ -455,36 +505,44 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
     fn take(&mut self, mut packet: P, now: Nanos, ledger: &mut impl FnMut(Entry)) -> Option<P> {
         let info = packet::parse(packet.as_ref());
         let number = self.counters.packets;
-        let weather = self.clock.at(now, number);
-        let mut entry = Entry::new(self.direction, number, now, &info);
-        self.counters.packets += 1;
-        self.counters.bytes += u64::from(info.size);
-        self.counters.largest_packet = self.counters.largest_packet.max(info.size);
+        let mut entry = self.count(&info, now);
+        if self.sieve.as_mut().is_some_and(|sieve| !sieve.takes(&info)) {
+            entry.set_bypassed();
+            self.counters.bypassed += 1;
+            self.bypass.push_back((now, Inside { packet, entry }));
+            return None;
+        }
+        // What the conditions do not apply to moves no draw.
+        let weather = self.clock.at(now, number - self.counters.bypassed - self.counters.elsewhere);
         let arrival = Arrival { now, size: info.size, ip_header: info.ip_header, key: weather.key };
 
         if self.netem.is_some() {
-            return match self.script.verdict(&info, number, weather.since_epoch) {
+            return match self.struck_by_rule(&info, number, weather.since_epoch) {
                 // What never reaches the qdisc draws nothing from it.
                 Some(cause) => {
                     entry.set_queued(self.would_wait(&arrival));
                     ledger(self.dropped(entry, cause));
                     Some(packet)
                 }
-                None => self.enqueue(packet, entry, &arrival, ledger),
+                None => {
+                    self.bleach(packet.as_mut());
+                    self.enqueue(packet, entry, &arrival, ledger)
+                }
             };
         }
 
         // The loss process moves on with every packet, whatever else befalls it, so that a script
         // or an outage does not change the losses after it. So does duplication with correlation.
         let mut lost = self.loss.strikes(weather.key);
-        let scripted = self.script.verdict(&info, number, weather.since_epoch);
+        let struck = self.struck_by_rule(&info, number, weather.since_epoch);
         let (share, sequence) = &mut self.effects.duplicate;
         let duplicated = *share > 0.0 && sequence.next(&self.draws, false, weather.key) < *share;
-        if let Some(cause) = scripted {
+        if let Some(cause) = struck {
             entry.set_queued(self.would_wait(&arrival));
             ledger(self.dropped(entry, cause));
             return Some(packet);
         }
+        self.bleach(packet.as_mut());
         if lost && self.effects.ecn && packet::mark_congestion(packet.as_mut()) {
             lost = false;
             self.mark(&mut entry);
@@ -506,6 +564,41 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
                 let copy_returned = self.carry(copy, entry.as_duplicate(), &arrival, ledger);
                 returned.or(copy_returned)
             }
+        }
+    }
+
+    /// Counts a packet that was offered, and begins its line of the ledger.
+    fn count(&mut self, info: &PacketInfo, now: Nanos) -> Entry {
+        let entry = Entry::new(self.direction, self.counters.packets, now, info);
+        self.counters.packets += 1;
+        self.counters.bytes += u64::from(info.size);
+        self.counters.largest_packet = self.counters.largest_packet.max(info.size);
+        entry
+    }
+
+    /// Takes note of a packet that came to the link at `now` and was dropped before it. It moves no draw.
+    pub fn lost_before(&mut self, packet: &[u8], now: Nanos, cause: DropCause) -> Entry {
+        self.advance(now);
+        let entry = self.count(&packet::parse(packet), now);
+        self.counters.elsewhere += 1;
+        self.kept = 0;
+        self.dropped(entry, cause)
+    }
+
+    /// Whether the conditions would apply to a packet, of which nothing is remembered.
+    pub fn would_apply(&self, packet: &[u8]) -> bool {
+        self.sieve.as_ref().is_none_or(|sieve| sieve.would_take(&packet::parse(packet)))
+    }
+
+    /// Why a packet is dropped whatever is drawn, if it is.
+    fn struck_by_rule(&mut self, info: &PacketInfo, number: u64, since_epoch: Option<Nanos>) -> Option<DropCause> {
+        let scripted = self.script.verdict(info, number, since_epoch);
+        scripted.or_else(|| self.blackhole.swallows(info.size).then_some(DropCause::Blackhole))
+    }
+
+    fn bleach(&mut self, packet: &mut [u8]) {
+        if self.bleach && packet::clear_ecn(packet) {
+            self.counters.bleached += 1;
         }
     }
 
@@ -589,6 +682,10 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             return netem.would_wait(arrival.now, arrival.size);
         }
         let ahead = self.codel.as_ref().map_or(0, |codel| codel.bytes());
+        if let Some(Stop { until, rate }) = self.stop {
+            let bytes = self.bottleneck.backlog_bytes() + ahead + u64::from(arrival.size);
+            return until.map_or(LONG, |until| until.saturating_sub(arrival.now)) + rate.time_for(bytes).as_nanos();
+        }
         // Those that wait under CoDel are taken for one packet: exact but for their framing.
         let size = u64::from(arrival.size) + ahead;
         self.bottleneck.peek(arrival.now, u32::try_from(size).unwrap_or(u32::MAX)) - arrival.now
@@ -606,8 +703,11 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         while let Some(at) = self.timeline.as_ref().and_then(|timeline| timeline.next()).filter(|at| *at <= now) {
             let at = at.max(self.latest);
             self.serve(at);
-            if let Some(timeline) = &mut self.timeline {
-                let link = timeline.step();
+            // Where nothing is inside, nothing notices the steps in between.
+            let idle = self.held() == 0;
+            let link =
+                self.timeline.as_mut().and_then(|timeline| if idle { timeline.catch_up(now) } else { timeline.step() });
+            if let Some(link) = link {
                 self.apply(&link, at);
             }
         }
@@ -652,7 +752,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
     /// When the next packet is due, if one is inside, or something happens to those inside. Then
     /// [`release`](Pipe::release) is to be called.
     pub fn next_release(&self) -> Option<Nanos> {
-        let due = self.line.next_due().map(|due| self.gate.as_ref().map_or(due, |gate| gate.passes(due)));
+        let due = self.next_due();
         if !self.lively {
             return due;
         }
@@ -663,11 +763,33 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         [due, self.next_service(), change].into_iter().flatten().min()
     }
 
+    /// When the next packet is due, whether or not the conditions apply to it.
+    fn next_due(&self) -> Option<Nanos> {
+        let due = self.due_in_line();
+        match self.bypass.front() {
+            None => due,
+            Some(&(at, _)) => Some(due.map_or(at, |due| due.min(at))),
+        }
+    }
+
+    /// When the next packet is due to which the conditions apply.
+    fn due_in_line(&self) -> Option<Nanos> {
+        self.line.next_due().map(|due| self.gate.as_ref().map_or(due, |gate| gate.passes(due)))
+    }
+
     /// One packet that is due at `now`, the earliest first; ties in order of arrival. Call until
     /// `None`.
     pub fn release(&mut self, now: Nanos) -> Option<Released<P>> {
         if self.lively {
             self.advance(now);
+        }
+        if let Some(&(at, _)) = self.bypass.front()
+            && at <= now
+            && self.due_in_line().is_none_or(|due| at <= due)
+            && let Some((due, Inside { packet, entry })) = self.bypass.pop_front()
+        {
+            self.counters.unsettled += 1;
+            return Some(Released { packet, due, entry });
         }
         let Some(gate) = &mut self.gate else {
             let (due, Inside { packet, entry }) = self.line.pop_due(now)?;
@@ -716,10 +838,15 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             if let Some(finished) = aside.next() {
                 return Some(finished);
             }
-            let Inside { packet, entry } = match self.line.pop_due(Nanos::MAX) {
-                Some((_, inside)) => inside,
+            let in_line = || self.line.pop_due(Nanos::MAX).map(|(_, inside)| inside);
+            let bypassing = self.bypass.pop_front().map(|(_, inside)| inside);
+            let Inside { packet, mut entry } = match bypassing.or_else(in_line) {
+                Some(inside) => inside,
                 None => waiting.pop_front()?.item.inside,
             };
+            if entry.arrived() + entry.queued() >= NEVER {
+                entry.set_queued(self.latest.saturating_sub(entry.arrived()));
+            }
             let entry = self.dropped(entry, DropCause::LinkDown);
             Some((packet, entry))
         })
@@ -727,10 +854,15 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
 
     /// Packets inside, and those released but not yet finished; copies included.
     pub fn in_flight(&self) -> u64 {
-        self.held() as u64 + self.counters.unsettled
+        self.inside() as u64 + self.counters.unsettled
     }
 
     /// Packets inside.
+    fn inside(&self) -> usize {
+        self.held() + self.bypass.len()
+    }
+
+    /// Packets inside to which the conditions apply.
     fn held(&self) -> usize {
         self.line.len() + self.codel.as_ref().map_or(0, |codel| codel.len())
     }
@@ -752,6 +884,8 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             duplicated: c.duplicated,
             corrupted: c.corrupted,
             marked: c.marked,
+            bypassed: c.bypassed,
+            bleached: c.bleached,
             max_backlog_bytes: self
                 .codel
                 .as_ref()

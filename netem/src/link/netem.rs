@@ -18,6 +18,8 @@ pub(super) struct Netem {
     /// Bytes a second, as the kernel counts it; `None`: unlimited.
     rate: Option<u64>,
     framing: Framing,
+    /// Whether the order is kept where there is no rate, which keeps it.
+    keep_order: bool,
     /// The latest time to send of all it was given.
     last: Nanos,
 }
@@ -28,6 +30,7 @@ impl Netem {
             generator: NetemGenerator::new(conditions, seed),
             rate: None,
             framing: Framing::default(),
+            keep_order: false,
             last: 0,
         };
         netem.change(conditions);
@@ -43,12 +46,13 @@ impl Netem {
         self.generator.change(conditions);
         self.rate = conditions.rate.map(|rate| (rate.bits_per_second() / 8).max(1));
         self.framing = conditions.overhead;
+        self.keep_order = conditions.keep_order;
     }
 
     /// The time to send, and how much of the stay is queueing and transmission.
     fn time_to_send(&mut self, now: Nanos, delay: i64, size: u32) -> (Nanos, Nanos) {
         let Some(rate) = self.rate else {
-            let at = now.saturating_add_signed(delay);
+            let at = now.saturating_add_signed(delay).max(if self.keep_order { self.last } else { 0 });
             self.last = self.last.max(at);
             return (at, 0);
         };

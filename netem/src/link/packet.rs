@@ -39,6 +39,10 @@ pub struct PacketInfo {
     pub source_port: u16,
     /// Destination port, likewise.
     pub destination_port: u16,
+    /// The number of its datagram, where it is a fragment of one.
+    pub fragment_of: Option<u32>,
+    /// Whether it is a fragment, and not the first: there are no headers of the transport.
+    pub later_fragment: bool,
     /// Bytes of IP header and extension headers, at most `size`: what lies behind may be corrupted
     /// without sending the packet elsewhere.
     pub ip_header: u16,
@@ -86,7 +90,11 @@ fn parse_v4(packet: &[u8], mut info: PacketInfo) -> Option<PacketInfo> {
         0 => packet.len(),
         length => length.clamp(header, packet.len()),
     };
-    let first_fragment = u16_at(packet, 6)? & 0x1fff == 0;
+    let (place, more) = (u16_at(packet, 6)? & 0x1fff, u16_at(packet, 6)? & 0x2000 != 0);
+    let first_fragment = place == 0;
+    if more || place != 0 {
+        info.fragment_of = Some(u32::from(u16_at(packet, 4)?));
+    }
     Some(parse_transport(&packet[header..end], first_fragment, info))
 }
 
@@ -118,6 +126,7 @@ fn parse_v6(packet: &[u8], mut info: PacketInfo) -> Option<PacketInfo> {
         }
         if next == 44 {
             first_fragment = u16_at(packet, at + 2)? & 0xfff8 == 0;
+            info.fragment_of = Some(u32::from_be_bytes(*chunk(packet, at + 4)?));
         }
         next = following;
         at += size;
@@ -133,6 +142,7 @@ fn parse_v6(packet: &[u8], mut info: PacketInfo) -> Option<PacketInfo> {
 /// Reads the transport's header at the start of the IP payload.
 fn parse_transport(segment: &[u8], first_fragment: bool, mut info: PacketInfo) -> PacketInfo {
     info.payload = segment.len() as u32;
+    info.later_fragment = !first_fragment;
     if !first_fragment {
         return info;
     }
@@ -191,38 +201,58 @@ fn is_tls_handshake(payload: &[u8]) -> bool {
     matches!(payload, [22, 3, 0..=4, ..])
 }
 
+/// The ECN field's value "congestion experienced" (RFC 3168, section 5).
+const CE: u8 = 3;
+
 /// Marks an IP packet "congestion experienced" in place of dropping it (RFC 3168, section 5), and
 /// keeps IPv4's header checksum right (RFC 1624). `false`, and nothing done, where its transport is
 /// not ECN-capable.
 pub fn mark_congestion(packet: &mut [u8]) -> bool {
-    const CE: u8 = 3;
+    set_ecn(packet, CE)
+}
+
+/// Clears the ECN field, as if the transport were not ECN-capable, and keeps IPv4's header checksum right. `false`, and
+/// nothing done, where it is clear.
+pub fn clear_ecn(packet: &mut [u8]) -> bool {
+    set_ecn(packet, 0)
+}
+
+/// Sets the ECN field of a packet in which it is not clear.
+fn set_ecn(packet: &mut [u8], value: u8) -> bool {
     match packet {
         [first, tos, ..] if *first >> 4 == 4 => {
-            let ecn = *tos & CE;
-            if ecn == 0 || packet.len() < 20 {
+            if *tos & CE == 0 || packet.len() < 20 {
                 return false;
             }
             let before = u16::from_be_bytes([packet[0], packet[1]]);
-            packet[1] |= CE;
+            packet[1] = packet[1] & !CE | value;
             let after = u16::from_be_bytes([packet[0], packet[1]]);
-            // HC' = ~(~HC + ~m + m'), in ones' complement (equation 3).
             let checksum = u16::from_be_bytes([packet[10], packet[11]]);
-            let mut sum = u32::from(!checksum) + u32::from(!before) + u32::from(after);
-            sum = (sum & 0xffff) + (sum >> 16);
-            sum = (sum & 0xffff) + (sum >> 16);
-            packet[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+            packet[10..12].copy_from_slice(&adjusted(checksum, before, after).to_be_bytes());
             true
         }
         [first, class, ..] if *first >> 4 == 6 => {
             // The traffic class lies across the two bytes; ECN is its low end.
             let capable = *class & CE << 4 != 0;
             if capable {
-                *class |= CE << 4;
+                *class = *class & !(CE << 4) | value << 4;
             }
             capable
         }
         _ => false,
     }
+}
+
+/// A checksum after one of the words it sums has changed: HC' = ~(~HC + ~m + m'), in ones' complement (RFC 1624,
+/// equation 3).
+pub(super) fn adjusted(checksum: u16, before: u16, after: u16) -> u16 {
+    !add(add(!checksum, !before), after)
+}
+
+/// The ones' complement sum of two words.
+pub(super) fn add(a: u16, b: u16) -> u16 {
+    let (sum, carry) = a.overflowing_add(b);
+    sum + u16::from(carry)
 }
 
 /// Whether an IP packet is marked "congestion experienced".
@@ -267,6 +297,8 @@ mod tests {
             destination: Some(B.into()),
             source_port: 1234,
             destination_port: 4433,
+            fragment_of: None,
+            later_fragment: false,
             ip_header: 20,
             payload: 100,
             tcp_seq: Some(0xdead_beef),
@@ -338,6 +370,7 @@ mod tests {
             let (mut header, rest) = Ipv4Header::from_slice(&whole).unwrap();
             header.fragment_offset = IpFragOffset::try_new(offset).unwrap();
             header.more_fragments = more;
+            header.identification = 77;
             let mut packet = header.to_bytes().to_vec();
             packet.extend(rest);
             parse(&packet)
@@ -346,6 +379,7 @@ mod tests {
         assert_eq!((first.source_port, first.payload, first.is_data), (10, 100, true));
         assert_eq!((middle.source_port, middle.payload, middle.is_data), (0, 108, false));
         assert_eq!(middle.protocol, UDP);
+        assert_eq!((first.fragment_of, middle.fragment_of, parse(&whole).fragment_of), (Some(77), Some(77), None));
 
         // IPv6 carries the same in an extension header.
         let mut packet = Vec::new();
@@ -356,6 +390,7 @@ mod tests {
         packet[4..6].copy_from_slice(&length.to_be_bytes());
         let later = parse(&packet);
         assert_eq!((later.protocol, later.source_port, later.ip_header, later.is_data), (UDP, 0, 48, false));
+        assert_eq!(later.fragment_of, Some(9));
     }
 
     #[test]
@@ -449,6 +484,10 @@ mod tests {
                 let (marked, _) = Ipv4Header::from_slice(&bytes).unwrap();
                 if capable {
                     assert_eq!(marked.ecn.value(), 3);
+                    let mut bleached = bytes.clone();
+                    assert!(clear_ecn(&mut bleached) && !clear_ecn(&mut bleached));
+                    let (cleared, _) = Ipv4Header::from_slice(&bleached).unwrap();
+                    assert_eq!((cleared.ecn.value(), cleared.header_checksum), (0, cleared.calc_header_checksum()));
                 } else {
                     assert_eq!(bytes, untouched);
                 }
@@ -461,6 +500,9 @@ mod tests {
             let untouched = packet.clone();
             assert_eq!(mark_congestion(&mut packet), capable);
             assert_eq!(packet[1] >> 4 & 3, if capable { 3 } else { 0 });
+            let mut bleached = packet.clone();
+            assert_eq!(clear_ecn(&mut bleached), capable);
+            assert_eq!((bleached[0], bleached[1] >> 4 & 3), (packet[0], 0));
             packet[1] = packet[1] & 0xcf | ecn << 4;
             assert_eq!(packet, untouched);
         }

@@ -107,6 +107,11 @@ impl Bottleneck {
         self.service.peek(now, size)
     }
 
+    /// Bytes that have not been transmitted wholly.
+    pub fn backlog_bytes(&self) -> u64 {
+        self.backlog_bytes
+    }
+
     /// Counts a rate trace's time from `epoch`.
     pub fn set_epoch(&mut self, epoch: Nanos) {
         self.service.start_trace(epoch);
@@ -129,6 +134,7 @@ impl Bottleneck {
         }
         self.advance(now);
         let before = std::mem::replace(&mut self.service, Service::new(conditions, epoch));
+        self.service.start(now);
         let waiting = std::mem::take(&mut self.backlog);
         let mut moved = Vec::with_capacity(waiting.len());
         for (index, (old, size)) in waiting.into_iter().enumerate() {

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use samepath_model::link::{Outage, ScriptedDrop};
+use samepath_model::link::{Counted, Outage, ScriptedDrop, Series, is_within};
 use samepath_model::record::DropCause;
+use samepath_model::units::Duration;
 
 use super::Nanos;
 use super::packet::{PacketInfo, TCP, TCP_FIN, TCP_RST, TCP_SYN};
@@ -12,7 +13,7 @@ use super::packet::{PacketInfo, TCP, TCP_FIN, TCP_RST, TCP_SYN};
 /// The script of one direction, and how far it has got.
 #[derive(Debug)]
 pub struct Script {
-    outages: Vec<(Nanos, Nanos)>,
+    outages: Vec<Span>,
     /// `packet N`: numbers from 0, sorted.
     packets: Vec<u64>,
     /// `data N`: numbers from 1, sorted.
@@ -23,13 +24,55 @@ pub struct Script {
     handshakes: Vec<u64>,
     /// Packets of handshakes so far, while a rule asks for them.
     handshakes_seen: u64,
-    /// `time T`, and whether its packet has come.
-    times: Vec<(Nanos, bool)>,
+    /// `time T`.
+    times: Vec<Instants>,
     /// `time A..B`.
-    spans: Vec<(Nanos, Nanos)>,
+    spans: Vec<Span>,
+    /// `packet A..B every N`.
+    packet_series: Vec<Series>,
+    /// `data A..B every N`.
+    data_series: Vec<Series>,
+    /// `handshake A..B every N`.
+    handshake_series: Vec<Series>,
     /// `bytes A..B`.
     ranges: Vec<(u64, u64)>,
     streams: HashMap<Flow, TcpStream>,
+}
+
+/// A span of time since the schedule's start, and after how long it comes again.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    from: Nanos,
+    to: Nanos,
+    every: Option<Nanos>,
+}
+
+impl Span {
+    fn new(from: Duration, to: Duration, every: Option<Duration>) -> Span {
+        Span { from: from.as_nanos(), to: to.as_nanos(), every: every.map(Duration::as_nanos) }
+    }
+
+    fn holds(&self, at: Nanos) -> bool {
+        is_within(at, self.from, self.to, self.every)
+    }
+}
+
+/// Instants of which the first packet then, or after it, is dropped.
+#[derive(Debug, Clone, Copy)]
+struct Instants {
+    at: Nanos,
+    every: Option<Nanos>,
+    /// The next one; `None` when there is none any more.
+    next: Option<Nanos>,
+}
+
+impl Instants {
+    /// Whether the packet that came at `at` is the first since one of them.
+    fn strikes(&mut self, at: Nanos) -> bool {
+        let Some(next) = self.next.filter(|next| *next <= at) else { return false };
+        self.next = self.every.map(|every| next + ((at - next) / every + 1) * every);
+        true
+    }
 }
 
 /// A connection, as seen from one direction: source and destination, address and port.
@@ -55,6 +98,9 @@ impl Script {
             handshakes_seen: 0,
             times: Vec::new(),
             spans: Vec::new(),
+            packet_series: Vec::new(),
+            data_series: Vec::new(),
+            handshake_series: Vec::new(),
             ranges: Vec::new(),
             streams: HashMap::new(),
         };
@@ -65,12 +111,15 @@ impl Script {
     /// Puts other rules in place of those there were. What was counted stays counted, as far as it
     /// was: data packets are counted only while a rule asks for them, and so are those of handshakes.
     pub fn change(&mut self, drops: &[ScriptedDrop], outages: &[Outage]) {
-        self.outages = outages.iter().map(|o| (o.from.as_nanos(), o.to.as_nanos())).collect();
+        self.outages = outages.iter().map(|o| Span::new(o.from, o.to, o.every)).collect();
         self.packets.clear();
         self.data.clear();
         self.ranges.clear();
         self.handshakes.clear();
         self.spans.clear();
+        for series in [&mut self.packet_series, &mut self.data_series, &mut self.handshake_series] {
+            series.clear();
+        }
         let times = std::mem::take(&mut self.times);
         for drop in drops {
             match *drop {
@@ -78,11 +127,15 @@ impl Script {
                 ScriptedDrop::Data(n) => self.data.push(n),
                 ScriptedDrop::Bytes(from, to) => self.ranges.push((from, to)),
                 ScriptedDrop::Handshake(n) => self.handshakes.push(n),
-                ScriptedDrop::Time(at) => {
-                    let known = times.iter().find(|(time, _)| *time == at.as_nanos());
-                    self.times.push(*known.unwrap_or(&(at.as_nanos(), false)));
+                ScriptedDrop::Series(Counted::Packet, series) => self.packet_series.push(series),
+                ScriptedDrop::Series(Counted::Data, series) => self.data_series.push(series),
+                ScriptedDrop::Series(Counted::Handshake, series) => self.handshake_series.push(series),
+                ScriptedDrop::Time { at, every } => {
+                    let (at, every) = (at.as_nanos(), every.map(Duration::as_nanos));
+                    let known = times.iter().find(|known| (known.at, known.every) == (at, every));
+                    self.times.push(*known.unwrap_or(&Instants { at, every, next: Some(at) }));
                 }
-                ScriptedDrop::Span(from, to) => self.spans.push((from.as_nanos(), to.as_nanos())),
+                ScriptedDrop::Span { from, to, every } => self.spans.push(Span::new(from, to, every)),
             }
         }
         self.handshakes.sort_unstable();
@@ -93,32 +146,34 @@ impl Script {
     /// Begins to count data packets and times anew, as a schedule starts.
     pub fn restart(&mut self) {
         self.data_seen = 0;
-        self.times.iter_mut().for_each(|(_, done)| *done = false);
+        self.times.iter_mut().for_each(|times| times.next = Some(times.at));
     }
 
     /// Why the `number`-th packet (from 0) is dropped, if it is. `since_epoch` is the time since
     /// the schedule's start, `None` before it: then there are no outages and no counted data.
     pub fn verdict(&mut self, info: &PacketInfo, number: u64, since_epoch: Option<Nanos>) -> Option<DropCause> {
         // Everything is counted even while an outage drops it: the n-th packet is the n-th offered.
-        let mut scripted = self.packets.binary_search(&number).is_ok();
-        if info.is_data && since_epoch.is_some() && !self.data.is_empty() {
+        let one_of = |series: &[Series], number: u64| series.iter().any(|series| series.contains(number));
+        let mut scripted = self.packets.binary_search(&number).is_ok() || one_of(&self.packet_series, number + 1);
+        if info.is_data && since_epoch.is_some() && !(self.data.is_empty() && self.data_series.is_empty()) {
             self.data_seen += 1;
-            scripted |= self.data.binary_search(&self.data_seen).is_ok();
+            scripted |= self.data.binary_search(&self.data_seen).is_ok() || one_of(&self.data_series, self.data_seen);
         }
-        if info.is_handshake && !self.handshakes.is_empty() {
+        if info.is_handshake && !(self.handshakes.is_empty() && self.handshake_series.is_empty()) {
             self.handshakes_seen += 1;
-            scripted |= self.handshakes.binary_search(&self.handshakes_seen).is_ok();
+            scripted |= self.handshakes.binary_search(&self.handshakes_seen).is_ok()
+                || one_of(&self.handshake_series, self.handshakes_seen);
         }
         if let Some(at) = since_epoch {
-            scripted |= self.spans.iter().any(|&(from, to)| (from..to).contains(&at));
-            for (_, done) in self.times.iter_mut().filter(|(time, done)| !*done && *time <= at) {
-                (*done, scripted) = (true, true);
+            scripted |= self.spans.iter().any(|span| span.holds(at));
+            for times in &mut self.times {
+                scripted |= times.strikes(at);
             }
         }
         if info.protocol == TCP && !self.ranges.is_empty() {
             scripted |= self.first_copy_in_range(info);
         }
-        let outage = since_epoch.is_some_and(|at| self.outages.iter().any(|&(from, to)| (from..to).contains(&at)));
+        let outage = since_epoch.is_some_and(|at| self.outages.iter().any(|outage| outage.holds(at)));
         match (outage, scripted) {
             (true, _) => Some(DropCause::Outage),
             (false, true) => Some(DropCause::Script),

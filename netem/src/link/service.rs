@@ -13,9 +13,17 @@ pub(super) const BIT_NANOS: u64 = 8 * 1_000_000_000;
 /// Bytes of a TUN device's header, which mahimahi counts with each packet.
 const TUN_HEADER: u32 = 4;
 
+/// When the transmission ends of what is not being transmitted: in no run.
+pub(super) const NEVER: Nanos = 1 << 62;
+
 /// What serves the bottleneck's queue.
 #[derive(Debug, Clone)]
 pub(super) enum Service {
+    /// Nothing, for now. What was in transmission as it stopped has so much work left, in bits × 10⁹.
+    Stopped {
+        /// `None` where nothing was.
+        left: Option<u128>,
+    },
     /// Nothing ever waits.
     Unlimited,
     /// So many bits a second.
@@ -30,6 +38,9 @@ impl Service {
     /// The server that the conditions ask for. A trace starts at `origin`, or, where that is not yet
     /// known, with the first packet.
     pub(super) fn new(conditions: &Conditions, origin: Option<Nanos>) -> Service {
+        if conditions.stopped {
+            return Service::Stopped { left: None };
+        }
         let trace = conditions.rate_trace.as_ref().map(|trace| {
             let schedule = trace.read().and_then(|trace| trace.schedule());
             schedule.expect("whoever brings a link up loads its traces")
@@ -54,7 +65,7 @@ impl Service {
     /// Whether the conditions ask for another server than this.
     pub(super) fn differs(&self, conditions: &Conditions) -> bool {
         match (self, Service::new(conditions, None)) {
-            (Service::Unlimited, Service::Unlimited) => false,
+            (Service::Unlimited, Service::Unlimited) | (Service::Stopped { .. }, Service::Stopped { .. }) => false,
             (Service::Rate(a), Service::Rate(b)) => (a.rate, a.framing) != (b.rate, b.framing),
             (Service::Trace(a), Service::Trace(b)) => a.opportunities != b.opportunities,
             (Service::Steps(a), Service::Steps(b)) => !a.is(&b),
@@ -62,9 +73,17 @@ impl Service {
         }
     }
 
+    /// Begins at `now`: what was there before then has waited for it.
+    pub(super) fn start(&mut self, now: Nanos) {
+        if let Service::Rate(rate) = self {
+            rate.free_at = rate.free_at.max(now);
+        }
+    }
+
     /// When the transmission of a packet ends that is there from `now` on; nothing changes.
     pub(super) fn peek(&self, now: Nanos, size: u32) -> Nanos {
         match self {
+            Service::Stopped { .. } => NEVER,
             Service::Unlimited => now,
             Service::Rate(rate) => {
                 let (free_at, rest) = rate.after(now, rate.framing.wire_size(size));
@@ -78,6 +97,7 @@ impl Service {
     /// When it can begin with a packet that is there from `now` on.
     pub(super) fn begins(&self, now: Nanos) -> Nanos {
         match self {
+            Service::Stopped { .. } => NEVER,
             Service::Unlimited => now,
             Service::Rate(rate) => rate.free().max(now),
             Service::Trace(trace) => trace.begins(now),
@@ -89,6 +109,7 @@ impl Service {
     /// ends (never before `now`; rounded up to a whole nanosecond).
     pub(super) fn transmit(&mut self, now: Nanos, size: u32) -> Nanos {
         match self {
+            Service::Stopped { .. } => NEVER,
             Service::Unlimited => now,
             Service::Rate(rate) => rate.transmit(now, rate.framing.wire_size(size)),
             Service::Trace(trace) => trace.transmit(now, size),
@@ -103,7 +124,10 @@ impl Service {
         let (left, wire) = match before {
             Service::Rate(before) => (u128::from(ends - now) * u128::from(before.rate), before.framing.wire_size(size)),
             Service::Steps(before) => before.left(now, ends, size),
-            Service::Unlimited | Service::Trace(_) => return self.transmit(now, size),
+            Service::Stopped { left: Some(left) } => (*left, u64::MAX),
+            Service::Stopped { left: None } | Service::Unlimited | Service::Trace(_) => {
+                return self.transmit(now, size);
+            }
         };
         let left = left.min(u128::from(wire) * u128::from(BIT_NANOS));
         match self {
@@ -111,6 +135,10 @@ impl Service {
                 rate.work(now, left.min(u128::from(rate.framing.wire_size(size)) * u128::from(BIT_NANOS)))
             }
             Service::Steps(steps) => steps.work(now, left),
+            Service::Stopped { left: of_head } => {
+                *of_head = Some(left);
+                NEVER
+            }
             service => service.transmit(now, size),
         }
     }

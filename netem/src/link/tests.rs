@@ -8,7 +8,9 @@ use samepath_model::link::{Direction, Link, LinkSpec, QueueCapacity};
 use samepath_model::record::{DropCause, PacketRecord};
 
 mod complete;
+mod filtered;
 mod onset;
+mod repeated;
 
 use super::{Nanos, Onset, Pipe, SLOT};
 use crate::ledger::Entry;

@@ -10,49 +10,56 @@ use super::Nanos;
 #[derive(Debug)]
 pub(super) struct Timeline {
     link: Link,
-    times: Vec<Duration>,
     epoch: Option<Nanos>,
-    /// How many of the times have passed.
-    passed: usize,
+    /// The time of the next change.
+    next: Option<Duration>,
 }
 
 impl Timeline {
     /// `None` where nothing changes.
     pub(super) fn new(link: &Link) -> Option<Box<Timeline>> {
-        // The other direction's delay counts too: a buffer may be a share of the round trip's.
-        let mut times: Vec<Duration> = Direction::BOTH.iter().flat_map(|&d| link.direction(d).change_times()).collect();
-        if times.is_empty() {
-            return None;
-        }
-        times.sort_unstable();
-        times.dedup();
-        Some(Box::new(Timeline { link: link.clone(), times, epoch: None, passed: 0 }))
+        let next = after(link, None);
+        next.is_some().then(|| Box::new(Timeline { link: link.clone(), epoch: None, next }))
     }
 
     /// A schedule starts at `epoch`. Gives back the conditions from which it starts.
     pub(super) fn restart(&mut self, epoch: Nanos) -> &Link {
-        (self.epoch, self.passed) = (Some(epoch), 0);
+        (self.epoch, self.next) = (Some(epoch), after(&self.link, None));
         &self.link
     }
 
     /// When the conditions change next.
     pub(super) fn next(&self) -> Option<Nanos> {
-        Some(self.epoch? + self.times.get(self.passed)?.as_nanos())
+        Some(self.epoch? + self.next?.as_nanos())
     }
 
-    /// That time has come: the conditions from then on.
-    pub(super) fn step(&mut self) -> Link {
-        let since = self.times[self.passed];
-        self.passed += 1;
-        self.link.at(since)
+    /// When this direction, which has stopped, goes on: with the next change that says so.
+    pub(super) fn resumes(&self, direction: Direction) -> Option<Nanos> {
+        /// Nobody writes more changes than this that leave it stopped.
+        const MOST: usize = 2_000;
+        let conditions = self.link.direction(direction);
+        let mut times = std::iter::successors(self.next, |since| conditions.next_change(Some(*since))).take(MOST);
+        Some(self.epoch? + times.find(|since| !conditions.at(*since).stopped)?.as_nanos())
     }
 
-    /// That time and all up to `now` have come.
+    /// That time has come: the conditions from then on; `None` where they change no more.
+    pub(super) fn step(&mut self) -> Option<Link> {
+        let since = self.next?;
+        self.next = after(&self.link, Some(since));
+        Some(self.link.at(since))
+    }
+
+    /// That time and all up to `now` have come, with nothing to notice those before the last.
     pub(super) fn catch_up(&mut self, now: Nanos) -> Option<Link> {
-        let mut link = None;
-        while self.next().is_some_and(|at| at <= now) {
-            link = Some(self.step());
-        }
-        link
+        self.next().filter(|at| *at <= now)?;
+        let since = Duration::from_nanos(now - self.epoch?);
+        self.next = after(&self.link, Some(since));
+        Some(self.link.at(since))
     }
+}
+
+/// The next change after `since`. The other direction's delay counts too: a buffer may be a share of the round
+/// trip's.
+fn after(link: &Link, since: Option<Duration>) -> Option<Duration> {
+    Direction::BOTH.iter().filter_map(|&direction| link.direction(direction).next_change(since)).min()
 }

@@ -87,6 +87,12 @@ impl fmt::Display for Counts<'_> {
         if counts.marked > 0 {
             write!(f, ", marked {}", counts.marked)?;
         }
+        if counts.bleached > 0 {
+            write!(f, ", bleached {}", counts.bleached)?;
+        }
+        if counts.bypassed > 0 {
+            write!(f, ", not filtered {}", counts.bypassed)?;
+        }
         Ok(())
     }
 }

@@ -56,6 +56,30 @@ fn jitter_is_uniform_about_the_delay_and_reorders() {
 }
 
 #[test]
+fn jitter_may_keep_the_order() {
+    on_each("delay = '200ms'\njitter = '200ms'\nkeep-order = true", STEADY, |scene| {
+        let numbers: Vec<u64> = scene.arrivals.iter().map(|arrival| arrival.number).collect();
+        assert!(numbers.iter().copied().eq(0..scene.flood.count), "{}: not in order, or not all", scene.backend);
+        // Whoever is given a short delay waits for those before: the mean is near the largest, and no more than it.
+        let delays = scene.delays();
+        let (least, most) = delays.iter().fold((f64::INFINITY, 0f64), |(a, b), d| (a.min(*d), b.max(*d)));
+        assert!(most - least > 20.0, "{}: {least} to {most} ms", scene.backend);
+        assert!(median(&delays) <= 400.0 + LATE, "{}: {} ms", scene.backend, median(&delays));
+    });
+}
+
+#[test]
+fn what_a_filter_does_not_match_meets_nothing() {
+    let conditions = "filter = 'tcp or greater 2000'\nloss = '100%'\nloss-key = 'index'\ndelay = '1s'\nrate = '1kbit'";
+    for backend in backends().into_iter().filter(|backend| *backend != "netem") {
+        let scene = play(backend, conditions, 7, STEADY);
+        assert_eq!(scene.lost(), Vec::<u64>::new(), "{backend}");
+        assert!(scene.packets.iter().all(|packet| packet.bypassed && packet.queued == 0), "{backend}");
+        assert!(median(&scene.delays()) < LATE, "{backend}: {} ms", median(&scene.delays()));
+    }
+}
+
+#[test]
 fn random_loss_is_as_frequent_as_said_and_independent() {
     on_each("loss = '10%'\nloss-key = 'index'", STEADY, |scene| {
         let lost = scene.lost();

@@ -53,6 +53,8 @@ pub struct Packet {
     pub direction: Direction,
     /// Whether the link itself made this copy.
     pub duplicate: bool,
+    /// Whether it passed the link's conditions by.
+    pub bypassed: bool,
     /// What became of it.
     pub fate: Fate,
     pub(super) port: u16,
@@ -83,6 +85,7 @@ impl Packet {
             size: record.size,
             direction: record.direction,
             duplicate: record.duplicate,
+            bypassed: record.bypassed,
             fate,
             port: match record.direction {
                 Direction::Up => record.source_port,

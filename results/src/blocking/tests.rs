@@ -82,6 +82,7 @@ impl Made {
             queued: 1000,
             corrupted: false,
             congestion_marked: false,
+            bypassed: false,
             left: dropped.is_none().then_some(arrived + 1000 + DELAY),
             dropped,
         });

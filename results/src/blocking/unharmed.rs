@@ -21,13 +21,21 @@ struct Step {
 /// The instants for all packets, which are in the order in which they came: of one that left the link
 /// that very instant, of a dropped one its own wait and the delay then in force.
 pub(super) fn unharmed(packets: &[Packet], link: &Link) -> Vec<Instant> {
-    let steps = Direction::BOTH.map(|direction| steps(link, direction));
+    // A packet that waits longer than this for a bottleneck that has stopped is not followed further.
+    const LONGEST: u64 = 60_000_000_000;
+    let end = packets.iter().map(|packet| packet.arrived + packet.queued.min(LONGEST).cast_signed());
+    let end = end.max().unwrap_or(0);
+    let steps = Direction::BOTH.map(|direction| steps(link, direction, end));
     // The last that left of those that came so far.
     let mut last = Direction::BOTH.map(|_| Instant::MIN);
     packets
         .iter()
         .map(|packet| {
             let (steps, last) = (&steps[packet.direction.index()], &mut last[packet.direction.index()]);
+            // What the filter does not match leaves as it comes, and is before and behind nobody.
+            if packet.bypassed {
+                return if packet.left == NEVER { packet.arrived } else { packet.left };
+            }
             if packet.left != NEVER {
                 *last = packet.left.max(*last);
                 return packet.left;
@@ -41,11 +49,12 @@ pub(super) fn unharmed(packets: &[Packet], link: &Link) -> Vec<Instant> {
         .collect()
 }
 
-/// What the link does to a direction's packets, step by step; the times are those at which the
+/// What the link does to a direction's packets, step by step until `end`; the times are those at which the
 /// emulator takes a step, a ramp's among them. The first step holds before the schedule's start, where nothing is
 /// drawn.
-fn steps(link: &Link, direction: Direction) -> Vec<Step> {
-    let mut times: Vec<Duration> = Direction::BOTH.iter().flat_map(|&d| link.direction(d).change_times()).collect();
+fn steps(link: &Link, direction: Direction, end: Instant) -> Vec<Step> {
+    let end = Duration::from_nanos(end.max(0).cast_unsigned());
+    let mut times: Vec<Duration> = Direction::BOTH.iter().flat_map(|&d| link.direction(d).change_times(end)).collect();
     times.sort_unstable();
     times.dedup();
     let step = |from: Instant, conditions: &Conditions| Step {
@@ -53,8 +62,8 @@ fn steps(link: &Link, direction: Direction) -> Vec<Step> {
         delay: conditions.delay.as_nanos().cast_signed(),
         late: matches!(conditions.aqm, Aqm::CoDel { .. }),
         ordered: link.generator == Generator::Counter
-            && conditions.jitter.spread == Duration::ZERO
-            && conditions.reorder.chance.share.fraction() == 0.0,
+            && (conditions.keep_order
+                || conditions.jitter.spread == Duration::ZERO && conditions.reorder.chance.share.fraction() == 0.0),
     };
     let first = link.direction(direction);
     let mut steps = vec![step(Instant::MIN, &first.without_draws()), step(0, first)];

@@ -137,6 +137,7 @@ fn packet(ledger: &[PacketRecord], at: i64, payload: u32, dropped: Option<DropCa
         queued: QUEUED as u64,
         corrupted: false,
         congestion_marked: false,
+        bypassed: false,
         left: dropped.is_none().then_some(at + QUEUED + one_way + 12_000),
         dropped,
     }

@@ -188,6 +188,7 @@ fn packet(number: u64, arrived: i64, payload: u32, dropped: bool) -> PacketRecor
         queued: 424_000,
         corrupted: false,
         congestion_marked: false,
+        bypassed: false,
         left: (!dropped).then_some(arrived + 30 * MS + 440_000),
         dropped: dropped.then_some(DropCause::Loss),
     }

@@ -61,6 +61,7 @@ mod tests {
             queued: 0,
             corrupted: false,
             congestion_marked: false,
+            bypassed: false,
             left: (!lost).then_some((second * 1e9) as i64 + 15_000_000),
             dropped: lost.then_some(DropCause::Loss),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use samepath_model::link::{Counted, ScriptedDrop};
 use samepath_model::record::{Metric, TrialRecord};
 use samepath_model::units::ByteCount;
 use samepath_model::{Arm, Transport, Workload};
@@ -57,7 +58,8 @@ pub(crate) fn periodic_loss(run: &Run) -> anyhow::Result<Vec<Finding>> {
     for ((part, arm), records) in by_part_and_arm(run) {
         let Some(trial) = records.first().map(|record| &record.trial) else { continue };
         let Some(apart) = trial.link.down.drops.iter().find_map(|drop| match drop {
-            samepath_model::link::ScriptedDrop::Data(n) => Some(*n),
+            ScriptedDrop::Data(n) => Some(*n),
+            ScriptedDrop::Series(Counted::Data, series) => Some(series.every),
             _ => None,
         }) else {
             continue;

@@ -16,8 +16,8 @@
 
 use hdrhistogram::Histogram;
 use nix::sys::prctl::set_timerslack;
-use samepath_model::link::Direction;
-use samepath_model::record::DirectionReport;
+use samepath_model::link::{Direction, Link};
+use samepath_model::record::{DirectionReport, DropCause};
 
 use super::sleeper::Sleeper;
 use super::{Account, EmulatorError, Letter, Probing, Task, Words, Work};
@@ -31,6 +31,7 @@ use crate::backend::segment::{self, HEADER, LARGEST, Run, Split, VirtioHeader};
 use crate::capture::Capture;
 use crate::control::Snapshot;
 use crate::ledger::Spool;
+use crate::link::nat::{Client, Nat};
 use crate::link::{Nanos, Pipe, Released, packet};
 use crate::sys::{become_ordinary, become_realtime, monotonic, thread_cpu};
 
@@ -57,6 +58,9 @@ pub(super) struct DataThread {
     /// Client's, server's: the port at which a direction's packets come in has its index.
     ports: [Port; 2],
     books: Books,
+    /// The client's addresses, for a NAT, and that, where the link has one.
+    client: Client,
+    nat: Option<Box<Nat>>,
     pool: Pool,
     lateness: Histogram<u64>,
     words: Words,
@@ -79,6 +83,7 @@ impl DataThread {
         ports: [Port; 2],
         books: Books,
         joining: Joining,
+        client: Client,
         pool: Pool,
         words: Words,
         sleeper: Sleeper,
@@ -91,6 +96,8 @@ impl DataThread {
             ports,
             books,
             pool,
+            client,
+            nat: nat_of(link, client),
             lateness: lateness::histogram(),
             words,
             sleeper,
@@ -131,6 +138,9 @@ impl DataThread {
             if ordered != epoch {
                 epoch = ordered;
                 self.pipes.iter_mut().for_each(|pipe| pipe.set_epoch(epoch));
+                if let Some(nat) = &mut self.nat {
+                    nat.set_epoch(epoch);
+                }
             }
             if self.words.orders.is_stopped() {
                 return Ok(spun);
@@ -178,6 +188,7 @@ impl DataThread {
             Letter::Change { link, answer } => {
                 let now = monotonic();
                 self.pipes.iter_mut().for_each(|pipe| pipe.set_conditions(&link, now));
+                self.change_nat(&link, now);
                 self.fast = self.joining.under(&link);
                 self.ports.iter_mut().for_each(|port| port.give_whole_runs(self.fast));
                 if let Some(capture) = &mut self.books.capture {
@@ -207,6 +218,19 @@ impl DataThread {
                     capture_missing: self.books.capture.as_ref().map_or(0, Capture::missing),
                 });
             }
+        }
+    }
+
+    /// From `now` on the link's rebindings are these; those whose time is over are not made up for.
+    fn change_nat(&mut self, link: &Link, now: Nanos) {
+        if self.nat.is_none() {
+            self.nat = nat_of(link, self.client);
+            if let (Some(nat), epoch @ 1..) = (&mut self.nat, self.words.epoch.get()) {
+                nat.set_epoch(epoch);
+                nat.skip_to(now);
+            }
+        } else if let Some(nat) = &mut self.nat {
+            nat.change(&link.rebind, now);
         }
     }
 
@@ -291,12 +315,23 @@ impl DataThread {
             returned.into_iter().for_each(|buffer| self.pool.give(buffer));
             return;
         }
+        let mut is_lost = false;
+        if let (Some(nat), Direction::Down) = (&mut self.nat, Direction::BOTH[port]) {
+            let pending = buffer.sum.is_some();
+            is_lost = !nat.back(buffer.as_mut(), pending, now) && pipe.would_apply(buffer.as_ref());
+            tell_capture(nat, books);
+        }
         if let Some(capture) = &mut books.capture {
             // Whoever reads it wants to see whole packets.
             segment::make_sum(&mut buffer);
             capture.offered(Direction::BOTH[port], pipe.offered(), buffer.as_ref(), now);
         }
-        let returned = pipe.offer(buffer, now, |entry| books.append(entry));
+        let returned = if is_lost {
+            books.append(pipe.lost_before(buffer.as_ref(), now, DropCause::Nat));
+            Some(buffer)
+        } else {
+            pipe.offer(buffer, now, |entry| books.append(entry))
+        };
         if let Some(capture) = &mut books.capture {
             capture.inside(pipe.kept());
         }
@@ -314,6 +349,13 @@ impl DataThread {
             while let Some(mut released) = self.pipes[direction.index()].release(now) {
                 if released.entry.is_corrupted() {
                     segment::spoil_sum(&mut released.packet);
+                }
+                if let (Some(nat), Direction::Up, None) = (&mut self.nat, direction, &self.aside)
+                    && !released.entry.is_bypassed()
+                {
+                    let pending = released.packet.sum.is_some();
+                    nat.out(released.packet.as_mut(), pending, released.due);
+                    tell_capture(nat, &mut self.books);
                 }
                 if joins {
                     if !self.leaves_with_run(&released, cuts) {
@@ -396,6 +438,20 @@ fn is_probe(packet: &[u8], [one, other]: [u16; 2]) -> bool {
     let info = packet::parse(packet);
     let between = (info.source_port, info.destination_port);
     info.protocol == packet::UDP && (between == (one, other) || between == (other, one))
+}
+
+/// The NAT that a link's conditions ask for.
+fn nat_of(link: &Link, client: Client) -> Option<Box<Nat>> {
+    (!link.rebind.is_empty()).then(|| Box::new(Nat::new(&link.rebind, client)))
+}
+
+/// A capture knows when the NAT has forgotten its mappings.
+fn tell_capture(nat: &mut Nat, books: &mut Books) {
+    if let Some(news) = nat.news()
+        && let Some(capture) = &mut books.capture
+    {
+        capture.note(news);
+    }
 }
 
 /// What one direction carried in two stretches of time.

@@ -20,7 +20,7 @@
 //! codel may see.
 
 use samepath_model::link::{
-    Aqm, Chance, Conditions, Direction, Framing, Generator, Link, Loss, LossKey, Pause, QueueCapacity, Slot,
+    Aqm, Blackhole, Chance, Conditions, Direction, Framing, Generator, Link, Loss, LossKey, Pause, QueueCapacity, Slot,
 };
 use samepath_model::units::{BitRate, Duration, Probability};
 
@@ -35,6 +35,9 @@ pub struct Inexpressible {
     direction: Direction,
     remedy: &'static str,
 }
+
+/// A rate at which the largest packet takes no nanosecond.
+const INSTANT: NetemRate = NetemRate { bytes_per_second: 1 << 50, packet_overhead: 0, cell_size: 0, cell_overhead: 0 };
 
 /// The remedy that always helps.
 const EMBEDDED: &str = "leave it out, or use the embedded backend (`--backend auto`)";
@@ -161,6 +164,8 @@ pub(super) fn hops(link: &Link, direction: Direction, seed: u64) -> Result<Hops,
         reorder: chance(conditions.reorder.chance),
         gap: conditions.reorder.gap,
         slot: conditions.slot.as_ref().map(slot),
+        // A netem with a rate keeps the order whatever the jitter, be it a rate at which nothing takes any time.
+        rate: (conditions.keep_order && !conditions.jitter.is_none()).then_some(INSTANT),
         seed,
         ..Netem::default()
     };
@@ -172,7 +177,7 @@ pub(super) fn hops(link: &Link, direction: Direction, seed: u64) -> Result<Hops,
         }
         // All in one, as a single `tc` command has it: there is no rate, or the one queue is netem's own.
         let Netem { loss, duplicate, ecn, .. } = early;
-        let rate = conditions.rate.map(|rate| framed(rate, framing));
+        let rate = conditions.rate.map(|rate| framed(rate, framing)).or(late.rate);
         return Ok(Hops { first: Vec::new(), second: vec![netem(Netem { loss, duplicate, ecn, rate, ..late })] });
     };
     let (first, second) = match capacity {
@@ -303,10 +308,13 @@ fn bucket(rate: BitRate, limit: u64, mtu: u16) -> Tbf {
 /// expressed above or refused.
 fn refuse(link: &Link, direction: Direction) -> Result<(), Inexpressible> {
     let Conditions {
+        filter,
         delay: _,
         jitter: _,
         distribution: _,
+        keep_order: _,
         rate,
+        stopped: _, // by a change, of which there are none
         overhead,
         rate_trace,
         queue: _,
@@ -318,11 +326,25 @@ fn refuse(link: &Link, direction: Direction) -> Result<(), Inexpressible> {
         duplicate: _,
         corrupt: _,
         reorder: _,
+        blackhole,
+        bleach,
         drops,
         outages,
         changes,
     } = link.direction(direction);
     let cannot = |condition, remedy| Err(Inexpressible { condition, direction, remedy });
+    if !link.rebind.is_empty() {
+        return cannot("a NAT's rebinding (`rebind`)", EMBEDDED);
+    }
+    if filter.is_some() {
+        return cannot("a filter before the conditions (`filter`)", EMBEDDED);
+    }
+    if *blackhole != Blackhole::None {
+        return cannot("a black hole for large packets (`blackhole`)", EMBEDDED);
+    }
+    if *bleach {
+        return cannot("the clearing of ECN (`bleach`)", EMBEDDED);
+    }
     if !drops.is_empty() {
         return cannot("scripted drops", EMBEDDED);
     }
@@ -385,6 +407,14 @@ mod tests {
         for (text, words) in [
             ("[down]\ndrop = ['data 3']", "scripted drops (down): leave it out"),
             ("outage = ['1s..2s']", "outages (up)"),
+            ("outage = ['1s..2s every 9s']", "outages (up)"),
+            (
+                "filter = 'udp port 443'\ndelay = '9ms'",
+                "a filter before the conditions (`filter`) (up): leave it out, or",
+            ),
+            ("down = { blackhole = '1300B' }", "a black hole for large packets (`blackhole`) (down)"),
+            ("bleach = true", "the clearing of ECN (`bleach`) (up)"),
+            ("rebind = ['2s: port']", "a NAT's rebinding (`rebind`) (up)"),
             ("change = ['1s: delay 9ms']", "change at set times (up)"),
             ("rate-trace = 'inline a 1 1'", "a rate trace (up)"),
             ("rate = '8Mbit'\naqm = 'codel'", "--queue 100p"),
@@ -437,6 +467,23 @@ mod tests {
         let buffer = up("delay = '10ms'\nrate = '8Mbit'\nqueue = '30p'").bare();
         let [Qdisc::Netem(first)] = buffer.first.as_slice() else { panic!("{buffer:?}") };
         assert_eq!(first.limit, 30, "a buffer is a promise");
+    }
+
+    #[test]
+    fn jitter_that_keeps_the_order_has_a_rate_that_takes_no_time() {
+        for (text, hops_of_late) in [
+            ("delay = '9ms'\njitter = '2ms'\nkeep-order = true", 1),
+            ("delay = '9ms'\njitter = '2ms'\nkeep-order = true\nrate = '8Mbit'\nqueue = '30p'", 1),
+            ("delay = '9ms'\njitter = '2ms'\nkeep-order = true\nrate = '8Mbit'\nqueue = '90kB'", 2),
+        ] {
+            let hops = up(text);
+            assert_eq!(hops.second.len(), hops_of_late, "{text}");
+            let Some(Qdisc::Netem(late)) = hops.second.last() else { panic!("{hops:?}") };
+            assert_eq!((late.jitter, late.rate), (2_000_000, Some(INSTANT)), "{text}");
+        }
+        let own = up("generator = 'netem'\ndelay = '9ms'\njitter = '2ms'\nkeep-order = true\nrate = '8Mbit'");
+        let [Qdisc::Netem(one)] = own.second.as_slice() else { panic!("{own:?}") };
+        assert_eq!(one.rate.map(|rate| rate.bytes_per_second), Some(1_000_000));
     }
 
     #[test]
