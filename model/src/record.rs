@@ -94,11 +94,13 @@ pub enum Metric {
     /// For how long the sender was held by its send buffer, in microseconds since the start. TCP's
     /// (`tcpi_sndbuf_limited`).
     SendBufferLimited,
+    /// Bytes that the sender's transport has and has not sent yet. TCP's (`tcpi_notsent_bytes`).
+    Unsent,
 }
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Metric; 13] = [
+    pub const ALL: [Metric; 14] = [
         Metric::DeliveredBytes,
         Metric::CongestionWindow,
         Metric::SmoothedRtt,
@@ -112,6 +114,7 @@ impl Metric {
         Metric::StreamBlocked,
         Metric::ReceiveWindowLimited,
         Metric::SendBufferLimited,
+        Metric::Unsent,
     ];
 
     /// The name in files.
@@ -130,6 +133,7 @@ impl Metric {
             Metric::StreamBlocked => "stream-blocked",
             Metric::ReceiveWindowLimited => "receive-window-limited",
             Metric::SendBufferLimited => "send-buffer-limited",
+            Metric::Unsent => "unsent",
         }
     }
 }

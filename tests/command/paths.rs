@@ -76,7 +76,9 @@ link = { rtt = "200ms", rate = "100Mbit" }
         let sum: f64 = held.values().map(|part| part.as_f64().unwrap()).sum();
         let hold = blocking["all"]["hold"].as_f64().unwrap();
         assert!(hold > 100.0 && (sum - hold).abs() < 0.001, "{id}: {sum} of {hold}: {held:?}");
-        assert!(held["window"].as_f64().unwrap() > 0.7 * hold, "{id}: it was the window: {held:?}");
+        // QUIC tells each change, TCP is sampled.
+        let least = if id.as_str().unwrap().contains("quic") { 0.7 } else { 0.5 };
+        assert!(held["window"].as_f64().unwrap() > least * hold, "{id}: it was the window: {held:?}");
         assert_eq!(held["streams"], 0.0, "{id}: {held:?}");
     }
     let said = run(&["explain", dir.path().join("run").to_str().unwrap()]);
@@ -133,7 +135,7 @@ fn a_name_whose_first_address_nobody_serves_is_reached_by_its_second() {
             "mount --bind {hosts} /etc/hosts && exec {program} client {host}:{port} --token sesame --arm {arm} --bytes \
              20kB --json"
         );
-        apart(Command::new("unshare")).args(["--map-root-user", "--mount", "sh", "-c", &script]).output().unwrap()
+        apart(Command::new("unshare")).args(["--mount", "sh", "-c", &script]).output().unwrap()
     };
     let output = client("twofold", "tcp");
     if stderr(&output).contains("unshare") || stderr(&output).contains("mount:") {

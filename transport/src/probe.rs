@@ -23,7 +23,7 @@ impl Probe {
     pub(crate) fn unacknowledged(&self) -> std::io::Result<u64> {
         match self {
             Probe::Tcp(socket) => tcp::unacknowledged(socket),
-            Probe::Quic(_, flight) => Ok(flight.bytes()),
+            Probe::Quic(_, flight) => Ok(flight.unacknowledged()),
         }
     }
 
@@ -52,6 +52,7 @@ pub(crate) struct PathSample {
     pacing_rate: Option<u64>,
     delivery_rate: Option<u64>,
     receive_window_limited_us: Option<u64>,
+    unsent: Option<u64>,
 }
 
 impl PathSample {
@@ -72,6 +73,7 @@ impl PathSample {
                     info.pacing_rate.into_iter().for_each(|rate| add(&mut all.pacing_rate, rate));
                     info.delivery_rate.into_iter().for_each(|rate| add(&mut all.delivery_rate, rate));
                     all.srtt_us = all.srtt_us.max(Some(info.srtt_us));
+                    add(&mut all.unsent, info.unsent);
                     add(&mut all.receive_window_limited_us, info.receive_window_limited_us);
                 }
                 // quinn does not say how fast it paces.
@@ -115,6 +117,7 @@ impl PathSample {
             (Metric::PacingRate, self.pacing_rate),
             (Metric::DeliveryRate, self.delivery_rate),
             (Metric::ReceiveWindowLimited, self.receive_window_limited_us),
+            (Metric::Unsent, self.unsent),
             (Metric::SendBufferLimited, self.buffer_limited_us),
         ]
         .into_iter()

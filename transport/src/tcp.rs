@@ -243,6 +243,8 @@ pub struct Info {
     pub pacing_rate: Option<u64>,
     /// Rate of delivery by the kernel's latest estimate, in bytes per second; `None` before the first.
     pub delivery_rate: Option<u64>,
+    /// Bytes that it was given and has not sent yet.
+    pub unsent: u64,
     /// How often in a row its timer has run out without an acknowledgement (RFC 6298, section 5.5).
     pub timeouts: u8,
     /// For how long the receiver's window held it, in microseconds since it began.
@@ -265,6 +267,7 @@ pub fn info(socket: &OwnedFd) -> io::Result<Info> {
         in_flight: u64::from(segments) * u64::from(info.tcpi_snd_mss),
         pacing_rate: Some(info.tcpi_pacing_rate).filter(|rate| *rate != u64::MAX),
         delivery_rate: Some(info.tcpi_delivery_rate).filter(|rate| *rate != 0),
+        unsent: info.tcpi_notsent_bytes.into(),
         timeouts: info.tcpi_backoff,
         receive_window_limited_us: info.tcpi_rwnd_limited,
     })

@@ -3,9 +3,10 @@
 //!
 //! QUIC tells each change of a state as it happens: no stream to be had for a message (RFC 9000, section 4.6), credit of
 //! the connection or of a stream at its end (section 4.1; its own DATA_BLOCKED and STREAM_DATA_BLOCKED frames, until the
-//! limit is moved), the congestion window full. TCP is sampled every 10 ms: a bin counts for the window where it was
-//! full at both its ends, and for the receiver's window and the send buffer by the share of it that the kernel says
-//! (`tcpi_rwnd_limited`, `tcpi_sndbuf_limited`). Whatever no state accounts for is the application's until the message
+//! limit is moved), the congestion window full. TCP is sampled every 10 ms: of the time between two samples the receiver's
+//! window and the send buffer have the share that the kernel says (`tcpi_rwnd_limited`, `tcpi_sndbuf_limited`), and where
+//! bytes waited in the kernel at both (`tcpi_notsent_bytes`), the rest is the congestion window's, unless the controller
+//! paces. Whatever no state accounts for is the application's until the message
 //! was handed over, and afterwards nobody's: pacing, or the sender's own time, which no stack tells apart.
 
 use std::collections::HashMap;
@@ -61,8 +62,8 @@ struct Bin {
 }
 
 impl States {
-    /// From the time series of this end, in any order.
-    pub(super) fn of(series: &[SeriesPoint], sender: End) -> States {
+    /// From the time series of this end, in any order. `is_window_alone`: what waits in the kernel's TCP waits for a window.
+    pub(super) fn of(series: &[SeriesPoint], sender: End, is_window_alone: bool) -> States {
         let mut of: HashMap<Metric, Vec<(Instant, f64)>> = HashMap::new();
         for point in series.iter().filter(|point| point.end == sender) {
             of.entry(point.metric).or_default().push((point.at, point.value));
@@ -75,8 +76,8 @@ impl States {
             by_stream.entry(value.abs() as u64 - 1).or_default().push((at, value.signum().max(0.0)));
         }
         let mut window = spans(points(Metric::WindowFull));
-        if window.is_empty() {
-            window = sampled(points(Metric::CongestionWindow), points(Metric::InFlight));
+        if window.is_empty() && is_window_alone {
+            window = sampled(points(Metric::Unsent));
         }
         States {
             streams: spans(points(Metric::StreamsBlocked)),
@@ -99,23 +100,35 @@ impl States {
         rest.retain(|(from, to)| from < to);
         held.connection = take(&mut rest, &self.connection);
         held.stream = self.stream.get(&stream).map_or(0, |spans| take(&mut rest, spans));
-        held.window = take(&mut rest, &self.window);
-        for (from, to) in rest {
-            let (mut receiver, mut buffer) = (0, 0);
-            let first = self.bins.partition_point(|bin| bin.span.1 <= from);
-            for bin in self.bins[first..].iter().take_while(|bin| bin.span.0 < to) {
-                let both = (to.min(bin.span.1) - from.max(bin.span.0)) as f64;
-                receiver += (both * bin.receiver) as i64;
-                buffer += (both * bin.buffer) as i64;
-            }
+        let in_window = taken(&mut rest, &self.window);
+        for (from, to) in in_window {
+            let (receiver, buffer) = self.shares(from, to);
             held.connection += receiver;
             held.buffer += buffer;
-            let left = (to - from) - receiver - buffer;
+            held.window += to - from - receiver - buffer;
+        }
+        for (from, to) in rest {
+            let (receiver, buffer) = self.shares(from, to);
+            held.connection += receiver;
+            held.buffer += buffer;
+            let left = to - from - receiver - buffer;
             let of_application = (handed.min(to) - from).clamp(0, left);
             held.application += of_application;
             held.untold += left - of_application;
         }
         held
+    }
+
+    /// What the receiver's window and the send buffer have of this time.
+    fn shares(&self, from: Instant, to: Instant) -> (i64, i64) {
+        let (mut receiver, mut buffer) = (0, 0);
+        let first = self.bins.partition_point(|bin| bin.span.1 <= from);
+        for bin in self.bins[first..].iter().take_while(|bin| bin.span.0 < to) {
+            let both = (to.min(bin.span.1) - from.max(bin.span.0)) as f64;
+            receiver += (both * bin.receiver) as i64;
+            buffer += (both * bin.buffer) as i64;
+        }
+        (receiver, buffer)
     }
 }
 
@@ -136,17 +149,9 @@ fn spans(changes: &[(Instant, f64)]) -> Vec<Span> {
     spans
 }
 
-/// The times between two samples at both of which the window was full: less than a full segment was left of it.
-fn sampled(window: &[(Instant, f64)], in_flight: &[(Instant, f64)]) -> Vec<Span> {
-    /// Bytes of a full segment, headers not counted (1500-byte packets over IPv4 with timestamps).
-    const SEGMENT: f64 = 1448.0;
-    let is_full: Vec<(Instant, bool)> = window
-        .iter()
-        .zip(in_flight)
-        .filter(|((at, _), (of, _))| at == of)
-        .map(|((at, window), (_, in_flight))| (*at, in_flight + SEGMENT > *window))
-        .collect();
-    let pairs = is_full.windows(2).filter(|pair| pair.iter().all(|(_, full)| *full));
+/// The times between two samples at both of which bytes waited to be sent.
+fn sampled(unsent: &[(Instant, f64)]) -> Vec<Span> {
+    let pairs = unsent.windows(2).filter(|pair| pair.iter().all(|(_, bytes)| *bytes > 0.0));
     pairs.map(|pair| (pair[0].0, pair[1].0)).collect()
 }
 
@@ -168,7 +173,12 @@ fn bins(receiver: &[(Instant, f64)], buffer: &[(Instant, f64)]) -> Vec<Bin> {
 
 /// Takes away what of `rest` lies in `spans`, both in order; how much it was.
 fn take(rest: &mut Vec<Span>, spans: &[Span]) -> i64 {
-    let (mut left, mut taken) = (Vec::with_capacity(rest.len()), 0);
+    taken(rest, spans).into_iter().map(|(from, to)| to - from).sum()
+}
+
+/// Takes away what of `rest` lies in `spans`, both in order; what it was.
+fn taken(rest: &mut Vec<Span>, spans: &[Span]) -> Vec<Span> {
+    let (mut left, mut taken) = (Vec::with_capacity(rest.len()), Vec::new());
     for &(from, to) in rest.iter() {
         let mut at = from;
         let first = spans.partition_point(|span| span.1 <= from);
@@ -177,7 +187,9 @@ fn take(rest: &mut Vec<Span>, spans: &[Span]) -> i64 {
             if at < start {
                 left.push((at, start));
             }
-            taken += (end - start).max(0);
+            if start < end {
+                taken.push((start, end));
+            }
             at = end.max(at);
         }
         if at < to {
@@ -219,7 +231,7 @@ mod tests {
             point(0, Metric::StreamBlocked, 12.0),
             SeriesPoint { end: End::Client, ..point(0, Metric::WindowFull, 1.0) },
         ];
-        let states = States::of(&series, End::Server);
+        let states = States::of(&series, End::Server, true);
         let held = states.split(0, 90 * MS, Some(35 * MS), 7);
         let ms = |n: i64| n * MS;
         let expected = Held {
@@ -241,30 +253,29 @@ mod tests {
     #[test]
     fn tcp_is_told_by_its_samples() {
         let mut series = Vec::new();
-        for (at, window, in_flight, receiver, buffer) in [
-            (0, 14480.0, 14480.0, 0.0, 0.0),
-            (10, 14480.0, 13100.0, 0.0, 0.0),
-            (20, 14480.0, 5000.0, 0.0, 0.0),
-            (30, 14480.0, 5000.0, 4000.0, 1000.0),
-            (40, 14480.0, 5000.0, 4000.0, 1000.0),
+        for (at, unsent, receiver, buffer) in [
+            (0, 5000.0, 0.0, 0.0),
+            (10, 100.0, 2000.0, 0.0),
+            (20, 0.0, 2000.0, 0.0),
+            (30, 5000.0, 6000.0, 1000.0),
+            (40, 0.0, 6000.0, 1000.0),
         ] {
-            series.push(point(at, Metric::CongestionWindow, window));
-            series.push(point(at, Metric::InFlight, in_flight));
+            series.push(point(at, Metric::Unsent, unsent));
             series.push(point(at, Metric::ReceiveWindowLimited, receiver));
             series.push(point(at, Metric::SendBufferLimited, buffer));
         }
-        let held = States::of(&series, End::Server).split(0, 40 * MS, Some(15 * MS), 0);
-        // Full at 0 and at 10 ms; of 20 to 30 ms the kernel says 4 and 1.
-        assert_eq!((held.window, held.connection, held.buffer), (10 * MS, 4 * MS, MS));
+        let held = States::of(&series, End::Server, true).split(0, 40 * MS, Some(15 * MS), 0);
+        // Bytes wait at 0 and at 10 ms, for 2 of which the kernel blames the receiver; of 20 to 30 ms it says 4 and 1.
+        assert_eq!((held.window, held.connection, held.buffer), (8 * MS, 6 * MS, MS));
         assert_eq!((held.application, held.untold), (5 * MS, 20 * MS));
         assert_eq!(sum(&held), 40 * MS);
     }
 
     #[test]
     fn where_nothing_is_told_nothing_is_claimed() {
-        let held = States::of(&[], End::Client).split(5, 25, Some(10), 3);
+        let held = States::of(&[], End::Client, true).split(5, 25, Some(10), 3);
         assert_eq!(held, Held { application: 5, untold: 15, ..Held::default() });
-        let held = States::of(&[], End::Client).split(5, 25, None, 3);
+        let held = States::of(&[], End::Client, true).split(5, 25, None, 3);
         assert_eq!(held, Held { application: 20, ..Held::default() });
     }
 
@@ -272,7 +283,7 @@ mod tests {
         #[test]
         fn the_parts_add_up_and_none_is_negative(
             changes in proptest::collection::vec((0i64..1000, 0usize..4, 0u8..2, 1u8..4), 0..60),
-            samples in proptest::collection::vec((0f64..3e4, 0f64..3e4, 0f64..2e4, 0f64..2e4), 0..30),
+            samples in proptest::collection::vec((0f64..3e4, 0f64..2e4, 0f64..2e4), 0..30),
             released in 0i64..900, lasts in 0i64..400, handed in proptest::option::of(0i64..1300), stream in 0u64..4,
         ) {
             let mut series: Vec<SeriesPoint> = changes
@@ -287,15 +298,14 @@ mod tests {
                     }
                 })
                 .collect();
-            for (n, (window, in_flight, receiver, buffer)) in samples.into_iter().enumerate() {
+            for (n, (unsent, receiver, buffer)) in samples.into_iter().enumerate() {
                 let at = n as i64 * 10;
-                series.push(point(at, Metric::CongestionWindow, window));
-                series.push(point(at, Metric::InFlight, in_flight));
+                series.push(point(at, Metric::Unsent, unsent - 1e4));
                 series.push(point(at, Metric::ReceiveWindowLimited, receiver));
                 series.push(point(at, Metric::SendBufferLimited, buffer));
             }
             let (from, to) = (released * MS, (released + lasts) * MS);
-            let held = States::of(&series, End::Server).split(from, to, handed.map(|at| at * MS), stream);
+            let held = States::of(&series, End::Server, true).split(from, to, handed.map(|at| at * MS), stream);
             prop_assert_eq!(sum(&held), to - from);
             prop_assert!(held.values().iter().all(|part| *part >= 0), "{:?}", held);
         }

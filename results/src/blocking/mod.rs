@@ -24,6 +24,7 @@ use samepath_model::carriage::{LayoutRecord, SightRecord};
 use samepath_model::experiment::Trial;
 use samepath_model::link::Direction;
 use samepath_model::record::{End, MessageRecord, PacketRecord, SeriesPoint};
+use samepath_model::tuning::Controller;
 use samepath_model::workload::StreamId;
 use samepath_model::{VoidKind, VoidReason};
 
@@ -91,6 +92,9 @@ pub struct Analysis {
     window_is_subject: bool,
     direction: Direction,
     is_one_connection: bool,
+    is_quic: bool,
+    /// Whether TCP sends by its congestion window alone, and not by a pacing rate of its controller.
+    is_window_alone: bool,
 }
 
 /// Follows every message of a trial through its packets.
@@ -132,6 +136,8 @@ pub fn analyse<E>(
         held: None,
         window_is_subject: trial.tuning.receive_window.is_some(),
         direction: trial.workload.direction(),
+        is_quic: transport == Transport::Quic,
+        is_window_alone: trial.tuning.controller != Controller::Bbr,
         is_one_connection: transport == Transport::Quic
             || mapping != Mapping::PerStream
             || trial.workload.streams() == 1,
@@ -176,7 +182,8 @@ impl Analysis {
             Direction::Down => End::Server,
         };
         // The samples of several connections are sums, which say nothing of one of them.
-        let states = if self.is_one_connection { States::of(series, sender) } else { States::default() };
+        let states =
+            if self.is_one_connection { States::of(series, sender, self.is_window_alone) } else { States::default() };
         let held = self.messages.iter().zip(&self.accounts).map(|(message, account)| {
             let Some(Ok(account)) = account else { return Held::default() };
             let left = message.released + account.parts.hold;
@@ -204,6 +211,8 @@ impl Analysis {
             let words = format!("{what} held {n} messages at the sender, for up to {longest:.1} ms: {remedy}");
             Some(VoidReason::new(VoidKind::Limit, words))
         };
+        // Of TCP it is the kernel's own, which grows as it sees fit: that is no setting of the lab's.
+        let is_set = self.is_quic && !self.window_is_subject;
         let credit = |held: &Held| held.connection + held.stream;
         let ample = "it was to be ample, and is no part of the comparison: set `receive-window` to make it the subject";
         [
@@ -212,7 +221,7 @@ impl Analysis {
                 "the number of QUIC streams that may be open at once",
                 "it is the lab's own limit; send fewer messages at a time",
             ),
-            (!self.window_is_subject).then(|| of(credit, "flow control", ample)).flatten(),
+            is_set.then(|| of(credit, "flow control", ample)).flatten(),
         ]
         .into_iter()
         .flatten()

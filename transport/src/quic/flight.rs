@@ -30,6 +30,8 @@ pub struct Flight(Arc<Shared>, Arc<Full>);
 #[derive(Debug, Default)]
 struct Shared {
     bytes: AtomicU64,
+    /// Of these, bytes of packets that surely only acknowledge, which nobody acknowledges in turn.
+    acks: AtomicU64,
     /// Whether a warm-up is under way, which is to open the window.
     opening: AtomicBool,
 }
@@ -47,6 +49,11 @@ impl Flight {
     /// Bytes in flight now.
     pub fn bytes(&self) -> u64 {
         self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of which word is still to come: an end that has nothing to send but acknowledgements waits for none.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        self.bytes().saturating_sub(self.0.acks.load(Ordering::Relaxed))
     }
 
     /// Says whether a warm-up is under way: then every acknowledgement opens the window, as Linux has it.
@@ -85,6 +92,9 @@ impl Flight {
     }
 }
 
+/// The largest packet that is taken for one that only acknowledges: a header, an ACK frame of a range or two, and the tag.
+const ACK_ALONE: u64 = 64;
+
 /// Makes controllers whose bytes in flight are told.
 pub(super) struct Told<F> {
     pub(super) factory: Arc<F>,
@@ -113,6 +123,9 @@ impl Telling {
 impl Controller for Telling {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
         self.flight.set(self.flight.bytes() + bytes);
+        if bytes <= ACK_ALONE {
+            self.flight.0.acks.fetch_add(bytes, Ordering::Relaxed);
+        }
         self.controller.on_sent(now, bytes, last_packet_number);
         self.look();
     }
@@ -123,6 +136,7 @@ impl Controller for Telling {
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, largest_acked: Option<u64>) {
         self.flight.set(in_flight);
+        self.flight.0.acks.store(0, Ordering::Relaxed);
         self.controller.on_end_acks(now, in_flight, app_limited && !self.flight.is_opening(), largest_acked);
         self.look();
     }
@@ -222,6 +236,21 @@ mod tests {
         controller.on_end_acks(now, 13_007, false, Some(0));
         let full: Vec<bool> = flight.take_full().into_iter().map(|(_, full)| full).collect();
         assert_eq!(full, [true, false]);
+    }
+
+    #[test]
+    fn word_of_an_acknowledgement_is_not_waited_for() {
+        let flight = Flight::default();
+        let mut config = NewRenoConfig::default();
+        config.initial_window(14_480);
+        let now = Instant::now();
+        let mut controller = Arc::new(Told { factory: Arc::new(config), flight: flight.clone() }).build(now, 1472);
+        controller.on_sent(now, 1472, 1);
+        controller.on_sent(now, 40, 2);
+        assert_eq!((flight.bytes(), flight.unacknowledged()), (1512, 1472));
+        controller.on_end_acks(now, 0, false, Some(1));
+        controller.on_sent(now, 40, 3);
+        assert_eq!((flight.bytes(), flight.unacknowledged()), (40, 0), "there is none to come");
     }
 
     #[test]
