@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("samepath-server", &["samepath-model", "samepath-transport"]),
     ("samepath-netem", &["samepath-model"]),
     ("samepath-results", &["samepath-model"]),
+    ("samepath-testing", &[]),
     ("samepath", &["samepath-model", "samepath-client", "samepath-server", "samepath-netem", "samepath-results"]),
 ];
 
@@ -94,7 +95,7 @@ fn every_dependency_says_why_it_is_there() {
         assert!(line.split(" # ").nth(1).is_some_and(|reason| reason.len() > 8), "no reason: {line}");
     }
     assert!(seen > 20, "only {seen} dependencies seen");
-    for member in ["model", "transport", "client", "server", "netem", "results"] {
+    for member in ["model", "transport", "client", "server", "netem", "results", "testing"] {
         let path = format!("{}/{member}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&path).unwrap();
         let named_here: Vec<&str> = text.lines().filter(|line| line.contains("version = \"")).collect();

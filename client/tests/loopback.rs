@@ -214,7 +214,7 @@ async fn ipv6_works_too() {
     let server = match Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default() }) {
         Ok(server) => server,
         Err(error) => {
-            println!("skipped: no IPv6 here: {error}");
+            samepath_testing::skip!("no IPv6 here: {error}");
             return;
         }
     };

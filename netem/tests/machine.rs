@@ -20,6 +20,7 @@ use samepath_model::{Arm, Mode, Tolerance, Transport, Trial, TrialId, Tuning, Vo
 use samepath_netem::probe::{Finding, Status};
 use samepath_netem::trial::{Backend, Evidence, TrialError, TrialPlan, supervise};
 use samepath_netem::{ledger, monotonic};
+use samepath_testing::{skip, test};
 
 #[path = "machine/namespaces.rs"]
 mod namespaces;
@@ -73,10 +74,14 @@ fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// What can be tried here: (backend, user).
-fn cases() -> Vec<(&'static str, As)> {
+/// What can be tried here: (backend, user). Says that the test is skipped where nothing can.
+fn cases(test: &str) -> Vec<(&'static str, As)> {
     static CASES: OnceLock<Vec<(&'static str, As)>> = OnceLock::new();
-    CASES.get_or_init(try_cases).clone()
+    let cases = CASES.get_or_init(try_cases).clone();
+    if cases.is_empty() {
+        skip(test, "no backend carries a link here");
+    }
+    cases
 }
 
 fn try_cases() -> Vec<(&'static str, As)> {
@@ -91,7 +96,8 @@ fn try_cases() -> Vec<(&'static str, As)> {
                 cases.push((backend, user));
             } else {
                 assert!(!must_work(backend, user), "{backend} as {user:?} fails where it can be had: {}", told(&tried));
-                println!("skipped: {backend} as {user:?}: {}", String::from_utf8_lossy(&tried.stderr).trim());
+                let part = format!("{backend} as {user:?}");
+                samepath_testing::skip_part!(part, "{}", String::from_utf8_lossy(&tried.stderr).trim());
             }
         }
     }
@@ -126,7 +132,7 @@ fn told(output: &Output) -> String {
 
 #[test]
 fn tcp_echo_crosses_every_backend_over_ipv4_and_ipv6() {
-    for (backend, user) in cases() {
+    for (backend, user) in cases(test!()) {
         let scratch = Scratch::new();
         let echo = format!("exec {} echo", scratch.program().display());
         let script = format!("{} greet $SAMEPATH_SERVER $SAMEPATH_SERVER6", scratch.program().display());
@@ -144,10 +150,10 @@ fn tcp_echo_crosses_every_backend_over_ipv4_and_ipv6() {
 #[test]
 fn ping_crosses_and_takes_the_round_trip_time() {
     if Command::new("ping").arg("-V").output().is_err() {
-        println!("skipped: there is no `ping` here");
+        skip(test!(), "there is no `ping` here");
         return;
     }
-    for (backend, user) in cases() {
+    for (backend, user) in cases(test!()) {
         let scratch = Scratch::new();
         let script = "ping -n -c 3 -i 0.05 $SAMEPATH_SERVER && ping -n -c 1 $SAMEPATH_SERVER6";
         let output = scratch
@@ -169,7 +175,7 @@ fn ping_crosses_and_takes_the_round_trip_time() {
 #[test]
 fn the_ledger_agrees_with_what_the_endpoints_saw() {
     const COUNT: usize = 1000;
-    for (backend, user) in cases().into_iter().filter(|(backend, _)| *backend != "none") {
+    for (backend, user) in cases(test!()).into_iter().filter(|(backend, _)| *backend != "none") {
         let scratch = Scratch::new();
         let (program, seen) = (scratch.program(), scratch.path().join("seen"));
         let sink = format!("exec {} sink {} 1400", program.display(), seen.display());
@@ -206,7 +212,7 @@ fn the_ledger_agrees_with_what_the_endpoints_saw() {
 
 #[test]
 fn the_commands_exit_status_is_ours() {
-    let Some(&(backend, user)) = cases().first() else { return };
+    let Some(&(backend, user)) = cases(test!()).first() else { return };
     let scratch = Scratch::new();
     let status = |words: &[&str]| {
         let output =
@@ -222,7 +228,7 @@ fn the_commands_exit_status_is_ours() {
 
 #[test]
 fn the_doctor_agrees_with_what_runs_here() {
-    let runs: Vec<_> = cases();
+    let runs: Vec<_> = cases(test!());
     let users: &[As] = if is_root() { &[As::Self_, As::Nobody] } else { &[As::Self_] };
     for &user in users {
         let scratch = Scratch::new();
@@ -245,7 +251,7 @@ fn the_doctor_agrees_with_what_runs_here() {
 
 #[test]
 fn a_request_to_end_reaches_the_command() {
-    let Some(&(backend, user)) = cases().first() else { return };
+    let Some(&(backend, user)) = cases(test!()).first() else { return };
     let scratch = Scratch::new();
     let begun = scratch.path().join("begun");
     let script = format!("trap 'exit 3' TERM; : > {}; while :; do sleep 0.05; done", begun.display());
@@ -260,7 +266,10 @@ fn a_request_to_end_reaches_the_command() {
 #[test]
 fn one_seed_drops_the_same_packets_by_index() {
     const COUNT: usize = 300;
-    let Some(&(backend, user)) = cases().iter().find(|(backend, _)| *backend != "none") else { return };
+    let Some(&(backend, user)) = cases(test!()).iter().find(|(backend, _)| *backend != "none") else {
+        skip(test!(), "no backend that drops packets carries a link here");
+        return;
+    };
     let lost = || {
         let scratch = Scratch::new();
         let (program, seen, spool) = (scratch.program(), scratch.path().join("seen"), scratch.path().join("spool"));
@@ -286,8 +295,8 @@ fn one_seed_drops_the_same_packets_by_index() {
 fn fast_and_exact_mode_drop_the_same_packets() {
     // The smallest receive buffer that kernels grant has room for all of it.
     const BURSTS: usize = 15;
-    let Some(&(backend, user)) = cases().iter().find(|(backend, _)| *backend == "tun") else {
-        println!("skipped: fast mode needs TUN devices");
+    let Some(&(backend, user)) = cases(test!()).iter().find(|(backend, _)| *backend == "tun") else {
+        skip(test!(), "fast mode needs TUN devices");
         return;
     };
     let dropped = |mode: &str, key: &str, loss: &str| {
@@ -328,13 +337,13 @@ fn fast_and_exact_mode_drop_the_same_packets() {
 fn in_exact_mode_a_host_gets_every_packet_alone() {
     // At 10 Gbit/s the packets of a burst are due within 4 µs, each at a time of its own.
     for (what, rate) in [("without a rate", None), ("behind a fast bottleneck", Some("10Gbit"))] {
-        for (backend, user) in cases().into_iter().filter(|(backend, _)| *backend == "tun") {
-            every_packet_comes_alone(backend, user, what, rate);
+        for (backend, user) in cases(test!()).into_iter().filter(|(backend, _)| *backend == "tun") {
+            every_packet_comes_alone(test!(), backend, user, what, rate);
         }
     }
 }
 
-fn every_packet_comes_alone(backend: &str, user: As, what: &str, rate: Option<&str>) {
+fn every_packet_comes_alone(test: &str, backend: &str, user: As, what: &str, rate: Option<&str>) {
     const BURSTS: usize = 30;
     const DELAY: i64 = 1_000_000;
     let scratch = Scratch::new();
@@ -364,7 +373,8 @@ fn every_packet_comes_alone(backend: &str, user: As, what: &str, rate: Option<&s
     assert!(lefts.is_sorted(), "{what}: packets leave in the order in which they came");
     let devices = fs::read_to_string(&devices).expect("the devices were read");
     let Some(counts) = devices.lines().find_map(|line| line.trim().strip_prefix("link0in:")) else {
-        println!("skipped: as {user:?}: this kernel cannot redirect what it has cut");
+        let part = format!("{what} as {user:?}");
+        samepath_testing::skip_part(test, part, "this kernel cannot redirect what it has cut");
         return;
     };
     // One column of bytes, then one of packets. More than the end may come after the count was read.
@@ -426,7 +436,7 @@ fn start_marked(scratch: &Scratch, user: As, backend: &str, marker: &str) -> Chi
 
 #[test]
 fn nothing_is_left_when_a_process_of_a_link_is_killed() {
-    for (number, (backend, user)) in cases().into_iter().enumerate() {
+    for (number, (backend, user)) in cases(test!()).into_iter().enumerate() {
         for victim in ["outer", "first", "command"] {
             let scratch = Scratch::new();
             // A number of our own in the command lines; sleep takes it for seconds.
@@ -493,14 +503,14 @@ fn conduct(scratch: &Scratch, part: &str, limit: Duration) -> Result<Evidence, T
     supervise(&plan(scratch, part, link.resolve().expect("a link"), limit), &AtomicBool::new(false))
 }
 
-/// Says why, where no trial can be run here.
-fn trials_run_here() -> bool {
-    !cases().is_empty()
+/// Whether trials can be run here; says that the test is skipped where not.
+fn trials_run_here(test: &str) -> bool {
+    !cases(test).is_empty()
 }
 
 #[test]
 fn a_trial_brings_evidence() {
-    if !trials_run_here() {
+    if !trials_run_here(test!()) {
         return;
     }
     let scratch = Scratch::new();
@@ -526,7 +536,7 @@ fn a_trial_brings_evidence() {
 
 #[test]
 fn probes_measure_the_link_and_leave_no_trace() {
-    if !trials_run_here() {
+    if !trials_run_here(test!()) {
         return;
     }
     let spec = LinkSpec {
@@ -568,7 +578,8 @@ fn probes_measure_the_link_and_leave_no_trace() {
 
 #[test]
 fn probes_leave_the_kernels_sequence_as_it_is() {
-    if !cases().iter().any(|(backend, user)| *backend == "netem" && *user == As::Self_) {
+    if !cases(test!()).iter().any(|(backend, user)| *backend == "netem" && *user == As::Self_) {
+        skip(test!(), "the kernel has no netem; `tests/qemu/run` brings one");
         return;
     }
     // Half of the packets, so that a probe which took a draw would show.
@@ -606,7 +617,7 @@ fn probes_leave_the_kernels_sequence_as_it_is() {
 
 #[test]
 fn a_trial_that_hangs_is_ended_at_its_limit() {
-    if !trials_run_here() {
+    if !trials_run_here(test!()) {
         return;
     }
     let error = conduct(&Scratch::new(), "hangs", Duration::from_millis(300)).expect_err("it hangs");
@@ -616,7 +627,7 @@ fn a_trial_that_hangs_is_ended_at_its_limit() {
 
 #[test]
 fn an_endpoint_that_dies_is_told_with_its_last_words() {
-    if !trials_run_here() {
+    if !trials_run_here(test!()) {
         return;
     }
     let error = conduct(&Scratch::new(), "fails", PATIENCE).expect_err("it fails");
@@ -639,7 +650,7 @@ fn a_program_that_is_none_is_told() {
 
 #[test]
 fn nothing_is_left_of_a_trial_and_its_daemons() {
-    if !trials_run_here() {
+    if !trials_run_here(test!()) {
         return;
     }
     let scratch = Scratch::new();
@@ -650,7 +661,7 @@ fn nothing_is_left_of_a_trial_and_its_daemons() {
 
 #[test]
 fn a_cancelled_trial_ends_at_once_and_leaves_nothing() {
-    if !trials_run_here() {
+    if !trials_run_here(test!()) {
         return;
     }
     let scratch = Scratch::new();
@@ -673,7 +684,7 @@ fn a_cancelled_trial_ends_at_once_and_leaves_nothing() {
 
 #[test]
 fn the_kill_of_a_run_ends_its_trial() {
-    if !trials_run_here() {
+    if !trials_run_here(test!()) {
         return;
     }
     // The stand-in's own verb `__trial` is what a run starts; killed, it takes all below it along.

@@ -8,7 +8,7 @@ use samepath_model::{VoidKind, VoidReason};
 use samepath_results::Run;
 use serde_json::Value;
 
-use crate::support::{can_emulate, expect_status, file, run, stderr, stdout};
+use crate::support::{can_emulate, expect_status, file, run, stderr, stdout, test};
 
 /// Two trials of which no machine keeps the conditions: a packet leaves late by a nanosecond at least.
 const IMPOSSIBLE: &str = r#"
@@ -46,7 +46,7 @@ fn attempts(dir: &Path) -> Vec<(String, u64, String)> {
 
 #[test]
 fn what_no_attempt_mends_is_void_three_times_and_the_run_has_no_result() {
-    if !can_emulate("what_no_attempt_mends_is_void_three_times_and_the_run_has_no_result") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -106,7 +106,7 @@ fn make_void(dir: &Path, id: &str, kind: VoidKind) {
 
 #[test]
 fn the_attempt_that_kept_its_conditions_counts_and_nothing_else_has_another() {
-    if !can_emulate("the_attempt_that_kept_its_conditions_counts_and_nothing_else_has_another") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

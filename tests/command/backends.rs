@@ -7,7 +7,7 @@ use samepath_model::record::{Calibration, DropCause, Outcome, PacketRecord, Tria
 use samepath_model::{Direction, VoidKind};
 use samepath_results::Run;
 
-use crate::support::{can_emulate, carries, expect_status, file, has, run, stderr, stdout};
+use crate::support::{can_emulate, carries, expect_status, file, has, run, stderr, stdout, test};
 
 /// Every transport, with loss and without, on a link that a slow machine can keep; its bounds are wide.
 const SMALL: &str = r#"
@@ -96,7 +96,7 @@ fn lost(run: &Run, record: &TrialRecord, direction: Direction) -> (u64, BTreeSet
 
 #[test]
 fn a_whole_run_on_the_kernels_netem_and_the_same_losses_on_the_embedded_link() {
-    if !can_emulate("backends") || !carries("netem") {
+    if !can_emulate(test!()) || !carries("netem", test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -123,7 +123,7 @@ fn a_whole_run_on_the_kernels_netem_and_the_same_losses_on_the_embedded_link() {
 
 #[test]
 fn a_link_on_the_kernels_netem_tells_how_it_stands_and_another_leads_through_it() {
-    if !can_emulate("backends") || !has("ping", "backends") || !carries("netem") {
+    if !can_emulate(test!()) || !has("ping", test!()) || !carries("netem", test!()) {
         return;
     }
     let program = env!("CARGO_BIN_EXE_samepath");
@@ -144,7 +144,7 @@ fn a_link_on_the_kernels_netem_tells_how_it_stands_and_another_leads_through_it(
 
 #[test]
 fn a_run_without_emulation_says_what_there_is() {
-    if !can_emulate("none") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! Bad input: each a clear message with the remedy, the right exit status, and nothing half-written.
 
-use crate::support::{expect_status, file, run, samepath, stderr};
+use crate::support::{can_emulate, expect_status, file, has, run, samepath, stderr, test};
 
 #[test]
 fn a_quantity_without_its_unit_is_refused_and_the_remedy_named() {
@@ -216,7 +216,7 @@ fn an_unwritable_place_is_named() {
 #[test]
 fn a_full_disk_stops_the_run_with_the_remedy_and_keeps_what_is_done() {
     // A file system of 128 KiB, in a mount namespace of its own.
-    if !crate::support::can_emulate("full disk") || !crate::support::has("unshare", "full disk") {
+    if !can_emulate(test!()) || !has("unshare", test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -230,7 +230,7 @@ fn a_full_disk_stops_the_run_with_the_remedy_and_keeps_what_is_done() {
         .output()
         .unwrap();
     if stderr(&output).contains("unshare") || stderr(&output).contains("mount:") {
-        eprintln!("skipped: full disk: cannot make a mount namespace: {}", stderr(&output));
+        samepath_testing::skip!("cannot make a mount namespace: {}", stderr(&output));
         return;
     }
     expect_status(&output, 1);

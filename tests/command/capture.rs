@@ -6,7 +6,7 @@ use std::process::Command;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
 
-use crate::support::{can_emulate, expect_status, has, run, stderr, stdout};
+use crate::support::{can_emulate, expect_status, has, run, stderr, stdout, test};
 
 /// The comment of every packet.
 fn comments(path: &Path) -> Vec<String> {
@@ -28,7 +28,7 @@ const PING: &str = "ping -n -i 0.01 -W 1 -c 100 $SAMEPATH_SERVER";
 
 #[test]
 fn a_capture_has_every_packet_with_its_fate() {
-    if !can_emulate("capture") || !has("ping", "capture") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     for backend in ["tun", "packet"] {
@@ -40,7 +40,7 @@ fn a_capture_has_every_packet_with_its_fate() {
             run(&[&["link", "--backend", backend, "--capture", file], &conditions[..], &["--", "sh", "-c", PING]]
                 .concat());
         if backend == "tun" && stderr(&output).contains("/dev/net/tun") {
-            eprintln!("skipped: capture over tun: {}", stderr(&output));
+            samepath_testing::skip_part!("tun", "{}", stderr(&output));
             continue;
         }
         let answered = stdout(&output).matches("icmp_seq=").count();
@@ -64,7 +64,7 @@ fn a_capture_has_every_packet_with_its_fate() {
 
 #[test]
 fn wireshark_reads_it_with_comments_and_times() {
-    if !can_emulate("tshark") || !has("ping", "tshark") || !has("tshark", "tshark") {
+    if !can_emulate(test!()) || !has("ping", test!()) || !has("tshark", test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -97,7 +97,7 @@ fn wireshark_reads_it_with_comments_and_times() {
 
 #[test]
 fn a_capture_that_cannot_be_written_is_refused_before_the_command_runs() {
-    if !can_emulate("capture refused") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -116,7 +116,7 @@ fn a_capture_that_cannot_be_written_is_refused_before_the_command_runs() {
 
 #[test]
 fn a_disk_that_fills_up_is_said_and_leaves_whole_packets() {
-    if !can_emulate("capture on a full disk") || !has("ping", "capture on a full disk") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -135,7 +135,7 @@ fn a_disk_that_fills_up_is_said_and_leaves_whole_packets() {
 
 #[test]
 fn a_trial_keeps_its_capture_with_its_records() {
-    if !can_emulate("trial capture") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{can_emulate, expect_status, run, stderr, stdout};
+use crate::support::{can_emulate, expect_status, run, stderr, stdout, test};
 
 /// Names of the experiments that ship.
 fn names() -> Vec<String> {
@@ -40,7 +40,7 @@ fn every_experiment_resolves_and_says_what_it_does_not_prove() {
 
 #[test]
 fn the_quick_form_of_every_experiment_runs() {
-    if !can_emulate("experiments") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

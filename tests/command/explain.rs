@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::{can_emulate, expect_status, file, run, stderr, stdout};
+use crate::support::{can_emulate, expect_status, file, run, stderr, stdout, test};
 
 /// The fifth data packet down is dropped, once; messages of a packet each, on four streams.
 const DROPPED: &str = r#"
@@ -35,7 +35,7 @@ fn document(args: &[&str]) -> Value {
 
 #[test]
 fn each_part_of_a_delay_and_the_packet_behind_it() {
-    if !can_emulate("explain") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

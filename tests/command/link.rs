@@ -1,10 +1,10 @@
 //! Other programs across the link.
 
-use crate::support::{can_emulate, expect_status, has, run, samepath, stderr, stdout};
+use crate::support::{can_emulate, expect_status, has, run, samepath, stderr, stdout, test};
 
 #[test]
 fn the_exit_status_is_the_commands() {
-    if !can_emulate("exit status") {
+    if !can_emulate(test!()) {
         return;
     }
     for (command, status) in [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 128 + 15)] {
@@ -17,7 +17,7 @@ fn the_exit_status_is_the_commands() {
 
 #[test]
 fn addresses_are_in_the_environment_and_output_is_the_commands_alone() {
-    if !can_emulate("addresses") {
+    if !can_emulate(test!()) {
         return;
     }
     let output = run(&["link", "--", "sh", "-c", "echo $SAMEPATH_CLIENT $SAMEPATH_SERVER $SAMEPATH_SERVER6"]);
@@ -26,11 +26,11 @@ fn addresses_are_in_the_environment_and_output_is_the_commands_alone() {
 }
 
 /// The smallest and the median round trip that ping reports, in milliseconds.
-fn ping(backend: &str, address: &str) -> Option<(f64, f64)> {
+fn ping(test: &str, backend: &str, address: &str) -> Option<(f64, f64)> {
     let script = format!("ping -n -i 0.05 -c 20 {address}");
     let output = run(&["link", "--quiet", "--backend", backend, "--rtt", "20ms", "--", "sh", "-c", &script]);
     if backend == "tun" && stderr(&output).contains("/dev/net/tun") {
-        eprintln!("skipped: ping over tun: {}", stderr(&output));
+        samepath_testing::skip_part(test, "tun", stderr(&output));
         return None;
     }
     expect_status(&output, 0);
@@ -45,12 +45,12 @@ fn ping(backend: &str, address: &str) -> Option<(f64, f64)> {
 
 #[test]
 fn ping_takes_the_round_trip_that_was_asked_for() {
-    if !can_emulate("ping") || !has("ping", "ping") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     for backend in ["tun", "packet"] {
         for address in ["$SAMEPATH_SERVER", "$SAMEPATH_SERVER6"] {
-            let Some((least, median)) = ping(backend, address) else { continue };
+            let Some((least, median)) = ping(test!(), backend, address) else { continue };
             // Never early; how late depends on the machine, and is published, not asserted.
             assert!(least >= 20.0, "{backend} {address}: {least} ms");
             println!("{backend} {address}: least {least} ms, median {median} ms");
@@ -60,7 +60,7 @@ fn ping_takes_the_round_trip_that_was_asked_for() {
 
 #[test]
 fn a_server_command_serves_and_ends_with_the_command() {
-    if !can_emulate("server command") || !has("python3", "server command") {
+    if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -75,7 +75,7 @@ fn a_server_command_serves_and_ends_with_the_command() {
 
 #[test]
 fn a_server_command_that_fails_is_told() {
-    if !can_emulate("server that fails") {
+    if !can_emulate(test!()) {
         return;
     }
     // Before the client runs, while it runs, and not at all: with no error, or at the end of all.
@@ -105,7 +105,7 @@ fn a_server_command_that_fails_is_told() {
 
 #[test]
 fn a_full_disk_costs_the_ledger_its_end_alone() {
-    if !can_emulate("full ledger") || !has("unshare", "full ledger") || !has("python3", "full ledger") {
+    if !can_emulate(test!()) || !has("unshare", test!()) || !has("python3", test!()) {
         return;
     }
     // A file system of 256 KiB, in a mount namespace of its own; each packet needs 68 bytes, until there are none.
@@ -124,7 +124,7 @@ fn a_full_disk_costs_the_ledger_its_end_alone() {
         .unwrap();
     let said = stderr(&output);
     if said.contains("unshare failed") || output.status.code() == Some(99) {
-        eprintln!("skipped: full ledger: cannot make a mount namespace: {said}");
+        samepath_testing::skip!("cannot make a mount namespace: {said}");
         return;
     }
     expect_status(&output, 1);
@@ -139,7 +139,7 @@ fn a_full_disk_costs_the_ledger_its_end_alone() {
 
 #[test]
 fn marks_and_the_queues_size_are_told_to_people() {
-    if !can_emulate("marks") || !has("python3", "marks") {
+    if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
     // Ten datagrams of an ECN-capable transport, each of which random loss meets.
@@ -157,7 +157,7 @@ fn marks_and_the_queues_size_are_told_to_people() {
 
 #[test]
 fn a_packet_is_dropped_by_the_name_that_the_capture_gives_it() {
-    if !can_emulate("names of packets") || !has("ping", "names of packets") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -182,7 +182,7 @@ fn a_packet_is_dropped_by_the_name_that_the_capture_gives_it() {
 
 #[test]
 fn iperf3_runs_across_it_and_keeps_the_rate() {
-    if !can_emulate("iperf3") || !has("iperf3", "iperf3") {
+    if !can_emulate(test!()) || !has("iperf3", test!()) {
         return;
     }
     let output = samepath()
@@ -200,7 +200,7 @@ fn iperf3_runs_across_it_and_keeps_the_rate() {
 
 #[test]
 fn one_seed_drops_the_same_packets() {
-    if !can_emulate("same drops") || !has("ping", "same drops") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     let lost = || {
@@ -230,11 +230,11 @@ fn one_seed_drops_the_same_packets() {
 
 #[test]
 fn a_link_without_conditions_carries_super_packets_unless_a_ledger_is_kept() {
-    if !can_emulate("super-packets") || !has("iperf3", "super-packets") {
+    if !can_emulate(test!()) || !has("iperf3", test!()) {
         return;
     }
     if let Err(error) = std::fs::File::options().read(true).write(true).open("/dev/net/tun") {
-        eprintln!("skipped: super-packets: /dev/net/tun: {error}");
+        samepath_testing::skip!("/dev/net/tun: {error}");
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
-use crate::support::{can_emulate, carries, eventually, expect_status, has, samepath, stderr, stdout};
+use crate::support::{can_emulate, carries, eventually, expect_status, has, samepath, stderr, stdout, test};
 
 /// A directory for the sockets of one test's links, and the command with it.
 struct Place(tempfile::TempDir);
@@ -113,7 +113,7 @@ impl Drop for Running {
 
 #[test]
 fn conditions_change_while_it_runs() {
-    if !can_emulate("link set") || !has("ping", "link set") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     let place = Place::new();
@@ -181,7 +181,7 @@ fn a_recorded_rate_is_put_in_force_while_it_runs() {
 
 #[test]
 fn conditions_of_the_kernels_netem_change_while_it_runs() {
-    if !can_emulate("link set") || !has("ping", "link set") || !carries("netem") {
+    if !can_emulate(test!()) || !has("ping", test!()) || !carries("netem", test!()) {
         return;
     }
     let place = Place::new();
@@ -242,7 +242,7 @@ fn conditions_of_the_kernels_netem_change_while_it_runs() {
 
 #[test]
 fn a_link_is_adjusted_from_inside_too() {
-    if !can_emulate("link set from inside") || !has("ping", "link set from inside") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     let place = Place::new();
@@ -256,7 +256,7 @@ fn a_link_is_adjusted_from_inside_too() {
 
 #[test]
 fn several_links_are_told_apart() {
-    if !can_emulate("several links") {
+    if !can_emulate(test!()) {
         return;
     }
     let place = Place::new();
@@ -285,7 +285,7 @@ fn several_links_are_told_apart() {
 
 #[test]
 fn a_killed_link_leaves_nothing_that_matters() {
-    if !can_emulate("killed link") {
+    if !can_emulate(test!()) {
         return;
     }
     let place = Place::new();
@@ -306,7 +306,7 @@ fn a_killed_link_leaves_nothing_that_matters() {
 
 #[test]
 fn wrong_words_are_refused_with_the_remedy() {
-    if !can_emulate("wrong words") {
+    if !can_emulate(test!()) {
         return;
     }
     let place = Place::new();
@@ -340,7 +340,7 @@ fn wrong_words_are_refused_with_the_remedy() {
 
 #[test]
 fn sigusr1_prints_the_counters_and_ends_nothing() {
-    if !can_emulate("SIGUSR1") {
+    if !can_emulate(test!()) {
         return;
     }
     let place = Place::new();
@@ -358,7 +358,7 @@ fn sigusr1_prints_the_counters_and_ends_nothing() {
 
 #[test]
 fn what_changed_is_in_capture_and_ledger() {
-    if !can_emulate("changes kept") || !has("ping", "changes kept") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     let place = Place::new();
@@ -378,7 +378,7 @@ fn what_changed_is_in_capture_and_ledger() {
 
 #[test]
 fn a_link_goes_on_when_nobody_reads_what_it_says() {
-    if !can_emulate("stderr without a reader") {
+    if !can_emulate(test!()) {
         return;
     }
     let place = Place::new();
@@ -395,7 +395,7 @@ fn a_link_goes_on_when_nobody_reads_what_it_says() {
 
     // A disk without room for a log is the same.
     let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
-        eprintln!("skipped: a full stderr: there is no /dev/full here");
+        samepath_testing::skip_part!("a full stderr", "there is no /dev/full here");
         return;
     };
     let mut command = place.command();
@@ -405,11 +405,11 @@ fn a_link_goes_on_when_nobody_reads_what_it_says() {
 
 #[test]
 fn other_users_are_kept_out() {
-    if !can_emulate("other users") || !has("setpriv", "other users") {
+    if !can_emulate(test!()) || !has("setpriv", test!()) {
         return;
     }
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: other users: only root can become one");
+        samepath_testing::skip!("only root can become another user");
         return;
     }
     let place = Place::new();
@@ -428,11 +428,11 @@ fn other_users_are_kept_out() {
 
 #[test]
 fn without_root_it_is_the_same() {
-    if !can_emulate("link set without root") || !has("setpriv", "link set without root") {
+    if !can_emulate(test!()) || !has("setpriv", test!()) {
         return;
     }
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: without root: the other tests are that already");
+        samepath_testing::skip!("the other tests are without root already");
         return;
     }
     let place = Place::new();
@@ -451,31 +451,30 @@ fn without_root_it_is_the_same() {
         .output()
         .unwrap();
     if stderr(&output).contains("cannot make a user namespace") {
-        eprintln!("skipped: link set without root: {}", stderr(&output));
+        samepath_testing::skip!("{}", stderr(&output));
         return;
     }
     let said = stdout(&output);
     assert!(said.starts_with("plain: RTT 40ms\nplain: RTT 40ms\n"), "{said}\n{}", stderr(&output));
-    if has("ping", "ping without root") {
+    if has("ping", test!()) {
         expect_status(&output, 0);
     }
 }
 
 #[test]
 fn without_root_and_a_runtime_directory_it_is_found_by_its_user_alone() {
-    let test = "the usual place of sockets";
-    if !can_emulate(test) || !has("setpriv", test) || !has("unshare", test) || !has("mount", test) {
+    if !can_emulate(test!()) || !has("setpriv", test!()) || !has("unshare", test!()) || !has("mount", test!()) {
         return;
     }
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: {test}: only root can have a /tmp of its own");
+        samepath_testing::skip!("only root can have a /tmp of its own");
         return;
     }
     let place = Place::new();
     let program = public_copy(&place);
     // In a /tmp of its own: a link of nobody's, and how it looks to nobody and to root.
     let script = r#"
-        mount --bind "$1" /tmp || { echo "skipped: no /tmp of its own" >&2; exit 0; }
+        mount --bind "$1" /tmp || { echo "no /tmp of its own" >&2; exit 0; }
         as="setpriv --reuid=65534 --regid=65534 --clear-groups"
         $as /tmp/samepath link --name theirs --rtt 30ms -- sh -c '
             /tmp/samepath link status >&2; touch /tmp/up; until [ -e /tmp/seen ]; do sleep 0.01; done' &
@@ -497,8 +496,11 @@ fn without_root_and_a_runtime_directory_it_is_found_by_its_user_alone() {
         .output()
         .unwrap();
     let (shown, said) = (stdout(&output), stderr(&output));
-    if said.contains("cannot make a user namespace") || said.contains("skipped: ") || said.contains("unshare failed") {
-        eprintln!("skipped: {test}: {said}");
+    if said.contains("cannot make a user namespace")
+        || said.contains("no /tmp of its own")
+        || said.contains("unshare failed")
+    {
+        samepath_testing::skip!("{said}");
         return;
     }
     expect_status(&output, 0);
@@ -539,7 +541,7 @@ fn at_a_terminal(place: &Place, shell: &str, conditions: &str, typed: &str) -> O
 
 #[test]
 fn a_shell_on_a_terminal_shows_the_conditions() {
-    if !can_emulate("interactive shell") || !has("script", "interactive shell") || !has("bash", "interactive shell") {
+    if !can_emulate(test!()) || !has("script", test!()) || !has("bash", test!()) {
         return;
     }
     let place = Place::new();
@@ -555,7 +557,7 @@ fn a_shell_on_a_terminal_shows_the_conditions() {
 
 #[test]
 fn every_shell_on_a_terminal_has_its_jobs_and_its_status() {
-    if !can_emulate("shells") || !has("script", "shells") {
+    if !can_emulate(test!()) || !has("script", test!()) {
         return;
     }
     let place = Place::new();
@@ -564,7 +566,7 @@ fn every_shell_on_a_terminal_has_its_jobs_and_its_status() {
     std::os::unix::fs::symlink("/bin/busybox", &ash).unwrap();
     for shell in ["/bin/sh", "/bin/dash", "/bin/bash", "/bin/zsh", "/bin/ksh", ash.to_str().unwrap()] {
         if !Path::new(shell).exists() {
-            println!("skipped: {shell} is not on this machine");
+            samepath_testing::skip_part!(Path::new(shell).file_name().unwrap().display(), "it is not on this machine");
             continue;
         }
         let output = at_a_terminal(&place, shell, "--quiet", "sleep 100 &\njobs\nkill %1\nexit 5");
@@ -578,7 +580,7 @@ fn every_shell_on_a_terminal_has_its_jobs_and_its_status() {
 
 #[test]
 fn signals_reach_the_command_and_stdin_is_its_own() {
-    if !can_emulate("signals") {
+    if !can_emulate(test!()) {
         return;
     }
     let place = Place::new();
@@ -589,7 +591,7 @@ fn signals_reach_the_command_and_stdin_is_its_own() {
         (nix::sys::signal::Signal::SIGQUIT, "QUIT"),
     ] {
         if is_ignored(signal) {
-            println!("skipped: SIG{name} is ignored where these tests run, and no shell can trap it then");
+            samepath_testing::skip_part!(name, "it is ignored where these tests run, and no shell can trap it then");
             continue;
         }
         let mut link = place.start(&["--quiet"]);
@@ -631,14 +633,14 @@ const PING: &str = "ping -n -q -i 0.01 -c 5";
 
 #[test]
 fn a_link_inside_a_link_leads_through_both() {
-    if !can_emulate("nested links") || !has("ping", "nested links") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     let program = env!("CARGO_BIN_EXE_samepath");
     for backend in ["tun", "packet", "netem", "none"] {
         let tried = samepath().args(["link", "--quiet", "--backend", backend, "--", "true"]).output().unwrap();
         if !tried.status.success() {
-            eprintln!("skipped: links in links on {backend}: {}", stderr(&tried));
+            samepath_testing::skip_part!(backend, "{}", stderr(&tried));
             continue;
         }
         let place = Place::new();
@@ -670,7 +672,7 @@ fn a_link_inside_a_link_leads_through_both() {
 
 #[test]
 fn a_link_inside_a_link_may_have_a_server_of_its_own() {
-    if !can_emulate("nested servers") || !has("iperf3", "nested servers") {
+    if !can_emulate(test!()) || !has("iperf3", test!()) {
         return;
     }
     let place = Place::new();
@@ -690,7 +692,7 @@ fn a_link_inside_a_link_may_have_a_server_of_its_own() {
 
 #[test]
 fn links_beside_each_other_inside_one_do_not_collide() {
-    if !can_emulate("links beside each other") || !has("ping", "links beside each other") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     let place = Place::new();
@@ -710,11 +712,11 @@ fn links_beside_each_other_inside_one_do_not_collide() {
 
 #[test]
 fn without_root_links_nest_too_and_another_users_link_stands_apart() {
-    if !can_emulate("nested without root") || !has("setpriv", "nested without root") || !has("ping", "nested") {
+    if !can_emulate(test!()) || !has("setpriv", test!()) || !has("ping", test!()) {
         return;
     }
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: nested without root: the other tests are that already");
+        samepath_testing::skip!("the other tests are without root already");
         return;
     }
     let place = Place::new();
@@ -733,7 +735,7 @@ fn without_root_links_nest_too_and_another_users_link_stands_apart() {
     };
     let rootless = across(format!("{ordinary} {program} link --rtt 20ms -- sh -c '{inner}'"));
     if stderr(&rootless).contains("cannot make a user namespace") {
-        eprintln!("skipped: nested without root: {}", stderr(&rootless));
+        samepath_testing::skip!("{}", stderr(&rootless));
         return;
     }
     assert!(shortest(&stdout(&rootless))[0] >= 50.0, "{}{}", stdout(&rootless), stderr(&rootless));
@@ -746,11 +748,11 @@ fn without_root_links_nest_too_and_another_users_link_stands_apart() {
 
 #[test]
 fn a_link_that_passes_super_packets_takes_conditions_when_they_come() {
-    if !can_emulate("late conditions") || !has("ping", "late conditions") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     if let Err(error) = std::fs::File::options().read(true).write(true).open("/dev/net/tun") {
-        eprintln!("skipped: late conditions: /dev/net/tun: {error}");
+        samepath_testing::skip!("/dev/net/tun: {error}");
         return;
     }
     let place = Place::new();
@@ -786,7 +788,7 @@ fn a_link_that_passes_super_packets_takes_conditions_when_they_come() {
 
 #[test]
 fn without_a_place_for_sockets_a_link_runs_all_the_same() {
-    if !can_emulate("no sockets") {
+    if !can_emulate(test!()) {
         return;
     }
     let place = Place::new();

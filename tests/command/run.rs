@@ -9,7 +9,9 @@ use samepath_model::experiment::TrialId;
 use samepath_model::record::Metric;
 use serde_json::Value;
 
-use crate::support::{can_emulate, eventually, expect_status, file, processes_with, run, samepath, stderr, stdout};
+use crate::support::{
+    can_emulate, eventually, expect_status, file, processes_with, run, samepath, stderr, stdout, test,
+};
 
 /// Every arm once, on a small link: a few seconds.
 const SMALL: &str = r#"
@@ -52,7 +54,7 @@ fn bytes_in_flight_are_told(out: &Path) {
 
 #[test]
 fn from_a_file_to_a_report_and_again_from_the_records() {
-    if !can_emulate("run") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -104,7 +106,7 @@ fn from_a_file_to_a_report_and_again_from_the_records() {
 /// TCP as QUIC: else the one would be marked where the other loses its packets.
 #[test]
 fn a_link_that_marks_marks_every_transport_that_can_be() {
-    if !can_emulate("a_link_that_marks_marks_every_transport_that_can_be") {
+    if !can_emulate(test!()) {
         return;
     }
     const MARKS: &str = r#"
@@ -136,7 +138,7 @@ link = { rtt = "10ms", rate = "20Mbit", loss = "5%", ecn = true }
 
 #[test]
 fn a_run_is_replayed_as_recorded_and_compared() {
-    if !can_emulate("replay") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -183,7 +185,7 @@ link = { rtt = "10ms" }
 
 #[test]
 fn a_trial_that_hangs_is_ended_and_the_run_goes_on() {
-    if !can_emulate("hang") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -292,7 +294,7 @@ fn kill_leaves_nothing_behind_and_resume_goes_on() {
 
 #[test]
 fn shards_make_one_run() {
-    if !can_emulate("shards") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{can_emulate, file, has, samepath, stderr};
+use crate::support::{can_emulate, file, has, samepath, stderr, test};
 
 const EXPERIMENT: &str = "
 schema = 1
@@ -19,7 +19,7 @@ link = { rtt = '20ms', rate = '20Mbit' }
 
 #[test]
 fn a_captured_trial_can_be_decrypted_and_has_quics_logs() {
-    if !can_emulate("a_captured_trial_can_be_decrypted_and_has_quics_logs") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -40,7 +40,7 @@ fn a_captured_trial_can_be_decrypted_and_has_quics_logs() {
             .collect();
         assert_eq!(logs.len(), if arm == "quic" { 2 } else { 0 }, "{arm}: {logs:?}");
         logs.iter().for_each(|log| check_qlog(log));
-        if has("tshark", "decrypting a capture with its keys") {
+        if has("tshark", test!()) {
             check_with_tshark(&trial, arm);
         }
     }

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+pub(crate) use samepath_testing::{skip, test};
+
 /// The built command, without what the environment of the tests might add.
 pub(crate) fn samepath() -> Command {
     apart(Command::new(env!("CARGO_BIN_EXE_samepath")))
@@ -49,16 +51,16 @@ pub(crate) fn can_emulate(test: &str) -> bool {
         if output.status.success() { Ok(()) } else { Err(stderr(&output)) }
     });
     if let Err(reason) = can {
-        eprintln!("skipped: {test}: this machine cannot make an emulated link: {reason}");
+        skip(test, format_args!("this machine cannot make an emulated link: {reason}"));
     }
     can.is_ok()
 }
 
-/// Whether this backend can carry a link here; says that it is skipped where not.
-pub(crate) fn carries(backend: &str) -> bool {
+/// Whether this backend can carry a link here; says that the test is skipped where not.
+pub(crate) fn carries(backend: &str, test: &str) -> bool {
     let tried = run(&["link", "--quiet", "--backend", backend, "--", "true"]);
     if !tried.status.success() {
-        eprintln!("skipped: {backend}: {}", stderr(&tried).trim());
+        skip(test, format_args!("{backend}: {}", stderr(&tried).trim()));
     }
     tried.status.success()
 }
@@ -68,7 +70,7 @@ pub(crate) fn has(program: &str, test: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
     if !found {
-        eprintln!("skipped: {test}: {program} is not on this machine");
+        skip(test, format_args!("{program} is not on this machine"));
     }
     found
 }

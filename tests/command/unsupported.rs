@@ -5,13 +5,12 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::{apart, expect_status, has, stderr, stdout};
+use crate::support::{apart, expect_status, has, stderr, stdout, test};
 
 /// The command where so many namespaces of a kind are permitted; `None`, with the reason said, where that cannot be
 /// arranged. `before` stands before the command.
-fn where_none_may_be(setting: &str, before: &[&str], args: &[&str]) -> Option<Output> {
-    let test = format!("no {setting}");
-    if !has("unshare", &test) || !before.iter().take(1).all(|program| has(program, &test)) {
+fn where_none_may_be(test: &str, setting: &str, before: &[&str], args: &[&str]) -> Option<Output> {
+    if !has("unshare", test) || !before.iter().take(1).all(|program| has(program, test)) {
         return None;
     }
     let script = format!("echo 0 > /proc/sys/user/{setting} || exit 99; exec \"$@\"");
@@ -20,7 +19,7 @@ fn where_none_may_be(setting: &str, before: &[&str], args: &[&str]) -> Option<Ou
     let output = command.args(before).arg(env!("CARGO_BIN_EXE_samepath")).args(args).output().unwrap();
     let said = stderr(&output);
     if output.status.code() == Some(99) || said.starts_with("unshare:") || said.starts_with("setpriv:") {
-        eprintln!("skipped: {test}: cannot set a limit in a user namespace: {said}");
+        samepath_testing::skip(test, format_args!("cannot set a limit in a user namespace: {said}"));
         return None;
     }
     Some(output)
@@ -52,12 +51,13 @@ fn without_network_namespaces_nothing_is_begun() {
         &["run", "--quick", "--json", "--out", path],
         &["validate", "--keep", path],
     ] {
-        let Some(output) = where_none_may_be(SETTING, &[], args) else { return };
+        let Some(output) = where_none_may_be(test!(), SETTING, &[], args) else { return };
         refuses(&output, "network", SETTING);
         assert!(!Path::new(path).exists(), "{args:?} has left a run behind");
     }
     // What needs no link is as everywhere.
-    let output = where_none_may_be(SETTING, &[], &["run", "--dry-run"]).expect("it was permitted a moment ago");
+    let output =
+        where_none_may_be(test!(), SETTING, &[], &["run", "--dry-run"]).expect("it was permitted a moment ago");
     expect_status(&output, 0);
 }
 
@@ -67,7 +67,7 @@ fn without_user_namespaces_an_ordinary_user_is_told_so() {
     // Without capabilities the root of a namespace is a user like any other.
     let plain = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
     for args in [&["link", "--", "true"][..], &["run", "--quick", "--out", "/nonexistent/run"], &["validate", "T1"]] {
-        let Some(output) = where_none_may_be(SETTING, &plain, args) else { return };
+        let Some(output) = where_none_may_be(test!(), SETTING, &plain, args) else { return };
         refuses(&output, "user", SETTING);
     }
 }
@@ -75,7 +75,7 @@ fn without_user_namespaces_an_ordinary_user_is_told_so() {
 #[test]
 fn the_doctor_tells_a_remedy_once() {
     for setting in ["max_net_namespaces", "max_pid_namespaces"] {
-        let Some(output) = where_none_may_be(setting, &[], &["doctor", "--json"]) else { return };
+        let Some(output) = where_none_may_be(test!(), setting, &[], &["doctor", "--json"]) else { return };
         expect_status(&output, 1);
         let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
         let finding = findings.iter().find(|finding| finding["name"] == "namespaces").expect("it is looked at");

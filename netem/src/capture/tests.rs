@@ -179,7 +179,7 @@ fn a_note_is_a_comment_of_the_next_packet() {
 fn a_full_disk_is_said_and_counted() {
     let (_dir, path) = scratch();
     if !Path::new("/dev/full").exists() {
-        println!("skipped: there is no /dev/full here");
+        samepath_testing::skip!("there is no /dev/full here");
         return;
     }
     let link = Link::transparent();

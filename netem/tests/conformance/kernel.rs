@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use samepath_model::link::LinkSpec;
 use samepath_netem::link::netem_generator::{Fate, fates};
 
+use samepath_testing::test;
+
 use crate::scene::{Flood, Scene, backends, play};
 use crate::statistics::{critical, distance_between, median};
 
@@ -15,17 +17,17 @@ const FLOOD: Flood = Flood { count: 2000, bytes: 100, micros: 1000 };
 const SEEDS: [u64; 3] = [42, 0xfeed_0000_0000, 0x0123_4567_89ab_cdef];
 
 /// Whether the kernel's netem is there; says so where it is not.
-fn there_is_netem() -> bool {
+fn there_is_netem(test: &str) -> bool {
     let there = backends().contains(&"netem");
     if !there {
-        println!("skipped: the kernel has no netem to compare with; `tests/qemu/run` brings one");
+        samepath_testing::skip(test, "the kernel has no netem to compare with; `tests/qemu/run` brings one");
     }
     there
 }
 
 #[test]
 fn delays_are_distributed_alike() {
-    if !there_is_netem() {
+    if !there_is_netem(test!()) {
         return;
     }
     for distribution in ["uniform", "normal"] {
@@ -51,7 +53,7 @@ fn foretold(conditions: &str, seed: u64) -> Vec<Fate> {
 
 /// Plays the conditions on the kernel with every seed, and holds what came against what was foretold.
 fn holds_for_every_seed(conditions: &str, holds: impl Fn(&Scene, &[Fate])) {
-    if !there_is_netem() {
+    if !there_is_netem(test!()) {
         return;
     }
     let conditions = format!("generator = 'netem'\n{conditions}");
@@ -130,7 +132,7 @@ fn slots_leave_the_losses_as_foretold() {
 
 #[test]
 fn pauses_between_slots_are_distributed_alike() {
-    if !there_is_netem() {
+    if !there_is_netem(test!()) {
         return;
     }
     // One packet a slot, and always one that waits: they leave as far apart as the pauses are long.
@@ -156,7 +158,7 @@ fn pauses_between_slots_are_distributed_alike() {
 
 #[test]
 fn equal_seeds_lose_alike_embedded_and_in_the_kernel() {
-    if !there_is_netem() {
+    if !there_is_netem(test!()) {
         return;
     }
     let conditions = "generator = 'netem'\ndelay = '5ms'\nloss = 'gemodel 2% 25%'";

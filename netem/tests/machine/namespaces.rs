@@ -14,15 +14,15 @@ struct Lookout {
 
 impl Lookout {
     /// Says why, where there can be none.
-    fn new() -> Option<Lookout> {
+    fn new(test: &str) -> Option<Lookout> {
         if !is_root() {
-            println!("skipped: only root can look into the namespaces of others");
+            skip(test, "only root can look into the namespaces of others");
             return None;
         }
         let mut command = Command::new("unshare");
         let holder = command.args(["--net", "cat"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         let Ok(holder) = holder else {
-            println!("skipped: there is no `unshare` here");
+            skip(test, "there is no `unshare` here");
             return None;
         };
         let lookout = Lookout { holder };
@@ -31,7 +31,7 @@ impl Lookout {
             fs::read_link(format!("/proc/{}/ns/net", lookout.holder.id())).is_ok_and(|theirs| theirs != ours)
         });
         if !in_namespace_of(lookout.holder.id(), &["ip", "link", "show"]).status.success() {
-            println!("skipped: there is no `ip` or no `nsenter` here");
+            skip(test, "there is no `ip` or no `nsenter` here");
             return None;
         }
         Some(lookout)
@@ -88,9 +88,9 @@ fn all_goes_with(victim: u32, mut outer: Child, pids: &[u32], lookout: &Lookout)
 
 #[test]
 fn the_devices_of_a_link_go_with_it() {
-    for (number, (backend, user)) in cases().into_iter().filter(|(backend, _)| *backend == "tun").enumerate() {
+    for (number, (backend, user)) in cases(test!()).into_iter().filter(|(backend, _)| *backend == "tun").enumerate() {
         for victim in ["outer", "first", "command"] {
-            let Some(lookout) = Lookout::new() else { return };
+            let Some(lookout) = Lookout::new(test!()) else { return };
             let scratch = Scratch::new();
             let marker = format!("31537{number}{}", std::process::id());
             let outer = start_marked(&scratch, user, backend, &marker);
@@ -113,11 +113,11 @@ fn the_devices_of_a_link_go_with_it() {
 
 #[test]
 fn the_devices_of_a_trial_go_with_it() {
-    if !cases().contains(&("tun", As::Self_)) {
-        println!("skipped: there are no TUN devices here");
+    if !cases(test!()).contains(&("tun", As::Self_)) {
+        skip(test!(), "there are no TUN devices here");
         return;
     }
-    let Some(lookout) = Lookout::new() else { return };
+    let Some(lookout) = Lookout::new(test!()) else { return };
     let scratch = Scratch::new();
     let plan = TrialPlan { backend: Backend::Tun, ..plan(&scratch, "hangs", Link::transparent(), PATIENCE) };
     let order = scratch.path().join("order.json");

@@ -301,15 +301,20 @@ mod full_disk {
     use nix::mount::{MsFlags, mount};
     use nix::sched::{CloneFlags, unshare};
 
+    use samepath_testing::test;
+
     use super::*;
 
     /// Runs `test` in a mount namespace of its own thread, on a file system of so many bytes.
-    fn on_a_disk_of(bytes: usize, test: impl FnOnce(&Path) + Send) {
+    fn on_a_disk_of(name: &str, bytes: usize, test: impl FnOnce(&Path) + Send) {
         let place = tempdir().unwrap();
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 if let Err(error) = unshare(CloneFlags::CLONE_NEWNS) {
-                    println!("skipped: no mount namespace of its own for the test ({error}); run it as root");
+                    samepath_testing::skip(
+                        name,
+                        format_args!("no mount namespace of its own ({error}); run it as root"),
+                    );
                     return;
                 }
                 let none = None::<&str>;
@@ -330,7 +335,7 @@ mod full_disk {
 
     #[test]
     fn a_full_disk_is_named_and_nothing_half_written_stays() {
-        on_a_disk_of(96 * 1024, |disk| {
+        on_a_disk_of(test!(), 96 * 1024, |disk| {
             let experiment = fixture::experiment();
             let dir = disk.join("run");
             let mut run = Run::create(&dir, &experiment, fixture::manifest(&experiment)).unwrap();
@@ -368,7 +373,7 @@ mod full_disk {
 
     #[test]
     fn a_read_only_disk_is_named() {
-        on_a_disk_of(1 << 20, |disk| {
+        on_a_disk_of(test!(), 1 << 20, |disk| {
             let experiment = fixture::experiment();
             let mut run = fixture::run(&disk.join("run"), &experiment, 1.0);
             run = {
@@ -407,7 +412,7 @@ fn what_is_no_file_is_written_to_and_not_replaced() {
     let pipe = dir.path().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     if !made.is_ok_and(|made| made.success()) {
-        println!("skipped: there is no `mkfifo` here");
+        samepath_testing::skip_part!("pipe", "there is no `mkfifo` here");
         return;
     }
     let reader = std::thread::spawn({

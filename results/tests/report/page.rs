@@ -276,7 +276,7 @@ fn a_read_only_run_directory_gives_a_clear_error_and_keeps_the_old_report() {
         scope.spawn(|| {
             const NONE: Option<&str> = None;
             if let Err(error) = unshare(CloneFlags::CLONE_NEWNS) {
-                println!("skipped: a mount namespace needs root here: {error}");
+                samepath_testing::skip!("a mount namespace needs root here: {error}");
                 return;
             }
             let place = run.dir();
