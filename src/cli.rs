@@ -225,6 +225,10 @@ pub(crate) struct MergeArgs {
 pub(crate) struct ValidateArgs {
     /// Checks to make [default: all]; --list names them
     pub(crate) checks: Vec<String>,
+    /// A part of each check (fewer seeds, cells and packets) by the same bounds, in less than three minutes; those
+    /// of which no part says anything are left out
+    #[arg(long)]
+    pub(crate) quick: bool,
     /// Name the checks and what each expects
     #[arg(long)]
     pub(crate) list: bool,

@@ -5,6 +5,7 @@
 
 mod checks;
 mod finding;
+mod quick;
 mod score;
 
 use anyhow::Context;
@@ -21,7 +22,7 @@ use finding::{Finding, Verdict};
 
 /// Makes the checks that were asked for, and fails if one does.
 pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
-    let checks = choose(&args.checks)?;
+    let checks = choose(args)?;
     if args.list {
         for check in checks {
             output::line(format_args!("{:<4} {}", check.id, check.title))?;
@@ -29,7 +30,7 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let checks: Vec<(&Check, Experiment, Vec<Trial>)> =
-        checks.into_iter().map(planned).collect::<anyhow::Result<_>>()?;
+        checks.into_iter().map(|check| planned(check, args.quick)).collect::<anyhow::Result<_>>()?;
     let every: Vec<Trial> = checks.iter().flat_map(|(_, _, trials)| trials).cloned().collect();
     harness::check(&args.harness, &every)?;
     let scratch = tempfile::tempdir().context("cannot make a directory for the checks' runs")?;
@@ -128,23 +129,31 @@ impl Tally {
 }
 
 /// A check with its experiment, and the trials in their order.
-fn planned(check: &'static Check) -> anyhow::Result<(&'static Check, Experiment, Vec<Trial>)> {
-    let experiment = Experiment::parse(check.experiment).context("a built-in check is broken")?;
+fn planned(check: &'static Check, quick: bool) -> anyhow::Result<(&'static Check, Experiment, Vec<Trial>)> {
+    let mut experiment = Experiment::parse(check.experiment).context("a built-in check is broken")?;
+    if let Some(quick) = check.quick.filter(|_| quick) {
+        experiment = quick.of(experiment).context("a built-in check is broken")?;
+    }
     let trials = harness::order(experiment.trials()?);
     Ok((check, experiment, trials))
 }
 
-fn choose(names: &[String]) -> anyhow::Result<Vec<&'static Check>> {
-    if names.is_empty() {
-        return Ok(CHECKS.iter().collect());
+fn choose(args: &ValidateArgs) -> anyhow::Result<Vec<&'static Check>> {
+    if args.checks.is_empty() {
+        return Ok(CHECKS.iter().filter(|check| !args.quick || check.quick.is_some()).collect());
     }
+    let names = args.checks.iter();
     names
-        .iter()
         .map(|name| {
-            CHECKS.iter().find(|check| check.id.eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let check = CHECKS.iter().find(|check| check.id.eq_ignore_ascii_case(name)).ok_or_else(|| {
                 let known: Vec<&str> = CHECKS.iter().map(|check| check.id).collect();
-                Mistake(format!("there is no check `{name}`; choose from: {}", known.join(", "))).into()
-            })
+                Mistake(format!("there is no check `{name}`; choose from: {}", known.join(", ")))
+            })?;
+            if args.quick && check.quick.is_none() {
+                let told = format!("{} has no quick form: a part of it would say nothing; leave out --quick", check.id);
+                return Err(Mistake(told).into());
+            }
+            Ok(check)
         })
         .collect()
 }

@@ -2,6 +2,7 @@
 
 use samepath_results::Run;
 
+use super::quick::{ONE_SEED, Quick};
 use super::{Finding, score};
 
 /// One check.
@@ -14,6 +15,8 @@ pub(crate) struct Check {
     pub(crate) experiment: &'static str,
     /// What is made of it.
     pub(crate) score: fn(&Run) -> anyhow::Result<Vec<Finding>>,
+    /// What `--quick` takes of it; `None` where nothing less than the whole says anything.
+    pub(crate) quick: Option<Quick>,
 }
 
 /// Every check, from the link upwards.
@@ -23,54 +26,66 @@ pub(crate) const CHECKS: &[Check] = &[
         title: "the link itself: delay, rate, random loss and bursts are what was asked for",
         experiment: include_str!("../../experiments/validate/e1.toml"),
         score: score::link_keeps_its_promise,
+        quick: Some(Quick {
+            set: &[("rate", "duration", &["4s"]), ("loss", "bytes", &["5MB"]), ("bursts", "bytes", &["5MB"])],
+            ..ONE_SEED
+        }),
     },
     Check {
         id: "T1",
         title: "round trips until the handshake is done and the first byte is there",
         experiment: include_str!("../../experiments/validate/t1.toml"),
         score: score::round_trips,
+        quick: Some(Quick { set: &[("", "rtt", &["20ms", "200ms"])], ..ONE_SEED }),
     },
     Check {
         id: "T2",
         title: "the first packets of a connection are lost: when its sender tries again",
         experiment: include_str!("../../experiments/validate/t2.toml"),
         score: score::first_packets_lost,
+        quick: Some(ONE_SEED),
     },
     Check {
         id: "T4a",
         title: "one lost packet: how late are it and its followers, with and without a common order",
         experiment: include_str!("../../experiments/validate/t4a.toml"),
         score: score::one_lost_packet,
+        quick: Some(ONE_SEED),
     },
     Check {
         id: "T5",
         title: "random loss: what share of the messages that lost nothing waits for another's loss",
         experiment: include_str!("../../experiments/validate/t5.toml"),
         score: score::innocent_messages,
+        quick: Some(Quick { set: &[("", "count", &["120"])], ..ONE_SEED }),
     },
     Check {
         id: "T6",
         title: "a receive window limits goodput to one window in a round trip",
         experiment: include_str!("../../experiments/validate/t6.toml"),
         score: score::window_limits,
+        quick: Some(Quick { arms: &["tcp", "quic"], set: &[("", "receive-window", &["64KiB"])], ..ONE_SEED }),
     },
     Check {
         id: "T8",
         title: "Reno at periodic loss: goodput as theory (Mathis) has it",
         experiment: include_str!("../../experiments/validate/t8.toml"),
         score: score::periodic_loss,
+        quick: Some(Quick { parts: &["one-in-100"], ..ONE_SEED }),
     },
     Check {
         id: "T10",
         title: "a burst of losses: how many of four streams stall, in turns and in sequence",
         experiment: include_str!("../../experiments/validate/t10.toml"),
         score: score::streams_stalled,
+        quick: Some(Quick { parts: &["round-robin-2", "sequential-3"], ..ONE_SEED }),
     },
     Check {
         id: "T11",
         title: "equal objects one after the other end on average in (N + 1)/2N of the time",
         experiment: include_str!("../../experiments/validate/t11.toml"),
         score: score::objects_in_sequence,
+        quick: Some(Quick { arms: &["tcp", "quic"], set: &[("", "streams", &["4"])], ..ONE_SEED }),
     },
     Check {
         id: "S1",
@@ -89,18 +104,28 @@ pub(crate) const CHECKS: &[Check] = &[
         title: "10 MB over 10 Mbit/s with a small buffer: the link is filled",
         experiment: include_str!("../../experiments/validate/p1.toml"),
         score: score::link_is_filled,
+        quick: Some(ONE_SEED),
     },
     Check {
         id: "P2",
         title: "bursts of loss, and 30 % loss each way: everything arrives, byte for byte",
         experiment: include_str!("../../experiments/validate/p2.toml"),
         score: score::everything_arrives,
+        quick: Some(Quick { seeds: 3, ..ONE_SEED }),
+    },
+    Check {
+        id: "P3",
+        title: "random loss on a long fat path: BBR fills it, CUBIC cannot",
+        experiment: include_str!("../../experiments/validate/p3.toml"),
+        score: score::random_loss,
+        quick: None,
     },
     Check {
         id: "P5",
         title: "the same controller, nothing lost: the same time, the handshake taken out",
         experiment: include_str!("../../experiments/validate/p5.toml"),
         score: score::same_controller_same_time,
+        quick: Some(Quick { set: &[("", "bytes", &["1MB"]), ("", "loss", &["0%"])], ..ONE_SEED }),
     },
 ];
 
@@ -113,6 +138,23 @@ mod tests {
     fn every_check_has_a_sound_experiment() {
         for check in CHECKS {
             Experiment::parse(check.experiment).unwrap_or_else(|error| panic!("{}: {error}", check.id));
+        }
+    }
+
+    #[test]
+    fn the_quick_form_of_a_check_is_a_part_of_it() {
+        for check in CHECKS {
+            let Some(quick) = check.quick else { continue };
+            let whole = Experiment::parse(check.experiment).unwrap();
+            let part = quick.of(whole.clone()).unwrap_or_else(|error| panic!("{}: {error}", check.id));
+            let trials = |experiment: &Experiment| experiment.trials().unwrap();
+            let (few, all) = (trials(&part), trials(&whole));
+            assert!(!few.is_empty() && few.len() <= all.len(), "{}: {} of {}", check.id, few.len(), all.len());
+            // The bounds of a valid trial are the check's own, and every part and arm that is named is one of its.
+            assert_eq!(part.tolerance, whole.tolerance, "{}", check.id);
+            assert!(quick.parts.iter().all(|name| part.parts.iter().any(|part| part.name == *name)), "{}", check.id);
+            let has = |arm: &str| part.parts.iter().all(|part| part.arms.iter().any(|other| other.to_string() == arm));
+            assert!(quick.arms.iter().all(|arm| has(arm)), "{}", check.id);
         }
     }
 }

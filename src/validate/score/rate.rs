@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use samepath_model::link::{Counted, ScriptedDrop};
-use samepath_model::record::{Metric, TrialRecord};
+use samepath_model::record::{DropCause, Metric, TrialRecord};
 use samepath_model::units::ByteCount;
 use samepath_model::{Arm, Transport, Workload};
 use samepath_results::Run;
@@ -111,6 +111,61 @@ fn in_whole_segments(apart: u64) -> f64 {
         half = (window / 2).max(1);
     }
     (apart - 1) as f64 / round_trips
+}
+
+/// P3. Random loss is no sign of congestion, and BBR (v1) takes it for none: on a link of 100 Mbit/s it carries what is
+/// not lost of the 96.5 Mbit/s of payload that the headers leave (1448 of 1500 bytes), less a tenth for its probing.
+/// From the third second to the end. quinn's BBR, which its authors call experimental, has no such figure: what it
+/// carries is said, with what it loses beyond the random loss by overflowing the buffer.
+///
+/// CUBIC halves its window, nearly, at each loss: with one packet in a hundred lost at 100 ms it is in its Reno-friendly
+/// region, where Mathis' formula gives 1.4 Mbit/s, and 1.0 to 2.2 is what windows of whole segments and the draw of the
+/// losses leave of it, over the mean of the seeds and from the fourth second to the end.
+pub(crate) fn random_loss(run: &Run) -> anyhow::Result<Vec<Finding>> {
+    /// Payload of the link's rate, in Mbit/s.
+    const PAYLOAD: f64 = 100.0 * MSS / 1500.0;
+    let mut groups: BTreeMap<(String, String, Arm), Vec<&TrialRecord>> = BTreeMap::new();
+    for record in done(run) {
+        let loss = format!("{}%", short(record.trial.link.down.loss.rate() * 100.0));
+        groups.entry((record.trial.part.clone(), loss, record.trial.arm)).or_default().push(record);
+    }
+    let mut findings = Vec::new();
+    for ((part, loss, arm), records) in groups {
+        let trial = &records[0].trial;
+        let to = trial.workload.nominal_duration().map_or(0.0, |duration| duration.as_secs_f64());
+        let from = if part == "bbr" { 3.0 } else { 4.0 };
+        let rates: Vec<f64> =
+            records.iter().map(|record| steady_goodput(run, record, from, to)).collect::<Result<_, _>>()?;
+        let what = format!("{part}: {arm}, loss {loss}: goodput");
+        let carried = (1.0 - trial.link.down.loss.rate()) * PAYLOAD;
+        findings.push(match (part.as_str(), arm.transport) {
+            ("bbr", Transport::Tcp) => {
+                let found = rates.iter().copied().fold(f64::INFINITY, f64::min);
+                // What is lost at random has never been at the bottleneck, and takes nothing of its rate.
+                within(format!("{what}, worst seed"), 0.9 * carried, 1.005 * PAYLOAD, found, "Mbit/s")
+            }
+            ("bbr", _) => {
+                let lost: Vec<f64> = records.iter().filter_map(|record| overflowed(record)).collect();
+                told(
+                    what,
+                    format!("tcp at least {}", short(0.9 * carried)),
+                    format!("{} Mbit/s; {} % lost by overflow", short(median(&rates)), short(median(&lost))),
+                )
+            }
+            _ => {
+                let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+                within(format!("{what}, mean of the seeds"), 1.0, 2.2, mean, "Mbit/s")
+            }
+        });
+    }
+    Ok(findings)
+}
+
+/// Percentage of the packets of a trial's data direction that found the buffer full.
+fn overflowed(record: &TrialRecord) -> Option<f64> {
+    let counts = &record.link.as_ref()?.down;
+    let lost = counts.dropped.get(DropCause::Overflow.name()).copied().unwrap_or(0);
+    (counts.packets > 0).then(|| lost as f64 / counts.packets as f64 * 100.0)
 }
 
 /// T11. N equal objects that share a rate end together, after N times the time of one; one after the
