@@ -7,7 +7,7 @@ use samepath_model::record::{Calibration, DropCause, Outcome, PacketRecord, Tria
 use samepath_model::{Direction, VoidKind};
 use samepath_results::Run;
 
-use crate::support::{can_emulate, carries, expect_status, file, has, run, stderr, stdout, test};
+use crate::support::{can_emulate, carries, expect_status, file, has, run, stderr, stdout, test, tolerant};
 
 /// Every transport, with loss and without, on a link that a slow machine can keep; its bounds are wide.
 const SMALL: &str = r#"
@@ -41,12 +41,13 @@ workload = { kind = "bulk", bytes = "100kB" }
 link = { rtt = "60ms", rate = "4Mbit", queue = "30kB", loss = "1%", loss-key = "index" }
 "#;
 
-/// Runs the experiment; no trial may fail. A slow machine may void some.
+/// Runs the experiment; no trial may fail. The kernel on a slow machine may void some.
 fn run_on(backend: &str, dir: &Path) -> Run {
-    let (path, out) = (file(dir, &format!("{backend}.toml"), SMALL), dir.join(backend));
+    let (path, out) = (file(dir, &format!("{backend}.toml"), &tolerant(SMALL)), dir.join(backend));
     let output = run(&["run", &path, "--backend", backend, "--out", out.to_str().unwrap()]);
     eprintln!("{backend}: {}", stderr(&output));
     assert!(matches!(output.status.code(), Some(0 | 3)), "{backend}: {}\n{}", stdout(&output), stderr(&output));
+    assert!(!stderr(&output).contains("no trial counts"), "{backend}: {}", stderr(&output));
     let page = std::fs::read_to_string(out.join("report/index.html")).unwrap();
     assert!(page.contains("Does the kernel"), "{backend}: the report is drawn");
     let run = Run::open(&out).unwrap();

@@ -152,6 +152,7 @@ fn a_trial_keeps_its_capture_with_its_records() {
         out.to_str().unwrap(),
     ]);
     assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("no trial counts"), "{}", stderr(&output));
     let manifest = std::fs::read_to_string(out.join("manifest.json")).unwrap();
     let mut trials = 0;
     for trial in std::fs::read_dir(out.join("trials")).unwrap().flatten() {

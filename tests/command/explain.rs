@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::{can_emulate, expect_status, file, run, stderr, stdout, test};
+use crate::support::{can_emulate, expect_status, file, run, stderr, stdout, test, tolerant};
 
 /// The fifth data packet down is dropped, once; messages of a packet each, on four streams.
 const DROPPED: &str = r#"
@@ -39,12 +39,12 @@ fn each_part_of_a_delay_and_the_packet_behind_it() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let (path, out) = (file(dir.path(), "dropped.toml", DROPPED), dir.path().join("run"));
+    let (path, out) = (file(dir.path(), "dropped.toml", &tolerant(DROPPED)), dir.path().join("run"));
     let out = out.to_str().unwrap();
     let output = run(&["run", &path, "--out", out]);
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{}\n{}", stdout(&output), stderr(&output));
+    expect_status(&output, 0);
 
-    // By default a trial that counts is explained, and a busy machine may void any: it must say something.
+    // By default a trial that counts is explained: it must say something.
     expect_status(&run(&["explain", out]), 0);
     // By default the most blocked message of the trial: one behind the packet that the script dropped.
     let words = run(&["explain", out, "--trial", "messages-0-s1-tcp"]);

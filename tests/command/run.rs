@@ -10,7 +10,7 @@ use samepath_model::record::Metric;
 use serde_json::Value;
 
 use crate::support::{
-    can_emulate, eventually, expect_status, file, processes_with, run, samepath, stderr, stdout, test,
+    can_emulate, eventually, expect_status, file, processes_with, run, samepath, stderr, stdout, test, tolerant,
 };
 
 /// Every arm once, on a small link: a few seconds.
@@ -58,10 +58,9 @@ fn from_a_file_to_a_report_and_again_from_the_records() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let (path, out) = (file(dir.path(), "small.toml", SMALL), dir.path().join("run"));
+    let (path, out) = (file(dir.path(), "small.toml", &tolerant(SMALL)), dir.path().join("run"));
     let output = run(&["run", &path, "--out", out.to_str().unwrap()]);
-    // 3 is done with void trials, which a busy machine may cause; what is void is said.
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{}\n{}", stdout(&output), stderr(&output));
+    expect_status(&output, 0);
     let records = lines(&out);
     bytes_in_flight_are_told(&out);
     assert_eq!(records.len(), 12);
@@ -122,7 +121,7 @@ workload = { kind = "bulk", bytes = "400kB" }
 link = { rtt = "10ms", rate = "20Mbit", loss = "5%", ecn = true }
 "#;
     let dir = tempfile::tempdir().unwrap();
-    let (path, out) = (file(dir.path(), "marks.toml", MARKS), dir.path().join("run"));
+    let (path, out) = (file(dir.path(), "marks.toml", &tolerant(MARKS)), dir.path().join("run"));
     run(&["run", &path, "--out", out.to_str().unwrap()]);
     let trials = lines(&out);
     assert_eq!(trials.len(), 2);
@@ -145,7 +144,8 @@ fn a_run_is_replayed_as_recorded_and_compared() {
     let path = file(
         dir.path(),
         "twice.toml",
-        r#"
+        &tolerant(
+            r#"
 schema = 1
 name = "twice"
 seeds = [7]
@@ -155,15 +155,16 @@ arms = ["tcp", "udp"]
 workload = { kind = "bulk", bytes = "50kB" }
 link = { rtt = "10ms" }
 "#,
+        ),
     );
     let (first, second) = (dir.path().join("first"), dir.path().join("second"));
     let (first, second) = (first.to_str().unwrap(), second.to_str().unwrap());
     let output = run(&["run", &path, "--out", first]);
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
+    expect_status(&output, 0);
     // The file that it came from is not needed again.
     std::fs::remove_file(&path).unwrap();
     let output = run(&["replay", first, "--out", second, "--json"]);
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
+    expect_status(&output, 0);
     let document: Value = serde_json::from_slice(&output.stdout).expect("--json prints JSON alone");
     let ids = |trials: &Value| -> Vec<String> {
         let mut ids: Vec<String> =
@@ -251,7 +252,7 @@ fn interrupted(signal: Signal, what: &str) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let (path, out) = (file(dir.path(), "long.toml", LONG), dir.path().join("run"));
+    let (path, out) = (file(dir.path(), "long.toml", &tolerant(LONG)), dir.path().join("run"));
     let mut child = samepath()
         .args(["run", &path, "--jobs", "1", "--out", out.to_str().unwrap()])
         .stdout(Stdio::null())
@@ -275,7 +276,7 @@ fn interrupted(signal: Signal, what: &str) {
     assert!((1..6).contains(&kept), "{kept} trials kept");
 
     let resumed = run(&["resume", out.to_str().unwrap()]);
-    assert!(matches!(resumed.status.code(), Some(0 | 3)), "{}", stderr(&resumed));
+    expect_status(&resumed, 0);
     assert_eq!(lines(&out).len(), 6);
     assert!(
         std::fs::read_dir(out.join("trials")).unwrap().flatten().all(|e| e.path().join("messages.parquet").exists())
@@ -298,7 +299,7 @@ fn shards_make_one_run() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let path = file(dir.path(), "long.toml", &LONG.replace("1s", "200ms"));
+    let path = file(dir.path(), "long.toml", &tolerant(&LONG.replace("1s", "200ms")));
     let of = |k: u32| dir.path().join(format!("shard-{k}")).to_str().unwrap().to_owned();
     for k in 1..=2 {
         let mut command = samepath();
@@ -308,7 +309,7 @@ fn shards_make_one_run() {
             _ => output.args(["--shard", "auto/2"]).env("JOB_COMPLETION_INDEX", "1"),
         };
         let output = output.output().unwrap();
-        assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
+        expect_status(&output, 0);
         assert_eq!(lines(Path::new(&of(k))).len(), 3);
     }
     // The rest of the experiment is no business of a shard.
@@ -319,7 +320,7 @@ fn shards_make_one_run() {
     assert!(stderr(&output).contains("--shard auto/N"), "{}", stderr(&output));
     let whole = dir.path().join("whole");
     let output = run(&["merge", whole.to_str().unwrap(), &of(1), &of(2)]);
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
+    expect_status(&output, 0);
     assert_eq!(lines(&whole).len(), 6);
     let twice = dir.path().join("twice");
     let output = run(&["merge", twice.to_str().unwrap(), &of(1), &of(1)]);

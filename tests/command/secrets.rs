@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{can_emulate, file, has, samepath, stderr, test};
+use crate::support::{can_emulate, expect_status, file, has, samepath, stderr, test, tolerant};
 
 const EXPERIMENT: &str = "
 schema = 1
@@ -23,10 +23,9 @@ fn a_captured_trial_can_be_decrypted_and_has_quics_logs() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let (experiment, out) = (file(dir.path(), "secrets.toml", EXPERIMENT), dir.path().join("run"));
+    let (experiment, out) = (file(dir.path(), "secrets.toml", &tolerant(EXPERIMENT)), dir.path().join("run"));
     let output = samepath().args(["run", &experiment, "--capture", "--out"]).arg(&out).output().unwrap();
-    // A busy machine may make a trial void; its files are the same.
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
+    expect_status(&output, 0);
 
     for (arm, label) in [("tls", "CLIENT_TRAFFIC_SECRET_0"), ("quic", "SERVER_TRAFFIC_SECRET_0")] {
         let trial = out.join(format!("trials/messages-0-s1-{arm}"));
