@@ -4,7 +4,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::{apart, can_emulate, expect_status, file, has, stderr, stdout};
+use crate::support::{apart, can_emulate, expect_status, file, has, stderr, stdout, test};
 
 /// Covers what a container covers, or skips the rest.
 const READ_ONLY: &str = "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys || exit 99";
@@ -15,8 +15,8 @@ const MOUNTS: [&str; 3] = ["--user", "--map-root-user", "--mount"];
 
 /// The command after `arrange`, in mounts of its own. `inner` stands before the command. `None`, with the reason said,
 /// where it cannot be arranged.
-fn where_proc_is(arrange: &str, inner: &[&str], args: &[&str]) -> Option<Output> {
-    if !has("unshare", arrange) {
+fn where_proc_is(test: &str, arrange: &str, inner: &[&str], args: &[&str]) -> Option<Output> {
+    if !has("unshare", test) {
         return None;
     }
     let script = format!("{arrange}; exec \"$@\"");
@@ -25,7 +25,7 @@ fn where_proc_is(arrange: &str, inner: &[&str], args: &[&str]) -> Option<Output>
     let output = command.arg(env!("CARGO_BIN_EXE_samepath")).args(args).output().unwrap();
     let said = stderr(&output);
     if output.status.code() == Some(99) || said.starts_with("unshare:") {
-        eprintln!("skipped: {arrange}: not possible here: {said}");
+        samepath_testing::skip(test, format_args!("{arrange}: not possible here: {said}"));
         return None;
     }
     Some(output)
@@ -47,18 +47,20 @@ const SLOW_START: &str = "net.ipv4.tcp_slow_start_after_idle";
 
 #[test]
 fn settings_are_in_force_where_proc_cannot_be_written() {
-    if !can_emulate("settings in a container") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     for (n, arrange) in [READ_ONLY, COVERED, ALL_READ_ONLY].into_iter().enumerate() {
         let out = dir.path().join(n.to_string());
         let args = ["run", "handshake", "--quick", "--arm", "tcp", "--set", "loss=0%", "--json", "--out"];
-        let Some(output) = where_proc_is(arrange, &[], &[&args[..], &[out.to_str().unwrap()]].concat()) else { return };
+        let Some(output) = where_proc_is(test!(), arrange, &[], &[&args[..], &[out.to_str().unwrap()]].concat()) else {
+            return;
+        };
         assert!(matches!(output.status.code(), Some(0 | 3)), "{arrange}: {}", stderr(&output));
         assert_eq!(setting(&output, SLOW_START), ("0".into(), "0".into()), "{arrange}");
         assert!(!stderr(&output).contains("kernel settings"), "{arrange}: {}", stderr(&output));
-        let Some(output) = where_proc_is(arrange, &[], &["doctor", "--json"]) else { return };
+        let Some(output) = where_proc_is(test!(), arrange, &[], &["doctor", "--json"]) else { return };
         let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
         let found = findings.iter().find(|finding| finding["name"] == "kernel-settings").expect("it is looked at");
         assert_eq!(found["status"], "ok", "{arrange}: {found}");
@@ -67,15 +69,15 @@ fn settings_are_in_force_where_proc_cannot_be_written() {
 
 #[test]
 fn settings_that_cannot_be_had_are_never_silent() {
-    if !can_emulate("settings in a closed container") {
+    if !can_emulate(test!()) {
         return;
     }
     let in_place = format!("{SLOW_START} is 1 in place of 0");
-    let Some(output) = where_proc_is(READ_ONLY, &LOCKED, &["doctor", "--json"]) else { return };
+    let Some(output) = where_proc_is(test!(), READ_ONLY, &LOCKED, &["doctor", "--json"]) else { return };
     let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
     let found = findings.iter().find(|finding| finding["name"] == "kernel-settings").expect("it is looked at");
     if found["status"] == "ok" {
-        eprintln!("skipped: settings in a closed container: this kernel lets them be set all the same");
+        samepath_testing::skip!("this kernel lets them be set all the same");
         return;
     }
     expect_status(&output, 1);
@@ -83,14 +85,14 @@ fn settings_that_cannot_be_had_are_never_silent() {
     assert!(found["found"].as_str().unwrap().contains(&in_place), "{found}");
     assert!(found["remedy"].as_str().unwrap().contains("systempaths=unconfined"), "{found}");
 
-    let Some(output) = where_proc_is(READ_ONLY, &LOCKED, &["link", "--quiet", "--", "true"]) else { return };
+    let Some(output) = where_proc_is(test!(), READ_ONLY, &LOCKED, &["link", "--quiet", "--", "true"]) else { return };
     expect_status(&output, 0);
     assert!(stderr(&output).contains(&in_place), "{}", stderr(&output));
 
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     let args = ["run", "handshake", "--quick", "--arm", "tcp", "--json", "--out", out.to_str().unwrap()];
-    let Some(output) = where_proc_is(READ_ONLY, &LOCKED, &args) else { return };
+    let Some(output) = where_proc_is(test!(), READ_ONLY, &LOCKED, &args) else { return };
     // Told before the first trial, and in its record.
     assert!(stderr(&output).starts_with("samepath: kernel settings"), "{}", stderr(&output));
     assert_eq!(stderr(&output).matches(&in_place).count(), 1, "{}", stderr(&output));
@@ -123,7 +125,7 @@ link = { rtt = '10ms' }
 
 #[test]
 fn the_soft_limit_on_open_files_is_raised() {
-    if !can_emulate("soft limit on files") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

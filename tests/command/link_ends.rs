@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::process::Output;
 
-use crate::support::{can_emulate, expect_status, has, run, samepath, stderr, stdout};
+use crate::support::{can_emulate, expect_status, has, run, samepath, stderr, stdout, test};
 
 /// Runs a script at the client end, with more flags before it.
 fn across(flags: &[&str], script: &str) -> Output {
@@ -33,7 +33,7 @@ time.sleep(60)\""
 
 #[test]
 fn a_command_starts_once_what_was_named_listens() {
-    if !can_emulate("server that is waited for") || !has("python3", "server that is waited for") {
+    if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
     for (ready, kind, family, bind) in [
@@ -57,7 +57,7 @@ fn a_command_starts_once_what_was_named_listens() {
 
 #[test]
 fn what_does_not_listen_is_said() {
-    if !can_emulate("server that does not listen") {
+    if !can_emulate(test!()) {
         return;
     }
     let ready = |flags: &[&str], server: &str| across(&[flags, &["--server-command", server]].concat(), "echo started");
@@ -90,7 +90,7 @@ fn what_does_not_listen_is_said() {
         let said = stderr(&output);
         assert!(said.contains("tcp:5201, and the server command has ended, so the command was not started"), "{said}");
     }
-    if has("python3", "server on a loopback") {
+    if has("python3", test!()) {
         let server = "exec python3 -m http.server --bind 127.0.0.1 5201";
         let output = ready(&["--server-ready", "tcp:5201", "--server-ready-timeout", "2s"], server);
         expect_status(&output, 1);
@@ -100,7 +100,7 @@ fn what_does_not_listen_is_said() {
 
 #[test]
 fn a_server_command_that_leaves_a_daemon_is_waited_for() {
-    if !can_emulate("daemon") || !has("python3", "daemon") {
+    if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
     let server = "(sleep 0.2; exec python3 -m http.server 5201) </dev/null >/dev/null 2>&1 & exit 0";
@@ -183,14 +183,14 @@ def ask_many(host, port, connections, size):
 
 #[test]
 fn a_service_of_the_host_is_reached_across_the_link() {
-    if !can_emulate("port of the host") || !has("python3", "port of the host") {
+    if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
     for (address, via) in
         [("127.0.0.1", "SAMEPATH_SERVER"), ("127.0.0.1", "SAMEPATH_SERVER6"), ("::1", "SAMEPATH_SERVER")]
     {
         let Some((port, serving)) = echo(address, 51) else {
-            eprintln!("skipped: port of the host at {address}: this machine has no such address");
+            samepath_testing::skip_part!(address, "this machine has no such address");
             continue;
         };
         let carried = format!("{port}:80");
@@ -203,7 +203,7 @@ fn a_service_of_the_host_is_reached_across_the_link() {
 
 #[test]
 fn what_is_carried_meets_the_links_conditions() {
-    if !can_emulate("conditions of a carried port") || !has("python3", "conditions of a carried port") {
+    if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
     let (port, serving) = echo("127.0.0.1", 1).expect("a loopback");
@@ -219,7 +219,7 @@ fn what_is_carried_meets_the_links_conditions() {
 
 #[test]
 fn a_service_that_is_not_there_is_told_to_both_ends() {
-    if !can_emulate("no service") || !has("python3", "no service") {
+    if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
@@ -236,12 +236,12 @@ fn a_service_that_is_not_there_is_told_to_both_ends() {
 
 #[test]
 fn datagrams_are_carried_one_for_one() {
-    if !can_emulate("datagrams of the host") || !has("python3", "datagrams of the host") {
+    if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
     for address in ["127.0.0.1", "::1"] {
         let Ok(service) = UdpSocket::bind((address, 0)) else {
-            eprintln!("skipped: datagrams of the host at {address}: this machine has no such address");
+            samepath_testing::skip_part!(address, "this machine has no such address");
             continue;
         };
         let port = service.local_addr().unwrap().port();
@@ -270,7 +270,7 @@ for size in (700, 1472, 10, 1):
 
 #[test]
 fn a_port_that_the_server_command_wants_is_its_own_mistake() {
-    if !can_emulate("port taken twice") || !has("python3", "port taken twice") {
+    if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
     // The relay's sockets are not what the command waits for.
@@ -286,7 +286,7 @@ fn a_port_that_the_server_command_wants_is_its_own_mistake() {
 
 #[test]
 fn the_controller_in_force_is_told_and_can_be_chosen() {
-    if !can_emulate("controller") {
+    if !can_emulate(test!()) {
         return;
     }
     let read = "cat /proc/sys/net/ipv4/tcp_congestion_control";
@@ -319,7 +319,7 @@ fn the_controller_in_force_is_told_and_can_be_chosen() {
 
 #[test]
 fn a_small_mtu_has_no_ipv6_and_carries_tcp() {
-    if !can_emulate("small MTU") {
+    if !can_emulate(test!()) {
         return;
     }
     let script = "cat /sys/class/net/link0/mtu 2>/dev/null; [ -z \"$SAMEPATH_SERVER6\" ]";
@@ -331,7 +331,7 @@ fn a_small_mtu_has_no_ipv6_and_carries_tcp() {
     }
     let output = run(&["link", "--mtu", "1280", "--", "true"]);
     assert!(!stderr(&output).contains("which needs an MTU"), "{}", stderr(&output));
-    if !has("python3", "small MTU") {
+    if !has("python3", test!()) {
         return;
     }
     let (port, serving) = echo("127.0.0.1", 1).expect("a loopback");
