@@ -247,7 +247,7 @@ async fn both_families_are_served_each_from_the_address_that_was_asked() {
     let serving = tokio::spawn(server.serve(stage, move |line: &str| log.lock().unwrap().push(line.to_owned())));
     let v6 = listen.is_ipv6().then_some("::1");
     if v6.is_none() {
-        println!("skipped: no IPv6 here");
+        samepath_testing::skip_part!("IPv6", "there is none here");
     }
     for address in ["127.0.0.1", "127.0.0.2"].into_iter().chain(v6) {
         let control = vec![SocketAddr::new(address.parse().unwrap(), port)];

@@ -7,7 +7,7 @@ use samepath_model::record::{DropCause, Outcome, TrialRecord};
 use samepath_model::{Direction, VoidKind};
 use samepath_results::Run;
 
-use crate::support::{can_emulate, expect_status, file, run, stderr};
+use crate::support::{can_emulate, expect_status, file, run, stderr, test};
 
 /// What a slow machine does is no subject here.
 const WIDE: &str = r#"
@@ -38,7 +38,7 @@ fn run_it(dir: &Path, name: &str, text: &str) -> Run {
 
 #[test]
 fn losses_begin_with_the_schedule_and_every_arm_starts_from_the_same_window() {
-    if !can_emulate("equal start") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -79,7 +79,7 @@ link = { rtt = "40ms", rate = "10Mbit", loss = "10%" }
 
 #[test]
 fn a_cold_workload_meets_losses_from_its_first_packet() {
-    if !can_emulate("cold start") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -104,7 +104,7 @@ link = { rtt = "20ms", rate = "10Mbit", down = { loss = "30%" }, loss-key = "ind
 
 #[test]
 fn a_setting_that_decides_and_was_not_granted_voids_the_trial_unless_the_experiment_allows_it() {
-    if !can_emulate("settings") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
