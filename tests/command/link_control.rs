@@ -148,7 +148,7 @@ fn conditions_change_while_it_runs() {
 
 #[test]
 fn a_recorded_rate_is_put_in_force_while_it_runs() {
-    if !can_emulate("link set --rate-trace") || !has("ping", "link set --rate-trace") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     let place = Place::new();

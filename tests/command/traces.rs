@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{can_emulate, expect_status, file, run, stderr, stdout};
+use crate::support::{can_emulate, expect_status, file, run, stderr, stdout, test};
 
 /// A long trace in one column, so that a copy of it in any record would show.
 fn long_trace() -> String {
@@ -90,7 +90,7 @@ fn a_mistake_in_a_trace_is_named_with_flag_or_line_and_the_remedy() {
 
 #[test]
 fn a_trace_is_kept_once_a_run_and_everything_else_has_its_checksum() {
-    if !can_emulate("a trace kept once a run") {
+    if !can_emulate(test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -52,8 +52,8 @@ fn foretold(conditions: &str, seed: u64) -> Vec<Fate> {
 }
 
 /// Plays the conditions on the kernel with every seed, and holds what came against what was foretold.
-fn holds_for_every_seed(conditions: &str, holds: impl Fn(&Scene, &[Fate])) {
-    if !there_is_netem(test!()) {
+fn holds_for_every_seed(test: &str, conditions: &str, holds: impl Fn(&Scene, &[Fate])) {
+    if !there_is_netem(test) {
         return;
     }
     let conditions = format!("generator = 'netem'\n{conditions}");
@@ -87,7 +87,7 @@ fn same(what: &str, kernel: &[u64], foretold: &[u64]) {
 #[test]
 fn the_kernel_loses_the_packets_that_were_foretold() {
     for loss in ["5%", "gemodel 2% 20%", "gemodel 3% 30% 80% 1%", "state 3% 40% 10% 60% 1%"] {
-        holds_for_every_seed(&format!("loss = '{loss}'"), |scene, fates| {
+        holds_for_every_seed(test!(), &format!("loss = '{loss}'"), |scene, fates| {
             same(loss, &scene.lost(), &which(fates, |fate| fate.lost));
         });
     }
@@ -95,7 +95,7 @@ fn the_kernel_loses_the_packets_that_were_foretold() {
 
 #[test]
 fn the_kernel_duplicates_the_packets_that_were_foretold() {
-    holds_for_every_seed("duplicate = '10%'\nloss = '5%'", |scene, fates| {
+    holds_for_every_seed(test!(), "duplicate = '10%'\nloss = '5%'", |scene, fates| {
         let copies = |fate: &Fate| 1 + u64::from(fate.copy.as_ref().is_some_and(|copy| !copy.lost));
         same("losses", &scene.lost(), &which(fates, |fate| fate.lost));
         same("copies", &scene.doubled(), &which(fates, |fate| !fate.lost && copies(fate) == 2));
@@ -104,7 +104,7 @@ fn the_kernel_duplicates_the_packets_that_were_foretold() {
 
 #[test]
 fn the_kernel_reorders_the_packets_that_were_foretold() {
-    holds_for_every_seed("delay = '100ms'\nreorder = '10%'\nloss = '2%'", |scene, fates| {
+    holds_for_every_seed(test!(), "delay = '100ms'\nreorder = '10%'\nloss = '2%'", |scene, fates| {
         // A packet that skips the delay overtakes all that wait.
         let mut delays = BTreeMap::new();
         for arrival in &scene.arrivals {
@@ -118,14 +118,14 @@ fn the_kernel_reorders_the_packets_that_were_foretold() {
 
 #[test]
 fn jitter_moves_the_losses_as_foretold() {
-    holds_for_every_seed("delay = '50ms'\njitter = '40ms'\nloss = '5%'", |scene, fates| {
+    holds_for_every_seed(test!(), "delay = '50ms'\njitter = '40ms'\nloss = '5%'", |scene, fates| {
         same("losses", &scene.lost(), &which(fates, |fate| fate.lost));
     });
 }
 
 #[test]
 fn slots_leave_the_losses_as_foretold() {
-    holds_for_every_seed("loss = '5%'\nslot = 'distribution uniform 10ms 2ms'", |scene, fates| {
+    holds_for_every_seed(test!(), "loss = '5%'\nslot = 'distribution uniform 10ms 2ms'", |scene, fates| {
         same("losses", &scene.lost(), &which(fates, |fate| fate.lost));
     });
 }
