@@ -3,7 +3,7 @@
 
 use std::process::Output;
 
-use crate::support::{can_emulate, carries, expect_status, has, run, samepath, stderr, stdout};
+use crate::support::{can_emulate, carries, expect_status, has, run, samepath, stderr, stdout, test};
 
 /// Runs a script of Python at the client end, with another serving at the other end where there is one.
 fn across(args: &[&str], server: Option<&str>, client: &str) -> Output {
@@ -47,7 +47,7 @@ except OSError: pass
 
 #[test]
 fn one_protocol_is_blocked_and_the_others_pass() {
-    if !can_emulate("filters") || !has("python3", "filters") {
+    if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
     // As a client that falls back from QUIC to TCP: no datagram passes, and a connection does.
@@ -76,7 +76,7 @@ c = s.create_connection(to, 5); c.settimeout(5); c.sendall(b'x'); print('tcp', c
 
 #[test]
 fn a_nat_that_forgets_shows_the_server_another_port_or_address() {
-    if !can_emulate("rebinding") || !has("python3", "rebinding") {
+    if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
     // Datagrams from one socket, until the server sees them come from elsewhere; and a connection, until it breaks.
@@ -117,7 +117,7 @@ print(seen[0] == own, [peer.split()[0] for peer in seen[:3]], len({p.split()[1] 
 
 #[test]
 fn large_packets_vanish_in_a_black_hole() {
-    if !can_emulate("black hole") || !has("python3", "black hole") {
+    if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
     let client = "
@@ -137,7 +137,7 @@ except TimeoutError: print('two')
 
 #[test]
 fn ecn_is_bleached_on_the_way() {
-    if !can_emulate("bleaching") || !has("python3", "bleaching") {
+    if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
     // The answer is the ECN field with which the datagram came (IP_RECVTOS is 13).
@@ -162,7 +162,7 @@ u.connect((os.environ['SAMEPATH_SERVER'], 7000)); u.send(b'x'); print(u.recv(9).
 
 #[test]
 fn conditions_of_a_running_link_change_with_its_filter_and_the_ledger_tells_who_passed() {
-    if !can_emulate("filters while it runs") || !has("ping", "filters while it runs") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -205,7 +205,7 @@ fn what_the_kernels_netem_has_no_word_for_is_refused_by_name() {
 
 #[test]
 fn a_link_inside_another_is_a_second_filter() {
-    if !can_emulate("two filters") || !has("ping", "two filters") {
+    if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
     // Of two links, one in the other, each has a filter of its own; the outer one's server answers.
