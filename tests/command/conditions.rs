@@ -61,7 +61,7 @@ except TimeoutError: print('udp blocked')
 c = s.create_connection(to, 5); c.settimeout(5); c.sendall(b'x'); print('tcp', c.recv(99))
 ";
     for backend in ["tun", "packet"] {
-        if !carries(backend) {
+        if !carries(backend, test!()) {
             continue;
         }
         let conditions = ["--backend", backend, "--filter", "udp port 7000", "--loss", "100%", "--rate", "1Mbit"];
@@ -97,7 +97,7 @@ while time.time() < end and (len(seen) < 3 or not broken):
 print(seen[0] == own, [peer.split()[0] for peer in seen[:3]], len({p.split()[1] for p in seen[:3]}), broken)
 ";
     for backend in ["tun", "packet"] {
-        if !carries(backend) {
+        if !carries(backend, test!()) {
             continue;
         }
         for (version, what, expected) in [
