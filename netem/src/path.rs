@@ -232,8 +232,8 @@ impl LivePath {
                 Some(Emulator::pass_through(link, seed, ports, joining, addresses.of_client())?)
             }
             Some(ports) => {
-                let task = emulator::Task { link, seed, onset };
-                Some(Emulator::start(task, ports, books()?, joining, addresses.of_client())?)
+                let task = emulator::Task { link, seed, onset, client: addresses.of_client() };
+                Some(Emulator::start(task, ports, books()?, joining)?)
             }
         };
         Ok(LivePath {

@@ -68,6 +68,8 @@ pub(crate) struct Task<'a> {
     pub(crate) seed: u64,
     /// When they begin.
     pub(crate) onset: Onset,
+    /// Whose addresses a NAT changes.
+    pub(crate) client: Client,
 }
 
 /// A running emulator.
@@ -141,15 +143,14 @@ impl Emulator {
         ports: [Port; 2],
         books: Books,
         joining: Joining,
-        client: Client,
     ) -> Result<Emulator, EmulatorError> {
-        let Task { link, seed, onset } = task;
+        let Task { link, seed, onset, client } = task;
         let link = link.clone();
         // Here, since the heap of a new thread grows by a page a call.
         let pool = Pool::new(usize::from(link.mtu));
         Emulator::spawn(move |words, sleeper| {
-            let task = Task { link: &link, seed, onset };
-            DataThread::new(task, ports, books, joining, client, pool, words, sleeper).run()
+            let task = Task { link: &link, seed, onset, client };
+            DataThread::new(task, ports, books, joining, pool, words, sleeper).run()
         })
     }
 
@@ -170,8 +171,8 @@ impl Emulator {
             Passed::Stopped(account) => Ok(account),
             Passed::UntilConditions { ports, sleeper, directions } => {
                 let pool = Pool::new(usize::from(link.mtu));
-                let task = Task { link: &link, seed, onset: Onset::AtOnce };
-                let mut thread = DataThread::new(task, ports, Books::default(), joining, client, pool, words, sleeper);
+                let task = Task { link: &link, seed, onset: Onset::AtOnce, client };
+                let mut thread = DataThread::new(task, ports, Books::default(), joining, pool, words, sleeper);
                 thread.earlier = directions;
                 thread.run()
             }

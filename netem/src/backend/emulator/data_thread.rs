@@ -79,11 +79,10 @@ pub(super) struct DataThread {
 
 impl DataThread {
     pub(super) fn new(
-        Task { link, seed, onset }: Task<'_>,
+        Task { link, seed, onset, client }: Task<'_>,
         ports: [Port; 2],
         books: Books,
         joining: Joining,
-        client: Client,
         pool: Pool,
         words: Words,
         sleeper: Sleeper,
