@@ -21,7 +21,7 @@ const DEFAULT_PORT: u16 = 4433;
 pub struct ServerArgs {
     /// Address and port for control connections and QUIC; TCP and UDP take the next port, TLS the one
     /// after, so it is 65533 at most. With port 0 the kernel chooses each; `[::]` takes IPv6 and IPv4, `0.0.0.0`
-    /// IPv4 alone [default: [::]:4433, or 0.0.0.0:4433 where this host has no IPv6]
+    /// IPv4 alone [default: `[::]:4433`, or `0.0.0.0:4433` where this host has no IPv6]
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_listen)]
     pub listen: Option<SocketAddr>,
     /// Secret that clients must know. Without it a random one is made and printed

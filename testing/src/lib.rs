@@ -52,7 +52,7 @@ pub fn skip(test: &str, reason: impl Display) {
 /// Says that this part of the test is skipped, and the rest is not.
 ///
 /// # Panics
-/// As [`skip`].
+/// As [`skip()`].
 pub fn skip_part(test: &str, part: impl Display, reason: impl Display) {
     skip(&format!("{test} [{part}]"), reason);
 }

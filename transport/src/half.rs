@@ -179,7 +179,7 @@ impl Shared {
         }
     }
 
-    /// Says to the controllers of QUIC whether a warm-up is under way: see [`Flight::open`].
+    /// Says to the controllers of QUIC whether a warm-up is under way: see [`crate::quic::Flight::open`].
     pub(crate) fn open_windows(&self, open: bool) {
         for probe in self.probes.lock().expect("no panic while held").iter() {
             if let Probe::Quic(_, flight) = probe {

@@ -4,7 +4,7 @@
 //! which form that was read, its length and its mean rate. Its [`Schedule`] is there only where packets
 //! are served by it ([`super::files`]).
 //!
-//! [`form`] has the forms and their words, [`read`] reads them, [`header`] knows the columns of a table by
+//! [`form`] has the forms and their words, [`mod@read`] reads them, [`header`] knows the columns of a table by
 //! their names.
 
 pub mod form;
