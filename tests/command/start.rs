@@ -132,3 +132,23 @@ tuning = { initial-window = 20 }
     assert!(said.contains("wrong.toml") && said.contains("line 15") && said.contains("`ecn`"), "{said}");
     assert!(said.contains("net.ipv4.tcp_ecn"), "the names there are: {said}");
 }
+
+/// After lost SYNs TCP begins with one segment (RFC 5681, section 3.1): that is the path's doing, and no setting that
+/// was not granted.
+#[test]
+fn a_connection_whose_first_packets_are_lost_has_its_settings_all_the_same() {
+    if !can_emulate(test!()) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let part = r#"
+arms = ["tcp", "tls"]
+workload = { kind = "bulk", bytes = "20kB" }
+link = { rtt = "10ms", up = { drop = ["packet 1", "packet 2"] } }
+"#;
+    let run = run_it(dir.path(), "lost-syns", &experiment("", part));
+    for record in run.trials() {
+        assert!(record.outcome.is_done(), "{}: {:?}", record.trial.id, record.outcome);
+    }
+    assert_eq!(run.trials().len(), 2);
+}

@@ -193,11 +193,12 @@ pub fn settings(socket: &SockRef<'_>, plan: &Plan) -> Vec<Setting> {
 }
 
 /// Segments of a connection's first window. It cannot be set on a socket, only on a route; the window tells as long as
-/// nothing was acknowledged, and else it is what the kernel has without a route's word (`TCP_INIT_CWND`).
+/// nothing was acknowledged or sent again (after lost SYNs it is one segment, by RFC 5681, section 3.1, whatever the
+/// setting), and else it is what the kernel has without a route's word (`TCP_INIT_CWND`).
 fn initial_window(socket: &SockRef<'_>) -> u32 {
     const USUAL: u32 = 10;
     match raw_info(&**socket) {
-        Ok(info) if info.tcpi_bytes_acked <= 1 => info.tcpi_snd_cwnd,
+        Ok(info) if info.tcpi_bytes_acked <= 1 && info.tcpi_total_retrans == 0 => info.tcpi_snd_cwnd,
         _ => USUAL,
     }
 }
