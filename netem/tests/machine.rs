@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use samepath_model::link::{Direction, Link, LinkSpec};
 use samepath_model::record::DropCause;
-use samepath_model::workload::Messages;
+use samepath_model::workload::{Bulk, Messages};
 use samepath_model::{Arm, Mode, Tolerance, Transport, Trial, TrialId, Tuning, VoidKind, Workload};
 use samepath_netem::probe::{Finding, Status};
 use samepath_netem::trial::{Backend, Evidence, TrialError, TrialPlan, supervise};
@@ -588,7 +588,9 @@ fn probes_leave_the_kernels_sequence_as_it_is() {
     let link = spec.resolve().expect("a link");
     let foretold = samepath_netem::link::netem_generator::fates(&link.up, 1, 1000);
     let scratch = Scratch::new();
-    let plan = TrialPlan { backend: Backend::Netem, ..plan(&scratch, "good", link, PATIENCE) };
+    let mut plan = TrialPlan { backend: Backend::Netem, ..plan(&scratch, "good", link, PATIENCE) };
+    // What has no warm-up meets the draws from its first packet.
+    plan.trial.workload = Workload::Bulk(Bulk::default());
     let evidence = supervise(&plan, &AtomicBool::new(false)).expect("a good trial");
     println!("{:?}\n{:?}\n{:?}", evidence.link.before, evidence.link.after, evidence.void);
     for calibration in [&evidence.link.before, &evidence.link.after] {

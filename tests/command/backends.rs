@@ -7,7 +7,7 @@ use samepath_model::record::{Calibration, DropCause, Outcome, PacketRecord, Tria
 use samepath_model::{Direction, VoidKind};
 use samepath_results::Run;
 
-use crate::support::{can_emulate, carries, expect_status, file, has, run, stderr, stdout, test, tolerant};
+use crate::support::{can_emulate, carries, expect_status, file, has, run, stderr, stdout, test};
 
 /// Every transport, with loss and without, on a link that a slow machine can keep; its bounds are wide.
 const SMALL: &str = r#"
@@ -43,7 +43,7 @@ link = { rtt = "60ms", rate = "4Mbit", queue = "30kB", loss = "1%", loss-key = "
 
 /// Runs the experiment; no trial may fail. The kernel on a slow machine may void some.
 fn run_on(backend: &str, dir: &Path) -> Run {
-    let (path, out) = (file(dir, &format!("{backend}.toml"), &tolerant(SMALL)), dir.join(backend));
+    let (path, out) = (file(dir, &format!("{backend}.toml"), SMALL), dir.join(backend));
     let output = run(&["run", &path, "--backend", backend, "--out", out.to_str().unwrap()]);
     eprintln!("{backend}: {}", stderr(&output));
     assert!(matches!(output.status.code(), Some(0 | 3)), "{backend}: {}\n{}", stdout(&output), stderr(&output));

@@ -30,8 +30,9 @@ impl Lookout {
         eventually("the lookout has its namespace", || {
             fs::read_link(format!("/proc/{}/ns/net", lookout.holder.id())).is_ok_and(|theirs| theirs != ours)
         });
-        if !in_namespace_of(lookout.holder.id(), &["ip", "link", "show"]).status.success() {
-            skip(test, "there is no `ip` or no `nsenter` here");
+        // BusyBox' `ip` knows no details.
+        if !in_namespace_of(lookout.holder.id(), &["ip", "-details", "link", "show"]).status.success() {
+            skip(test, "there is no `ip` of iproute2 or no `nsenter` here");
             return None;
         }
         Some(lookout)
