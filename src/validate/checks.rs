@@ -89,7 +89,11 @@ pub(crate) const CHECKS: &[Check] = &[
         title: "a burst of losses: how many of four streams stall, in turns and in sequence",
         experiment: include_str!("../../experiments/validate/t10.toml"),
         score: score::streams_stalled,
-        quick: Some(Quick { parts: &["round-robin-2", "sequential-3"], ..ONE_SEED }),
+        quick: Some(Quick {
+            parts: &["round-robin-2", "sequential-3"],
+            set: &[("round-robin-2", "bytes", &["3MB"])],
+            ..ONE_SEED
+        }),
     },
     Check {
         id: "T11",
@@ -125,7 +129,7 @@ pub(crate) const CHECKS: &[Check] = &[
         title: "bursts of loss, and 30 % loss each way: everything arrives, byte for byte",
         experiment: include_str!("../../experiments/validate/p2.toml"),
         score: score::everything_arrives,
-        quick: Some(Quick { seeds: 3, ..ONE_SEED }),
+        quick: Some(Quick { seeds: 2, ..ONE_SEED }),
     },
     Check {
         id: "P3",
