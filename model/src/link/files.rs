@@ -7,67 +7,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::checksum::Checksum;
 use super::trace::{self, Trace};
 use super::{Change, Conditions, ConditionsSpec, Direction, Link};
 use super::{ConditionError, DelayTable, Distribution, LinkSpec, Pause, RateTrace, Slot};
-use crate::units::serde_as_text;
 
 /// Reads a whole file; the error is for people.
 pub type Reader<'a> = dyn Fn(&str) -> Result<Vec<u8>, String> + 'a;
 
 /// Where a run keeps the files that its conditions name, each under its checksum.
 pub const DIRECTORY: &str = "inputs";
-
-/// SHA-256 of a file that conditions name: `sha256:HEX`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Checksum([u8; 32]);
-
-impl Checksum {
-    /// Of these bytes.
-    pub fn of(bytes: &[u8]) -> Checksum {
-        Checksum(Sha256::digest(bytes).into())
-    }
-
-    /// In hexadecimal: the name under which a run keeps the file.
-    pub fn hex(&self) -> String {
-        crate::hex(&self.0)
-    }
-}
-
-impl fmt::Display for Checksum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.hex())
-    }
-}
-
-impl fmt::Debug for Checksum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for Checksum {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Checksum, String> {
-        let wrong = || format!("`{text}` is no checksum; write sha256: and 64 hexadecimal digits");
-        let hex = text.strip_prefix("sha256:").filter(|hex| hex.len() == 64 && hex.is_ascii()).ok_or_else(wrong)?;
-        let mut bytes = [0; 32];
-        for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
-        }
-        Ok(Checksum(bytes))
-    }
-}
-
-serde_as_text!(Checksum);
 
 /// The files that conditions name, by their checksums, as they were read.
 #[derive(Clone, Default)]

@@ -7,6 +7,7 @@
 //! Each condition has a file: [`correlated`], [`distribution`], [`filter`], [`loss`], [`middlebox`], [`queue`],
 //! [`rate`] with [`trace`], [`script`]; [`spec`] decides, [`describe`] says it in a line.
 
+pub mod checksum;
 pub mod correlated;
 pub mod describe;
 pub mod distribution;
@@ -26,10 +27,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use checksum::Checksum;
 pub use correlated::{Chance, Jitter, Reorder};
 pub use distribution::{DelayTable, Distribution};
 pub use error::ConditionError;
-pub use files::{Checksum, Inputs};
+pub use files::Inputs;
 pub use filter::Filter;
 pub use loss::{GilbertElliott, Loss, Markov};
 pub use middlebox::{Blackhole, Rebind, Rebound};

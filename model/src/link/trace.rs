@@ -20,8 +20,8 @@ pub use read::read;
 pub(super) use read::text_of;
 
 use super::ConditionError;
+use super::checksum::Checksum;
 use super::distribution::one_word;
-use super::files::Checksum;
 use crate::units::{BitRate, Duration};
 
 /// Bytes that an opportunity of a rate trace carries, the four of a TUN device's header among them:
