@@ -346,6 +346,10 @@ pub struct LinkReport {
     /// Share of the machine's CPU time that its hypervisor gave to others while the link was up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steal: Option<f64>,
+    /// Between which times from the schedule's start the kernel's netem was given what it draws, where that begins with
+    /// the schedule; the embedded link begins with its first packet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draws_began_ns: Option<[i64; 2]>,
     /// What the probes met before the trial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Calibration>,

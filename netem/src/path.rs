@@ -399,8 +399,9 @@ impl LivePath {
         if self.shaped.get() {
             void.extend(steal.and_then(|steal| steal_verdict(steal, tolerance)));
         }
+        let draws_began = self.router.as_ref().and_then(Router::draws_began);
+        void.extend(draws_began.and_then(|[_, done]| onset_verdict(done, tolerance)));
         if let Some(router) = self.router {
-            void.extend(onset_verdict(router.begun_late(), tolerance));
             let told = router.stop(&self.namespaces)?;
             void.extend(told.doubts.iter().cloned());
             account = Some(Account::of_router(told));
@@ -422,6 +423,7 @@ impl LivePath {
             up_ns,
             settings: self.settings.into(),
             steal,
+            draws_began_ns: draws_began,
             before: None,
             after: None,
         };

@@ -176,6 +176,7 @@ pub(crate) fn link() -> LinkReport {
         up_ns: 2,
         settings: Settings::default(),
         steal: None,
+        draws_began_ns: None,
         before: None,
         after: None,
     }

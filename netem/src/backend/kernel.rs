@@ -134,8 +134,8 @@ pub(crate) struct Router {
     hops: RefCell<[Hops; 2]>,
     /// What they meet from the schedule's start on, while that is awaited.
     awaited: RefCell<Option<Awaited>>,
-    /// How long after the schedule's start that was in force, where it was.
-    begun_late: Cell<Nanos>,
+    /// Between which times from the schedule's start that was put in force, where it was.
+    draws_began: Cell<Option<[i64; 2]>>,
     seed: u64,
     /// How often that was changed.
     turns: Cell<u64>,
@@ -235,7 +235,7 @@ impl Router {
             witness,
             hops: hops.into(),
             awaited: awaited.into(),
-            begun_late: Cell::new(0),
+            draws_began: Cell::new(None),
             seed,
             turns: Cell::new(0),
             dropped: Cell::new(None),
@@ -338,9 +338,10 @@ impl Router {
         Ok(())
     }
 
-    /// How long after the schedule's start what is drawn was in force; 0 where it was in time.
-    pub(crate) fn begun_late(&self) -> Nanos {
-        self.begun_late.get()
+    /// Between which times from the schedule's start, in nanoseconds, what is drawn was put in force; none where it
+    /// always was.
+    pub(crate) fn draws_began(&self) -> Option<[i64; 2]> {
+        self.draws_began.get()
     }
 
     /// How it stands; `None` where the witness does not answer.

@@ -43,8 +43,8 @@ pub(super) fn steal_verdict(steal: f64, tolerance: &Tolerance) -> Option<VoidRea
 }
 
 /// That what is drawn began too long after the schedule's start.
-pub(super) fn onset_verdict(late: Nanos, tolerance: &Tolerance) -> Option<VoidReason> {
-    (late > tolerance.lateness.as_nanos()).then(|| {
+pub(super) fn onset_verdict(began: i64, tolerance: &Tolerance) -> Option<VoidReason> {
+    u64::try_from(began).ok().filter(|late| *late > tolerance.lateness.as_nanos()).map(|late| {
         let (late, bound) = (late as f64 / 1e6, tolerance.lateness.as_nanos() as f64 / 1e6);
         let words =
             format!("random conditions began {late:.3} ms after the start of the schedule (bound {bound:.3} ms)");

@@ -359,6 +359,7 @@ fn link_report(ledger: &[PacketRecord]) -> LinkReport {
         up_ns: 5_000_000_000,
         settings: vec![setting("net.ipv4.tcp_sack", Some("1"), "1")].into(),
         steal: None,
+        draws_began_ns: None,
         before: None,
         after: None,
     }
