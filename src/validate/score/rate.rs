@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use samepath_model::link::{Counted, ScriptedDrop};
 use samepath_model::record::{DropCause, Metric, TrialRecord};
 use samepath_model::units::ByteCount;
-use samepath_model::{Arm, Transport, Workload};
+use samepath_model::{Arm, Direction, Transport, Workload};
 use samepath_results::Run;
 
-use super::{Finding, Verdict, done, median, near, short, told, within};
+use super::{Finding, Verdict, done, flow, median, near, short, told, within};
 
 /// P1. The interoperability runner's goodput scenario: at least 9.0 of 10 Mbit/s, the rest being
 /// headers, slow start and recovery.
@@ -115,7 +115,11 @@ fn in_whole_segments(apart: u64) -> f64 {
 
 /// P3. Random loss is no sign of congestion, and BBR (v1) takes it for none: on a link of 100 Mbit/s it carries what is
 /// not lost of the 96.5 Mbit/s of payload that the headers leave (1448 of 1500 bytes), less a tenth for its probing.
-/// From the third second to the end. quinn's BBR, which its authors call experimental, has no such figure: what it
+/// From the third second to the end. Where the losses begin then, in every seed. Where they begin with the first packet,
+/// in every seed whose start-up had found the rate by then, and so filled the buffer: BBR ends its start-up after three
+/// round trips in which its estimate did not grow by a quarter, and takes those that a recovery holds back for such
+/// (`bbr_check_full_bw_reached` in net/ipv4/tcp_bbr.c). From there the estimate grows by a quarter in eight round trips:
+/// what such a seed carried is said. quinn's BBR, which its authors call experimental, has no such figure: what it
 /// carries is said, with what it loses beyond the random loss by overflowing the buffer.
 ///
 /// CUBIC halves its window, nearly, at each loss: with one packet in a hundred lost at 100 ms it is in its Reno-friendly
@@ -124,41 +128,75 @@ fn in_whole_segments(apart: u64) -> f64 {
 pub(crate) fn random_loss(run: &Run) -> anyhow::Result<Vec<Finding>> {
     /// Payload of the link's rate, in Mbit/s.
     const PAYLOAD: f64 = 100.0 * MSS / 1500.0;
-    let mut groups: BTreeMap<(String, String, Arm), Vec<&TrialRecord>> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, u64, Arm), Vec<&TrialRecord>> = BTreeMap::new();
     for record in done(run) {
-        let loss = format!("{}%", short(record.trial.link.down.loss.rate() * 100.0));
-        groups.entry((record.trial.part.clone(), loss, record.trial.arm)).or_default().push(record);
+        let percent = (loss_at_the_end(record) * 100.0).round() as u64;
+        groups.entry((record.trial.part.clone(), percent, record.trial.arm)).or_default().push(record);
     }
     let mut findings = Vec::new();
-    for ((part, loss, arm), records) in groups {
-        let trial = &records[0].trial;
-        let to = trial.workload.nominal_duration().map_or(0.0, |duration| duration.as_secs_f64());
-        let from = if part == "bbr" { 3.0 } else { 4.0 };
-        let rates: Vec<f64> =
-            records.iter().map(|record| steady_goodput(run, record, from, to)).collect::<Result<_, _>>()?;
-        let what = format!("{part}: {arm}, loss {loss}: goodput");
-        let carried = (1.0 - trial.link.down.loss.rate()) * PAYLOAD;
-        findings.push(match (part.as_str(), arm.transport) {
-            ("bbr", Transport::Tcp) => {
-                let found = rates.iter().copied().fold(f64::INFINITY, f64::min);
-                // What is lost at random has never been at the bottleneck, and takes nothing of its rate.
-                within(format!("{what}, worst seed"), 0.9 * carried, 1.005 * PAYLOAD, found, "Mbit/s")
+    for ((part, percent, arm), records) in groups {
+        let what = format!("{part}: {arm}, loss {percent}%: goodput");
+        let carried = (1.0 - percent as f64 / 100.0) * PAYLOAD;
+        // What is lost at random has never been at the bottleneck, and takes nothing of its rate.
+        let keeps = |seeds: &str, rates: &[f64]| {
+            let worst = rates.iter().copied().fold(f64::NAN, f64::min);
+            within(format!("{what}, {seeds}"), 0.9 * carried, 1.005 * PAYLOAD, worst, "Mbit/s")
+        };
+        match (part.as_str(), arm.transport) {
+            ("cubic", _) => {
+                let rates = steady_goodputs(run, &records, 4.0)?;
+                let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+                findings.push(within(format!("{what}, mean of the seeds"), 1.0, 2.2, mean, "Mbit/s"));
             }
-            ("bbr", _) => {
+            (_, Transport::Quic) => {
+                let rates = steady_goodputs(run, &records, ESTABLISHED)?;
                 let lost: Vec<f64> = records.iter().filter_map(|record| overflowed(record)).collect();
-                told(
+                findings.push(told(
                     what,
                     format!("tcp at least {}", short(0.9 * carried)),
                     format!("{} Mbit/s; {} % lost by overflow", short(median(&rates)), short(median(&lost))),
-                )
+                ));
             }
-            _ => {
-                let mean = rates.iter().sum::<f64>() / rates.len() as f64;
-                within(format!("{what}, mean of the seeds"), 1.0, 2.2, mean, "Mbit/s")
+            ("bbr", _) => {
+                let (mut filled, mut early) = (Vec::new(), Vec::new());
+                for record in records {
+                    let seeds = if fills_the_buffer(run, record, ESTABLISHED)? { &mut filled } else { &mut early };
+                    seeds.push(record);
+                }
+                if !filled.is_empty() {
+                    let seeds = format!("worst of {} seeds", filled.len());
+                    findings.push(keeps(&seeds, &steady_goodputs(run, &filled, ESTABLISHED)?));
+                }
+                for (record, rate) in early.iter().zip(steady_goodputs(run, &early, ESTABLISHED)?) {
+                    let before = steady_goodput(run, record, ESTABLISHED - 0.5, ESTABLISHED)?;
+                    findings.push(told(
+                        format!("{what}, seed {}", record.trial.seed),
+                        "start-up ended by losses".to_owned(),
+                        format!("{} Mbit/s, from {} at the third second", short(rate), short(before)),
+                    ));
+                }
             }
-        });
+            _ => findings.push(keeps("worst seed", &steady_goodputs(run, &records, ESTABLISHED)?)),
+        }
     }
     Ok(findings)
+}
+
+/// From when on BBR's start-up is over, in seconds.
+const ESTABLISHED: f64 = 3.0;
+
+/// The loss of the data direction as the trial ends.
+fn loss_at_the_end(record: &TrialRecord) -> f64 {
+    let end = record.trial.workload.nominal_duration().unwrap_or_default();
+    record.trial.link.down.at(end).loss.rate()
+}
+
+/// Whether by this second a packet had waited for a quarter of a round trip at the bottleneck: so the sender had come to
+/// the link's rate.
+fn fills_the_buffer(run: &Run, record: &TrialRecord, by: f64) -> anyhow::Result<bool> {
+    let long = record.trial.link.rtt().as_nanos() / 4;
+    let packets = flow(run, record, Direction::Down)?;
+    Ok(packets.iter().any(|packet| (packet.arrived as f64) < by * 1e9 && packet.queued >= long))
 }
 
 /// Percentage of the packets of a trial's data direction that found the buffer full.
@@ -248,6 +286,12 @@ fn steady_goodput(run: &Run, record: &TrialRecord, from: f64, to: f64) -> anyhow
         .map(|point| point.value)
         .sum();
     Ok(bytes * 8.0 / (to - from) / 1e6)
+}
+
+/// The same of each of them, from that second to the end.
+fn steady_goodputs(run: &Run, records: &[&TrialRecord], from: f64) -> anyhow::Result<Vec<f64>> {
+    let end = |record: &TrialRecord| record.trial.workload.nominal_duration().map_or(0.0, |end| end.as_secs_f64());
+    records.iter().map(|record| steady_goodput(run, record, from, end(record))).collect()
 }
 
 /// The trials that count, over their seeds.
