@@ -69,13 +69,13 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
     tally.exit().after(written)
 }
 
-/// What a check says of its run. Where every trial counts, nothing is left unmeasured but by a fault.
+/// What a check says of its run. Where every trial counts, nothing is left unmeasured but by a fault; else the machine
+/// may have voided what was to be measured.
 fn findings(check: &Check, run: &Run) -> anyhow::Result<Vec<Finding>> {
     let mut findings = (check.score)(run)?;
-    if !score::is_short_of_trials(run) {
-        let unmeasured = findings.iter_mut().filter(|finding| finding.verdict == Verdict::Inconclusive);
-        unmeasured.for_each(|finding| finding.verdict = Verdict::Fail);
-    }
+    let verdict = if score::is_short_of_trials(run) { Verdict::Inconclusive } else { Verdict::Fail };
+    let unmeasured = findings.iter_mut().filter(|finding| finding.verdict == Verdict::Unmeasured);
+    unmeasured.for_each(|finding| finding.verdict = verdict);
     findings.splice(0..0, score::every_trial_counts(run)?);
     Ok(findings)
 }
@@ -95,7 +95,7 @@ impl Tally {
             match finding.verdict {
                 Verdict::Pass => tally.passed += 1,
                 Verdict::Fail => tally.failed += 1,
-                Verdict::Inconclusive => tally.inconclusive += 1,
+                Verdict::Unmeasured | Verdict::Inconclusive => tally.inconclusive += 1,
                 Verdict::Told => {}
             }
         }
@@ -111,8 +111,8 @@ impl Tally {
         }
         if inconclusive > 0 {
             text += &format!(
-                "{inconclusive} are inconclusive, since this machine voided their trials; on a quieter one: samepath \
-                 validate {}\n",
+                "{inconclusive} are inconclusive, since this machine voided their trials or was late in them; on a \
+                 quieter one: samepath validate {}\n",
                 unsaid.join(" ")
             );
         }

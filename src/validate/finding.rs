@@ -23,7 +23,9 @@ pub(crate) enum Verdict {
     Pass,
     /// They do not.
     Fail,
-    /// Nothing was measured, or too little: the machine voided the trials.
+    /// Nothing was measured.
+    Unmeasured,
+    /// Too little was measured, as the machine voided the trials, or it was itself as late as what was found.
     Inconclusive,
     /// Theory has no figure: what was found is only said.
     Told,
@@ -32,7 +34,7 @@ pub(crate) enum Verdict {
 impl Verdict {
     /// Of a comparison with this figure; where it is no number, nothing was measured.
     pub(crate) fn of(agree: bool, found: f64) -> Verdict {
-        if found.is_nan() { Verdict::Inconclusive } else { agree.into() }
+        if found.is_nan() { Verdict::Unmeasured } else { agree.into() }
     }
 }
 
@@ -49,7 +51,9 @@ impl Finding {
         match verdict {
             Verdict::Pass => format!("pass  {what:<46} expected {expected:<22} found {found}"),
             Verdict::Fail => format!("FAIL  {what:<46} expected {expected:<22} found {found}"),
-            Verdict::Inconclusive => format!("????  {what:<46} expected {expected:<22} inconclusive: {found}"),
+            Verdict::Unmeasured | Verdict::Inconclusive => {
+                format!("????  {what:<46} expected {expected:<22} inconclusive: {found}")
+            }
             Verdict::Told => format!("note  {what:<46} {expected:<31} found {found}"),
         }
     }

@@ -118,6 +118,28 @@ fn near(what: String, wanted: f64, tolerance: f64, found: f64, unit: &str) -> Fi
     }
 }
 
+/// A finding of a time in one trial, in milliseconds, which settles nothing where it is off by no more than the link and
+/// the ends were late in that trial.
+fn near_in(record: &TrialRecord, what: String, wanted: f64, tolerance: f64, found: f64) -> Finding {
+    timed(what, wanted, tolerance, found, latest(record))
+}
+
+fn timed(what: String, wanted: f64, tolerance: f64, found: f64, late: f64) -> Finding {
+    let mut finding = near(what, wanted, tolerance, found, "ms");
+    if finding.verdict == Verdict::Fail && (found - wanted).abs() - tolerance <= late {
+        finding.verdict = Verdict::Inconclusive;
+        finding.found += &format!("; the link and the ends were late by up to {} ms", short(late));
+    }
+    finding
+}
+
+/// The longest times, in milliseconds, by which the link and the ends were late in this trial, added up.
+fn latest(record: &TrialRecord) -> f64 {
+    let link = record.link.as_ref().map(|link| &link.lateness);
+    let ends = [&record.client, &record.server].into_iter().flatten().filter_map(|end| end.wake_lateness.as_ref());
+    link.into_iter().chain(ends).map(|lateness| lateness.max_ns as f64 / 1e6).sum()
+}
+
 /// At most three decimals, without trailing zeros.
 fn short(value: f64) -> String {
     let text = format!("{value:.3}");
@@ -150,9 +172,19 @@ mod tests {
 
     #[test]
     fn nothing_measured_never_passes() {
-        assert_eq!(near("x".into(), 1.0, 10.0, f64::NAN, "ms").verdict, Verdict::Inconclusive);
-        assert_eq!(within("x".into(), 0.0, 1.0, f64::NAN, "").verdict, Verdict::Inconclusive);
+        assert_eq!(near("x".into(), 1.0, 10.0, f64::NAN, "ms").verdict, Verdict::Unmeasured);
+        assert_eq!(within("x".into(), 0.0, 1.0, f64::NAN, "").verdict, Verdict::Unmeasured);
         assert_eq!(near("x".into(), 1.0, 10.0, f64::INFINITY, "ms").verdict, Verdict::Fail);
         assert!(median(&[]).is_nan());
+    }
+
+    /// As late as the machine was, a time proves nothing against theory; later, it does.
+    #[test]
+    fn a_time_is_judged_beyond_what_the_machine_was_late_by() {
+        let verdict = |found| timed("x".into(), 50.0, 5.0, found, 3.0).verdict;
+        assert_eq!(verdict(55.0), Verdict::Pass);
+        assert_eq!(verdict(57.9), Verdict::Inconclusive);
+        assert_eq!(verdict(58.1), Verdict::Fail);
+        assert_eq!(verdict(f64::NAN), Verdict::Unmeasured);
     }
 }

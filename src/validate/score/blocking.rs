@@ -7,7 +7,7 @@ use samepath_model::{Arm, Direction, Mapping, Order, Transport, Workload};
 use samepath_results::Run;
 use samepath_results::blocking::{self, BLOCKED, Parts};
 
-use super::{Finding, done, flow, median, near, within};
+use super::{Finding, done, flow, median, near, near_in, within};
 
 /// T4a. A message is lost; the next one, Δ later, tells the sender after one round trip R: the copy is
 /// R + Δ late. In one order its followers wait for it: the k-th R + Δ − kΔ. With a stream for each
@@ -34,11 +34,11 @@ pub(crate) fn one_lost_packet(run: &Run) -> anyhow::Result<Vec<Finding>> {
         let base = median(&delays);
         delays.iter_mut().for_each(|delay| *delay -= base);
         let worst = (0..delays.len()).max_by(|&a, &b| delays[a].total_cmp(&delays[b])).unwrap_or(0);
-        findings.push(near(what("the lost message"), recovery, 5.0, delays[worst], "ms late"));
+        findings.push(near_in(record, what("the lost message, late"), recovery, 5.0, delays[worst]));
         for follower in 1..=4 {
             let wanted = if arm.mapping == Mapping::PerMessage { 0.0 } else { recovery - spacing * follower as f64 };
             let found = delays.get(worst + follower).copied().unwrap_or(f64::NAN);
-            findings.push(near(what(&format!("follower {follower}")), wanted, 5.0, found, "ms late"));
+            findings.push(near_in(record, what(&format!("follower {follower}, late")), wanted, 5.0, found));
         }
     }
     Ok(findings)

@@ -8,7 +8,7 @@ use samepath_model::{Direction, Transport};
 use samepath_netem::link::packet::TCP_SYN;
 use samepath_results::Run;
 
-use super::{Finding, done, flow, near, within};
+use super::{Finding, done, flow, near, near_in, within};
 
 /// T1. TCP's handshake takes one round trip, TLS 1.3 one more, QUIC's one in all; the request and its
 /// first byte one more. UDP has no handshake. Scored as the slope of time against round-trip time, so that
@@ -70,7 +70,7 @@ pub(crate) fn first_packets_lost(run: &Run) -> anyhow::Result<Vec<Finding>> {
             // One packet, then two probes, then two: 3 lost are two timeouts.
             let timeouts = dropped.div_ceil(2) as i32;
             let expected = 999.0 * (2f64.powi(timeouts) - 1.0);
-            findings.push(near(what("waited"), expected, TOLERANCE, waited, "ms"));
+            findings.push(near_in(record, what("waited"), expected, TOLERANCE, waited));
             let together = packets[dropped..].iter().take_while(|p| p.arrived - survivor.arrived < 5_000_000).count();
             findings.push(near(what("probes sent together"), 2.0, 0.0, together as f64, "packets"));
         }
