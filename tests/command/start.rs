@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use samepath_model::record::{DropCause, Outcome, TrialRecord};
-use samepath_model::{Direction, VoidKind};
+use samepath_model::{Direction, Transport, VoidKind};
 use samepath_results::Run;
 
 use crate::support::{can_emulate, expect_status, file, run, stderr, test};
@@ -151,4 +151,33 @@ link = { rtt = "10ms", up = { drop = ["packet 1", "packet 2"] } }
         assert!(record.outcome.is_done(), "{}: {:?}", record.trial.id, record.outcome);
     }
     assert_eq!(run.trials().len(), 2);
+}
+
+/// The kernel forgets a window that was asked for whenever a larger segment comes than any before, as the server's
+/// certificate does.
+#[test]
+fn a_receive_window_is_granted_with_tls_as_without() {
+    if !can_emulate(test!()) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let part = r#"
+arms = ["tcp", "tls", "tls/per-stream", "quic"]
+workload = { kind = "bulk", bytes = "200kB", streams = 2 }
+link = { rtt = "10ms" }
+tuning = { receive-window = "64KiB" }
+axes = { direction = ["up", "down"] }
+"#;
+    let run = run_it(dir.path(), "window", &experiment("", part));
+    assert_eq!(run.trials().len(), 8);
+    for record in run.trials() {
+        let id = &record.trial.id;
+        assert!(record.outcome.is_done(), "{id}: {:?}", record.outcome);
+        for end in [&record.client, &record.server] {
+            let settings = &end.as_ref().expect("a report").settings;
+            let clamp = settings.iter().find(|setting| setting.name == "tcp.window-clamp");
+            let is_tcp = record.trial.arm.transport != Transport::Quic;
+            assert_eq!(clamp.map(|setting| setting.effective.as_str()), is_tcp.then_some("65536"), "{id}");
+        }
+    }
 }

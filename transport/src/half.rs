@@ -4,6 +4,7 @@
 //! has come ([`Phase`]), and at the end hands over its books ([`HalfReport`]). It neither knows nor
 //! asks whether it runs in the client or the server.
 
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 
 use samepath_model::carriage::{LayoutRecord, SightRecord};
@@ -109,10 +110,12 @@ impl Shared {
     pub(crate) fn watch(&self, lane: &Lane) -> std::io::Result<()> {
         let (probe, settings) = match lane {
             Lane::Tcp(_, stream) => {
+                self.limit_window(stream)?;
                 (Some(Probe::Tcp(crate::tcp::watch(stream)?)), crate::tcp::settings(&stream.into(), &self.plan))
             }
             Lane::Tls(_, stream) => {
                 let tcp = stream.get_ref().0.inner();
+                self.limit_window(tcp)?;
                 let mut settings = crate::tcp::settings(&tcp.into(), &self.plan);
                 settings.extend(crate::tls::settings(stream));
                 (Some(Probe::Tcp(crate::tcp::watch(tcp)?)), settings)
@@ -168,15 +171,20 @@ impl Shared {
         }
     }
 
-    /// Says again how large the receive windows may be, which the kernel forgets.
+    /// Says again how large the receive windows may be.
     fn limit_windows(&self) {
-        let Some(window) = self.plan.tuning.receive_window else { return };
         for probe in self.probes.lock().expect("no panic while held").iter() {
             if let Probe::Tcp(socket) = probe {
                 // It was accepted as the connection began.
-                let _ = crate::tcp::clamp_window(socket, window);
+                let _ = self.limit_window(socket);
             }
         }
+    }
+
+    /// Says again how large the receive window of a connection may be. The kernel forgets it: with a handshake of TLS
+    /// before the schedule starts, else with the first full segment.
+    fn limit_window<S: AsRawFd>(&self, socket: &S) -> std::io::Result<()> {
+        self.plan.tuning.receive_window.map_or(Ok(()), |window| crate::tcp::clamp_window(socket, window))
     }
 
     /// Says to the controllers of QUIC whether a warm-up is under way: see [`crate::quic::Flight::open`].
