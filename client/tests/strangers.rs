@@ -4,6 +4,7 @@
 mod support;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use samepath_client::play;
@@ -16,7 +17,7 @@ use samepath_transport::identity::{self, Pin};
 use samepath_transport::lane::Preface;
 use samepath_transport::{TransportError, quic, tls};
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use support::{Running, bytes, plan, serve, serve_with};
@@ -76,7 +77,7 @@ async fn strangers_by_udp_and_quic_keep_no_client_out() {
         let to = (ip, server.ready.quic_port).into();
         strangers.spawn(async move { quic::connect(to, &plan, fingerprint, identity::random()).await.map(drop) });
     }
-    let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     for lane in 0..1000 {
         let preface = Preface { secret: identity::random(), lane }.encode();
         socket.send_to(&preface, (ip, server.ready.udp_port)).await.unwrap();
@@ -151,6 +152,48 @@ async fn a_quic_connection_that_stalls_makes_way_for_the_next() {
     assert!(next.expect("it gets an answer").is_ok());
     let log = server.log.lock().unwrap();
     assert!(log.iter().any(|line| line.contains("QUIC connection: nothing was proven")), "{log:#?}");
+}
+
+/// Passes datagrams on to the server at once, and its answers back after a while. Gives the address to send to.
+async fn slow_relay(to: SocketAddr, back: StdDuration) -> SocketAddr {
+    let near = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+    let far = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+    let address = near.local_addr().unwrap();
+    far.connect(to).await.unwrap();
+    tokio::spawn(async move {
+        let (mut up, mut down, mut client) = ([0; 2000], [0; 2000], None);
+        loop {
+            tokio::select! {
+                got = near.recv_from(&mut up) => {
+                    let (size, from) = got.unwrap();
+                    client = Some(from);
+                    let _ = far.send(&up[..size]).await;
+                }
+                Ok(size) = far.recv(&mut down) => {
+                    let (near, answer, client) = (near.clone(), down[..size].to_vec(), client.expect("it asked"));
+                    tokio::spawn(async move {
+                        tokio::time::sleep(back).await;
+                        let _ = near.send_to(&answer, client).await;
+                    });
+                }
+            }
+        }
+    });
+    address
+}
+
+/// Over a path that loses much, the timers of a handshake back off for longer than a stranger may wait.
+#[tokio::test]
+async fn a_slow_quic_handshake_is_waited_for_while_its_session_is_open() {
+    let server = serve_with(Limits { proof: Duration::from_millis(100), ..Limits::default() });
+    let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
+    let control = control::connect(&[server.address], server.pin, support::TOKEN, &plan).await.unwrap();
+    let quic = (server.address.ip(), control.ports.quic).into();
+    let relay = slow_relay(quic, StdDuration::from_millis(1500)).await;
+    let connected = timeout(NEVER, quic::connect(relay, &plan, control.fingerprint, control.secret)).await;
+    assert!(connected.expect("it ends").is_ok());
+    let log = server.log.lock().unwrap();
+    assert!(!log.iter().any(|line| line.contains("nothing was proven")), "{log:#?}");
 }
 
 #[tokio::test]

@@ -49,6 +49,13 @@ impl Drop for Entry {
     }
 }
 
+impl Open {
+    /// How many connections it still misses.
+    fn misses(&self) -> usize {
+        usize::from(self.plan.connections()).saturating_sub(self.bound.len())
+    }
+}
+
 impl Registry {
     pub(crate) fn new(quic: Arc<quic::Server>) -> Registry {
         Registry { open: Mutex::default(), quic }
@@ -82,11 +89,15 @@ impl Registry {
         Ok((session.plan.clone(), session.lanes.clone()))
     }
 
+    /// Whether this session is open, and still misses a connection.
+    fn misses(&self, secret: &Secret) -> bool {
+        self.lock().get(secret).is_some_and(|session| session.misses() > 0)
+    }
+
     /// How many connections the open sessions still miss.
     fn missing(&self, transport: Transport) -> usize {
         let open = self.lock();
-        let of = |session: &Open| usize::from(session.plan.connections()).saturating_sub(session.bound.len());
-        open.values().filter(|session| session.plan.arm.transport == transport).map(of).sum()
+        open.values().filter(|session| session.plan.arm.transport == transport).map(Open::misses).sum()
     }
 
     /// Takes TCP connections, with TLS or without.
@@ -152,7 +163,17 @@ impl Registry {
             let mut place = room.enter(connecting.remote_address(), self.missing(Transport::Quic));
             let registry = self.clone();
             tokio::spawn(async move {
-                let connection = match place.prove(quic::accept(connecting, secret), || false).await {
+                // Over a lossy path the timers of a handshake back off to minutes, too (RFC 9002, section 6.2).
+                let is_missed = || registry.misses(&secret);
+                let shaken = match place.prove(quic::handshake(connecting), is_missed).await {
+                    Ok(Ok(connection)) => {
+                        place.renew();
+                        place.prove(quic::accept(connection, secret), || false).await
+                    }
+                    Ok(Err(error)) => Ok(Err(error)),
+                    Err(left) => Err(left),
+                };
+                let connection = match shaken {
                     Ok(Ok(connection)) => connection,
                     Ok(Err(error)) => return place.failed(&TransportError::from(error).seen_at(End::Server)),
                     Err(left) => return place.left(left),

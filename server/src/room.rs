@@ -1,7 +1,7 @@
 //! Where connections wait that have proven nothing yet: one room behind each door.
 //!
-//! Invariant: who waits holds a place for a short, fixed time (at the TCP and TLS doors anew while an open session still
-//! misses a connection there), and never keeps one from a client for want of room, because somebody gives way to
+//! Invariant: who waits holds a place for a short, fixed time (at the TCP and TLS doors, and in a handshake of QUIC, anew
+//! while an open session still misses that connection), and never keeps one from a client for want of room, because somebody gives way to
 //! whoever comes:
 //!
 //! - an address has so many places at a door (an IPv6 network of 64 bits counts as one address); where it
@@ -159,6 +159,11 @@ impl Place {
                 _ = &mut self.gone => return Err(Left::GaveWay),
             }
         }
+    }
+
+    /// Has its time begin anew, as a part of the proof is done.
+    pub(crate) fn renew(&mut self) {
+        self.until = Instant::now() + self.room.patience;
     }
 
     /// Says why it could not stay, where that is not said yet.

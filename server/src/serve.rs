@@ -31,9 +31,9 @@ pub struct Limits {
     pub duration: samepath_model::Duration,
     /// Memory for the books of all sessions together.
     pub memory: ByteCount,
-    /// How long a connection may take to prove itself. At the TCP and TLS doors the time begins anew while an open
-    /// session still misses a connection there; a QUIC handshake, which only an expected client can begin, has six times
-    /// as long, as its packets are sent again after 1, 3, 7, 15 and 31 s (RFC 9002, section 6.2).
+    /// How long a connection may take to prove itself; over QUIC, where only an expected client can begin, six times as
+    /// long, as lost packets are sent again after 1, 3, 7, 15 and 31 s (RFC 9002, section 6.2). At the TCP and TLS doors,
+    /// and in a handshake of QUIC, the time begins anew while an open session still misses a connection there.
     pub proof: samepath_model::Duration,
     /// How long a session may outlive its client's time limit, whatever the client does: the reports have to be
     /// fetched.

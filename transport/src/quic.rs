@@ -311,12 +311,19 @@ impl Server {
     }
 }
 
-/// Completes a handshake and reads whose connection it is.
+/// Completes a handshake.
+///
+/// # Errors
+/// When it fails.
+pub async fn handshake(connecting: quinn::Connecting) -> io::Result<quinn::Connection> {
+    Ok(connecting.await?)
+}
+
+/// Reads whose connection it is.
 ///
 /// # Errors
 /// When it is not that of the expected session.
-pub async fn accept(connecting: quinn::Connecting, secret: Secret) -> io::Result<quinn::Connection> {
-    let connection = connecting.await?;
+pub async fn accept(connection: quinn::Connection, secret: Secret) -> io::Result<quinn::Connection> {
     let (_, mut stream) = connection.accept_bi().await?;
     let preface = Preface::read(&mut stream).await?;
     if preface.secret != secret {
