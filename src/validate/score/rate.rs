@@ -265,7 +265,7 @@ pub(crate) fn same_controller_same_time(run: &Run) -> anyhow::Result<Vec<Finding
             findings.push(told(
                 format!("{arm}: {size}, loss {}%: time without handshake", short(loss * 100.0)),
                 format!("tcp {} ms", short(expected)),
-                format!("{} ms; in one weather {} of tcp's", short(found), short(median(&ratios))),
+                format!("{} ms; paired by seed {} of tcp's", short(found), short(median(&ratios))),
             ));
         }
     }
