@@ -22,7 +22,7 @@ use samepath_results::{Run, stats};
 
 use super::{Finding, Verdict};
 
-/// No trial of a check may fail, unless its ledger proves that TCP's own timer had backed off beyond the
+/// No trial of a check may fail, unless its ledger proves that the transport's own timer had backed off beyond the
 /// time limit, nor be void for what the lab did. Of twenty at most one may be void for what this machine did, each of
 /// its attempts: a machine that is interrupted now and then says so in single trials, which no score then counts.
 /// Where more are, the check says nothing.
@@ -34,11 +34,8 @@ pub(crate) fn every_trial_counts(run: &Run) -> anyhow::Result<Vec<Finding>> {
         match &record.outcome {
             Outcome::Done => {}
             Outcome::Void { reasons } => voids.push(format!("{} void: {}", record.trial.id, in_words(reasons))),
-            Outcome::Failed { step, error } => match backoff::copies_lost_in_a_row(run, record)? {
-                Some(copies) => backed_off.push(format!(
-                    "{} waited for TCP's retransmission timer as its time ended: {copies} copies in a row were lost",
-                    record.trial.id
-                )),
+            Outcome::Failed { step, error } => match backoff::waited_for_timer(run, record)? {
+                Some(timer) => backed_off.push(format!("{} waited, as its time ended, for {timer}", record.trial.id)),
                 None => failures.push(format!("{} failed ({step}): {error}", record.trial.id)),
             },
         }

@@ -4,7 +4,7 @@ use samepath_model::record::{DropCause, PacketRecord, TrialRecord};
 use samepath_model::{Arm, Direction};
 use samepath_results::{Run, stats};
 
-use super::backoff::copies_lost_in_a_row;
+use super::backoff::waited_for_timer;
 use super::{Finding, done, flow, near};
 
 /// E1. The delay of a packet in the link beyond its time in the queue is the delay asked for; a
@@ -95,14 +95,14 @@ pub(crate) fn everything_arrives(run: &Run) -> anyhow::Result<Vec<Finding>> {
         let whole = of_group.iter().filter(|r| r.summary.as_ref().is_some_and(|s| s.delivered == s.messages)).count();
         let mut backed_off = 0;
         for record in of_group.iter().filter(|record| record.evidence.is_some()) {
-            backed_off += usize::from(copies_lost_in_a_row(run, record)?.is_some());
+            backed_off += usize::from(waited_for_timer(run, record)?.is_some());
         }
         findings.push(Finding {
             what: format!("{part}: {arm}: delivered"),
             expected: format!("{} files", of_group.len()),
             found: match backed_off {
                 0 => format!("{whole} files"),
-                n => format!("{whole} files, and {n} for which TCP's timer had backed off"),
+                n => format!("{whole} files, and {n} for which the transport's timer had backed off"),
             },
             verdict: (whole + backed_off == of_group.len()).into(),
         });
