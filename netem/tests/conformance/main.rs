@@ -11,6 +11,9 @@ mod kernel;
 mod scene;
 mod statistics;
 
+use std::panic::resume_unwind;
+use std::thread;
+
 use samepath_model::record::{DropCause, PacketRecord};
 
 use scene::{Flood, HEADERS, Scene, backends, play};
@@ -21,11 +24,19 @@ const LATE: f64 = 15.0;
 /// A small packet every millisecond.
 const STEADY: Flood = Flood { count: 2000, bytes: 100, micros: 1000 };
 
-/// Plays the same on every backend, and asks the same of each.
-fn on_each(conditions: &str, flood: Flood, mut holds: impl FnMut(&Scene)) {
-    for backend in backends() {
-        holds(&play(backend, conditions, 7, flood));
-    }
+/// Plays the same on every backend, and asks the same of each. They wait for most of their time, and so play side by
+/// side, unless tests are to run one at a time, as under an emulated processor.
+fn on_each(conditions: &str, flood: Flood, holds: impl FnMut(&Scene)) {
+    let play = |backend| play(backend, conditions, 7, flood);
+    let scenes: Vec<Scene> = if std::env::args().any(|arg| arg == "--test-threads=1") {
+        backends().into_iter().map(play).collect()
+    } else {
+        thread::scope(|scope| {
+            let playing: Vec<_> = backends().into_iter().map(|backend| scope.spawn(move || play(backend))).collect();
+            playing.into_iter().map(|scene| scene.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        })
+    };
+    scenes.iter().for_each(holds);
 }
 
 #[test]
