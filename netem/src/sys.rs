@@ -56,6 +56,28 @@ pub(crate) fn become_idle() {
     unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const plain) };
 }
 
+/// How long a process that has to be on time runs before others have their turn: the least that the kernel takes.
+const SLICE: Nanos = 100_000;
+
+/// Asks for short time slices for the calling thread and those that it starts: whoever has a shorter slice than the
+/// thread that runs need not wait for the end of that one's, some 3 ms, as it wakes (Linux 6.12, EEVDF; older kernels
+/// take no notice). Needs no privilege, and takes no more of the processor's time. Async-signal-safe.
+#[allow(unsafe_code)] // not wrapped by nix
+pub(crate) fn take_short_slices() {
+    // SAFETY: the structure is plain integers, for which zero is a value.
+    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+    let size = size_of::<libc::sched_attr>() as libc::c_uint;
+    // SAFETY: the structure is valid for reads and writes, and as large as said; 0 is the calling thread.
+    unsafe {
+        if libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) == 0
+            && attributes.sched_policy == libc::SCHED_OTHER as u32
+        {
+            attributes.sched_runtime = SLICE;
+            libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0);
+        }
+    }
+}
+
 /// Gives real-time scheduling back.
 #[allow(unsafe_code)] // not wrapped by nix
 pub(crate) fn become_ordinary() {
