@@ -220,11 +220,11 @@ impl Workers<'_> {
         Ok(made)
     }
 
-    /// How many at a time; of what is run again fewer, since it may have been too much for the machine.
+    /// How many at a time; of what is run again half as many each time, since it may have been too much for the machine.
     fn jobs(&self, attempts: &[Attempt]) -> usize {
         let jobs = self.args.jobs.map_or_else(|| jobs_for(attempts), usize::from);
         let number = attempts.iter().map(|attempt| attempt.number).max().unwrap_or(1);
-        jobs.div_ceil(number as usize).min(attempts.len().max(1))
+        (jobs >> (number - 1).min(usize::BITS - 1)).clamp(1, attempts.len().max(1))
     }
 }
 
