@@ -14,7 +14,7 @@ pub struct Tolerance {
     pub delay: Duration,
     /// By how much one probe in a hundred may take longer than asked.
     pub delay_p99: Duration,
-    /// How far the rate that a train of probes met may be from the rate asked, as a share of it.
+    /// How far the rate that a train of probes met may be from the rate asked, as a share of it; 100 % takes any rate.
     pub rate: Probability,
     /// Share of the probes that may be lost: they are exempt from the link's own losses.
     pub loss: Probability,

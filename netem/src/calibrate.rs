@@ -344,7 +344,9 @@ pub(crate) fn verdict(calibration: &Calibration, when: &str, tolerance: &Toleran
             let words = format!("{said}: 1 % took {p99:.3} ms, {asked:.3} ms were asked (bound + {bound})");
             void.push(VoidReason::new(VoidKind::ProbeDelay, words));
         }
+        // A train that was held up as a whole comes at once, at any multiple of the rate.
         if let (Some(asked), Some(rate)) = (probes.rate_asked, probes.rate)
+            && tolerance.rate.fraction() < 1.0
             && (rate as f64 / asked as f64 - 1.0).abs() > tolerance.rate.fraction()
         {
             let (rate, asked, bound) = (rate as f64 / 1e6, asked as f64 / 1e6, tolerance.rate);
@@ -357,6 +359,7 @@ pub(crate) fn verdict(calibration: &Calibration, when: &str, tolerance: &Toleran
 
 #[cfg(test)]
 mod tests {
+    use samepath_model::units::Probability;
     use samepath_model::void::in_words;
 
     use super::*;
@@ -403,5 +406,9 @@ mod tests {
         let wide = Tolerance { delay: Time::from_micros(2_000), ..Tolerance::default() };
         let late = Calibration { up: kept(), down: Probes { delay_p50_ns: Some(11_500_000), ..kept() } };
         assert_eq!(verdict(&late, "after", &wide), Vec::new(), "the tolerance is the experiment's");
+        let any = |rate| Tolerance { rate: Probability::new(rate).unwrap(), ..Tolerance::default() };
+        let bunched = Calibration { up: kept(), down: Probes { rate: Some(2_600_000_000), ..kept() } };
+        assert_eq!(verdict(&bunched, "after", &any(0.99)).len(), 1);
+        assert_eq!(verdict(&bunched, "after", &any(1.0)), Vec::new(), "100 % takes any rate");
     }
 }
