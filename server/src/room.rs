@@ -1,8 +1,8 @@
 //! Where connections wait that have proven nothing yet: one room behind each door.
 //!
 //! Invariant: who waits holds a place for a short, fixed time (at the TCP and TLS doors, and in a handshake of QUIC, anew
-//! while an open session still misses that connection), and never keeps one from a client for want of room, because somebody gives way to
-//! whoever comes:
+//! while an open session still misses that connection), and never keeps one from a client for want of room, because
+//! somebody gives way to whoever comes:
 //!
 //! - an address has so many places at a door (an IPv6 network of 64 bits counts as one address); where it
 //!   has them all, the oldest of its own connections gives way to its next;

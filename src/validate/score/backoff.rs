@@ -2,8 +2,8 @@
 //!
 //! A sender that hears nothing doubles its retransmission timeout each time (RFC 6298, section 5.5;
 //! Linux up to 120 s), or its probe timeout (RFC 9002, section 6.2.1). On a link that drops 30 % each way, one connection
-//! in some hundreds so meets a row of losses that no time limit of minutes outlasts; of QUIC one in a hundred, whose
-//! first round-trip sample a lost acknowledgement of its Initial stretches to seconds. That is the transport's doing, and
+//! in some hundreds so meets a row of losses that no time limit of minutes outlasts; QUIC does so too (seen once), where
+//! a lost acknowledgement of its Initial has stretched the first round-trip sample to seconds. That is the transport's doing, and
 //! no fault of the link: but only where the ledger proves it.
 
 use samepath_model::record::{DropCause, PacketRecord, TrialRecord};

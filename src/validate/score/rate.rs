@@ -117,8 +117,8 @@ fn in_whole_segments(apart: u64) -> f64 {
 /// not lost of the 96.5 Mbit/s of payload that the headers leave (1448 of 1500 bytes), less a tenth for its probing.
 /// From the third second to the end. Where the losses begin then, in every seed. Where they begin with the first packet,
 /// in every seed whose start-up had found the rate by then, and so filled the buffer: BBR ends its start-up after three
-/// round trips in which its estimate did not grow by a quarter, and takes those that a recovery holds back for such
-/// (`bbr_check_full_bw_reached` in net/ipv4/tcp_bbr.c). From there the estimate grows by a quarter in eight round trips:
+/// round trips in which its estimate did not grow by a quarter (`bbr_check_full_bw_reached` in net/ipv4/tcp_bbr.c), and
+/// may, we think, take those that a recovery holds back for such; its own state was not traced. From there the estimate grows by a quarter in eight round trips:
 /// what such a seed carried is said. quinn's BBR, which its authors call experimental, has no such figure: what it
 /// carries is said, with what it loses beyond the random loss by overflowing the buffer.
 ///
@@ -171,7 +171,7 @@ pub(crate) fn random_loss(run: &Run) -> anyhow::Result<Vec<Finding>> {
                     let before = steady_goodput(run, record, ESTABLISHED - 0.5, ESTABLISHED)?;
                     findings.push(told(
                         format!("{what}, seed {}", record.trial.seed),
-                        "start-up ended by losses".to_owned(),
+                        "buffer not filled by 3 s: not judged".to_owned(),
                         format!("{} Mbit/s, from {} at the third second", short(rate), short(before)),
                     ));
                 }
