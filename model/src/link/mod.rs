@@ -267,7 +267,13 @@ impl Conditions {
         marks(self) || self.changes.iter().any(|change| marks(&self.at(change.at + change.span())))
     }
 
-    /// The conditions that hold at this time since the schedule's start.
+    /// The latest beginnings of each change by `since`, two at most: what came before them leaves no trace.
+    pub fn latest_beginnings(&self, since: Duration) -> impl Iterator<Item = Duration> {
+        self.changes.iter().flat_map(move |change| change.begun_by(since))
+    }
+
+    /// The conditions that hold at this time since the schedule's start: the same from one change to the next, also
+    /// in a ramp.
     #[must_use]
     pub fn at(&self, since: Duration) -> Conditions {
         let mut begun: Vec<(Duration, &Change)> =
@@ -277,11 +283,8 @@ impl Conditions {
         for (at, change) in begun {
             let mut after = now.clone();
             change.set.put_into(&mut after);
-            now = match change.span() {
-                span if since - at < span => {
-                    let share = (since - at).as_nanos() as f64 / span.as_nanos() as f64;
-                    between(&now, after, share)
-                }
+            now = match change.done(since - at) {
+                share if share < 1.0 => between(&now, after, share),
                 _ => after,
             };
         }

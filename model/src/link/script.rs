@@ -392,17 +392,28 @@ impl Change {
         self.until.map_or(Duration::ZERO, |until| until - self.at)
     }
 
+    /// The part of a ramp that is done so long after its beginning, in whole steps; 1 where there is none.
+    pub(super) fn done(&self, past: Duration) -> f64 {
+        let (past, span) = (past.as_nanos(), self.span().as_nanos());
+        if past >= span { 1.0 } else { (past - past % self.step()) as f64 / span as f64 }
+    }
+
     /// The next time after `since` at which it sets something; with `None` the first.
     pub(super) fn next_step(&self, since: Option<Duration>) -> Option<Duration> {
         let Some(since) = since.filter(|since| *since >= self.at) else { return Some(self.at) };
         let last = self.begun_by(since).last()?;
-        let (past, span) = (since - last, self.span());
+        let (past, span) = ((since - last).as_nanos(), self.span().as_nanos());
         if past < span {
-            let steps = (span.as_nanos() / 1_000_000).clamp(1, MOST_RAMP_STEPS);
-            let step = span.as_nanos() / steps;
-            return Some(last + Duration::from_nanos(((past.as_nanos() / step + 1) * step).min(span.as_nanos())));
+            let next = past - past % self.step() + self.step();
+            return Some(last + Duration::from_nanos(next.min(span)));
         }
         self.every.map(|every| last + every)
+    }
+
+    /// How long a ramp stays at one value, in nanoseconds.
+    fn step(&self) -> u64 {
+        let span = self.span().as_nanos();
+        span / (span / 1_000_000).clamp(1, MOST_RAMP_STEPS)
     }
 }
 

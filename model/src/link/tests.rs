@@ -440,6 +440,24 @@ fn changes_come_again_and_the_later_one_holds() {
 }
 
 #[test]
+fn conditions_are_the_same_from_one_change_to_the_next() {
+    // Steps of 1,000,013 ns, and a last one that is shorter.
+    let link = spec(
+        "delay = '10ms'\nrate = '8Mbit'\nchange = ['1s..2000013007ns every 3s: delay 70ms, loss 9%', \
+         '1500us every 7ms: rate 5Mbit', '3s..3000400us: rate 1Mbit']",
+    )
+    .resolve()
+    .unwrap();
+    let mut times = link.up.change_times(Duration::from_secs(9));
+    times.insert(0, Duration::ZERO);
+    for pair in times.windows(2) {
+        let (from, within) = (link.at(pair[0]), (pair[1] - pair[0]).as_nanos() - 1);
+        assert_eq!(link.at(pair[0] + Duration::from_nanos(within)), from);
+        assert_eq!(link.at(pair[0] + Duration::from_nanos(within / 2)), from);
+    }
+}
+
+#[test]
 fn a_rate_of_nothing_keeps_the_buffer() {
     let link =
         spec("rtt = '60ms'\nrate = '20Mbit'\nchange = ['1s..2s: rate 0', '4s..6s: rate 10Mbit']").resolve().unwrap();

@@ -700,15 +700,13 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         if let Some(epoch) = self.epoch.filter(|epoch| *epoch <= now) {
             self.begin_draws(epoch);
         }
-        while let Some(at) = self.timeline.as_ref().and_then(|timeline| timeline.next()).filter(|at| *at <= now) {
-            let at = at.max(self.latest);
-            self.serve(at);
-            // Where nothing is inside, nothing notices the steps in between.
+        while let Some(next) = self.timeline.as_ref().and_then(|timeline| timeline.next()).filter(|at| *at <= now) {
+            self.serve(next.max(self.latest));
             let idle = self.held() == 0;
-            let link =
-                self.timeline.as_mut().and_then(|timeline| if idle { timeline.catch_up(now) } else { timeline.step() });
-            if let Some(link) = link {
-                self.apply(&link, at);
+            let Some(timeline) = &mut self.timeline else { break };
+            let changed = if idle { timeline.skip(now) } else { timeline.step().map(|link| (next, link)) };
+            if let Some((at, link)) = changed {
+                self.apply(&link, at.max(self.latest));
             }
         }
         self.serve(now);

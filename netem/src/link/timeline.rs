@@ -42,17 +42,28 @@ impl Timeline {
         Some(self.epoch? + times.find(|since| !conditions.at(*since).stopped)?.as_nanos())
     }
 
-    /// That time has come: the conditions from then on; `None` where they change no more.
+    /// That time has come: the conditions from then on.
     pub(super) fn step(&mut self) -> Option<Link> {
-        let since = self.next?;
-        self.next = after(&self.link, Some(since));
-        Some(self.link.at(since))
+        self.step_to(self.next?)
     }
 
-    /// That time and all up to `now` have come, with nothing to notice those before the last.
+    /// That time and perhaps others up to `now` have come, and nothing was inside to notice: passes over what leaves
+    /// no trace, the steps of ramps and what has come again since. Gives the time to which it went, too.
+    pub(super) fn skip(&mut self, now: Nanos) -> Option<(Nanos, Link)> {
+        let (epoch, next) = (self.epoch?, self.next?);
+        let since = Duration::from_nanos(now.checked_sub(epoch)?);
+        let beginnings = Direction::BOTH.iter().flat_map(|&of| self.link.direction(of).latest_beginnings(since));
+        let to = beginnings.filter(|at| *at >= next).min().unwrap_or(since);
+        Some((epoch + to.as_nanos(), self.step_to(to)?))
+    }
+
+    /// All up to `now` have come; `None` where that is none.
     pub(super) fn catch_up(&mut self, now: Nanos) -> Option<Link> {
         self.next().filter(|at| *at <= now)?;
-        let since = Duration::from_nanos(now - self.epoch?);
+        self.step_to(Duration::from_nanos(now - self.epoch?))
+    }
+
+    fn step_to(&mut self, since: Duration) -> Option<Link> {
         self.next = after(&self.link, Some(since));
         Some(self.link.at(since))
     }

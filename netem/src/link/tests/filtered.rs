@@ -31,7 +31,11 @@ fn any_kind() -> impl Strategy<Value = String> {
         one_of(&["jitter = '3ms'\n", "jitter = '3ms'\nkeep-order = true\n", "reorder = '20%'\n", ""]),
         one_of(&["duplicate = '20%'\ncorrupt = '20%'\n", "slot = '1ms 3ms packets 4'\n", ""]),
         one_of(&["outage = ['3ms..9ms every 20ms']\n", "blackhole = '900B'\n", "bleach = true\n", ""]),
-        one_of(&["change = ['5ms: delay 1ms, jitter 0ms', '9ms..30ms: loss 30%']\n", ""]),
+        one_of(&[
+            "change = ['5ms: delay 1ms, jitter 0ms', '9ms..30ms: loss 30%']\n",
+            "change = ['1ms..4ms every 5ms: delay 8ms', '2ms every 3ms: loss 0%', '4ms every 3ms: loss burst 40% 3']\n",
+            "",
+        ]),
         one_of(&["[down]\ndrop = ['data 3', 'data every 5', 'time 9ms']\n", ""]),
     )
         .prop_map(|(queue, loss, order, copies, others, change, drops)| {
@@ -167,6 +171,20 @@ proptest! {
                 prop_assert!(stay <= 19 * MS + 1, "no later than the largest delay");
             }
         }
+    }
+}
+
+#[test]
+fn what_passes_by_does_not_move_a_ramp() {
+    let text = "filter = 'udp'\ndelay = '1ms'\nchange = ['0s..1s: delay 1001ms']";
+    let udp = || (SECOND + 300 * MS + 700_000, flow_packet(1, 99, 17, 1));
+    let passes_by = (SECOND + 300 * MS + 200_000, flow_packet(0, 99, 6, 1));
+    for packets in [vec![udp()], vec![passes_by, udp()]] {
+        let mut pipe = pipe(text, Direction::Up, 1);
+        pipe.set_epoch(SECOND);
+        let (entries, _) = play_bytes(&mut pipe, &packets);
+        let last = entries.iter().find(|entry| !entry.is_bypassed()).unwrap();
+        assert_eq!(last.left().unwrap() - last.arrived(), 301 * MS, "as the step of 300 ms has it");
     }
 }
 
