@@ -125,13 +125,14 @@ impl Drop for Punctual {
 fn probe(client: &UdpSocket, server: &UdpSocket, link: &Link) -> io::Result<Calibration> {
     let _punctual = Punctual::from_now_on();
     let mut ways = [Way::new(client, server, link, Direction::Up), Way::new(server, client, link, Direction::Down)];
+    let spacing = ways.iter().map(|way| way.spacing).max().unwrap_or(0);
+    let mut due = monotonic();
     for number in 0..ways.iter().map(|way| way.singles).max().unwrap_or(0) {
-        let begun = Instant::now();
         ways.iter_mut().filter(|way| number < way.singles).try_for_each(|way| way.send(SINGLE))?;
-        let spacing = ways.iter().map(|way| way.spacing).max().unwrap_or(0);
-        // Paced, so that no probe waits for the one before it.
-        std::thread::sleep(Duration::from_nanos(spacing).saturating_sub(begun.elapsed()));
         ways.iter_mut().try_for_each(Way::collect)?;
+        // Paced, so that no probe waits for the one before it, nor does the next after one that was late.
+        due = (due + spacing).max(monotonic() + spacing / 2);
+        sys::sleep_until(due);
     }
     for way in &mut ways {
         (0..way.train).try_for_each(|_| way.send(way.train_size))?;
