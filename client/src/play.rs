@@ -24,6 +24,12 @@ const COLD_NOTICE_NANOS: u64 = 5_000_000;
 /// How far ahead the start of a schedule is announced, round trips of the control connection apart.
 const NOTICE_NANOS: u64 = 50_000_000;
 
+/// A schedule starts at a multiple of this of CLOCK_MONOTONIC, and so in step with the kernel's tick, by which TCP's
+/// timers expire (CONFIG_HZ: 100, 250, 300 or 1000 ticks a second). At any other phase two arms would send a packet again
+/// up to a tick apart, and meet other random losses from there on. From a tick of 1 ms on the timer wheel rounds up what
+/// is more than 64 ticks ahead, the shortest retransmission timeout among it, to eight (kernel/time/timer.c).
+const TICKS_NANOS: u64 = 40_000_000;
+
 /// How long after its last release a schedule may take to be delivered.
 const DRAIN_NANOS: u64 = 10_000_000_000;
 
@@ -105,7 +111,7 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
     let epoch;
     if plan.is_cold() {
         // The set-up of the connections is part of the workload.
-        epoch = clock::now() + COLD_NOTICE_NANOS;
+        epoch = in_step(clock::now() + COLD_NOTICE_NANOS);
         announce(epoch);
         epoch_in.send_replace(Some(epoch));
         playing.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
@@ -118,7 +124,7 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
         if !playing.advance(limit, Playing::is_warm).await? {
             return Err(playing.too_late(plan));
         }
-        epoch = clock::now() + NOTICE_NANOS + offset.rtt_ns;
+        epoch = in_step(clock::now() + NOTICE_NANOS + offset.rtt_ns);
         announce(epoch);
         playing.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         epoch_in.send_replace(Some(epoch));
@@ -160,6 +166,11 @@ async fn data_address(target: &Target, control: &ClientControl) -> Result<Socket
 const fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
     address.set_port(port);
     address
+}
+
+/// The first instant from this one on that is in step with the kernel's tick.
+const fn in_step(instant: u64) -> u64 {
+    instant.next_multiple_of(TICKS_NANOS)
 }
 
 /// When waiting for what was released is over; `None` where only the time limit ends it.
