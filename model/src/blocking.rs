@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::Percentiles;
+use crate::percentiles::Percentiles;
 
 /// Head-of-line blocking in one trial, over the messages that were delivered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -17,8 +17,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::end::End;
 use crate::link::Direction;
-use crate::record::{End, Instant};
+use crate::units::Instant;
 use crate::workload::StreamId;
 
 /// What tells one packet from all others of its direction: 16 of its bytes.

@@ -13,7 +13,9 @@
 //! | [`experiment`] | a question and the matrix of trials that answers it |
 //! | [`carriage`] | which packets carried which bytes of which messages |
 //! | [`blocking`] | what head-of-line blocking did to a trial's messages, as figures |
+//! | [`end`] | client or server |
 //! | [`mode`] | whether a link hands packets on one at a time |
+//! | [`percentiles`] | percentiles of a time |
 //! | [`tolerance`] | the bounds of a valid trial |
 //! | [`shortage`] | what a system has run out of, and the remedy |
 //! | [`spot`] | where in an experiment's file something stands |
@@ -25,10 +27,12 @@
 pub mod arm;
 pub mod blocking;
 pub mod carriage;
+pub mod end;
 pub mod experiment;
 mod hex;
 pub mod link;
 pub mod mode;
+pub mod percentiles;
 pub mod profile;
 pub mod record;
 pub mod setting;
@@ -43,7 +47,7 @@ pub mod void;
 pub mod workload;
 
 pub use arm::{Arm, Mapping, Transport};
-pub use experiment::{Experiment, Trial, TrialId};
+pub use experiment::{Experiment, ExperimentSpec, Trial, TrialId};
 pub use hex::hex;
 pub use link::{Conditions, Direction, Link, LinkSpec};
 pub use mode::Mode;

@@ -12,18 +12,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use crate::end::End;
 use crate::experiment::Trial;
 use crate::link::Direction;
+pub use crate::percentiles::Percentiles;
 use crate::setting::SettingKind;
 use crate::start::StartState;
+pub use crate::units::Instant;
 use crate::void::VoidReason;
 use crate::workload::StreamId;
 
 /// The version of the run directory's formats that this program writes.
 pub const RECORD_SCHEMA: u32 = 3;
-
-/// Nanoseconds from the trial's epoch.
-pub type Instant = i64;
 
 /// One message, as both its ends saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,16 +43,6 @@ pub struct MessageRecord {
     pub delivered: Option<Instant>,
     /// How many of its bytes arrived.
     pub received: u64,
-}
-
-/// Which end of the trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum End {
-    /// The client.
-    Client,
-    /// The server.
-    Server,
 }
 
 /// What a point of a time series measures.
@@ -641,21 +631,6 @@ pub struct HandshakeParts {
     pub recovery_ms: f64,
     /// None was: it was at the ends to go on, by their CPU time and whatever kept them from running.
     pub ends_ms: f64,
-}
-
-/// Percentiles by the nearest-rank method, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Percentiles {
-    /// Median.
-    pub p50: f64,
-    /// 90th percentile.
-    pub p90: f64,
-    /// 95th percentile.
-    pub p95: f64,
-    /// 99th percentile.
-    pub p99: f64,
-    /// Largest.
-    pub max: f64,
 }
 
 /// One trial: a line of `trials.jsonl`.

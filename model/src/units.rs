@@ -14,6 +14,9 @@ mod reading;
 pub use reading::UnitError;
 pub(crate) use reading::{DataUnit, Of, nanos_of, split_unit, without_seconds};
 
+/// Nanoseconds from the trial's epoch, the start of its schedule; negative before it.
+pub type Instant = i64;
+
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteCount(u64);

@@ -25,6 +25,18 @@ pub enum Loss {
     GilbertElliott(GilbertElliott),
 }
 
+/// What random loss is keyed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LossKey {
+    /// By the time since the schedule's start: at the same instant the same weather for every arm.
+    #[default]
+    Time,
+    /// By the packet's number in its direction, counted from where random loss begins: the n-th packet has the
+    /// same fate in every run.
+    Index,
+}
+
 /// The four parameters of the Gilbert–Elliott model, in the kernel's order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GilbertElliott {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::ConditionError;
-use super::script::{Again, again};
+use super::period::{Again, again};
 use crate::units::{ByteCount, Duration, serde_as_text};
 
 /// Packets above a size that vanish without a word, as where a path carries less than it says and no

@@ -5,123 +5,49 @@
 //! name (rate traces, tables of delays) are read in between, by [`files`]' caller.
 //!
 //! Each condition has a file: [`correlated`], [`distribution`], [`filter`], [`loss`], [`middlebox`], [`queue`],
-//! [`rate`] with [`trace`], [`script`]; [`spec`] decides, [`describe`] says it in a line.
+//! [`rate`] with [`trace`], [`script`]; [`spec`] is what was typed, [`resolve`] decides, [`describe`] says it in a line.
 
 pub mod checksum;
 pub mod correlated;
 pub mod describe;
+pub mod direction;
 pub mod distribution;
 mod error;
 pub mod files;
 pub mod filter;
+pub mod generator;
 pub mod loss;
 pub mod middlebox;
+mod period;
 pub mod queue;
 pub mod rate;
+pub mod resolve;
 pub mod script;
 pub mod slot;
 pub mod spec;
 pub mod trace;
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 pub use checksum::Checksum;
 pub use correlated::{Chance, Jitter, Reorder};
+pub use direction::Direction;
 pub use distribution::{DelayTable, Distribution};
 pub use error::ConditionError;
 pub use files::Inputs;
 pub use filter::Filter;
-pub use loss::{GilbertElliott, Loss, Markov};
+pub use generator::{Generator, NETEM_LIMIT};
+pub use loss::{GilbertElliott, Loss, LossKey, Markov};
 pub use middlebox::{Blackhole, Rebind, Rebound};
 pub use queue::{Aqm, CODEL_INTERVAL, CODEL_TARGET, DEFAULT_QUEUE, QueueCapacity, QueueLimit};
 pub use rate::{Framing, RateTrace};
-pub use script::{Change, Counted, Outage, ScriptedDrop, Series, is_within};
+pub use resolve::MIN_MTU;
+pub use script::{Counted, Outage, ScriptedDrop, Series, is_within};
 pub use slot::{Pause, Slot};
-pub use spec::{ConditionsSpec, LinkSpec, MIN_MTU};
+pub use spec::{Change, ConditionsSpec, LinkSpec};
 pub use trace::{OPPORTUNITY, Schedule, TraceForm};
 
 use crate::units::{BitRate, ByteCount, Duration, Probability};
-
-/// One of the two directions of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// Client to server.
-    Up,
-    /// Server to client.
-    Down,
-}
-
-impl Direction {
-    /// Both, in index order.
-    pub const BOTH: [Direction; 2] = [Direction::Up, Direction::Down];
-
-    /// 0 for up, 1 for down.
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// The other one.
-    pub const fn opposite(self) -> Direction {
-        match self {
-            Direction::Up => Direction::Down,
-            Direction::Down => Direction::Up,
-        }
-    }
-}
-
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Direction::Up => "up",
-            Direction::Down => "down",
-        })
-    }
-}
-
-/// What random loss is keyed by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LossKey {
-    /// By the time since the schedule's start: at the same instant the same weather for every arm.
-    #[default]
-    Time,
-    /// By the packet's number in its direction, counted from where random loss begins: the n-th packet has the
-    /// same fate in every run.
-    Index,
-}
-
-/// Where the random draws come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Generator {
-    /// A stream of its own for each seed, direction and effect: no effect moves another's draws.
-    #[default]
-    Counter,
-    /// The sequence of the kernel's netem (6.6 and later) under the same seed, draw by draw, and its
-    /// order of decisions: the packets dropped are those that `tc qdisc add … netem … seed SEED`
-    /// drops. Each direction's generator starts from the seed itself, as one qdisc at each end would.
-    /// netem's one queue takes the place of buffer and delay line: its `limit` is 1000 packets unless
-    /// given, and `queue`, `aqm` and `rate-trace` are not possible.
-    Netem,
-}
-
-impl std::str::FromStr for Generator {
-    type Err = ConditionError;
-
-    fn from_str(text: &str) -> Result<Self, ConditionError> {
-        match text {
-            "counter" => Ok(Generator::Counter),
-            "netem" => Ok(Generator::Netem),
-            _ => Err(ConditionError::Generator(text.to_owned())),
-        }
-    }
-}
-
-/// netem's `limit` where none is given: what its command sends.
-pub const NETEM_LIMIT: u32 = 1000;
 
 /// What one direction of the link does to its packets, every value decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -282,13 +208,43 @@ impl Conditions {
         let mut now = self.clone();
         for (at, change) in begun {
             let mut after = now.clone();
-            change.set.put_into(&mut after);
+            after.set(&change.set);
             now = match change.done(since - at) {
                 share if share < 1.0 => between(&now, after, share),
                 _ => after,
             };
         }
         now
+    }
+
+    /// Takes over what a change sets.
+    fn set(&mut self, said: &ConditionsSpec) {
+        fn put<T: Clone>(said: &Option<T>, place: &mut T) {
+            if let Some(value) = said {
+                *place = value.clone();
+            }
+        }
+        put(&said.delay, &mut self.delay);
+        put(&said.jitter, &mut self.jitter);
+        put(&said.distribution, &mut self.distribution);
+        put(&said.overhead, &mut self.overhead);
+        put(&said.aqm, &mut self.aqm);
+        put(&said.loss, &mut self.loss);
+        put(&said.ecn, &mut self.ecn);
+        put(&said.duplicate, &mut self.duplicate);
+        put(&said.corrupt, &mut self.corrupt);
+        put(&said.reorder, &mut self.reorder);
+        put(&said.keep_order, &mut self.keep_order);
+        put(&said.blackhole, &mut self.blackhole);
+        put(&said.bleach, &mut self.bleach);
+        if let Some(rate) = said.rate {
+            self.stopped = rate.bits_per_second() == 0;
+            if !self.stopped {
+                self.rate = Some(rate);
+            }
+        }
+        self.queue = said.queue.or(self.queue);
+        self.limit = said.limit.or(self.limit);
     }
 }
 

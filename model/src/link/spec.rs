@@ -1,14 +1,16 @@
-//! What was typed, and how it is decided what it means.
+//! What was typed for the link, in a file or as flags, and what changes at set times.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
-use super::filter::Rule;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::period::{Again, again};
 use super::{
-    Aqm, Blackhole, Chance, Change, ConditionError, Conditions, DEFAULT_QUEUE, Direction, Distribution, Filter,
-    Framing, Generator, Jitter, Link, Loss, LossKey, NETEM_LIMIT, Outage, Pause, QueueLimit, RateTrace, Rebind,
-    Reorder, ScriptedDrop, Slot, TraceForm,
+    Aqm, Blackhole, Chance, ConditionError, Distribution, Filter, Framing, Generator, Jitter, Loss, LossKey, Outage,
+    QueueLimit, RateTrace, Rebind, Reorder, ScriptedDrop, Slot,
 };
-use crate::units::{BitRate, Duration};
+use crate::units::{BitRate, Duration, serde_as_text};
 
 /// Declares both specs, so that a condition is named once: those of one direction, and those of the
 /// link, which hold for both.
@@ -34,7 +36,7 @@ macro_rules! specs {
 
         impl ConditionsSpec {
             /// `self` where it says something, else `base`.
-            fn over(self, base: ConditionsSpec) -> ConditionsSpec {
+            pub(super) fn over(self, base: ConditionsSpec) -> ConditionsSpec {
                 ConditionsSpec {
                     $($field: self.$field.or(base.$field),)*
                     drop: if self.drop.is_empty() { base.drop } else { self.drop },
@@ -84,7 +86,7 @@ macro_rules! specs {
 
         impl LinkSpec {
             /// What was said of both directions at once.
-            fn both(&self) -> ConditionsSpec {
+            pub(super) fn both(&self) -> ConditionsSpec {
                 let said = ConditionsSpec {
                     $($field: self.$field.clone(),)*
                     drop: Vec::new(),
@@ -119,83 +121,15 @@ specs! {
     bleach: bool,
 }
 
-/// The smallest MTU. Linux's TCP sends no segment below 48 bytes with its options (`tcp_min_snd_mss`), which take 88
-/// with the headers of IPv4 and TCP; probes take 100.
-pub const MIN_MTU: u16 = 100;
-
-/// Longer delays than this are surely a slip of the unit.
-const MAX_DELAY: Duration = Duration::from_secs(60);
-
 impl ConditionsSpec {
     /// `self` where it says something, else `base`; a rate of either kind takes the place of the other kind.
-    fn in_place_of(self, mut base: ConditionsSpec) -> ConditionsSpec {
+    pub(super) fn in_place_of(self, mut base: ConditionsSpec) -> ConditionsSpec {
         if self.rate.is_some() {
             base.rate_trace = None;
         } else if self.rate_trace.is_some() {
             base.rate = None;
         }
         self.over(base)
-    }
-
-    /// Puts what a change says into the conditions.
-    pub(super) fn put_into(&self, conditions: &mut Conditions) {
-        fn put<T: Clone>(said: &Option<T>, place: &mut T) {
-            if let Some(value) = said {
-                *place = value.clone();
-            }
-        }
-        put(&self.delay, &mut conditions.delay);
-        put(&self.jitter, &mut conditions.jitter);
-        put(&self.distribution, &mut conditions.distribution);
-        put(&self.overhead, &mut conditions.overhead);
-        put(&self.aqm, &mut conditions.aqm);
-        put(&self.loss, &mut conditions.loss);
-        put(&self.ecn, &mut conditions.ecn);
-        put(&self.duplicate, &mut conditions.duplicate);
-        put(&self.corrupt, &mut conditions.corrupt);
-        put(&self.reorder, &mut conditions.reorder);
-        put(&self.keep_order, &mut conditions.keep_order);
-        put(&self.blackhole, &mut conditions.blackhole);
-        put(&self.bleach, &mut conditions.bleach);
-        if let Some(rate) = self.rate {
-            conditions.stopped = rate.bits_per_second() == 0;
-            if !conditions.stopped {
-                conditions.rate = Some(rate);
-            }
-        }
-        conditions.queue = self.queue.or(conditions.queue);
-        conditions.limit = self.limit.or(conditions.limit);
-    }
-
-    /// Decides every value of one direction.
-    fn decide(self, generator: Generator) -> Conditions {
-        let has_bottleneck = self.rate.is_some() || self.rate_trace.is_some();
-        let netem = generator == Generator::Netem;
-        Conditions {
-            filter: self.filter,
-            delay: self.delay.unwrap_or_default(),
-            jitter: self.jitter.unwrap_or_default(),
-            distribution: self.distribution.unwrap_or_default(),
-            keep_order: self.keep_order.unwrap_or_default(),
-            rate: self.rate,
-            stopped: false,
-            overhead: self.overhead.unwrap_or_default(),
-            rate_trace: self.rate_trace,
-            queue: (has_bottleneck && !netem).then(|| self.queue.unwrap_or(DEFAULT_QUEUE)),
-            aqm: if has_bottleneck { self.aqm.unwrap_or_default() } else { Aqm::None },
-            limit: self.limit.or(netem.then_some(NETEM_LIMIT)),
-            slot: self.slot,
-            loss: self.loss.unwrap_or_default(),
-            ecn: self.ecn.unwrap_or_default(),
-            duplicate: self.duplicate.unwrap_or_default(),
-            corrupt: self.corrupt.unwrap_or_default(),
-            reorder: self.reorder.unwrap_or_default(),
-            blackhole: self.blackhole.unwrap_or_default(),
-            bleach: self.bleach.unwrap_or_default(),
-            drops: self.drop,
-            outages: self.outage,
-            changes: self.change,
-        }
     }
 }
 
@@ -228,257 +162,179 @@ impl LinkSpec {
         };
         LinkSpec { up: amended(&change.up, &self.up), down: amended(&change.down, &self.down), ..whole }
     }
-
-    /// Decides every value.
-    ///
-    /// # Errors
-    /// Names the conditions that cannot be, and what to write instead.
-    pub fn resolve(&self) -> Result<Link, ConditionError> {
-        let impossible = |problem: String| Err(ConditionError::Impossible(problem));
-        if self.rtt.is_some() && self.delay.is_some() {
-            return impossible("`rtt` (half each way) and `delay` (each way) exclude each other; give one".into());
-        }
-        let base = match &self.profile {
-            None => LinkSpec::default(),
-            Some(name) => crate::profile::find(name).map_err(ConditionError::Impossible)?,
-        };
-        let mtu = self.mtu.or(base.mtu).unwrap_or(1500);
-        if mtu < MIN_MTU {
-            return impossible(format!("an `mtu` of {mtu} is too small for TCP; give at least {MIN_MTU}"));
-        }
-        let generator = self.generator.or(base.generator).unwrap_or_default();
-        let decide = |own: &ConditionsSpec, of_profile: &ConditionsSpec, direction: Direction| {
-            let said = own.clone().in_place_of(self.both());
-            let mut of_base = of_profile.clone().in_place_of(base.both());
-            if generator == Generator::Netem {
-                of_base.queue = None;
-            }
-            let spec = said.clone().in_place_of(of_base);
-            refuse_excluding(&said, &spec, generator, direction)?;
-            Ok::<_, ConditionError>(spec.decide(generator))
-        };
-        let link = Link {
-            up: decide(&self.up, &base.up, Direction::Up)?,
-            down: decide(&self.down, &base.down, Direction::Down)?,
-            mtu,
-            loss_key: self.loss_key.or(base.loss_key).unwrap_or_default(),
-            generator,
-            rebind: if self.rebind.is_empty() { base.rebind } else { self.rebind.clone() },
-        };
-        for direction in Direction::BOTH {
-            let conditions = link.direction(direction);
-            refuse_impossible(conditions, direction, None)?;
-            for time in changed_at(conditions) {
-                refuse_impossible(&conditions.at(time), direction, Some(time))?;
-            }
-            refuse_changes(conditions, generator, direction)?;
-        }
-        Ok(link)
-    }
 }
 
-impl LinkSpec {
-    /// Refuses words of `said` that do nothing in these conditions, `said` among them: whoever types them expects
-    /// something. What runs have recorded is none of its business, so [`resolve`](Self::resolve) takes them.
-    ///
-    /// # Errors
-    /// Names the word, and what to write instead.
-    pub fn refuse_idle(&self, said: &LinkSpec) -> Result<(), ConditionError> {
-        let impossible = |problem: String| Err(ConditionError::Impossible(problem));
-        let base = match &self.profile {
-            None => LinkSpec::default(),
-            Some(name) => crate::profile::find(name).map_err(ConditionError::Impossible)?,
-        };
-        if said.loss_key.is_some() && self.generator.or(base.generator) == Some(Generator::Netem) {
-            return impossible(
-                "`loss-key` does not go with `generator` netem, whose draws follow from one packet to the next; leave \
-                 `loss-key` out, or take `generator` counter"
-                    .into(),
-            );
+/// Conditions that change at a time, counted from the schedule's start: `2s: delay 80ms, rate 5Mbit`
+/// at once (a hand-over), `2s..4s: rate 5Mbit` evenly from what holds at 2 s to this at 4 s (a ramp);
+/// `2s every 10s: rate 5Mbit` again at 12 s, 22 s and so on.
+///
+/// The names and values are those of the conditions themselves, apart by commas; `rtt` stands for
+/// half of it each way. A rate of 0 lets nothing pass until the rate changes again: what comes waits, as far
+/// as the queue has room. Of several changes the one that comes later holds, and of those that come at one
+/// time the one that is written later.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// When it begins.
+    pub at: Duration,
+    /// When a ramp has reached its values; `None`: at once.
+    pub until: Option<Duration>,
+    /// From one beginning to the next; `None`: there is one.
+    pub every: Option<Duration>,
+    /// What holds then; all else stays as it was.
+    pub set: Box<ConditionsSpec>,
+}
+
+/// Names of the conditions that a change can set, all of them with text forms.
+const CHANGEABLE: &[&str] = &[
+    "delay",
+    "jitter",
+    "distribution",
+    "rate",
+    "overhead",
+    "queue",
+    "aqm",
+    "loss",
+    "ecn",
+    "duplicate",
+    "corrupt",
+    "reorder",
+    "keep-order",
+    "blackhole",
+    "bleach",
+    "limit",
+];
+/// Those that a ramp can move evenly.
+const RAMPS: &[&str] = &["delay", "jitter", "rate", "loss", "duplicate", "corrupt", "reorder"];
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.at)?;
+        if let Some(until) = self.until {
+            write!(f, "..{until}")?;
         }
-        let whole = |own: &ConditionsSpec, of_profile: &ConditionsSpec| {
-            own.clone().over(self.both()).over(of_profile.clone().over(base.both()))
-        };
-        let (up, down) = (whole(&self.up, &base.up), whole(&self.down, &base.down));
-        for (words, reached, place) in
-            [(&said.both(), &[&up, &down][..], ""), (&said.up, &[&up], " (up)"), (&said.down, &[&down], " (down)")]
-        {
-            let says =
-                |word: fn(&ConditionsSpec) -> bool| word(words) || words.change.iter().any(|change| word(&change.set));
-            let holds = |needed: fn(&ConditionsSpec) -> bool| {
-                reached.iter().any(|spec| needed(spec) || spec.change.iter().any(|change| needed(&change.set)))
-            };
-            if says(|spec| spec.distribution.is_some()) && !holds(|spec| spec.jitter.is_some()) {
-                return impossible(format!(
-                    "`distribution` without jitter{place}: add `jitter`, or leave `distribution` out"
-                ));
-            }
-            if says(|spec| spec.keep_order == Some(true)) && !holds(|spec| spec.jitter.is_some()) {
-                return impossible(format!(
-                    "`keep-order` without jitter{place}, whose order it keeps: add `jitter`, or leave `keep-order` out"
-                ));
-            }
-            let is_bare = reached.iter().all(|spec| {
-                let rest = ConditionsSpec { filter: None, ..(**spec).clone() };
-                rest.decide(Generator::Counter) == Conditions::transparent()
-            });
-            let tells_apart = words.filter.as_ref().is_some_and(|filter| filter.rule != Rule::All);
-            if tells_apart && is_bare && self.rebind.is_empty() && base.rebind.is_empty() {
-                return impossible(format!(
-                    "`filter` without conditions{place} that it could keep from other packets: add some, or leave \
-                     `filter` out"
-                ));
-            }
-            let mtu = u64::from(self.mtu.or(base.mtu).unwrap_or(1500));
-            if let Some(Blackhole::Above(bytes)) = words.blackhole.filter(|hole| !hole.swallows(mtu as u32)) {
-                return impossible(format!(
-                    "a `blackhole` above {bytes}{place} swallows nothing where the largest packet has {mtu} bytes (`mtu`): \
-                     give less, as 1300B"
-                ));
-            }
-            if says(|spec| spec.ecn == Some(true)) && !holds(|spec| spec.loss.is_some()) {
-                return impossible(format!(
-                    "`ecn` without loss{place}, in whose place it marks: add `loss`, or leave `ecn` out (`aqm` marks by \
-                     itself: `codel ecn`, `threshold SIZE`)"
-                ));
-            }
+        write!(f, "{}", Again(self.every))?;
+        let table = toml::Table::try_from(&*self.set).map_err(|_| fmt::Error)?;
+        let said = table.iter().filter(|(name, _)| CHANGEABLE.contains(&name.as_str()));
+        for (index, (name, value)) in said.enumerate() {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            write!(f, "{} {name} {value}", if index == 0 { ":" } else { "," })?;
         }
         Ok(())
     }
 }
 
-/// Refuses conditions that exclude each other: `said` is what was typed, `spec` with the profile's.
-fn refuse_excluding(
-    said: &ConditionsSpec,
-    spec: &ConditionsSpec,
-    generator: Generator,
-    direction: Direction,
-) -> Result<(), ConditionError> {
-    let impossible = |problem: String| Err(ConditionError::Impossible(problem));
-    if let Some(RateTrace::File { path, .. }) = &spec.rate_trace {
-        return impossible(format!("the rate trace `{path}` has not been read"));
-    }
-    if let Some(Distribution::File(path)) = &spec.distribution {
-        return impossible(format!("the table of delays `{path}` has not been read"));
-    }
-    if let Some(Slot { pause: Pause::Distributed { distribution: Distribution::File(path), .. }, .. }) = &spec.slot {
-        return impossible(format!("the table of pauses `{path}` has not been read"));
-    }
-    if said.rate.is_some() && said.rate_trace.is_some() {
-        return impossible(format!("`rate` and `rate-trace` exclude each other ({direction}); give one"));
-    }
-    let has_bottleneck = spec.rate.is_some() || spec.rate_trace.is_some();
-    for (name, there) in [
-        ("queue", said.queue.is_some()),
-        ("aqm", said.aqm.is_some_and(|aqm| aqm != Aqm::None)),
-        ("overhead", said.overhead.is_some()),
-    ] {
-        if there && !has_bottleneck {
-            return impossible(format!("`{name}` without a rate ({direction}): add `rate`, or leave `{name}` out"));
+impl FromStr for Change {
+    type Err = ConditionError;
+
+    fn from_str(text: &str) -> Result<Self, ConditionError> {
+        let fail = |problem: &str| ConditionError::Change { input: text.to_owned(), problem: problem.to_owned() };
+        let (when, what) =
+            text.split_once(':').ok_or_else(|| fail("there is no `:` between the time and the values"))?;
+        let (when, every) = again(when)?;
+        let (at, until) = match when.split_once("..") {
+            None => (when.trim().parse::<Duration>()?, None),
+            Some((at, until)) => (at.trim().parse()?, Some(until.trim().parse::<Duration>()?)),
+        };
+        if until.is_some_and(|until| until <= at) {
+            return Err(fail("the ramp ends before it starts"));
         }
-    }
-    let mahimahi = spec.rate_trace.as_ref().and_then(RateTrace::read).filter(|t| *t.form() == TraceForm::Mahimahi);
-    if spec.overhead.is_some_and(|overhead| overhead != Framing::default()) && spec.rate.is_none() && mahimahi.is_some()
-    {
-        return impossible(format!(
-            "`overhead` does not go with a `rate-trace` in mahimahi's form ({direction}), whose opportunities have a \
-             size of their own; leave one out"
-        ));
-    }
-    if generator == Generator::Netem {
-        if let Some(Slot { pause: Pause::Distributed { distribution, .. }, .. }) = &spec.slot
-            && *distribution != Distribution::Uniform
-        {
-            return impossible(format!(
-                "`slot` by a table does not go with `generator` netem ({direction}): the kernel takes a draw from the \
-                 seeded sequence at the instant at which a slot opens, so what the seed decides depends on time; write \
-                 the shortest and the longest pause, or take `generator` counter"
-            ));
+        if until.zip(every).is_some_and(|(until, every)| until - at > every) {
+            return Err(fail("the ramp lasts longer than it takes to come again; make `every` longer"));
         }
-        for (name, there) in [
-            ("queue", said.queue.is_some()),
-            ("aqm", spec.aqm.is_some_and(|aqm| aqm != Aqm::None)),
-            ("rate-trace", spec.rate_trace.is_some()),
-        ] {
-            if there {
-                return impossible(format!(
-                    "netem has no `{name}` ({direction}): leave it out (netem's one queue has a `limit`), or take \
-                     `generator` counter"
-                ));
+        let mut stops = false;
+        let mut table = toml::Table::new();
+        for part in what.split(',') {
+            let Some((name, value)) = part.trim().split_once(char::is_whitespace) else {
+                return Err(fail("each condition needs its name and a value"));
+            };
+            let (name, value) = match (name, value.trim()) {
+                ("rtt", value) => ("delay", (value.parse::<Duration>()? / 2).to_string()),
+                (name, value) => (name, value.to_owned()),
+            };
+            if !CHANGEABLE.contains(&name) {
+                return Err(fail(&format!("`{name}` cannot change; these can: rtt, {}", CHANGEABLE.join(", "))));
+            }
+            if name == "rate" && is_zero_rate(&value) {
+                if std::mem::replace(&mut stops, true) {
+                    return Err(fail("`rate` is there twice"));
+                }
+                continue;
+            }
+            if until.is_some() && !RAMPS.contains(&name) {
+                return Err(fail(&format!("`{name}` cannot move evenly; these can: {}", RAMPS.join(", "))));
+            }
+            let value = match (name, value.as_str()) {
+                ("ecn" | "keep-order" | "bleach", "true" | "false") => toml::Value::Boolean(value == "true"),
+                ("limit", number) => {
+                    toml::Value::Integer(number.parse().map_err(|_| fail("`limit` is a number of packets"))?)
+                }
+                _ => toml::Value::String(value),
+            };
+            if table.insert(name.to_owned(), value).is_some() {
+                return Err(fail(&format!("`{name}` is there twice")));
             }
         }
+        let mut set: ConditionsSpec = table.try_into().map_err(|error: toml::de::Error| fail(error.message()))?;
+        if stops && set.rate.replace(BitRate::new(0)).is_some() {
+            return Err(fail("`rate` is there twice"));
+        }
+        Ok(Change { at, until, every, set: Box::new(set) })
     }
-    if spec.limit == Some(0) {
-        return impossible(format!("a `limit` of 0 lets nothing pass ({direction}); give at least 1"));
-    }
-    Ok(())
 }
 
-/// Refuses conditions that no link can have, at the start or at a time.
-fn refuse_impossible(c: &Conditions, direction: Direction, at: Option<Duration>) -> Result<(), ConditionError> {
-    let place = at.map_or(direction.to_string(), |at| format!("{direction}, from {at}"));
-    let impossible = |problem: String| Err(ConditionError::Impossible(problem));
-    if c.jitter.spread > c.delay {
-        return impossible(format!(
-            "a jitter of {} is more than the delay of {} ({place}): a packet cannot arrive before it was sent",
-            c.jitter.spread, c.delay
-        ));
-    }
-    if !c.reorder.is_never() && c.delay == Duration::ZERO {
-        return impossible(format!("reordering needs a delay to skip ({place}): add `rtt` or `delay`"));
-    }
-    if !c.reorder.is_never() && c.keep_order {
-        return impossible(format!("`reorder` and `keep-order` exclude each other ({place}); leave one out"));
-    }
-    if c.delay > MAX_DELAY {
-        return impossible(format!("a delay of {} ({place}); at most {MAX_DELAY} is possible", c.delay));
-    }
-    Ok(())
+/// Whether a rate is said to be nothing, in any unit or none; elsewhere than in a change that is no rate.
+fn is_zero_rate(text: &str) -> bool {
+    let unit = text.trim_start_matches(['0', '.']);
+    unit.len() < text.len() && (unit.is_empty() || format!("1{unit}").parse::<BitRate>().is_ok())
 }
 
-/// When changes have set what they set; of those that come again, so often that what they make of each other is seen.
-fn changed_at(c: &Conditions) -> impl Iterator<Item = Duration> {
-    const TIMES: u64 = 20;
-    c.changes.iter().flat_map(|change| {
-        let again = change.every.map_or(0..1, |_| 0..TIMES);
-        again.flat_map(|n| {
-            let at = change.at + change.every.unwrap_or_default() * n;
-            [at, at + change.span()]
-        })
-    })
+impl Change {
+    /// Its latest beginnings by this time since the schedule's start, two at most: where it comes again, the one
+    /// before is what the last starts from.
+    pub(super) fn begun_by(&self, since: Duration) -> impl Iterator<Item = Duration> {
+        let ago = since.as_nanos().checked_sub(self.at.as_nanos());
+        let times = match (ago, self.every) {
+            (None, _) => [None, None],
+            (Some(_), None) => [None, Some(self.at)],
+            (Some(ago), Some(every)) => {
+                let last = ago / every.as_nanos().max(1);
+                [last.checked_sub(1), Some(last)].map(|n| n.map(|n| self.at + every * n))
+            }
+        };
+        times.into_iter().flatten()
+    }
+
+    /// How long it takes: nothing, where it comes at once.
+    pub(super) fn span(&self) -> Duration {
+        self.until.map_or(Duration::ZERO, |until| until - self.at)
+    }
+
+    /// The part of a ramp that is done so long after its beginning, in whole steps; 1 where there is none.
+    pub(super) fn done(&self, past: Duration) -> f64 {
+        let (past, span) = (past.as_nanos(), self.span().as_nanos());
+        if past >= span { 1.0 } else { (past - past % self.step()) as f64 / span as f64 }
+    }
+
+    /// The next time after `since` at which it sets something; with `None` the first.
+    pub(super) fn next_step(&self, since: Option<Duration>) -> Option<Duration> {
+        let Some(since) = since.filter(|since| *since >= self.at) else { return Some(self.at) };
+        let last = self.begun_by(since).last()?;
+        let (past, span) = ((since - last).as_nanos(), self.span().as_nanos());
+        if past < span {
+            let next = past - past % self.step() + self.step();
+            return Some(last + Duration::from_nanos(next.min(span)));
+        }
+        self.every.map(|every| last + every)
+    }
+
+    /// How long a ramp stays at one value, in nanoseconds.
+    fn step(&self) -> u64 {
+        let span = self.span().as_nanos();
+        span / (span / 1_000_000).clamp(1, MOST_RAMP_STEPS)
+    }
 }
 
-/// Refuses changes that make no sense of what holds before them.
-fn refuse_changes(c: &Conditions, generator: Generator, direction: Direction) -> Result<(), ConditionError> {
-    let impossible = |change: &Change, problem: &str| {
-        Err(ConditionError::Impossible(format!("the change `{change}` ({direction}): {problem}")))
-    };
-    for change in &c.changes {
-        let set = &change.set;
-        if set.rate.is_some() && c.rate_trace.is_some() {
-            return impossible(change, "the rate follows a trace; leave `rate` out");
-        }
-        if set.rate == Some(BitRate::new(0)) && generator == Generator::Netem {
-            return impossible(change, "netem has no rate of 0; say `outage`, or take `generator` counter");
-        }
-        if set.rate == Some(BitRate::new(0)) && c.rate.is_none() {
-            return impossible(change, "there is no rate whose queue could fill; add `rate`, or say `outage`");
-        }
-        if set.rate.is_some() && c.rate.is_none() && change.until.is_some() {
-            return impossible(change, "there is no rate to start from; add `rate`");
-        }
-        if (set.queue.is_some() || set.aqm.is_some() || set.overhead.is_some())
-            && c.mean_rate().is_none()
-            && set.rate.is_none()
-        {
-            return impossible(change, "a queue without a rate; add `rate`");
-        }
-        if generator == Generator::Netem && (set.queue.is_some() || set.aqm.is_some()) {
-            return impossible(change, "netem has no queue apart from its delay; leave it out");
-        }
-        if let Some(Distribution::File(path)) = &set.distribution {
-            return impossible(change, &format!("the table of delays `{path}` has not been read"));
-        }
-    }
-    Ok(())
-}
+/// The steps that a ramp is made of: one a millisecond, and no more than this.
+const MOST_RAMP_STEPS: u64 = 1000;
+
+serde_as_text!(Change);

@@ -3,7 +3,7 @@
 
 use super::form::{Place, RateUnit, TimeUnit, TraceForm};
 use super::header::{self, Unclear};
-use super::{MICRO, Schedule, Step, Steps};
+use super::schedule::{MICRO, Schedule, Step, Steps};
 use crate::link::ConditionError;
 
 /// A column of times without a unit whose values all lie at least this far apart may as well be in milliseconds.
