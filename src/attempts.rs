@@ -87,7 +87,7 @@ mod tests {
     fn trial() -> Trial {
         let text = "schema = 1\nname = 'x'\n[[part]]\nname = 'bulk'\narms = ['tcp']\n\
                     workload = { kind = 'bulk', bytes = '1kB' }\n";
-        Experiment::parse(text).unwrap().trials().unwrap().remove(0)
+        Experiment::parse(text).unwrap().trials()[0].clone()
     }
 
     fn record(attempt: u32, outcome: Outcome) -> TrialRecord {

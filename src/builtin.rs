@@ -73,8 +73,9 @@ mod tests {
     fn every_built_in_experiment_is_sound_and_bears_its_name() {
         for (name, text) in EXPERIMENTS {
             let experiment = Experiment::parse(text).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!(&experiment.name, name);
-            assert!(!experiment.question.is_empty() && !experiment.explanation.is_empty(), "{name}");
+            let spec = experiment.spec();
+            assert_eq!(&spec.name, name);
+            assert!(!spec.question.is_empty() && !spec.explanation.is_empty(), "{name}");
         }
     }
 }

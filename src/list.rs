@@ -41,7 +41,7 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<Exit> {
     if args.json {
         let document = json!({
             "experiments": experiments.iter()
-                .map(|(name, e)| json!({ "name": name, "question": e.question, "trials": e.trials().map_or(0, |t| t.len()) }))
+                .map(|(name, e)| json!({ "name": name, "question": e.spec().question, "trials": e.trials().len() }))
                 .collect::<Vec<_>>(),
             "arms": Arm::all().map(|arm| arm.to_string()).collect::<Vec<_>>(),
             "workloads": WORKLOADS.iter()
@@ -56,7 +56,7 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<Exit> {
     let mut out = String::new();
     writeln!(out, "Experiments (samepath run NAME; samepath list --show NAME prints the file)")?;
     for (name, experiment) in &experiments {
-        writeln!(out, "  {name:<24} {} ({} trials)", experiment.question, experiment.trials()?.len())?;
+        writeln!(out, "  {name:<24} {} ({} trials)", experiment.spec().question, experiment.trials().len())?;
     }
     writeln!(out, "\nArms (--arm): a transport and how the workload's streams lie on it")?;
     for arm in Arm::all() {

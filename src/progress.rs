@@ -140,7 +140,7 @@ mod tests {
             "schema = 1\nname = 'p'\nrepeat = 4\n[[part]]\nname = 'p'\narms = ['tcp']\n\
              workload = { kind = 'bulk', duration = '3s' }\nlink = { rate = '8Mbit' }\n",
         );
-        let trials = experiment.unwrap().trials().unwrap();
+        let trials = experiment.unwrap().trials().to_vec();
         let mut left = TimeLeft::new(&trials, 2);
         assert_eq!(left.estimate(), (AROUND + Duration::from_secs(3)) * 2);
         // The first takes twice as long as planned, and so will the others.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::Context;
 use samepath_model::experiment::ExperimentError;
 use samepath_model::record::{Outcome, TrialRecord};
-use samepath_model::{Experiment, Trial};
+use samepath_model::{Experiment, ExperimentSpec, Trial};
 use samepath_netem::tell;
 use samepath_results::{Run, compare, table};
 
@@ -19,9 +19,9 @@ use crate::shard::Shard;
 
 /// Runs an experiment and draws its report.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
-    let experiment = resolve(args)?;
+    let experiment = amended(args)?.resolve().map_err(|error| blame(args, &error))?;
     let part = Shard::resolve(args.shard).map_err(mistake)?;
-    let trials = harness::order(shard(trials(&experiment, args)?, part)?);
+    let trials = harness::order(shard(experiment.trials().to_vec(), part)?);
     if args.dry_run {
         return show(&experiment, &trials);
     }
@@ -106,9 +106,9 @@ fn seal_and_draw(run: &Run) -> anyhow::Result<Option<PathBuf>> {
     })
 }
 
-/// The experiment with the flags' changes.
-fn resolve(args: &RunArgs) -> anyhow::Result<Experiment> {
-    let mut experiment = builtin::load(&args.experiment)?;
+/// What the experiment's file says, with the flags' changes.
+fn amended(args: &RunArgs) -> anyhow::Result<ExperimentSpec> {
+    let mut experiment = builtin::load(&args.experiment)?.into_spec();
     let (flags, inputs) = args.link.read()?;
     experiment.override_link(&flags);
     experiment.inputs.extend(inputs);
@@ -142,10 +142,6 @@ fn resolve(args: &RunArgs) -> anyhow::Result<Experiment> {
         }
     }
     Ok(experiment)
-}
-
-fn trials(experiment: &Experiment, args: &RunArgs) -> anyhow::Result<Vec<Trial>> {
-    experiment.trials().map_err(|error| blame(args, &error))
 }
 
 /// The mistake with the flag that made it: the experiment itself was sound when it was read.
@@ -187,7 +183,7 @@ fn shard(trials: Vec<Trial>, shard: Option<Shard>) -> anyhow::Result<Vec<Trial>>
 
 /// A directory for a run that was given none.
 pub(crate) fn default_directory(experiment: &Experiment) -> PathBuf {
-    let name = samepath_results::manifest::directory_name(&experiment.name, SystemTime::now());
+    let name = samepath_results::manifest::directory_name(&experiment.spec().name, SystemTime::now());
     let base = PathBuf::from("results/runs").join(&name);
     // Two runs in one second must not meet in one directory.
     (1..)
@@ -197,7 +193,7 @@ pub(crate) fn default_directory(experiment: &Experiment) -> PathBuf {
 }
 
 fn show(experiment: &Experiment, trials: &[Trial]) -> anyhow::Result<Exit> {
-    output::print(experiment.to_toml())?;
+    output::print(experiment.spec().to_toml())?;
     output::line(format_args!("\n# {} trials, in the order in which they would be run:", trials.len()))?;
     for trial in trials {
         output::line(format_args!("# {}: {} over {}; {}", trial.id, trial.workload, trial.arm, trial.link))?;

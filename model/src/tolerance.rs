@@ -68,21 +68,24 @@ mod tests {
         };
         let read = |tolerance: &str| Experiment::parse(&text(tolerance));
         let plain = read("").expect("an experiment");
-        assert_eq!(plain.tolerance, Tolerance::default());
+        assert_eq!(plain.spec().tolerance, Tolerance::default());
         let own = read("[tolerance]\nlateness = \"250us\"\nrate = \"1%\"\n").expect("an experiment");
         let expected = Tolerance {
             lateness: Duration::from_micros(250),
             rate: Probability::new(0.01).expect("a share"),
             ..Tolerance::default()
         };
-        let trials = own.trials().expect("trials");
+        let trials = own.trials();
         assert!(trials.iter().all(|trial| trial.tolerance == expected && trial.mode == crate::Mode::Fast));
         // As resolved, every bound is written out, and reads the same.
-        assert_eq!(Experiment::parse(&own.to_toml()).expect("its own text").tolerance, expected);
-        assert!(own.to_toml().contains("wake-lateness = \"2ms\""), "{}", own.to_toml());
+        assert_eq!(Experiment::parse(&own.spec().to_toml()).expect("its own text").spec().tolerance, expected);
+        assert!(own.spec().to_toml().contains("wake-lateness = \"2ms\""), "{}", own.spec().to_toml());
         let lenient = read("[tolerance]\nungranted = [\"net.ipv4.tcp_ecn\"]\n").expect("an experiment");
-        assert_eq!(lenient.tolerance.ungranted[0].name(), "net.ipv4.tcp_ecn");
-        assert_eq!(Experiment::parse(&lenient.to_toml()).expect("its own text").tolerance, lenient.tolerance);
+        assert_eq!(lenient.spec().tolerance.ungranted[0].name(), "net.ipv4.tcp_ecn");
+        assert_eq!(
+            Experiment::parse(&lenient.spec().to_toml()).expect("its own text").spec().tolerance,
+            lenient.spec().tolerance
+        );
         let wrong = read("[tolerance]\nungranted = [\"ecn\"]\n").expect_err("no such setting").to_string();
         assert!(wrong.contains("`ecn`") && wrong.contains("net.ipv4.tcp_ecn") && wrong.contains("line 4"), "{wrong}");
         let slip = read("[tolerance]\nlatenes = \"1ms\"\n").expect_err("no such bound").to_string();

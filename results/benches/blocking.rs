@@ -117,7 +117,7 @@ impl Made {
              link = {{ rtt = \"60ms\" }}\n",
             n.div_ceil(8)
         );
-        let trial = Experiment::parse(&text).and_then(|e| e.trials()).expect("the experiment is right").remove(0);
+        let trial = Experiment::parse(&text).expect("the experiment is right").trials()[0].clone();
         let packets = n + n / 100;
         let tcp = arm.transport == Transport::Tcp;
         let mut made = Made { trial, messages: Vec::new(), layout: Vec::new(), sights: Vec::new(), packets };

@@ -391,7 +391,7 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use samepath_model::record::{Outcome, TrialRecord};
-    use samepath_model::{Experiment, VoidKind, VoidReason};
+    use samepath_model::{ExperimentSpec, VoidKind, VoidReason};
     use tempfile::tempdir;
 
     use super::*;
@@ -400,7 +400,7 @@ mod tests {
     /// Two runs, the second slower by a factor, with so many seeds.
     fn comparison(seeds: u32, slower: f64) -> Comparison {
         let dir = tempdir().unwrap();
-        let experiment = Experiment { repeat: Some(seeds), ..fixture::experiment() };
+        let experiment = fixture::experiment_of(seeds);
         let runs = [("a", 1.0), ("b", slower)].map(|(name, s)| fixture::lines(&dir.path().join(name), &experiment, s));
         compare(&runs[0], &runs[1]).unwrap()
     }
@@ -436,7 +436,10 @@ mod tests {
     fn runs_of_other_seeds_are_not_paired() {
         let dir = tempdir().unwrap();
         let [a, b] = [("a", 1..=10), ("b", 11..=20)].map(|(name, seeds)| {
-            let experiment = Experiment { repeat: None, seeds: seeds.collect(), ..fixture::experiment() };
+            let experiment =
+                ExperimentSpec { repeat: None, seeds: seeds.collect(), ..fixture::experiment().into_spec() }
+                    .resolve()
+                    .unwrap();
             fixture::lines(&dir.path().join(name), &experiment, 1.0)
         });
         let comparison = compare(&a, &b).unwrap();
@@ -449,7 +452,7 @@ mod tests {
     fn a_few_seeds_in_common_do_not_speak_for_the_others() {
         let dir = tempdir().unwrap();
         let [a, b] = [("a", 10), ("b", 4)].map(|(name, seeds)| {
-            let experiment = Experiment { repeat: Some(seeds), ..fixture::experiment() };
+            let experiment = fixture::experiment_of(seeds);
             fixture::lines(&dir.path().join(name), &experiment, 1.0)
         });
         let comparison = compare(&a, &b).unwrap();
@@ -467,7 +470,7 @@ mod tests {
     #[test]
     fn void_trials_cost_their_pairs_and_nothing_is_told_of_what_is_left_of_them() {
         let dir = tempdir().unwrap();
-        let experiment = Experiment { repeat: Some(8), ..fixture::experiment() };
+        let experiment = fixture::experiment_of(8);
         let [mut a, mut b] =
             [("a", 1.0), ("b", 1.5)].map(|(name, s)| fixture::lines(&dir.path().join(name), &experiment, s));
         for (run, seeds) in [(&mut a, 1..=1), (&mut b, 6..=8)] {
@@ -491,10 +494,10 @@ mod tests {
     fn runs_that_have_the_same_seeds_are_paired_whatever_was_planned() {
         let dir = tempdir().unwrap();
         let runs = [("a", 3), ("b", 30)].map(|(name, seeds)| {
-            let experiment = Experiment { repeat: Some(seeds), ..fixture::experiment() };
+            let experiment = fixture::experiment_of(seeds);
             let mut run = Run::create(&dir.path().join(name), &experiment, fixture::manifest(&experiment)).unwrap();
             // The longer one was interrupted.
-            for trial in experiment.trials().unwrap().iter().filter(|trial| trial.seed <= 3) {
+            for trial in experiment.trials().iter().filter(|trial| trial.seed <= 3) {
                 run.append(&fixture::record(trial, &fixture::play(trial, 1.0))).unwrap();
             }
             run
@@ -507,9 +510,10 @@ mod tests {
     fn other_conditions_and_missing_cells_are_named() {
         let dir = tempdir().unwrap();
         let experiment = fixture::experiment();
-        let mut other = experiment.clone();
+        let mut other = experiment.clone().into_spec();
         other.parts[0].arms.pop();
         other.parts[1].link.rtt = Some(samepath_model::Duration::from_millis(80));
+        let other = other.resolve().unwrap();
         let [a, b] =
             [("a", &experiment), ("b", &other)].map(|(name, e)| fixture::lines(&dir.path().join(name), e, 1.0));
         let comparison = compare(&a, &b).unwrap();
@@ -520,8 +524,9 @@ mod tests {
     #[test]
     fn the_comparison_as_text() {
         let dir = tempdir().unwrap();
-        let mut experiment = fixture::experiment();
+        let mut experiment = fixture::experiment().into_spec();
         experiment.parts.remove(0);
+        let experiment = experiment.resolve().unwrap();
         let runs = [("a", 1.0), ("b", 1.2)].map(|(name, s)| fixture::lines(&dir.path().join(name), &experiment, s));
         let mut comparison = compare(&runs[0], &runs[1]).unwrap();
         (comparison.before, comparison.after) = ("a".into(), "b".into());

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use samepath_model::carriage::{LayoutRecord, Mark, SightRecord};
-use samepath_model::experiment::{Experiment, Trial};
+use samepath_model::experiment::{Experiment, ExperimentSpec, Trial};
 use samepath_model::record::{
     DirectionReport, DropCause, End, EndReport, LinkReport, MessageRecord, Metric, Outcome, PacketRecord, PlayReport,
     RECORD_SCHEMA, SeriesPoint, Settings, TrialRecord,
@@ -37,6 +37,11 @@ pub(crate) fn experiment() -> Experiment {
     Experiment::parse(EXPERIMENT).unwrap()
 }
 
+/// The same with other seeds: 1, 2, …, `repeat`.
+pub(crate) fn experiment_of(repeat: u32) -> Experiment {
+    ExperimentSpec { repeat: Some(repeat), ..experiment().into_spec() }.resolve().unwrap()
+}
+
 pub(crate) fn manifest(experiment: &Experiment) -> Manifest {
     let command = ["samepath", "run"].map(String::from);
     Manifest { debug_build: false, ..Manifest::capture(&command, experiment, Some("tun"), SystemTime::UNIX_EPOCH) }
@@ -45,8 +50,8 @@ pub(crate) fn manifest(experiment: &Experiment) -> Manifest {
 /// A run of the small experiment with all its trials, each message later by `slower` times.
 pub(crate) fn run(dir: &Path, experiment: &Experiment, slower: f64) -> Run {
     let mut run = Run::create(dir, experiment, manifest(experiment)).unwrap();
-    for trial in experiment.trials().unwrap() {
-        add(&mut run, &trial, &play(&trial, slower));
+    for trial in experiment.trials() {
+        add(&mut run, trial, &play(trial, slower));
     }
     run
 }
@@ -54,8 +59,8 @@ pub(crate) fn run(dir: &Path, experiment: &Experiment, slower: f64) -> Run {
 /// The same without the trials' files, for what looks at their lines alone.
 pub(crate) fn lines(dir: &Path, experiment: &Experiment, slower: f64) -> Run {
     let mut run = Run::create(dir, experiment, manifest(experiment)).unwrap();
-    for trial in experiment.trials().unwrap() {
-        run.append(&record(&trial, &play(&trial, slower))).unwrap();
+    for trial in experiment.trials() {
+        run.append(&record(trial, &play(trial, slower))).unwrap();
     }
     run
 }

@@ -105,10 +105,10 @@ impl Manifest {
             dependencies: DEPENDENCIES.iter().map(|&(name, version)| (name.to_owned(), version.to_owned())).collect(),
             command: command.to_vec(),
             started: humantime::format_rfc3339_seconds(now).to_string(),
-            seeds: experiment.seeds(),
+            seeds: experiment.spec().seeds(),
             backend: backend.map(str::to_owned),
             host: Host::capture(),
-            tolerance: experiment.tolerance.clone(),
+            tolerance: experiment.spec().tolerance.clone(),
             settings: BTreeMap::new(),
             checksums: BTreeMap::new(),
         }

@@ -58,7 +58,6 @@ pub struct Run {
     experiment: Experiment,
     manifest: Manifest,
     /// The experiment's matrix.
-    planned: Vec<Trial>,
     trials: Vec<TrialRecord>,
     earlier: Vec<TrialRecord>,
     /// Bytes of `trials.jsonl` that are whole lines.
@@ -118,7 +117,6 @@ impl Run {
     /// # Errors
     /// Where the directory is not empty or cannot be written; what was made of it is removed again.
     pub fn create(dir: &Path, experiment: &Experiment, manifest: Manifest) -> Result<Run, StoreError> {
-        let planned = planned(dir, experiment)?;
         let existed = dir.exists();
         if existed && fs::read_dir(dir).map_err(StoreError::io("read", dir))?.next().is_some() {
             return Err(StoreError::Occupied(dir.to_owned()));
@@ -126,8 +124,8 @@ impl Run {
         let trials = dir.join(TRIALS);
         let made = fs::create_dir_all(&trials)
             .map_err(StoreError::io("create", &trials))
-            .and_then(|()| inputs::write(dir, experiment, &planned))
-            .and_then(|()| write_atomically(&dir.join(EXPERIMENT), experiment.to_toml().as_bytes()))
+            .and_then(|()| inputs::write(dir, experiment))
+            .and_then(|()| write_atomically(&dir.join(EXPERIMENT), experiment.spec().to_toml().as_bytes()))
             // The manifest comes last: a directory without it is not a run.
             .and_then(|()| write_manifest(dir, &manifest));
         if let Err(error) = made {
@@ -135,15 +133,14 @@ impl Run {
             let _ = if existed { clear(dir) } else { fs::remove_dir_all(dir) };
             return Err(error);
         }
-        let handle = RunHandle::new(dir, &planned);
+        let handle = RunHandle::new(dir, experiment.trials());
         let sealed = AtomicBool::new(false);
         // The files that it names are on the disk now.
-        let experiment = Experiment { inputs: Inputs::default(), ..experiment.clone() };
+        let experiment = experiment.clone().with_inputs(Inputs::default());
         Ok(Run {
             dir: dir.to_owned(),
             experiment,
             manifest,
-            planned,
             trials: Vec::new(),
             earlier: Vec::new(),
             whole: 0,
@@ -164,11 +161,10 @@ impl Run {
         let path = dir.join(EXPERIMENT);
         let text = fs::read_to_string(&path).map_err(StoreError::io("read", &path))?;
         let experiment = Experiment::parse_recorded(&text).map_err(|cause| StoreError::Experiment { path, cause })?;
-        let planned = planned(dir, &experiment)?;
-        let Lines { trials, earlier, whole } = read_lines(&dir.join(TRIAL_LINES), &planned)?;
-        let handle = RunHandle::new(dir, &planned);
+        let Lines { trials, earlier, whole } = read_lines(&dir.join(TRIAL_LINES), experiment.trials())?;
+        let handle = RunHandle::new(dir, experiment.trials());
         let sealed = AtomicBool::new(!manifest.checksums.is_empty());
-        Ok(Run { dir: dir.to_owned(), experiment, manifest, planned, trials, earlier, whole, sealed, handle })
+        Ok(Run { dir: dir.to_owned(), experiment, manifest, trials, earlier, whole, sealed, handle })
     }
 
     /// The directory.
@@ -186,7 +182,7 @@ impl Run {
     /// # Errors
     /// Where one of them is missing or damaged.
     pub fn experiment_with_inputs(&self) -> Result<Experiment, StoreError> {
-        Ok(Experiment { inputs: inputs::read(&self.dir, &self.planned)?, ..self.experiment.clone() })
+        Ok(self.experiment.clone().with_inputs(inputs::read(&self.dir, self.planned())?))
     }
 
     /// Makes sure that the files are there, and whole, that the conditions of these trials name.
@@ -205,7 +201,7 @@ impl Run {
 
     /// Every trial of the experiment, in the order of its matrix.
     pub fn planned(&self) -> &[Trial] {
-        &self.planned
+        self.experiment.trials()
     }
 
     /// The trials that have ended, in the order of their first end. A trial that was run again
@@ -228,7 +224,7 @@ impl Run {
     /// The trials of the experiment that have no record yet, in the order of its matrix.
     pub fn pending(&self) -> Vec<&Trial> {
         let ended: HashSet<_> = self.trials.iter().map(|record| &record.trial.id).collect();
-        self.planned.iter().filter(|trial| !ended.contains(&trial.id)).collect()
+        self.planned().iter().filter(|trial| !ended.contains(&trial.id)).collect()
     }
 
     /// What the threads need that write trials at the same time.
@@ -488,10 +484,6 @@ impl RunHandle {
         let file = lines.as_ref().expect("it was put there just now");
         file.try_clone().map_err(StoreError::io("open", &path))
     }
-}
-
-fn planned(dir: &Path, experiment: &Experiment) -> Result<Vec<Trial>, StoreError> {
-    experiment.matrix().map_err(|cause| StoreError::Experiment { path: dir.join(EXPERIMENT), cause })
 }
 
 fn clear(dir: &Path) -> io::Result<()> {

@@ -198,7 +198,8 @@ mod tests {
     use crate::fixture;
 
     fn trial(part: &str, arm: &str, loss: Option<&str>) -> Trial {
-        let trials = fixture::experiment().trials().unwrap();
+        let experiment = fixture::experiment();
+        let trials = experiment.trials();
         let fits =
             |t: &&Trial| t.part == part && t.arm.to_string() == arm && t.axes.get("loss").map(String::as_str) == loss;
         trials.iter().find(fits).unwrap().clone()

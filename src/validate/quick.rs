@@ -1,7 +1,6 @@
 //! `samepath validate --quick`: of each check a part, judged by the same bounds.
 
-use samepath_model::Experiment;
-use samepath_model::experiment::{ExperimentError, Part};
+use samepath_model::experiment::{Experiment, ExperimentError, ExperimentSpec, Part};
 
 /// What is taken of a check: fewer seeds, parts, arms or values. What is left is scored as the whole is, so bounds that
 /// follow from the number of packets or messages are as wide as these few make them.
@@ -24,8 +23,9 @@ impl Quick {
     /// Takes it of the experiment.
     ///
     /// # Errors
-    /// Where an axis is none of its part's.
-    pub(crate) fn of(&self, mut experiment: Experiment) -> Result<Experiment, ExperimentError> {
+    /// Where an axis is none of its part's, or nothing is left.
+    pub(crate) fn of(&self, experiment: Experiment) -> Result<Experiment, ExperimentError> {
+        let mut experiment = experiment.into_spec();
         let named = |names: &[&str], name: &str| names.is_empty() || names.contains(&name);
         experiment.seeds = experiment.seeds().into_iter().take(self.seeds).collect();
         experiment.repeat = None;
@@ -35,12 +35,12 @@ impl Quick {
         }
         experiment.parts =
             experiment.parts.clone().into_iter().map(|part| self.set(&experiment, part)).collect::<Result<_, _>>()?;
-        Ok(experiment)
+        experiment.resolve()
     }
 
-    fn set(&self, whole: &Experiment, part: Part) -> Result<Part, ExperimentError> {
+    fn set(&self, whole: &ExperimentSpec, part: Part) -> Result<Part, ExperimentError> {
         let name = part.name.clone();
-        let mut alone = Experiment { parts: vec![part], ..whole.clone() };
+        let mut alone = ExperimentSpec { parts: vec![part], ..whole.clone() };
         for (_, axis, values) in self.set.iter().filter(|(of, ..)| of.is_empty() || *of == name) {
             alone.set_axis(axis, &values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>())?;
         }

@@ -44,7 +44,7 @@ fn play(part: &str, drop_each: usize) -> (PlayReport, Vec<(Sender, Vec<u8>)>, Ke
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("keys.log");
     let text = format!("schema = 1\nname = 'wire'\n[[part]]\nname = 'wire'\nmapping = true\n{part}");
-    let trial = Experiment::parse(&text).unwrap().trials().unwrap().remove(0);
+    let trial = Experiment::parse(&text).unwrap().trials()[0].clone();
     let (order, report) = (dir.path().join("trial.json"), dir.path().join("report"));
     std::fs::write(&order, serde_json::to_vec(&trial).unwrap()).unwrap();
 

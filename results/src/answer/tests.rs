@@ -84,8 +84,8 @@ fn answered(experiment: &str, made: impl Fn(&Trial) -> Made) -> Vec<Answer> {
     let dir = tempdir().expect("a directory");
     let experiment = Experiment::parse(experiment).expect("an experiment");
     let mut run = Run::create(dir.path(), &experiment, fixture::manifest(&experiment)).expect("a run");
-    for trial in experiment.trials().expect("trials") {
-        run.append(&record(&trial, made(&trial))).expect("a line");
+    for trial in experiment.trials() {
+        run.append(&record(trial, made(trial))).expect("a line");
     }
     let cells = cells(&run);
     answers(&parts(&cells))

@@ -32,7 +32,7 @@ workload = {{ kind = "messages", streams = 4, size = "100B", spacing = "40ms", c
 link = {{ rtt = "60ms", rate = "20Mbit" }}
 "#
     );
-    Experiment::parse(&text).unwrap().trials().unwrap().remove(0)
+    Experiment::parse(&text).unwrap().trials()[0].clone()
 }
 
 /// A trial made up packet by packet.

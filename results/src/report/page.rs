@@ -187,9 +187,9 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Result<Pag
         .filter(|one| !matches!(one, Shown::Drawn(drawing) if leading.iter().any(|led| led.stem == drawing.stem)))
         .collect();
     Ok(Page {
-        name: run.experiment().name.clone(),
-        question: run.experiment().question.clone(),
-        explanation: pieces(&run.experiment().explanation),
+        name: run.experiment().spec().name.clone(),
+        question: run.experiment().spec().question.clone(),
+        explanation: pieces(&run.experiment().spec().explanation),
         answers: answers(&parts)
             .into_iter()
             .map(|answer| AnswerView {

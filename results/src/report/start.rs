@@ -161,8 +161,8 @@ mod tests {
     fn said(tcp: u64, quic: u64, losses: u64) -> Vec<Start> {
         let (dir, experiment) = (tempfile::tempdir().unwrap(), fixture::experiment());
         let mut run = Run::create(&dir.path().join("run"), &experiment, fixture::manifest(&experiment)).unwrap();
-        for trial in experiment.trials().unwrap() {
-            let mut play = fixture::play(&trial, 1.0);
+        for trial in experiment.trials() {
+            let mut play = fixture::play(trial, 1.0);
             let window = if trial.arm.transport == Transport::Quic { quic } else { tcp };
             let state = StartState {
                 connections: 1,

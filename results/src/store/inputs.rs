@@ -26,15 +26,15 @@ fn needed<'a>(trials: impl IntoIterator<Item = &'a Trial>) -> BTreeSet<Checksum>
 }
 
 /// Writes those of the experiment that its trials need.
-pub(super) fn write(dir: &Path, experiment: &Experiment, trials: &[Trial]) -> Result<(), StoreError> {
-    let needed = needed(trials);
+pub(super) fn write(dir: &Path, experiment: &Experiment) -> Result<(), StoreError> {
+    let needed = needed(experiment.trials());
     let under = directory(dir);
     if !needed.is_empty() {
         fs::create_dir_all(&under).map_err(StoreError::io("create", &under))?;
     }
     for checksum in needed {
         let path = under.join(checksum.hex());
-        let bytes = experiment.inputs.get(&checksum).ok_or_else(|| broken(&path, "it has not been read"))?;
+        let bytes = experiment.spec().inputs.get(&checksum).ok_or_else(|| broken(&path, "it has not been read"))?;
         write_atomically(&path, bytes)?;
     }
     Ok(())
