@@ -176,7 +176,7 @@ mod tests {
             };
             let is_warm = !trial.workload.is_cold() && trial.arm.transport.is_reliable();
             play.server.start = is_warm.then(|| state.judged(Controller::Cubic));
-            run.append(&fixture::record(&trial, &play)).unwrap();
+            run.append(&fixture::record(trial, &play)).unwrap();
         }
         let cells = cells(&run);
         starts(&parts(&cells))
