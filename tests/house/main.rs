@@ -87,7 +87,7 @@ fn fits(expression: &str) -> bool {
 
 #[test]
 fn every_dependency_says_why_it_is_there() {
-    let manifest = include_str!("../Cargo.toml");
+    let manifest = include_str!("../../Cargo.toml");
     let section = manifest.split("[workspace.dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
     let mut seen = 0;
     for line in section.lines().filter(|line| line.contains(" = ") && !line.starts_with("samepath-")) {
