@@ -15,7 +15,7 @@ use samepath_model::tuning::{Controller, Order, Tuning};
 use samepath_model::units::{BitRate, ByteCount, Duration};
 use samepath_model::workload::{Bulk, Messages, Workload};
 use samepath_transport::identity::{Fingerprint, Pin};
-use samepath_transport::{Plan, limits, reach};
+use samepath_transport::{Plan, limits, reach, runtime};
 
 use crate::play::{Played, Target, play};
 use crate::{json, summary};
@@ -178,10 +178,7 @@ fn run(args: &ClientArgs) -> Result<(), CliError> {
     plan.check().map_err(|error| CliError::Usage(error.to_string()))?;
     let target = args.target()?;
     let failed = |error: String| CliError::Failed(error);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| failed(format!("cannot start: {}", shortage::told(&error))))?;
+    let runtime = runtime::start().map_err(|error| failed(format!("cannot start: {}", shortage::told(&error))))?;
     let lines = args.json && args.trial.is_some();
     let announce = |epoch_ns: u64| {
         if lines {

@@ -8,7 +8,7 @@ use clap::Args;
 use samepath_model::Duration;
 use samepath_model::shortage;
 use samepath_model::units::ByteCount;
-use samepath_transport::{identity, limits, tcp};
+use samepath_transport::{identity, limits, runtime, tcp};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -56,7 +56,7 @@ fn parse_listen(text: &str) -> Result<SocketAddr, String> {
 /// Runs `samepath server` until it is told to end; the exit status says whether all went well.
 pub fn main(args: ServerArgs) -> ExitCode {
     limits::raise_open_files();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime::start() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("samepath: cannot start: {}", shortage::told(&error));

@@ -17,6 +17,7 @@
 //! | [`probe`] | what a connection says of itself, and what the process used |
 //! | [`limits`] | open files |
 //! | `ending`, [`error`] | how a connection ended and who ended it; what else can go wrong |
+//! | [`runtime`] | the asynchronous runtime of an end |
 //! | [`clock`] | the one clock, and a timer that is exact |
 //!
 //! Invariant: no module here decides what a workload is or what a figure means; that is `model`.
@@ -37,6 +38,7 @@ pub mod probe;
 pub mod quic;
 pub mod reach;
 mod receive;
+pub mod runtime;
 mod send;
 pub mod tcp;
 pub mod tls;
