@@ -21,6 +21,7 @@ pub mod field;
 mod fixture;
 pub mod handshake;
 pub mod manifest;
+pub mod recompute;
 pub mod report;
 pub mod stats;
 pub mod store;

@@ -11,9 +11,7 @@ use samepath_model::record::{
 };
 use samepath_model::workload::Workload;
 
-use crate::blocking::{self, AnalyseError};
 use crate::stats::percentiles_ms;
-use crate::store::{Run, StoreError};
 
 /// What a summary needs besides messages and series.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,29 +38,6 @@ pub fn summarise(trial: &Trial, play: &PlayReport, link: Option<&LinkReport>) ->
         first_byte_ms: play.first_byte_ns.map(millis),
     };
     from_records(trial, &play.messages, &play.series, reports)
-}
-
-/// The figures of a recorded trial, computed again from its files. Handshake and first byte, which
-/// stand in the trial's line alone, are taken from there.
-///
-/// # Errors
-/// Where the trial's files are missing or damaged.
-pub fn recompute(run: &Run, record: &TrialRecord) -> Result<Summary, StoreError> {
-    let id = &record.trial.id;
-    let reports = Reports {
-        client: record.client.as_ref(),
-        server: record.server.as_ref(),
-        link: record.link.as_ref(),
-        handshake_ms: record.summary.as_ref().and_then(|summary| summary.handshake_ms),
-        first_byte_ms: record.summary.as_ref().and_then(|summary| summary.first_byte_ms),
-    };
-    let blocking = match blocking::of_trial(run, &record.trial) {
-        Ok(analysis) => analysis.figures(),
-        Err(AnalyseError::Unmapped(_)) => None,
-        Err(AnalyseError::Source(error)) => return Err(error),
-    };
-    let handshake = record.summary.as_ref().and_then(|summary| summary.handshake);
-    Ok(Summary { blocking, handshake, ..from_records(&record.trial, &run.messages(id)?, &run.series(id)?, reports) })
 }
 
 /// The figures of a trial, from its records.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use samepath_results::{Run, report, summary};
+use samepath_results::{Run, recompute::recompute, report};
 use serde_json::Value;
 
 /// The kept runs, oldest first.
@@ -61,7 +61,7 @@ fn every_version_is_read_whole_and_drawn() {
             assert_eq!(then.delivered, delivered as u64, "{name} {id}");
             // Some counted what was still under way as the link went down.
             assert!([dropped, lost].contains(&(then.packets_dropped.unwrap() as usize)), "{name} {id}");
-            let now = serde_json::to_value(summary::recompute(&run, record).unwrap()).unwrap();
+            let now = serde_json::to_value(recompute(&run, record).unwrap()).unwrap();
             let line = fs::read_to_string(here.join("trials.jsonl")).unwrap();
             let line = line.lines().find(|line| line.contains(&format!("\"{id}\""))).expect("it has a line");
             let line: Value = serde_json::from_str(line).unwrap();

@@ -32,7 +32,7 @@ fn what_was_written_is_read_back() {
         let mapped = |n| record.trial.mapping.then_some(n);
         assert_eq!(read.layout(id).unwrap(), mapped(50).map(|n| fixture::layout(n).collect()));
         assert_eq!(read.sights(id).unwrap(), mapped(80).map(|n| fixture::sights(n).collect()));
-        assert_eq!(Some(crate::summary::recompute(&read, record).unwrap()), record.summary);
+        assert_eq!(Some(crate::recompute::recompute(&read, record).unwrap()), record.summary);
     }
     // Nothing but what the format names.
     let mut names: Vec<_> =

@@ -1,0 +1,30 @@
+//! The figures of a recorded trial computed again from its files, to hold against those in its line.
+
+use samepath_model::record::{Summary, TrialRecord};
+
+use crate::blocking::{self, AnalyseError};
+use crate::store::{Run, StoreError};
+use crate::summary::{Reports, from_records};
+
+/// The figures of a recorded trial, computed again from its files. Handshake and first byte, which
+/// stand in the trial's line alone, are taken from there.
+///
+/// # Errors
+/// Where the trial's files are missing or damaged.
+pub fn recompute(run: &Run, record: &TrialRecord) -> Result<Summary, StoreError> {
+    let id = &record.trial.id;
+    let reports = Reports {
+        client: record.client.as_ref(),
+        server: record.server.as_ref(),
+        link: record.link.as_ref(),
+        handshake_ms: record.summary.as_ref().and_then(|summary| summary.handshake_ms),
+        first_byte_ms: record.summary.as_ref().and_then(|summary| summary.first_byte_ms),
+    };
+    let blocking = match blocking::of_trial(run, &record.trial) {
+        Ok(analysis) => analysis.figures(),
+        Err(AnalyseError::Unmapped(_)) => None,
+        Err(AnalyseError::Source(error)) => return Err(error),
+    };
+    let handshake = record.summary.as_ref().and_then(|summary| summary.handshake);
+    Ok(Summary { blocking, handshake, ..from_records(&record.trial, &run.messages(id)?, &run.series(id)?, reports) })
+}
