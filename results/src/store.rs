@@ -17,6 +17,7 @@
 mod error;
 mod files;
 mod inputs;
+mod names;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -38,18 +39,13 @@ use serde::Deserialize;
 
 pub use error::StoreError;
 pub(crate) use files::write_atomically;
+pub use names::EVIDENCE;
 pub use seal::{Difference, DifferenceKind};
 pub use trial::{Ledger, TrialWriter, write_ledger};
 
 use crate::manifest::Manifest;
 use crate::summary;
-
-const EXPERIMENT: &str = "experiment.toml";
-const MANIFEST: &str = "manifest.json";
-const TRIAL_LINES: &str = "trials.jsonl";
-const TRIALS: &str = "trials";
-/// The directory, within a failed trial's, of what explains the failure.
-pub const EVIDENCE: &str = "failed";
+use names::{EXPERIMENT, MANIFEST, TRIAL_LINES, TRIALS};
 
 /// An opened run directory.
 #[derive(Debug)]

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use samepath_model::link::files::DIRECTORY;
 
+use super::StoreError;
 use super::files::checksum;
+use super::names::{EXPERIMENT, TRIAL_LINES, TRIALS};
 use super::trial::PARTIAL;
-use super::{EXPERIMENT, StoreError, TRIAL_LINES, TRIALS};
 
 /// A file that is not what was sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
