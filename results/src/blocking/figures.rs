@@ -3,36 +3,45 @@
 use samepath_model::blocking::{Blocking, DelayParts, HoldParts};
 use samepath_model::workload::StreamId;
 
-use super::parts::Stall;
-use super::{Account, Analysis, BLOCKED, Held};
+use super::analysis::Analysis;
+use super::hold::Held;
+use super::parts::{Account, BLOCKED, Stall};
 use crate::stats::percentiles_ms;
 
 /// The share of the messages that counts as the slowest.
 const TAIL: usize = 100;
 
-pub(super) fn figures(analysis: &Analysis) -> Option<Blocking> {
-    let accounts: Vec<&Account> = analysis.accounts().map(|(_, _, account)| account).collect();
-    let mut blocked: Vec<i64> = accounts.iter().map(|account| account.parts.blocked()).collect();
-    let blocked_ms = percentiles_ms(&mut blocked)?;
-    let innocent: Vec<&Account> = accounts.iter().copied().filter(|account| account.innocent).collect();
-    let mut stalls: Vec<i64> = analysis.stalls().into_iter().map(|(_, ns)| ns).collect();
-    let millis = |ns: i64| ns as f64 / 1e6;
-    Some(Blocking {
-        messages: accounts.len() as u64,
-        innocent: innocent.len() as u64,
-        innocent_blocked: innocent.iter().filter(|account| account.parts.blocked() > BLOCKED).count() as u64,
-        blocked_mean_ms: blocked.iter().map(|&ns| ns as f64).sum::<f64>() / blocked.len() as f64 / 1e6,
-        blocked_ms,
-        stall_mean_ms: stalls.iter().map(|ns| millis(*ns)).sum::<f64>() / stalls.len().max(1) as f64,
-        stall_max_ms: stalls.iter().map(|ns| millis(*ns)).fold(0.0, f64::max),
-        stall_of_stream_ms: stalls.iter().map(|ns| millis(*ns)).collect(),
-        stall_ms: percentiles_ms(&mut stalls),
-        buffered_byte_seconds: analysis.buffered as f64 / 1e9,
-        all: mean(&accounts),
-        of_innocent: mean(&innocent),
-        of_slowest: mean(slowest(&mut accounts.clone())),
-        hold: hold(analysis),
-    })
+impl Analysis {
+    /// How long each stream stalled in all: a byte of it had arrived and could not be delivered.
+    pub fn stalls(&self) -> Vec<(StreamId, i64)> {
+        stalls(&self.stalls, self.streams)
+    }
+
+    /// The figures of the trial; `None` where no message has an account.
+    pub fn figures(&self) -> Option<Blocking> {
+        let accounts: Vec<&Account> = self.accounts().map(|(_, _, account)| account).collect();
+        let mut blocked: Vec<i64> = accounts.iter().map(|account| account.parts.blocked()).collect();
+        let blocked_ms = percentiles_ms(&mut blocked)?;
+        let innocent: Vec<&Account> = accounts.iter().copied().filter(|account| account.innocent).collect();
+        let mut stalls: Vec<i64> = self.stalls().into_iter().map(|(_, ns)| ns).collect();
+        let millis = |ns: i64| ns as f64 / 1e6;
+        Some(Blocking {
+            messages: accounts.len() as u64,
+            innocent: innocent.len() as u64,
+            innocent_blocked: innocent.iter().filter(|account| account.parts.blocked() > BLOCKED).count() as u64,
+            blocked_mean_ms: blocked.iter().map(|&ns| ns as f64).sum::<f64>() / blocked.len() as f64 / 1e6,
+            blocked_ms,
+            stall_mean_ms: stalls.iter().map(|ns| millis(*ns)).sum::<f64>() / stalls.len().max(1) as f64,
+            stall_max_ms: stalls.iter().map(|ns| millis(*ns)).fold(0.0, f64::max),
+            stall_of_stream_ms: stalls.iter().map(|ns| millis(*ns)).collect(),
+            stall_ms: percentiles_ms(&mut stalls),
+            buffered_byte_seconds: self.buffered as f64 / 1e9,
+            all: mean(&accounts),
+            of_innocent: mean(&innocent),
+            of_slowest: mean(slowest(&mut accounts.clone())),
+            hold: hold(self),
+        })
+    }
 }
 
 /// What held the messages at their sender, in the mean.
@@ -73,7 +82,7 @@ fn mean(accounts: &[&Account]) -> DelayParts {
 }
 
 /// For each stream the time that its stalls cover, those at the same time counted once.
-pub(super) fn stalls(stalls: &[Stall], streams: u16) -> Vec<(StreamId, i64)> {
+fn stalls(stalls: &[Stall], streams: u16) -> Vec<(StreamId, i64)> {
     let mut sorted = stalls.to_vec();
     sorted.sort_unstable();
     let mut sums: Vec<(StreamId, i64)> = (0..streams).map(|stream| (stream, 0)).collect();

@@ -23,6 +23,9 @@ use super::carriage::{Carriage, Place, Stretch, sweep};
 use super::packets::NEVER;
 use super::unharmed::unharmed;
 
+/// A message counts as blocked beyond this, in nanoseconds.
+pub const BLOCKED: i64 = 1_000_000;
+
 /// The parts of a delivered message's delay, in nanoseconds; they add up to it exactly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Parts {
@@ -97,6 +100,36 @@ pub enum Fault {
     BeforeArrival(i64),
     /// Its last byte came to the link before it was released, by so many nanoseconds.
     BeforeRelease(i64),
+}
+
+impl Fault {
+    pub(super) const fn kind(self) -> &'static str {
+        match self {
+            Fault::NoLayout => "layout",
+            Fault::Uncarried => "uncarried",
+            Fault::Undelivered => "undelivered",
+            Fault::BeforeArrival(_) => "arrival",
+            Fault::BeforeRelease(_) => "release",
+        }
+    }
+
+    /// What is wrong with the message, as the rest of a sentence.
+    pub fn words(self) -> String {
+        let micros = |ns: i64| ns as f64 / 1e3;
+        match self {
+            Fault::NoLayout => "was delivered, but the sender's layout does not have it".into(),
+            Fault::Uncarried => "was delivered, but no packet is known to have carried all that it needed".into(),
+            Fault::Undelivered => {
+                "was delivered, but by the ledger not all that it needed reached the receiving host".into()
+            }
+            Fault::BeforeArrival(by) => {
+                format!("was delivered {} µs before all that it needed had left the link", micros(by))
+            }
+            Fault::BeforeRelease(by) => {
+                format!("came to the link {} µs before its release", micros(by))
+            }
+        }
+    }
 }
 
 /// The accounts of all messages, and what their streams had to hold back.

@@ -3,8 +3,10 @@
 use samepath_model::record::{Instant, MessageRecord};
 use samepath_model::workload::StreamId;
 
+use super::analysis::Analysis;
 use super::carriage::Stretch;
-use super::{Account, Analysis, Fate, Fault, NEVER, Packet};
+use super::packets::{Fate, NEVER, Packet};
+use super::parts::{Account, Fault};
 
 /// Everything that is known of a message.
 #[derive(Debug, Clone)]

@@ -1,0 +1,39 @@
+//! The analysis of a recorded trial, from the files of its run.
+
+use samepath_model::arm::Transport;
+use samepath_model::experiment::Trial;
+
+use super::analysis::{AnalyseError, Analysis, Unmapped, analyse};
+use crate::store::{Run, StoreError};
+
+/// How a link report names that there was no emulator.
+const NO_BACKEND: &str = "none";
+
+/// Follows every message of a recorded trial, from the files of its run.
+///
+/// # Errors
+/// As [`analyse`].
+pub fn of_trial(run: &Run, trial: &Trial) -> Result<Analysis, AnalyseError<StoreError>> {
+    let read = AnalyseError::Source;
+    if trial.workload.total_bytes().is_none() {
+        return Err(Unmapped::OpenEnded.into());
+    }
+    let link = run.trial(&trial.id).and_then(|record| record.link.as_ref());
+    let emulated = link.is_some_and(|link| link.backend != NO_BACKEND);
+    // A mapped trial has every file, even an empty one: without it the records have been damaged since.
+    let absent = |mapped: bool, file: &'static str, otherwise: Unmapped| {
+        AnalyseError::Unmapped(if mapped { Unmapped::Gone(file) } else { otherwise })
+    };
+    let layout = run.layout(&trial.id).map_err(read)?;
+    let layout = layout.ok_or_else(|| absent(trial.mapping, "layout.parquet", Unmapped::Off))?;
+    let ledger = run.ledger(&trial.id).map_err(read)?;
+    let ledger = ledger.ok_or_else(|| absent(emulated, "ledger.parquet", Unmapped::NoLedger))?;
+    let sights = match run.sights(&trial.id).map_err(read)? {
+        Some(sights) => sights,
+        // The sequence numbers of TCP are in the ledger.
+        None if matches!(trial.arm.transport, Transport::Tcp | Transport::Tls) => Vec::new(),
+        None => return Err(absent(trial.mapping, "sights.parquet", Unmapped::Off)),
+    };
+    let analysis = analyse(trial, run.messages(&trial.id).map_err(read)?, &layout, ledger, sights.into_iter().map(Ok))?;
+    Ok(analysis.told_by(&run.series(&trial.id).map_err(read)?))
+}
