@@ -8,6 +8,7 @@ mod comparisons;
 mod page;
 mod power;
 mod start;
+mod table_view;
 
 use std::fs;
 use std::io;

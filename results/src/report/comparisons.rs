@@ -1,6 +1,6 @@
 //! The answer's detail: the compared arms pair by pair, and what makes the slowest messages slow.
 
-use super::page::TableView;
+use super::table_view::TableView;
 use crate::Field;
 use crate::answer::{Headline, compared};
 use crate::cells::Cell;

@@ -12,9 +12,10 @@ use serde::Serialize;
 use super::comparisons::{comparisons, slowest};
 use super::power::power;
 use super::start::starts;
+use super::table_view::TableView;
 use crate::answer::{Headline, answers, caution};
 use crate::cells::{Cell, label};
-use crate::chart::{Chart, Drawing, PartView, Shown, Table, number, parts, spread};
+use crate::chart::{Chart, Drawing, PartView, Shown, number, parts, spread};
 use crate::table;
 use crate::{Field, Run, StoreError};
 
@@ -107,12 +108,6 @@ struct FigureView {
 }
 
 #[derive(Serialize)]
-pub(super) struct TableView {
-    pub(super) head: Vec<String>,
-    pub(super) rows: Vec<Vec<String>>,
-}
-
-#[derive(Serialize)]
 struct NamedTable {
     part: String,
     table: TableView,
@@ -156,12 +151,6 @@ impl LinkView {
         let (line, whole) = (link.to_string(), format!("{link:#}"));
         let whole = (line != whole).then_some(whole);
         LinkView { line: if label.is_empty() { line } else { format!("{label}: {line}") }, whole }
-    }
-}
-
-impl From<&Table> for TableView {
-    fn from(table: &Table) -> Self {
-        TableView { head: table.head.clone(), rows: table.rows.clone() }
     }
 }
 
