@@ -11,8 +11,8 @@ use samepath_model::{TrialId, VoidKind};
 
 use crate::answer::answers;
 use crate::cells::{Cell, Trouble, cells};
-use crate::chart::parts;
 use crate::field::Field;
+use crate::part::parts;
 use crate::stats;
 use crate::store::Run;
 

@@ -9,8 +9,8 @@ use tempfile::tempdir;
 use super::words::share;
 use super::*;
 use crate::cells::cells;
-use crate::chart::parts;
 use crate::fixture;
+use crate::part::parts;
 use crate::store::Run;
 
 const MESSAGES: &str = r#"

@@ -10,8 +10,9 @@ use super::choice::Choice;
 use super::figure::Key;
 use super::lanes::{self, Lanes, Layout, STEP, Sheet, Wait, Window};
 use super::theme::{INK, MUTED, Mark, arm_style};
-use super::{Absent, Drawing, PartView, Table};
+use super::{Absent, Drawing, Table};
 use crate::blocking::{self, Account, AnalyseError, Analysis, Loss, NEVER};
+use crate::part::PartView;
 use crate::store::{Run, StoreError};
 
 /// Shortest and longest window shown, in nanoseconds.

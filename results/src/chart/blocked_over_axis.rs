@@ -5,8 +5,9 @@ use super::axis::{Axis, number};
 use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::over_axis::OverAxis;
-use super::{Absent, Chart, Drawing, PartView, Table};
+use super::{Absent, Chart, Drawing, Table};
 use crate::Field;
+use crate::part::PartView;
 
 /// The two figures, each in a row of panels.
 const FIGURES: [(Field, &str); 2] =
@@ -41,7 +42,7 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
         legend: part.arms().into_iter().map(Key::Arm).collect(),
         notes,
     };
-    let stem = part.stem(Chart::BlockedOverAxis);
+    let stem = part.stem(Chart::BlockedOverAxis.name());
     let grid = Grid {
         left: 66.0,
         gap: 18.0,

@@ -5,8 +5,9 @@ use samepath_model::Arm;
 use samepath_model::blocking::Blocking;
 use samepath_model::record::TrialRecord;
 
-use super::{Group, PartView};
 use crate::blocking::BLOCKED;
+use crate::cells::Cell;
+use crate::part::{Group, PartView};
 
 /// One trial an arm, as far as it counts: the same conditions, the same seed.
 pub(super) struct Choice<'a> {
@@ -34,7 +35,7 @@ impl<'a> Choice<'a> {
 
     /// The arms that have no trial of the seed that counts.
     fn missing(&self) -> Vec<Arm> {
-        let without = |cell: &&&super::Cell<'_>| cell.trials.iter().all(|record| record.trial.seed != self.seed);
+        let without = |cell: &&&Cell<'_>| cell.trials.iter().all(|record| record.trial.seed != self.seed);
         self.group.cells.iter().filter(without).map(|cell| cell.arm).collect()
     }
 
@@ -210,7 +211,7 @@ fn seeds(group: &Group<'_>) -> Vec<u64> {
 
 /// The trials of a seed that count, an arm each.
 fn of_seed<'a>(group: &Group<'a>, seed: u64) -> impl Iterator<Item = &'a TrialRecord> {
-    let cells: Vec<&'a super::Cell<'a>> = group.cells.clone();
+    let cells: Vec<&'a Cell<'a>> = group.cells.clone();
     cells.into_iter().filter_map(move |cell| cell.trials.iter().copied().find(|record| record.trial.seed == seed))
 }
 
@@ -223,10 +224,10 @@ mod tests {
     use samepath_model::{VoidKind, VoidReason};
 
     use super::*;
-    use crate::chart::parts;
+    use crate::cells;
     use crate::fixture;
+    use crate::part::parts;
     use crate::store::Run;
-    use crate::{Cell, cells};
 
     /// Two arms, three seeds, on the values of an axis.
     fn run(dir: &Path, axis: &str, values: &str, change: impl Fn(&TrialRecord) -> TrialRecord) -> Run {

@@ -5,7 +5,8 @@ use samepath_model::record::TrialRecord;
 
 use super::axis::Axis;
 use super::rows::{Column, Form, Rows};
-use super::{Absent, Chart, Drawing, PartView};
+use super::{Absent, Chart, Drawing};
+use crate::part::PartView;
 use crate::{Field, summary};
 
 /// Bytes of IP packets offered to the link, both directions, per payload byte carried: received, and of the warm-up,

@@ -7,8 +7,9 @@ use super::axis::{Axis, Beside, Panel, number};
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
 use super::figure::{Figure, Key};
 use super::theme::{self, INK, LABEL, MUTED, SMALL};
-use super::{Absent, Chart, Drawing, PartView, Table};
+use super::{Absent, Chart, Drawing, Table};
 use crate::cells::Cell;
+use crate::part::PartView;
 use crate::stats;
 
 const ROW: f64 = 19.0;
@@ -94,7 +95,7 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
     );
     let conditions = vec![format!("{}; {}", part.heading(), part.seeds()), part.conditions()];
     let figure = Figure { title: title.clone(), conditions, legend, notes };
-    let stem = part.stem(Chart::Decomposition);
+    let stem = part.stem(Chart::Decomposition.name());
     let svg = figure.draw(&stem, &caption, 22.0 + plot + 40.0, |canvas, area| body(canvas, area, plot, part));
     let table = table(part);
     Ok(Drawing { chart: Chart::Decomposition, part: part.name.to_owned(), stem, title, caption, svg, table })

@@ -2,8 +2,9 @@
 
 use super::axis::Axis;
 use super::rows::{Column, Form, Rows};
-use super::{Absent, Chart, Drawing, PartView};
+use super::{Absent, Chart, Drawing};
 use crate::Field;
+use crate::part::PartView;
 
 pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
     let shown: [(&str, Field); 4] =

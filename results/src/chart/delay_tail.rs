@@ -10,7 +10,8 @@ use super::canvas::Stroke;
 use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::theme::{FRAME, INK, arm_style};
-use super::{Absent, Chart, Drawing, PartView, Table};
+use super::{Absent, Chart, Drawing, Table};
+use crate::part::PartView;
 use crate::store::{Run, StoreError};
 
 /// The delays of one trial's messages, or of several pooled.
@@ -128,7 +129,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
                 .into(),
         ],
     };
-    let stem = part.stem(Chart::DelayTail);
+    let stem = part.stem(Chart::DelayTail.name());
     let grid =
         Grid { left: 62.0, gap: 16.0, top: 24.0, height: 300.0, row_height: 372.0, panels: panels.len(), kinds: 1 };
     let kind = Kind {

@@ -10,9 +10,10 @@ use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::over_axis::OverAxis;
 use super::theme::INK;
-use super::{Absent, Chart, Drawing, PartView, Table};
+use super::{Absent, Chart, Drawing, Table};
 use crate::Field;
 use crate::cells::Cell;
+use crate::part::PartView;
 
 const LINK_RATE: &[f64] = &[9.0, 4.0];
 const SQUARE_ROOT_LAW: &[f64] = &[2.0, 3.0];
@@ -73,7 +74,7 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
         legend,
         notes,
     };
-    let stem = part.stem(Chart::GoodputOverAxis);
+    let stem = part.stem(Chart::GoodputOverAxis.name());
     let y_name = format!("goodput (Mbit/s{})", if y_axis.is_log() { ", log" } else { "" });
     let grid = Grid {
         left: 66.0,

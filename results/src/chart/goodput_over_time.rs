@@ -7,7 +7,8 @@ use super::axis::{Axis, Beside, Panel, number};
 use super::canvas::{Rect, Stroke, Type};
 use super::figure::{Figure, Key};
 use super::theme::{GRID, INK, MUTED, SMALL, arm_style};
-use super::{Absent, Chart, Drawing, PartView, Table, data_drops};
+use super::{Absent, Chart, Drawing, Table, data_drops};
+use crate::part::PartView;
 use crate::stats;
 use crate::store::{Run, StoreError};
 
@@ -122,7 +123,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         legend,
         notes,
     };
-    let stem = part.stem(Chart::GoodputOverTime);
+    let stem = part.stem(Chart::GoodputOverTime.name());
     let svg = figure.draw(&stem, &caption, groups.len() as f64 * step + 36.0, |canvas, area| {
         for (i, (series, group)) in panels.iter().zip(&groups).enumerate() {
             let last = i + 1 == groups.len();

@@ -8,7 +8,8 @@ use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
 use super::choice::Choice;
 use super::figure::{Figure, Key};
 use super::theme::{self, GRID, INK, LABEL, MUTED, SMALL};
-use super::{Chart, Drawing, PartView, Table};
+use super::{Chart, Drawing, Table};
+use crate::part::PartView;
 
 /// The window's start lies on a multiple of this, in nanoseconds.
 pub(super) const STEP: i64 = 50_000_000;
@@ -221,7 +222,7 @@ impl Sheet<'_> {
             legend,
             notes,
         };
-        let stem = part.stem(Chart::Stalls);
+        let stem = part.stem(Chart::Stalls.name());
         let body = 8.0 + arms.len() as f64 * (layout.arm_height() + 12.0) + 40.0;
         let svg = figure.draw(&stem, &caption, body, |canvas, area| {
             for (i, panel) in panels(canvas, area, arms, layout).iter().enumerate() {

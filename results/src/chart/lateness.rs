@@ -11,7 +11,8 @@ use super::axis::{Axis, Beside, Panel, number};
 use super::canvas::{Rect, Stroke};
 use super::figure::{Figure, Key};
 use super::theme::{INK, arm_style};
-use super::{Absent, Chart, Drawing, PartView, Table};
+use super::{Absent, Chart, Drawing, Table};
+use crate::part::PartView;
 
 const BOUND: &[f64] = &[6.0, 3.0];
 
@@ -97,7 +98,7 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
                 .into(),
         ],
     };
-    let stem = part.stem(Chart::Lateness);
+    let stem = part.stem(Chart::Lateness.name());
     let (left, height) = (66.0, 240.0);
     let svg = figure.draw(&stem, &caption, height + 60.0, |canvas, area| {
         let place = Rect { x: area.x + left, y: area.y + 8.0, w: area.w - left - 8.0, h: height };

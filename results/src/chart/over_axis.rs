@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::PartView;
 use super::axis::{Axis, Panel};
 use super::canvas::{Canvas, Stroke};
 use super::theme::{MUTED, arm_style};
 use crate::Field;
 use crate::cells::{Cell, Estimate};
+use crate::part::PartView;
 
 /// The axis along x and its panels.
 pub(super) struct OverAxis<'a> {

@@ -10,7 +10,8 @@ use super::axis::{Axis, Beside, Panel, number};
 use super::canvas::{Rect, Stroke};
 use super::figure::{Figure, Key};
 use super::theme::arm_style;
-use super::{Absent, Chart, Drawing, PartView, Table, choice};
+use super::{Absent, Chart, Drawing, Table, choice};
+use crate::part::PartView;
 use crate::stats;
 use crate::store::{Run, StoreError};
 
@@ -70,7 +71,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         legend: courses.iter().map(|course| Key::Arm(course.arm)).collect(),
         notes,
     };
-    let stem = part.stem(Chart::PathOverTime);
+    let stem = part.stem(Chart::PathOverTime.name());
     let svg = figure.draw(&stem, &caption, shown.len() as f64 * (HEIGHT + 16.0) + 40.0, |canvas, area| {
         for (row, &i) in shown.iter().enumerate() {
             let left = 66.0;

@@ -7,7 +7,8 @@ use super::axis::{Axis, Beside, Panel, number};
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
 use super::figure::{Figure, Key};
 use super::theme::{self, INK, LABEL, MUTED, SMALL, arm_style};
-use super::{Chart, Drawing, PartView, Table, spread};
+use super::{Chart, Drawing, Table, spread};
+use crate::part::PartView;
 use crate::stats;
 
 /// How a value is drawn.
@@ -74,7 +75,7 @@ impl Rows<'_> {
             ));
         }
         notes.extend(self.notes.iter().cloned());
-        let stem = self.part.stem(self.chart);
+        let stem = self.part.stem(self.chart.name());
         let conditions = vec![format!("{}; {}", self.part.heading(), self.part.seeds()), self.part.conditions()];
         let figure = Figure { title: self.title.clone(), conditions, legend, notes };
         let svg = figure.draw(&stem, &self.caption, body, |canvas, area| self.body(canvas, area, plot));

@@ -5,8 +5,9 @@ use super::axis::{Axis, Beside, Panel, Tick, number};
 use super::canvas::{Canvas, Rect, Stroke};
 use super::figure::{Figure, Key};
 use super::theme::{INK, MUTED, Mark, arm_style};
-use super::{Absent, Chart, Drawing, PartView, Table};
+use super::{Absent, Chart, Drawing, Table};
 use crate::blocking::{self, AnalyseError, Analysis, Fate, NEVER, Packet, Story};
+use crate::part::PartView;
 use crate::store::Run;
 use samepath_model::record::{MessageRecord, TrialRecord};
 
@@ -86,7 +87,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         legend,
         notes,
     };
-    let stem = part.stem(Chart::StallPackets);
+    let stem = part.stem(Chart::StallPackets.name());
     let step = (360.0 / rows.len().max(1) as f64).clamp(5.0, 16.0);
     let plot = rows.len() as f64 * step + 8.0;
     let svg = figure.draw(&stem, &caption, plot + 48.0, |canvas, area| {

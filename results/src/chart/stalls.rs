@@ -14,7 +14,8 @@ use super::canvas::Canvas;
 use super::figure::Key;
 use super::lanes::{self, Lanes, Layout, Sheet, Wait, Window};
 use super::theme::{INK, MUTED, Mark, arm_style};
-use super::{Absent, Drawing, PartView, Table, choice, data_drops};
+use super::{Absent, Drawing, Table, choice, data_drops};
+use crate::part::PartView;
 use crate::store::{Run, StoreError};
 
 /// Longest window shown, in nanoseconds.

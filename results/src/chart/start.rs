@@ -4,8 +4,9 @@ use samepath_model::{Arm, Workload};
 
 use super::axis::{Axis, Tick};
 use super::rows::{Column, Form, Rows};
-use super::{Absent, Chart, Drawing, PartView};
+use super::{Absent, Chart, Drawing};
 use crate::Field;
+use crate::part::PartView;
 
 pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
     // After a warm-up the first payload byte of a message schedule says nothing of the start.

@@ -4,7 +4,8 @@ use super::table_view::TableView;
 use crate::Field;
 use crate::answer::{Headline, compared};
 use crate::cells::Cell;
-use crate::chart::{PartView, number};
+use crate::chart::number;
+use crate::part::PartView;
 use crate::stats;
 
 /// The compared arms of each part under each set of conditions that both have.

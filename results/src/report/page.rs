@@ -15,7 +15,8 @@ use super::start::starts;
 use super::table_view::TableView;
 use crate::answer::{Headline, answers, caution};
 use crate::cells::{Cell, label};
-use crate::chart::{Chart, Drawing, PartView, Shown, number, parts, spread};
+use crate::chart::{Chart, Drawing, Shown, number, spread};
+use crate::part::{PartView, parts};
 use crate::table;
 use crate::{Field, Run, StoreError};
 

@@ -6,7 +6,8 @@ use samepath_model::Arm;
 use samepath_model::record::TrialRecord;
 use samepath_model::start::{Apart, StartState};
 
-use crate::chart::{PartView, number, spread};
+use crate::chart::{number, spread};
+use crate::part::PartView;
 use crate::stats;
 
 /// What is said of the start of a part's schedules.
@@ -153,8 +154,8 @@ mod tests {
 
     use super::*;
     use crate::cells::cells;
-    use crate::chart::parts;
     use crate::fixture;
+    use crate::part::parts;
     use crate::store::Run;
 
     /// The small run, with these windows at the start of the messages' schedule, in bytes.
