@@ -12,7 +12,7 @@ use samepath_model::{Arm, Transport, Workload};
 
 use crate::Field;
 use crate::cells::{Cell, Estimate};
-use crate::chart::number;
+use crate::number::number;
 use crate::part::{Group, PartView};
 use crate::stats;
 use words::{at, capital, each_on, joined, millis, share, verdict};

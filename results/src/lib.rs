@@ -21,6 +21,7 @@ pub mod field;
 mod fixture;
 pub mod handshake;
 pub mod manifest;
+mod number;
 mod part;
 pub mod recompute;
 pub mod report;

@@ -5,7 +5,7 @@ use samepath_model::link::Loss;
 
 use crate::Field;
 use crate::cells::Cell;
-use crate::chart::number;
+use crate::number::number;
 use crate::stats;
 
 /// The conditions of a cell, to begin a sentence with: `At 3 % loss`, `With rtt 60ms`. Where the part varies nothing,

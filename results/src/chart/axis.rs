@@ -2,6 +2,7 @@
 
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
 use super::theme::{self, ArmStyle, FRAME, GRID, INK, LABEL, SMALL};
+use crate::number::number;
 
 /// A place on an axis that has a grid line and perhaps a label.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,30 +128,6 @@ fn round_step(raw: f64) -> f64 {
     let fraction = raw / power;
     let round = [1.0, 2.0, 5.0].into_iter().find(|r| fraction <= r * 1.000_001).unwrap_or(10.0);
     round * power
-}
-
-/// A number with at most three significant decimals and no exponent, as people write it.
-pub(crate) fn number(value: f64) -> String {
-    let size = value.abs();
-    if size < 1e-12 {
-        return "0".into();
-    }
-    let decimals = (2 - size.log10().floor() as i32).clamp(0, 9) as usize;
-    let text = format!("{value:.decimals$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |rest| ("−", rest));
-    let (whole, rest) = digits.split_once('.').map_or((digits, None), |(w, r)| (w, Some(r)));
-    let mut grouped = String::new();
-    for (i, c) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i).is_multiple_of(3) && whole.len() > 4 {
-            grouped.push('\u{2009}');
-        }
-        grouped.push(c);
-    }
-    match rest {
-        Some(rest) => format!("{sign}{grouped}.{rest}"),
-        None => format!("{sign}{grouped}"),
-    }
 }
 
 /// A plot area with its two axes.
@@ -292,23 +269,6 @@ fn clip(a: (f64, f64), b: (f64, f64), area: Rect) -> Option<((f64, f64), (f64, f
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_written_as_people_write_them() {
-        for (value, text) in [
-            (0.0, "0"),
-            (0.001, "0.001"),
-            (0.5, "0.5"),
-            (1.0, "1"),
-            (12.34, "12.3"),
-            (123.4, "123"),
-            (1000.0, "1000"),
-            (12_345.6, "12\u{2009}346"),
-            (-2.5, "−2.5"),
-        ] {
-            assert_eq!(number(value), text);
-        }
-    }
 
     #[test]
     fn axes_hold_what_they_were_made_for() {

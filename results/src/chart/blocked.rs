@@ -4,7 +4,6 @@ use plotters::style::RGBColor;
 use samepath_model::Arm;
 use samepath_model::record::{MessageRecord, TrialRecord};
 
-use super::axis::number;
 use super::canvas::{Canvas, Stroke};
 use super::choice::Choice;
 use super::figure::Key;
@@ -12,6 +11,7 @@ use super::lanes::{self, Lanes, Layout, STEP, Sheet, Wait, Window};
 use super::theme::{INK, MUTED, Mark, arm_style};
 use super::{Absent, Drawing, Table};
 use crate::blocking::{self, Account, AnalyseError, Analysis, Loss, NEVER};
+use crate::number::number;
 use crate::part::PartView;
 use crate::store::{Run, StoreError};
 

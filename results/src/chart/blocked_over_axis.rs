@@ -1,12 +1,13 @@
 //! Blocked time against the condition that the part varies, loss above all: a point an arm, with its
 //! interval.
 
-use super::axis::{Axis, number};
+use super::axis::Axis;
 use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::over_axis::OverAxis;
 use super::{Absent, Chart, Drawing, Table};
 use crate::Field;
+use crate::number::{number, spread};
 use crate::part::PartView;
 
 /// The two figures, each in a row of panels.
@@ -90,7 +91,7 @@ fn table(part: &PartView<'_>, over: &OverAxis<'_>) -> Table {
         let mut row = vec![over.value_of(cell), cell.plan.link.to_string(), cell.arm.to_string(), cell.n().to_string()];
         for field in SHOWN {
             let values: Vec<f64> = cell.values(field).into_iter().map(|(_, value)| value).collect();
-            row.push(super::spread(&values));
+            row.push(spread(&values));
             if FIGURES.iter().any(|(of, _)| *of == field) {
                 let interval = cell.estimate(field).and_then(|e| e.interval);
                 row.push(interval.map_or("too few seeds".into(), |i| format!("{}–{}", number(i.low), number(i.high))));

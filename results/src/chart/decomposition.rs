@@ -3,12 +3,13 @@
 use plotters::style::RGBColor;
 use samepath_model::blocking::{Blocking, DelayParts};
 
-use super::axis::{Axis, Beside, Panel, number};
+use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
 use super::figure::{Figure, Key};
 use super::theme::{self, INK, LABEL, MUTED, SMALL};
 use super::{Absent, Chart, Drawing, Table};
 use crate::cells::Cell;
+use crate::number::number;
 use crate::part::PartView;
 use crate::stats;
 

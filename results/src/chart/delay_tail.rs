@@ -5,12 +5,13 @@
 
 use samepath_model::Arm;
 
-use super::axis::{Axis, Panel, number};
+use super::axis::{Axis, Panel};
 use super::canvas::Stroke;
 use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::theme::{FRAME, INK, arm_style};
 use super::{Absent, Chart, Drawing, Table};
+use crate::number::number;
 use crate::part::PartView;
 use crate::store::{Run, StoreError};
 

@@ -4,7 +4,7 @@
 use samepath_model::Probability;
 use samepath_model::link::Loss;
 
-use super::axis::{Axis, number};
+use super::axis::Axis;
 use super::canvas::Stroke;
 use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
@@ -13,6 +13,7 @@ use super::theme::INK;
 use super::{Absent, Chart, Drawing, Table};
 use crate::Field;
 use crate::cells::Cell;
+use crate::number::number;
 use crate::part::PartView;
 
 const LINK_RATE: &[f64] = &[9.0, 4.0];

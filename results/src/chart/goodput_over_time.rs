@@ -3,11 +3,13 @@
 use samepath_model::record::{End, LinkReport, Metric, SERIES_BIN_NANOS, TrialRecord};
 use samepath_model::{Arm, Direction};
 
-use super::axis::{Axis, Beside, Panel, number};
+use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Rect, Stroke, Type};
+use super::drops::data_drops;
 use super::figure::{Figure, Key};
 use super::theme::{GRID, INK, MUTED, SMALL, arm_style};
-use super::{Absent, Chart, Drawing, Table, data_drops};
+use super::{Absent, Chart, Drawing, Table};
+use crate::number::number;
 use crate::part::PartView;
 use crate::stats;
 use crate::store::{Run, StoreError};

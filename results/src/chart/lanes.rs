@@ -3,12 +3,13 @@
 use samepath_model::Arm;
 use samepath_model::experiment::Trial;
 
-use super::axis::{Axis, Beside, Panel, number};
+use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
 use super::choice::Choice;
 use super::figure::{Figure, Key};
 use super::theme::{self, GRID, INK, LABEL, MUTED, SMALL};
 use super::{Chart, Drawing, Table};
+use crate::number::number;
 use crate::part::PartView;
 
 /// The window's start lies on a multiple of this, in nanoseconds.

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use samepath_model::Arm;
 
-use super::axis::{Axis, Beside, Panel, number};
+use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Rect, Stroke};
 use super::figure::{Figure, Key};
 use super::theme::{INK, arm_style};
 use super::{Absent, Chart, Drawing, Table};
+use crate::number::number;
 use crate::part::PartView;
 
 const BOUND: &[f64] = &[6.0, 3.0];

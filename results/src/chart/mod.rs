@@ -16,6 +16,7 @@ mod cost;
 mod decomposition;
 mod delay_percentiles;
 mod delay_tail;
+mod drops;
 mod figure;
 mod goodput_over_axis;
 mod goodput_over_time;
@@ -32,13 +33,11 @@ mod start;
 mod theme;
 
 use samepath_model::Workload;
-use samepath_model::record::{DropCause, TrialRecord};
 
 use crate::cells::Cell;
 use crate::part::{PartView, parts};
 use crate::store::{Run, StoreError};
 
-pub(crate) use axis::number;
 pub(crate) use png::to_png;
 
 /// A kind of chart.
@@ -226,28 +225,4 @@ fn draw(chart: Chart, run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent>
         Chart::Cost => cost::draw(part),
         Chart::Lateness => lateness::draw(part),
     }
-}
-
-/// A figure with its spread over seeds, as tables say it: `12.3 (11.8–12.9)`, or the
-/// median alone where the seeds read alike; `–` where missing.
-pub(crate) fn spread(values: &[f64]) -> String {
-    let Some(median) = crate::stats::median(values) else { return "–".into() };
-    let low = number(values.iter().copied().fold(f64::INFINITY, f64::min));
-    let high = number(values.iter().copied().fold(f64::NEG_INFINITY, f64::max));
-    if low == high { number(median) } else { format!("{} ({low}–{high})", number(median)) }
-}
-
-/// When each data packet of the payload's direction that the path lost came to the link, in nanoseconds from
-/// the epoch; nothing where the trial had no link of ours and so no ledger.
-pub(crate) fn data_drops(run: &Run, record: &TrialRecord) -> Result<Vec<i64>, StoreError> {
-    let direction = record.trial.workload.direction();
-    let mut drops = Vec::new();
-    let Some(ledger) = run.ledger(&record.trial.id)? else { return Ok(drops) };
-    for packet in ledger {
-        let packet = packet?;
-        if packet.direction == direction && packet.payload > 0 && packet.dropped.is_some_and(DropCause::is_loss) {
-            drops.push(packet.arrived);
-        }
-    }
-    Ok(drops)
 }

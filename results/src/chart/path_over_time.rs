@@ -6,11 +6,12 @@ use samepath_model::record::{DropCause, End, Metric, PacketRecord, TrialRecord};
 use samepath_model::units::Duration;
 use samepath_model::{Arm, Direction};
 
-use super::axis::{Axis, Beside, Panel, number};
+use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Rect, Stroke};
 use super::figure::{Figure, Key};
 use super::theme::arm_style;
 use super::{Absent, Chart, Drawing, Table, choice};
+use crate::number::number;
 use crate::part::PartView;
 use crate::stats;
 use crate::store::{Run, StoreError};

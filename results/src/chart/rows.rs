@@ -3,11 +3,12 @@
 
 use samepath_model::record::TrialRecord;
 
-use super::axis::{Axis, Beside, Panel, number};
+use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
 use super::figure::{Figure, Key};
 use super::theme::{self, INK, LABEL, MUTED, SMALL, arm_style};
-use super::{Chart, Drawing, Table, spread};
+use super::{Chart, Drawing, Table};
+use crate::number::{number, spread};
 use crate::part::PartView;
 use crate::stats;
 

@@ -1,12 +1,13 @@
 //! One stall, packet by packet: what came to the link, what was dropped, what brought its bytes, and
 //! when the application had each message.
 
-use super::axis::{Axis, Beside, Panel, Tick, number};
+use super::axis::{Axis, Beside, Panel, Tick};
 use super::canvas::{Canvas, Rect, Stroke};
 use super::figure::{Figure, Key};
 use super::theme::{INK, MUTED, Mark, arm_style};
 use super::{Absent, Chart, Drawing, Table};
 use crate::blocking::{self, AnalyseError, Analysis, Fate, NEVER, Packet, Story};
+use crate::number::number;
 use crate::part::PartView;
 use crate::store::Run;
 use samepath_model::record::{MessageRecord, TrialRecord};

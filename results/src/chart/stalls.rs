@@ -9,12 +9,13 @@
 use samepath_model::record::{MessageRecord, TrialRecord};
 use samepath_model::{Arm, Workload};
 
-use super::axis::number;
 use super::canvas::Canvas;
+use super::drops::data_drops;
 use super::figure::Key;
 use super::lanes::{self, Lanes, Layout, Sheet, Wait, Window};
 use super::theme::{INK, MUTED, Mark, arm_style};
-use super::{Absent, Drawing, Table, choice, data_drops};
+use super::{Absent, Drawing, Table, choice};
+use crate::number::number;
 use crate::part::PartView;
 use crate::store::{Run, StoreError};
 

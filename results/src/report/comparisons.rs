@@ -4,7 +4,7 @@ use super::table_view::TableView;
 use crate::Field;
 use crate::answer::{Headline, compared};
 use crate::cells::Cell;
-use crate::chart::number;
+use crate::number::number;
 use crate::part::PartView;
 use crate::stats;
 

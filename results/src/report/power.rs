@@ -1,6 +1,6 @@
 //! What so many seeds can show, and what they cannot.
 
-use crate::chart::number;
+use crate::number::number;
 use crate::stats;
 
 /// Seeds of a run that is to be published: enough for the 90th percentile over trials.

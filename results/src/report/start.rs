@@ -6,7 +6,7 @@ use samepath_model::Arm;
 use samepath_model::record::TrialRecord;
 use samepath_model::start::{Apart, StartState};
 
-use crate::chart::{number, spread};
+use crate::number::{number, spread};
 use crate::part::PartView;
 use crate::stats;
 
