@@ -6,10 +6,10 @@ use samepath_model::record::{MessageRecord, TrialRecord};
 
 use super::canvas::{Canvas, Stroke};
 use super::choice::Choice;
+use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::Key;
 use super::lanes::{self, Lanes, Layout, STEP, Sheet, Wait, Window};
 use super::theme::{INK, MUTED, Mark, arm_style};
-use super::{Absent, Drawing, Table};
 use crate::blocking::{self, Account, AnalyseError, Analysis, Loss, NEVER};
 use crate::number::number;
 use crate::part::PartView;
@@ -31,7 +31,12 @@ struct Lane<'a> {
 }
 
 /// Draws it; `None` where not every trial shown is mapped.
-pub(super) fn draw(run: &Run, part: &PartView<'_>, choice: &Choice<'_>) -> Result<Option<Drawing>, Absent> {
+pub(super) fn draw(
+    chart: &'static ChartDef,
+    run: &Run,
+    part: &PartView<'_>,
+    choice: &Choice<'_>,
+) -> Result<Option<Drawing>, Absent> {
     let Some(mut lanes) = read(run, choice)? else { return Ok(None) };
     lanes.sort_by_key(|lane| Arm::all().position(|arm| arm == lane.record.trial.arm));
     let plan = &choice.group.cells[0].plan;
@@ -39,6 +44,7 @@ pub(super) fn draw(run: &Run, part: &PartView<'_>, choice: &Choice<'_>) -> Resul
     let tracks = lanes.iter().map(|lane| tracks(lane, window)).max().unwrap_or(1);
     let layout = Layout::new(plan, window, tracks, (3.5, 22.0), ROWS as f64 * ROW + 2.0);
     let sheet = Sheet {
+        chart,
         part,
         choice,
         layout,

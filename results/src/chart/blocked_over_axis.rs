@@ -1,20 +1,32 @@
 //! Blocked time against the condition that the part varies, loss above all: a point an arm, with its
 //! interval.
 
+use samepath_model::Workload;
+
 use super::axis::Axis;
+use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::over_axis::OverAxis;
-use super::{Absent, Chart, Drawing, Table};
 use crate::Field;
 use crate::number::{number, spread};
 use crate::part::PartView;
+use crate::store::Run;
+
+pub(crate) const CHART: ChartDef = ChartDef {
+    name: "blocked",
+    about: "Blocked time against the axis that the part varies",
+    absent: "Blocked time by conditions is not drawn",
+    is_main: true,
+    suits: |workload| matches!(workload, Workload::Messages(_)),
+    draw,
+};
 
 /// The two figures, each in a row of panels.
 const FIGURES: [(Field, &str); 2] =
     [(Field::BlockedMean, "blocked time, mean (ms)"), (Field::InnocentBlocked, "innocent blocked over 1 ms (%)")];
 
-pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let over = OverAxis::of(part);
     if !part.cells.iter().any(|cell| cell.spread(Field::BlockedMean).is_some()) {
         return Err(Absent::NoData("the packets of these trials were not mapped to their messages".into()));
@@ -43,7 +55,7 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
         legend: part.arms().into_iter().map(Key::Arm).collect(),
         notes,
     };
-    let stem = part.stem(Chart::BlockedOverAxis.name());
+    let stem = part.stem(CHART.name);
     let grid = Grid {
         left: 66.0,
         gap: 18.0,
@@ -64,7 +76,7 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
         }
     });
     let table = table(part, &over);
-    Ok(Drawing { chart: Chart::BlockedOverAxis, part: part.name.to_owned(), stem, title, caption, svg, table })
+    Ok(Drawing { chart: &CHART, part: part.name.to_owned(), stem, title, caption, svg, table })
 }
 
 fn table(part: &PartView<'_>, over: &OverAxis<'_>) -> Table {

@@ -4,10 +4,20 @@ use samepath_model::ByteCount;
 use samepath_model::record::TrialRecord;
 
 use super::axis::Axis;
+use super::definition::{Absent, ChartDef, Drawing};
 use super::rows::{Column, Form, Rows};
-use super::{Absent, Chart, Drawing};
 use crate::part::PartView;
+use crate::store::Run;
 use crate::{Field, summary};
+
+pub(crate) const CHART: ChartDef = ChartDef {
+    name: "cost",
+    about: "CPU time and wire bytes for the payload",
+    absent: "The cost is not drawn",
+    is_main: false,
+    suits: |_| true,
+    draw,
+};
 
 /// Bytes of IP packets offered to the link, both directions, per payload byte carried: received, and of the warm-up,
 /// whose packets were counted, too.
@@ -16,7 +26,7 @@ fn wire_ratio(record: &TrialRecord) -> Option<f64> {
     Some(Field::WireBytes.of(record)? / payload as f64)
 }
 
-pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     type Figure = fn(&TrialRecord) -> Option<f64>;
     let figures: [(&str, &str, &'static str, Figure); 3] = [
         ("client CPU", "CPU time (s per GB of payload)", "s/GB", |r| Field::ClientCpu.of(r)),
@@ -58,5 +68,5 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
     if part.trials().any(|r| r.link.as_ref().is_some_and(|link| !link.counts_packets())) {
         notes.push("Where the ends were joined by a bare cable (--backend none), nothing counted wire bytes.".into());
     }
-    Ok(Rows { chart: Chart::Cost, title, caption, notes, form: Form::Bar, part, columns }.draw())
+    Ok(Rows { chart: &CHART, title, caption, notes, form: Form::Bar, part, columns }.draw())
 }

@@ -1,17 +1,28 @@
 //! What the delay is made of: stacked bars an arm, for all messages, the innocent, and the slowest.
 
 use plotters::style::RGBColor;
+use samepath_model::Workload;
 use samepath_model::blocking::{Blocking, DelayParts};
 
 use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
+use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::theme::{self, INK, LABEL, MUTED, SMALL};
-use super::{Absent, Chart, Drawing, Table};
 use crate::cells::Cell;
 use crate::number::number;
 use crate::part::PartView;
 use crate::stats;
+use crate::store::Run;
+
+pub(crate) const CHART: ChartDef = ChartDef {
+    name: "decomposition",
+    about: "The parts of the delay, stacked, an arm a bar",
+    absent: "The parts of the delay are not drawn",
+    is_main: true,
+    suits: |workload| matches!(workload, Workload::Messages(_)),
+    draw,
+};
 
 const ROW: f64 = 19.0;
 const GROUP: f64 = 22.0;
@@ -46,7 +57,7 @@ const PANELS: [(&str, Which); 3] = [
     ("slowest 1 %", |b| Some(b.of_slowest)),
 ];
 
-pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let any = part.trials().any(|record| record.summary.as_ref().is_some_and(|s| s.blocking.is_some()));
     if !any {
         return Err(Absent::NoData("the packets of these trials were not mapped to their messages".into()));
@@ -96,10 +107,10 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
     );
     let conditions = vec![format!("{}; {}", part.heading(), part.seeds()), part.conditions()];
     let figure = Figure { title: title.clone(), conditions, legend, notes };
-    let stem = part.stem(Chart::Decomposition.name());
+    let stem = part.stem(CHART.name);
     let svg = figure.draw(&stem, &caption, 22.0 + plot + 40.0, |canvas, area| body(canvas, area, plot, part));
     let table = table(part);
-    Ok(Drawing { chart: Chart::Decomposition, part: part.name.to_owned(), stem, title, caption, svg, table })
+    Ok(Drawing { chart: &CHART, part: part.name.to_owned(), stem, title, caption, svg, table })
 }
 
 /// The mean parts of a cell over its trials, and the whole delay of each.

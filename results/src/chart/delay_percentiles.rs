@@ -1,12 +1,24 @@
 //! The percentiles of the message delay: median, 95th, 99th, largest; a row an arm.
 
+use samepath_model::Workload;
+
 use super::axis::Axis;
+use super::definition::{Absent, ChartDef, Drawing};
 use super::rows::{Column, Form, Rows};
-use super::{Absent, Chart, Drawing};
 use crate::Field;
 use crate::part::PartView;
+use crate::store::Run;
 
-pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
+pub(crate) const CHART: ChartDef = ChartDef {
+    name: "delay-percentiles",
+    about: "The percentiles of the delays, a row an arm",
+    absent: "The percentiles of the delays are not drawn",
+    is_main: false,
+    suits: |workload| matches!(workload, Workload::Messages(_)),
+    draw,
+};
+
+fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let shown: [(&str, Field); 4] =
         [("p50", Field::DelayP50), ("p95", Field::DelayP95), ("p99", Field::DelayP99), ("largest", Field::DelayMax)];
     let values: Vec<f64> =
@@ -38,5 +50,5 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
     let notes = vec![
         "Delay from release to delivery; percentiles (nearest rank) within a trial, of its delivered messages.".into(),
     ];
-    Ok(Rows { chart: Chart::DelayPercentiles, title, caption, notes, form: Form::Dot, part, columns }.draw())
+    Ok(Rows { chart: &CHART, title, caption, notes, form: Form::Dot, part, columns }.draw())
 }

@@ -3,17 +3,26 @@
 //!
 //! Messages that never arrived stay in the denominator: their curve ends in a plateau.
 
-use samepath_model::Arm;
+use samepath_model::{Arm, Workload};
 
 use super::axis::{Axis, Panel};
 use super::canvas::Stroke;
+use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::theme::{FRAME, INK, arm_style};
-use super::{Absent, Chart, Drawing, Table};
 use crate::number::number;
 use crate::part::PartView;
 use crate::store::{Run, StoreError};
+
+pub(crate) const CHART: ChartDef = ChartDef {
+    name: "delay-tail",
+    about: "How the delays of messages are spread, with the tail on a logarithmic axis",
+    absent: "The tail of the delays is not drawn",
+    is_main: true,
+    suits: |workload| matches!(workload, Workload::Messages(_)),
+    draw,
+};
 
 /// The delays of one trial's messages, or of several pooled.
 #[derive(Debug, Clone, Default)]
@@ -79,7 +88,7 @@ struct Series {
 const ONE_WAY: &[f64] = &[2.0, 2.0];
 const ONE_MORE: &[f64] = &[6.0, 2.0, 1.0, 2.0];
 
-pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let groups = part.groups();
     let mut panels: Vec<Vec<Series>> = Vec::new();
     for group in &groups {
@@ -130,7 +139,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
                 .into(),
         ],
     };
-    let stem = part.stem(Chart::DelayTail.name());
+    let stem = part.stem(CHART.name);
     let grid =
         Grid { left: 62.0, gap: 16.0, top: 24.0, height: 300.0, row_height: 372.0, panels: panels.len(), kinds: 1 };
     let kind = Kind {
@@ -204,7 +213,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
             table.rows.push(row);
         }
     }
-    Ok(Drawing { chart: Chart::DelayTail, part: part.name.to_owned(), stem, title, caption, svg, table })
+    Ok(Drawing { chart: &CHART, part: part.name.to_owned(), stem, title, caption, svg, table })
 }
 
 /// A quantile of all released messages: one that falls on an undelivered message has no value.

@@ -1,25 +1,35 @@
 //! Goodput against the condition that the part varies: a point an arm, the seeds as spread, with the
 //! link's rate and, where random loss varies, the square-root law.
 
-use samepath_model::Probability;
 use samepath_model::link::Loss;
+use samepath_model::{Probability, Workload};
 
 use super::axis::Axis;
 use super::canvas::Stroke;
+use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::over_axis::OverAxis;
 use super::theme::INK;
-use super::{Absent, Chart, Drawing, Table};
 use crate::Field;
 use crate::cells::Cell;
 use crate::number::number;
 use crate::part::PartView;
+use crate::store::Run;
+
+pub(crate) const CHART: ChartDef = ChartDef {
+    name: "goodput",
+    about: "Goodput against the axis that the part varies",
+    absent: "Goodput by conditions is not drawn",
+    is_main: true,
+    suits: |workload| matches!(workload, Workload::Bulk(_)),
+    draw,
+};
 
 const LINK_RATE: &[f64] = &[9.0, 4.0];
 const SQUARE_ROOT_LAW: &[f64] = &[2.0, 3.0];
 
-pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let over = OverAxis::of(part);
     let estimates: Vec<f64> =
         part.cells.iter().filter_map(|cell| cell.estimate(Field::Goodput)).flat_map(|e| [e.min, e.max]).collect();
@@ -75,7 +85,7 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
         legend,
         notes,
     };
-    let stem = part.stem(Chart::GoodputOverAxis.name());
+    let stem = part.stem(CHART.name);
     let y_name = format!("goodput (Mbit/s{})", if y_axis.is_log() { ", log" } else { "" });
     let grid = Grid {
         left: 66.0,
@@ -102,7 +112,7 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
         }
     });
     let table = table(part, &over);
-    Ok(Drawing { chart: Chart::GoodputOverAxis, part: part.name.to_owned(), stem, title, caption, svg, table })
+    Ok(Drawing { chart: &CHART, part: part.name.to_owned(), stem, title, caption, svg, table })
 }
 
 /// The link's rate in the payload's direction, in Mbit/s.

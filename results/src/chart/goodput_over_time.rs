@@ -1,18 +1,27 @@
 //! Goodput in bins of 100 ms, a panel a group of conditions on shared axes, with the drops beneath.
 
 use samepath_model::record::{End, LinkReport, Metric, SERIES_BIN_NANOS, TrialRecord};
-use samepath_model::{Arm, Direction};
+use samepath_model::{Arm, Direction, Workload};
 
 use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Rect, Stroke, Type};
+use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::drops::data_drops;
 use super::figure::{Figure, Key};
 use super::theme::{GRID, INK, MUTED, SMALL, arm_style};
-use super::{Absent, Chart, Drawing, Table};
 use crate::number::number;
 use crate::part::PartView;
 use crate::stats;
 use crate::store::{Run, StoreError};
+
+pub(crate) const CHART: ChartDef = ChartDef {
+    name: "goodput-over-time",
+    about: "Goodput in bins of time",
+    absent: "Goodput over time is not drawn",
+    is_main: true,
+    suits: |workload| matches!(workload, Workload::Bulk(_)),
+    draw,
+};
 
 /// Width of a bin.
 const BIN_NANOS: i64 = 100_000_000;
@@ -32,7 +41,7 @@ struct Series {
     counted: bool,
 }
 
-pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let groups = part.groups();
     let mut panels: Vec<Vec<Series>> = Vec::new();
     for group in &groups {
@@ -125,7 +134,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         legend,
         notes,
     };
-    let stem = part.stem(Chart::GoodputOverTime.name());
+    let stem = part.stem(CHART.name);
     let svg = figure.draw(&stem, &caption, groups.len() as f64 * step + 36.0, |canvas, area| {
         for (i, (series, group)) in panels.iter().zip(&groups).enumerate() {
             let last = i + 1 == groups.len();
@@ -186,7 +195,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         }
     });
     let table = table(&groups.iter().map(|g| g.label.clone()).collect::<Vec<_>>(), &panels, longest);
-    Ok(Drawing { chart: Chart::GoodputOverTime, part: part.name.to_owned(), stem, title, caption, svg, table })
+    Ok(Drawing { chart: &CHART, part: part.name.to_owned(), stem, title, caption, svg, table })
 }
 
 /// The medians, a row a half second.

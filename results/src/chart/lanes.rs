@@ -6,9 +6,9 @@ use samepath_model::experiment::Trial;
 use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
 use super::choice::Choice;
+use super::definition::{ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::theme::{self, GRID, INK, LABEL, MUTED, SMALL};
-use super::{Chart, Drawing, Table};
 use crate::number::number;
 use crate::part::PartView;
 
@@ -171,6 +171,7 @@ impl Lanes<'_> {
 
 /// What a timeline shows, and what is said of it.
 pub(super) struct Sheet<'a> {
+    pub(super) chart: &'static ChartDef,
     pub(super) part: &'a PartView<'a>,
     pub(super) choice: &'a Choice<'a>,
     pub(super) layout: Layout,
@@ -191,7 +192,7 @@ impl Sheet<'_> {
         table: Table,
         mut arm: impl FnMut(&mut Canvas<'_>, usize, &Panel),
     ) -> Drawing {
-        let Sheet { part, choice, layout, title, caption, legend, chosen, note } = self;
+        let Sheet { chart, part, choice, layout, title, caption, legend, chosen, note } = self;
         let (group, seed) = (&choice.group, choice.seed);
         let (plan, window) = (&group.cells[0].plan, layout.window);
         let conditions = if group.label.is_empty() { String::new() } else { format!("{}; ", group.label) };
@@ -223,14 +224,14 @@ impl Sheet<'_> {
             legend,
             notes,
         };
-        let stem = part.stem(Chart::Stalls.name());
+        let stem = part.stem(chart.name);
         let body = 8.0 + arms.len() as f64 * (layout.arm_height() + 12.0) + 40.0;
         let svg = figure.draw(&stem, &caption, body, |canvas, area| {
             for (i, panel) in panels(canvas, area, arms, layout).iter().enumerate() {
                 arm(canvas, i, panel);
             }
         });
-        Drawing { chart: Chart::Stalls, part: part.name.to_owned(), stem, title: title.to_owned(), caption, svg, table }
+        Drawing { chart, part: part.name.to_owned(), stem, title: title.to_owned(), caption, svg, table }
     }
 }
 

@@ -9,11 +9,21 @@ use samepath_model::Arm;
 
 use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Rect, Stroke};
+use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::theme::{INK, arm_style};
-use super::{Absent, Chart, Drawing, Table};
 use crate::number::number;
 use crate::part::PartView;
+use crate::store::Run;
+
+pub(crate) const CHART: ChartDef = ChartDef {
+    name: "lateness",
+    about: "How late packets left the link",
+    absent: "The lateness of the link is not drawn",
+    is_main: false,
+    suits: |_| true,
+    draw,
+};
 
 const BOUND: &[f64] = &[6.0, 3.0];
 
@@ -62,7 +72,7 @@ impl Series {
     }
 }
 
-pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let series: Vec<Series> = part.arms().into_iter().filter_map(|arm| Series::of(part, arm)).collect();
     if series.is_empty() {
         return Err(Absent::NoData(
@@ -99,7 +109,7 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
                 .into(),
         ],
     };
-    let stem = part.stem(Chart::Lateness.name());
+    let stem = part.stem(CHART.name);
     let (left, height) = (66.0, 240.0);
     let svg = figure.draw(&stem, &caption, height + 60.0, |canvas, area| {
         let place = Rect { x: area.x + left, y: area.y + 8.0, w: area.w - left - 8.0, h: height };
@@ -154,5 +164,5 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
             })
             .collect(),
     };
-    Ok(Drawing { chart: Chart::Lateness, part: part.name.to_owned(), stem, title, caption, svg, table })
+    Ok(Drawing { chart: &CHART, part: part.name.to_owned(), stem, title, caption, svg, table })
 }

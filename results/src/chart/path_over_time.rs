@@ -8,13 +8,23 @@ use samepath_model::{Arm, Direction};
 
 use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Rect, Stroke};
+use super::choice;
+use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::theme::arm_style;
-use super::{Absent, Chart, Drawing, Table, choice};
 use crate::number::number;
 use crate::part::PartView;
 use crate::stats;
 use crate::store::{Run, StoreError};
+
+pub(crate) const CHART: ChartDef = ChartDef {
+    name: "path-over-time",
+    about: "Congestion window, round-trip time and queue over time",
+    absent: "Window, round-trip time and queue over time are not drawn",
+    is_main: false,
+    suits: |_| true,
+    draw,
+};
 
 /// The queue's largest backlog is drawn in so many bins.
 const BINS: usize = 400;
@@ -32,7 +42,7 @@ struct Course {
     of: [Points; 3],
 }
 
-pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let Some(choice) = choice::any(part) else {
         return Err(Absent::NoData("no trial of this part counts".into()));
     };
@@ -72,7 +82,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         legend: courses.iter().map(|course| Key::Arm(course.arm)).collect(),
         notes,
     };
-    let stem = part.stem(Chart::PathOverTime.name());
+    let stem = part.stem(CHART.name);
     let svg = figure.draw(&stem, &caption, shown.len() as f64 * (HEIGHT + 16.0) + 40.0, |canvas, area| {
         for (row, &i) in shown.iter().enumerate() {
             let left = 66.0;
@@ -97,7 +107,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         }
     });
     let table = table(&courses);
-    Ok(Drawing { chart: Chart::PathOverTime, part: part.name.to_owned(), stem, title, caption, svg, table })
+    Ok(Drawing { chart: &CHART, part: part.name.to_owned(), stem, title, caption, svg, table })
 }
 
 fn read(run: &Run, record: &TrialRecord) -> Result<Course, StoreError> {

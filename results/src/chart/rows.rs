@@ -5,9 +5,9 @@ use samepath_model::record::TrialRecord;
 
 use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
+use super::definition::{ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::theme::{self, INK, LABEL, MUTED, SMALL, arm_style};
-use super::{Chart, Drawing, Table};
 use crate::number::{number, spread};
 use crate::part::PartView;
 use crate::stats;
@@ -37,7 +37,7 @@ pub(crate) struct Column {
 
 /// What surrounds the rows.
 pub(crate) struct Rows<'t> {
-    pub(crate) chart: Chart,
+    pub(crate) chart: &'static ChartDef,
     pub(crate) title: String,
     pub(crate) caption: String,
     pub(crate) notes: Vec<String>,
@@ -76,7 +76,7 @@ impl Rows<'_> {
             ));
         }
         notes.extend(self.notes.iter().cloned());
-        let stem = self.part.stem(self.chart.name());
+        let stem = self.part.stem(self.chart.name);
         let conditions = vec![format!("{}; {}", self.part.heading(), self.part.seeds()), self.part.conditions()];
         let figure = Figure { title: self.title.clone(), conditions, legend, notes };
         let svg = figure.draw(&stem, &self.caption, body, |canvas, area| self.body(canvas, area, plot));

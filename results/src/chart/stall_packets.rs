@@ -3,14 +3,24 @@
 
 use super::axis::{Axis, Beside, Panel, Tick};
 use super::canvas::{Canvas, Rect, Stroke};
+use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::theme::{INK, MUTED, Mark, arm_style};
-use super::{Absent, Chart, Drawing, Table};
 use crate::blocking::{self, AnalyseError, Analysis, Fate, NEVER, Packet, Story};
 use crate::number::number;
 use crate::part::PartView;
 use crate::store::Run;
+use samepath_model::Workload;
 use samepath_model::record::{MessageRecord, TrialRecord};
+
+pub(crate) const CHART: ChartDef = ChartDef {
+    name: "stall-packets",
+    about: "The packets around one stall",
+    absent: "The packets of a stall are not drawn",
+    is_main: false,
+    suits: |workload| matches!(workload, Workload::Messages(_)),
+    draw,
+};
 
 /// More rows than this cannot be told apart.
 const MAX_ROWS: usize = 90;
@@ -21,7 +31,7 @@ struct Row<'a> {
     messages: Vec<&'a MessageRecord>,
 }
 
-pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let (record, analysis, place) = choose(run, part)?;
     let story = analysis.story(place).ok_or_else(|| Absent::NoData("the stall has no story".into()))?;
     let Some(account) = story.account else {
@@ -88,7 +98,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         legend,
         notes,
     };
-    let stem = part.stem(Chart::StallPackets.name());
+    let stem = part.stem(CHART.name);
     let step = (360.0 / rows.len().max(1) as f64).clamp(5.0, 16.0);
     let plot = rows.len() as f64 * step + 8.0;
     let svg = figure.draw(&stem, &caption, plot + 48.0, |canvas, area| {
@@ -108,7 +118,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         }
     });
     let table = table(&rows, &again);
-    Ok(Drawing { chart: Chart::StallPackets, part: part.name.to_owned(), stem, title, caption, svg, table })
+    Ok(Drawing { chart: &CHART, part: part.name.to_owned(), stem, title, caption, svg, table })
 }
 
 /// The trial with the longest stall, and the message that it kept waiting.

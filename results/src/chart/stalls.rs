@@ -10,14 +10,24 @@ use samepath_model::record::{MessageRecord, TrialRecord};
 use samepath_model::{Arm, Workload};
 
 use super::canvas::Canvas;
+use super::choice;
+use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::drops::data_drops;
 use super::figure::Key;
 use super::lanes::{self, Lanes, Layout, Sheet, Wait, Window};
 use super::theme::{INK, MUTED, Mark, arm_style};
-use super::{Absent, Drawing, Table, choice};
 use crate::number::number;
 use crate::part::PartView;
 use crate::store::{Run, StoreError};
+
+pub(crate) const CHART: ChartDef = ChartDef {
+    name: "stalls",
+    about: "The messages of one trial an arm on one time axis, with the drops",
+    absent: "The stall timeline is not drawn",
+    is_main: true,
+    suits: |workload| matches!(workload, Workload::Messages(_)),
+    draw,
+};
 
 /// Longest window shown, in nanoseconds.
 const WINDOW: i64 = 1_500_000_000;
@@ -33,9 +43,9 @@ struct Lane<'a> {
     drops: Vec<i64>,
 }
 
-pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let choice = choice::choose(part).map_err(Absent::NoData)?;
-    if let Some(drawing) = super::blocked::draw(run, part, &choice)? {
+    if let Some(drawing) = super::blocked::draw(&CHART, run, part, &choice)? {
         return Ok(drawing);
     }
     let mut lanes = choice.records().map(|record| read(run, record)).collect::<Result<Vec<_>, _>>()?;
@@ -50,6 +60,7 @@ pub(crate) fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let tracks = lanes.iter().map(|lane| tracks(lane, window)).max().unwrap_or(1);
     let layout = Layout::new(plan, window, tracks, (3.0, 20.0), 12.0);
     let sheet = Sheet {
+        chart: &CHART,
         part,
         choice: &choice,
         layout,

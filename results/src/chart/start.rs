@@ -3,12 +3,22 @@
 use samepath_model::{Arm, Workload};
 
 use super::axis::{Axis, Tick};
+use super::definition::{Absent, ChartDef, Drawing};
 use super::rows::{Column, Form, Rows};
-use super::{Absent, Chart, Drawing};
 use crate::Field;
 use crate::part::PartView;
+use crate::store::Run;
 
-pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
+pub(crate) const CHART: ChartDef = ChartDef {
+    name: "start",
+    about: "Handshake and first byte in round-trip times",
+    absent: "Handshake and first byte are not drawn",
+    is_main: false,
+    suits: |_| true,
+    draw,
+};
+
+fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     // After a warm-up the first payload byte of a message schedule says nothing of the start.
     let cold = matches!(part.cells[0].plan.workload, Workload::Bulk(_));
     let mut fields = vec![Field::HandshakeRtts];
@@ -66,7 +76,7 @@ pub(crate) fn draw(part: &PartView<'_>) -> Result<Drawing, Absent> {
             .into(),
     ];
     notes.extend(ends(part));
-    Ok(Rows { chart: Chart::Start, title, caption, notes, form: Form::Dot, part, columns }.draw())
+    Ok(Rows { chart: &CHART, title, caption, notes, form: Form::Dot, part, columns }.draw())
 }
 
 /// How much of the handshake was the ends' own time, by arm: medians over all trials of the part.

@@ -15,7 +15,7 @@ use super::start::starts;
 use super::table_view::TableView;
 use crate::answer::{Headline, answers, caution};
 use crate::cells::{Cell, label};
-use crate::chart::{Chart, Drawing, Shown};
+use crate::chart::{self, ChartDef, Drawing, Shown};
 use crate::number::{number, spread};
 use crate::part::{PartView, parts};
 use crate::table;
@@ -302,14 +302,14 @@ fn warnings(run: &Run, counts: &Counts, seeds: &BTreeSet<u64>) -> Vec<String> {
 
 /// The chart that shows a part's short answer: the first of these that was drawn.
 fn leading<'a>(part: &PartView<'_>, shown: &'a [Shown]) -> Option<&'a Drawing> {
-    let wished: &[Chart] = match Headline::of(part) {
-        Headline::Delay => &[Chart::BlockedOverAxis, Chart::DelayTail],
-        Headline::Goodput | Headline::Completion => &[Chart::GoodputOverAxis],
-        Headline::FirstByte => &[Chart::Start],
+    let wished: &[ChartDef] = match Headline::of(part) {
+        Headline::Delay => &[chart::blocked_over_axis::CHART, chart::delay_tail::CHART],
+        Headline::Goodput | Headline::Completion => &[chart::goodput_over_axis::CHART],
+        Headline::FirstByte => &[chart::start::CHART],
     };
-    let drawn = |chart: &Chart| {
+    let drawn = |chart: &ChartDef| {
         shown.iter().find_map(|one| match one {
-            Shown::Drawn(drawing) if drawing.chart == *chart && drawing.part == part.name => Some(&**drawing),
+            Shown::Drawn(drawing) if drawing.chart == chart && drawing.part == part.name => Some(&**drawing),
             _ => None,
         })
     };
@@ -333,7 +333,7 @@ fn sections(shown: &[&Shown], main: bool) -> Vec<Section> {
             Shown::Drawn(drawing) => (drawing.chart, &drawing.part),
             Shown::LeftOut { chart, part, .. } => (*chart, part),
         };
-        if chart.is_main() != main {
+        if chart.is_main != main {
             continue;
         }
         if sections.last().is_none_or(|section| section.part != *part) {
@@ -342,27 +342,10 @@ fn sections(shown: &[&Shown], main: bool) -> Vec<Section> {
         let Some(section) = sections.last_mut() else { continue };
         match one {
             Shown::Drawn(drawing) => section.figures.push(figure(drawing)),
-            Shown::LeftOut { reason, .. } => section.left_out.push(format!("{}: {reason}.", chart_words(chart))),
+            Shown::LeftOut { reason, .. } => section.left_out.push(format!("{}: {reason}.", chart.absent)),
         }
     }
     sections
-}
-
-fn chart_words(chart: Chart) -> &'static str {
-    match chart {
-        Chart::DelayTail => "The tail of the delays is not drawn",
-        Chart::DelayPercentiles => "The percentiles of the delays are not drawn",
-        Chart::Stalls => "The stall timeline is not drawn",
-        Chart::Decomposition => "The parts of the delay are not drawn",
-        Chart::BlockedOverAxis => "Blocked time by conditions is not drawn",
-        Chart::StallPackets => "The packets of a stall are not drawn",
-        Chart::GoodputOverAxis => "Goodput by conditions is not drawn",
-        Chart::GoodputOverTime => "Goodput over time is not drawn",
-        Chart::PathOverTime => "Window, round-trip time and queue over time are not drawn",
-        Chart::Start => "Handshake and first byte are not drawn",
-        Chart::Cost => "The cost is not drawn",
-        Chart::Lateness => "The lateness of the link is not drawn",
-    }
 }
 
 /// Every cell of a part with the figures that any of them has.
