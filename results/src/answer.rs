@@ -10,8 +10,8 @@ mod words;
 
 use samepath_model::{Arm, Transport, Workload};
 
-use crate::Field;
 use crate::cells::{Cell, Estimate};
+use crate::metric::{self, Metric};
 use crate::number::number;
 use crate::part::{Group, PartView};
 use crate::stats;
@@ -48,8 +48,11 @@ fn answer(part: &PartView<'_>) -> Answer {
     let headline = Headline::of(part);
     let sentences = match headline {
         Headline::Delay => messages(part),
-        Headline::Goodput => transfers(part, Field::Goodput),
-        Headline::Completion => transfers(part, Field::Completion),
+        Headline::Goodput => {
+            let show = |value| format!("{} Mbit/s", number(value));
+            transfers(part, &metric::GOODPUT, "the goodput was", show)
+        }
+        Headline::Completion => transfers(part, &metric::COMPLETION, "all was delivered after", millis),
         Headline::FirstByte => first_byte(part),
     };
     let shown = shown(part.groups().len());
@@ -88,34 +91,34 @@ impl Headline {
 
     /// The figures of the small table, each with what it is called there.
     fn rows(self, part: &PartView<'_>) -> Vec<(Figure, &'static str)> {
-        let field = |field, name| (Figure::Of(field), name);
+        let of = |metric, name| (Figure::Of(metric), name);
         match self {
             Headline::Delay => vec![
-                field(Field::DelayP95, "one message in twenty took longer than [ms] (delay p95)"),
-                field(
-                    Field::InnocentBlocked,
+                of(&metric::DELAY_P95, "one message in twenty took longer than [ms] (delay p95)"),
+                of(
+                    &metric::INNOCENT_BLOCKED,
                     "of the messages that lost nothing themselves, had to wait for others [%]",
                 ),
                 (Figure::Undelivered, "never delivered [%]"),
             ],
-            Headline::Goodput => vec![field(Field::Goodput, "goodput [Mbit/s]")],
-            Headline::Completion => vec![field(Field::Completion, "all delivered after [ms]")],
-            Headline::FirstByte if has(part, Field::FirstByteRtts) => {
-                vec![field(Field::FirstByteRtts, "first payload byte after [round trips]")]
+            Headline::Goodput => vec![of(&metric::GOODPUT, "goodput [Mbit/s]")],
+            Headline::Completion => vec![of(&metric::COMPLETION, "all delivered after [ms]")],
+            Headline::FirstByte if has(part, &metric::FIRST_BYTE_RTTS) => {
+                vec![of(&metric::FIRST_BYTE_RTTS, "first payload byte after [round trips]")]
             }
-            Headline::FirstByte => vec![field(Field::FirstByte, "first payload byte after [ms]")],
+            Headline::FirstByte => vec![of(&metric::FIRST_BYTE, "first payload byte after [ms]")],
         }
     }
 }
 
-fn has(part: &PartView<'_>, field: Field) -> bool {
-    part.cells.iter().any(|cell| cell.spread(field).is_some())
+fn has(part: &PartView<'_>, metric: &Metric) -> bool {
+    part.cells.iter().any(|cell| cell.spread(metric).is_some())
 }
 
 /// What a cell of the small table shows.
 #[derive(Clone, Copy)]
 enum Figure {
-    Of(Field),
+    Of(&'static Metric),
     /// Messages that never arrived, as a share of those released, in percent, all trials together.
     Undelivered,
 }
@@ -123,15 +126,15 @@ enum Figure {
 impl Figure {
     fn of(self, cell: &Cell<'_>) -> Option<f64> {
         match self {
-            Figure::Of(field) => cell.spread(field).map(|estimate| estimate.median),
+            Figure::Of(metric) => cell.spread(metric).map(|estimate| estimate.median),
             Figure::Undelivered => undelivered(cell),
         }
     }
 }
 
 fn undelivered(cell: &Cell<'_>) -> Option<f64> {
-    let sum = |field| cell.values(field).into_iter().map(|(_, value)| value).sum::<f64>();
-    let (released, delivered) = (sum(Field::Messages), sum(Field::Delivered));
+    let sum = |metric| cell.values(metric).into_iter().map(|(_, value)| value).sum::<f64>();
+    let (released, delivered) = (sum(&metric::MESSAGES), sum(&metric::DELIVERED));
     (released > 0.0).then(|| 100.0 * (released - delivered).max(0.0) / released)
 }
 
@@ -204,7 +207,7 @@ struct Pair<'a> {
 
 /// The conditions to speak of: all those under which the compared arms have the figure, from the least loss to the
 /// most, and what is to be said of the ones with the most loss where they are not among them.
-fn told<'a>(part: &PartView<'a>, field: Field) -> (Vec<Pair<'a>>, Option<String>) {
+fn told<'a>(part: &PartView<'a>, metric: &Metric) -> (Vec<Pair<'a>>, Option<String>) {
     let Some((a, b)) = compared(part) else { return (Vec::new(), None) };
     let loss = |group: &Group<'_>| {
         let link = &group.cells[0].plan.link;
@@ -213,7 +216,7 @@ fn told<'a>(part: &PartView<'a>, field: Field) -> (Vec<Pair<'a>>, Option<String>
     let mut groups = part.groups();
     groups.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
     let of = |group: &Group<'a>, arm: Arm| {
-        group.cells.iter().copied().find(|cell| cell.arm == arm && cell.spread(field).is_some())
+        group.cells.iter().copied().find(|cell| cell.arm == arm && cell.spread(metric).is_some())
     };
     let missing = groups.last().and_then(|last| {
         let without = |counts: bool| {
@@ -249,13 +252,13 @@ fn sentence(lead: Option<String>, body: &str) -> String {
 }
 
 /// A figure of the compared arms: `BEFORE 61 ms on quic`, with what their seeds carry.
-fn set_against(pair: &Pair<'_>, field: Field, before: &str, show: fn(f64) -> String) -> String {
-    let of = |cell: &Cell<'_>| cell.spread(field).map_or_else(|| "–".to_owned(), |estimate| show(estimate.median));
+fn set_against(pair: &Pair<'_>, metric: &Metric, before: &str, show: fn(f64) -> String) -> String {
+    let of = |cell: &Cell<'_>| cell.spread(metric).map_or_else(|| "–".to_owned(), |estimate| show(estimate.median));
     let a = format!("{before} {} on {}", of(pair.a), pair.a.arm);
     match pair.b {
         None => a,
         Some(b) => {
-            let verdict = verdict(pair.a, b, field).map_or_else(String::new, |said| format!(": {said}"));
+            let verdict = verdict(pair.a, b, metric).map_or_else(String::new, |said| format!(": {said}"));
             let other = if of(b) == of(pair.a) { String::new() } else { format!("{} ", of(b)) };
             format!("{a} and {other}on {}{verdict}", b.arm)
         }
@@ -263,10 +266,10 @@ fn set_against(pair: &Pair<'_>, field: Field, before: &str, show: fn(f64) -> Str
 }
 
 fn messages(part: &PartView<'_>) -> Vec<String> {
-    let (pairs, missing) = told(part, Field::DelayP95);
+    let (pairs, missing) = told(part, &metric::DELAY_P95);
     let Some(pair) = pairs.last() else { return vec!["No message was delivered.".into()] };
     let mut sentences: Vec<String> = missing.into_iter().collect();
-    let delay = set_against(pair, Field::DelayP95, "one message in twenty took longer than", millis);
+    let delay = set_against(pair, &metric::DELAY_P95, "one message in twenty took longer than", millis);
     match waited(&pair.group) {
         Some(waited) => {
             sentences.push(sentence(at(pair.a), &waited));
@@ -288,7 +291,7 @@ fn waited(group: &Group<'_>) -> Option<String> {
         group.cells.iter().copied().filter(|cell| cell.arm.transport.is_reliable()).collect();
     let cells = if reliable.is_empty() { &group.cells } else { &reliable };
     let measured: Vec<(Arm, Estimate)> =
-        cells.iter().filter_map(|cell| Some((cell.arm, cell.spread(Field::InnocentBlocked)?))).collect();
+        cells.iter().filter_map(|cell| Some((cell.arm, cell.spread(&metric::INNOCENT_BLOCKED)?))).collect();
     if measured.len() > 1 && measured.iter().all(|(_, estimate)| estimate.max <= 0.0) {
         return Some("none of the messages that lost nothing themselves had to wait for others, on any arm".into());
     }
@@ -341,15 +344,9 @@ fn each_told(before: &str, said: Vec<(Arm, String)>, after: &str) -> Option<Stri
 }
 
 /// Goodput or completion, under the conditions with the least loss and with the most.
-fn transfers(part: &PartView<'_>, field: Field) -> Vec<String> {
-    let (pairs, missing) = told(part, field);
-    let say = |pair: &Pair<'_>| {
-        let body = match field {
-            Field::Goodput => set_against(pair, field, "the goodput was", |value| format!("{} Mbit/s", number(value))),
-            _ => set_against(pair, field, "all was delivered after", millis),
-        };
-        sentence(at(pair.a), &body)
-    };
+fn transfers(part: &PartView<'_>, metric: &Metric, before: &str, show: fn(f64) -> String) -> Vec<String> {
+    let (pairs, missing) = told(part, metric);
+    let say = |pair: &Pair<'_>| sentence(at(pair.a), &set_against(pair, metric, before, show));
     let told = match &pairs[..] {
         [] => vec!["No transfer has the figure that this part is about.".into()],
         [only] => vec![say(only)],
@@ -360,22 +357,23 @@ fn transfers(part: &PartView<'_>, field: Field) -> Vec<String> {
 
 /// When the answer begins, of every arm.
 fn first_byte(part: &PartView<'_>) -> Vec<String> {
-    let field = if has(part, Field::FirstByteRtts) { Field::FirstByteRtts } else { Field::FirstByte };
-    let (pairs, missing) = told(part, field);
+    let in_round_trips = has(part, &metric::FIRST_BYTE_RTTS);
+    let metric = if in_round_trips { &metric::FIRST_BYTE_RTTS } else { &metric::FIRST_BYTE };
+    let (pairs, missing) = told(part, metric);
     let Some(pair) = pairs.last() else { return vec!["No answer began.".into()] };
-    let show = |value: f64| match field {
-        Field::FirstByteRtts if value < 9.95 => {
+    let show = |value: f64| match in_round_trips {
+        true if value < 9.95 => {
             let rounded = format!("{value:.1}");
             rounded.strip_suffix(".0").map_or(rounded.clone(), str::to_owned)
         }
-        Field::FirstByteRtts => number(value),
-        _ => millis(value),
+        true => number(value),
+        false => millis(value),
     };
     let values: Vec<(Arm, String)> =
-        pair.group.cells.iter().filter_map(|cell| Some((cell.arm, show(cell.spread(field)?.median)))).collect();
-    let unit = match (field, values.first()) {
-        (Field::FirstByteRtts, Some((_, first))) if first == "1" => "round trip",
-        (Field::FirstByteRtts, _) => "round trips",
+        pair.group.cells.iter().filter_map(|cell| Some((cell.arm, show(cell.spread(metric)?.median)))).collect();
+    let unit = match values.first() {
+        Some((_, first)) if in_round_trips && first == "1" => "round trip",
+        _ if in_round_trips => "round trips",
         _ => "",
     };
     let said = each_told("the first payload byte came after", values, unit);

@@ -11,7 +11,7 @@ use samepath_model::arm::Arm;
 use samepath_model::experiment::{Trial, TrialId};
 use samepath_model::record::{Outcome, TrialRecord};
 
-use crate::field::Field;
+use crate::metric::Metric;
 use crate::stats::{self, Interval};
 use crate::store::Run;
 
@@ -89,16 +89,16 @@ impl Cell<'_> {
     }
 
     /// Seed and value of every trial that counts and has the figure, by seed.
-    pub fn values(&self, field: Field) -> Vec<(u64, f64)> {
-        self.trials.iter().filter_map(|record| Some((record.trial.seed, field.of(record)?))).collect()
+    pub fn values(&self, metric: &Metric) -> Vec<(u64, f64)> {
+        self.trials.iter().filter_map(|record| Some((record.trial.seed, (metric.of)(record)?))).collect()
     }
 
     /// The figure in this cell and in another, seed by seed, of the seeds that have it in both. Two cells make pairs
     /// where they are planned with the same seeds, of which void and failed trials may cost some, or where the very
     /// same seeds have the figure. Else there are none: a few seeds in common would speak for all the others.
-    pub fn pairs(&self, other: &Cell<'_>, field: Field) -> Vec<(f64, f64)> {
+    pub fn pairs(&self, other: &Cell<'_>, metric: &Metric) -> Vec<(f64, f64)> {
         let (own, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            (self.values(field).into_iter().collect(), other.values(field).into_iter().collect());
+            (self.values(metric).into_iter().collect(), other.values(metric).into_iter().collect());
         if self.seeds != other.seeds && !own.keys().eq(others.keys()) {
             return Vec::new();
         }
@@ -106,17 +106,17 @@ impl Cell<'_> {
     }
 
     /// The figure over the seeds; `None` where no trial has it.
-    pub fn estimate(&self, field: Field) -> Option<Estimate> {
-        let values: Vec<f64> = self.values(field).into_iter().map(|(_, value)| value).collect();
+    pub fn estimate(&self, metric: &Metric) -> Option<Estimate> {
+        let values: Vec<f64> = self.values(metric).into_iter().map(|(_, value)| value).collect();
         let interval = (values.len() >= stats::MIN_BOOTSTRAP)
             .then(|| stats::bca(&values, stats::median, 0.95, stats::BOOTSTRAP_SEED))
             .flatten();
-        Some(Estimate { interval, ..self.spread(field)? })
+        Some(Estimate { interval, ..self.spread(metric)? })
     }
 
     /// As [`Cell::estimate`], but without the interval, which costs 10,000 resamples.
-    pub fn spread(&self, field: Field) -> Option<Estimate> {
-        let values: Vec<f64> = self.values(field).into_iter().map(|(_, value)| value).collect();
+    pub fn spread(&self, metric: &Metric) -> Option<Estimate> {
+        let values: Vec<f64> = self.values(metric).into_iter().map(|(_, value)| value).collect();
         Some(Estimate {
             n: values.len(),
             median: stats::median(&values)?,
@@ -193,6 +193,7 @@ mod tests {
 
     use super::*;
     use crate::fixture;
+    use crate::metric;
 
     #[test]
     fn cells_are_in_the_experiments_order_and_void_trials_out_of_their_figures() {
@@ -224,11 +225,11 @@ mod tests {
             [("void: late".into(), 1), ("void: drops".into(), 1)]
         );
         // Seed 1 is void: seeds 2 and 3 are left.
-        assert_eq!(cells[0].values(Field::Messages), [(2, 100.0), (3, 100.0)]);
-        let estimate = cells[2].estimate(Field::DelayP50).unwrap();
+        assert_eq!(cells[0].values(&metric::MESSAGES), [(2, 100.0), (3, 100.0)]);
+        let estimate = cells[2].estimate(&metric::DELAY_P50).unwrap();
         assert!(
             (estimate.min - 30.3).abs() < 1e-6 && (estimate.median - 30.6).abs() < 1e-6 && estimate.interval.is_none()
         );
-        assert_eq!(cells[2].estimate(Field::Handshake), None);
+        assert_eq!(cells[2].estimate(&metric::HANDSHAKE), None);
     }
 }

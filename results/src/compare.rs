@@ -13,7 +13,7 @@ use samepath_model::workload::Workload;
 use serde::Serialize;
 
 use crate::cells::{Cell, cells, label};
-use crate::field::{Better, Field};
+use crate::metric::{self, Better, Metric};
 use crate::stats::{self, BOOTSTRAP_SEED};
 use crate::store::{Run, StoreError};
 use crate::table::{number, plain};
@@ -26,10 +26,12 @@ const MARGIN: f64 = 0.05;
 
 /// The figures that are compared: few, and none that says the same as another, as each takes its
 /// share of the certainty.
-fn fields(workload: &Workload) -> &'static [Field] {
+fn metrics(workload: &Workload) -> &'static [&'static Metric] {
     match workload {
-        Workload::Bulk(_) => &[Field::Goodput, Field::DeliveredShare, Field::Handshake],
-        Workload::Messages(_) => &[Field::DelayP50, Field::DelayP99, Field::DeliveredShare, Field::Handshake],
+        Workload::Bulk(_) => &[&metric::GOODPUT, &metric::DELIVERED_SHARE, &metric::HANDSHAKE],
+        Workload::Messages(_) => {
+            &[&metric::DELAY_P50, &metric::DELAY_P99, &metric::DELIVERED_SHARE, &metric::HANDSHAKE]
+        }
     }
 }
 
@@ -86,7 +88,7 @@ pub struct Change {
     /// What may be said.
     pub verdict: Verdict,
     #[serde(skip)]
-    field: Field,
+    metric: &'static Metric,
 }
 
 /// What may be said of a change.
@@ -133,8 +135,8 @@ pub fn compare(before: &Run, after: &Run) -> Result<Comparison, StoreError> {
             continue;
         };
         comparison.notes.extend(conditions(cell, other));
-        let fields = fields(&cell.plan.workload).iter();
-        comparison.changes.extend(fields.filter_map(|&field| change(cell, other, field)));
+        let metrics = metrics(&cell.plan.workload).iter();
+        comparison.changes.extend(metrics.filter_map(|&metric| change(cell, other, metric)));
     }
     comparison.only_after = cells_after.iter().filter(|cell| find(&cells_before, cell).is_none()).map(name).collect();
     judge(&mut comparison.changes);
@@ -149,12 +151,12 @@ enum Sample {
 
 impl Sample {
     /// Of a figure; `None` where a cell has no value.
-    fn of(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<Sample> {
-        let pairs = a.pairs(b, field);
+    fn of(a: &Cell<'_>, b: &Cell<'_>, metric: &Metric) -> Option<Sample> {
+        let pairs = a.pairs(b, metric);
         if !pairs.is_empty() {
             return Some(Sample::Paired(pairs));
         }
-        let [a, b] = [a, b].map(|cell| cell.values(field).into_iter().map(|(_, value)| value).collect::<Vec<_>>());
+        let [a, b] = [a, b].map(|cell| cell.values(metric).into_iter().map(|(_, value)| value).collect::<Vec<_>>());
         (!a.is_empty() && !b.is_empty()).then_some(Sample::Apart(a, b))
     }
 
@@ -187,8 +189,8 @@ impl Sample {
     }
 }
 
-fn change(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<Change> {
-    let sample = Sample::of(a, b, field)?;
+fn change(a: &Cell<'_>, b: &Cell<'_>, metric: &'static Metric) -> Option<Change> {
+    let sample = Sample::of(a, b, metric)?;
     let [values_before, values_after] = sample.sides();
     let (p, identical) = sample.test();
     let ratio = sample.ratio();
@@ -197,7 +199,7 @@ fn change(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<Change> {
         part: a.part.clone(),
         axes: a.axes.clone(),
         arm: a.arm,
-        figure: field.name(),
+        figure: metric.name,
         n_before: values_before.len(),
         n_after: values_after.len(),
         paired: matches!(sample, Sample::Paired(_)),
@@ -209,7 +211,7 @@ fn change(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<Change> {
         p,
         p_corrected: None,
         verdict: if identical { Verdict::Identical } else { Verdict::NotDetected },
-        field,
+        metric,
     })
 }
 
@@ -239,7 +241,7 @@ fn verdict(change: &Change, p: f64, comparisons: usize) -> Verdict {
     let rose = change.ratio.map_or(change.after > change.before, |ratio| ratio > 1.0);
     // The test and the interval must both say so.
     if p <= ALPHA && bounds.is_none_or(|(low, high)| low > 1.0 || high < 1.0) {
-        let improves = change.field.better().unwrap_or(Better::Lower) == Better::Higher;
+        let improves = change.metric.better.unwrap_or(Better::Lower) == Better::Higher;
         return if rose == improves { Verdict::Better } else { Verdict::Worse };
     }
     match bounds {
@@ -311,10 +313,7 @@ fn conditions(a: &Cell<'_>, b: &Cell<'_>) -> Option<String> {
 impl Change {
     /// The verdict in words.
     pub fn words(&self) -> String {
-        let (better, worse) = match self.field {
-            Field::DeliveredShare => ("more", "less"),
-            _ => ("faster", "slower"),
-        };
+        let (better, worse) = self.metric.changes;
         match self.verdict {
             Verdict::Identical => "identical".into(),
             Verdict::Better => better.into(),
@@ -371,16 +370,16 @@ impl Comparison {
                 (Some(ratio), None) => format!("{ratio:.3}"),
                 (None, _) => "–".into(),
             };
-            let figure = match change.field.unit() {
-                "" => change.field.label().to_owned(),
-                unit => format!("{} {unit}", change.field.label()),
+            let figure = match change.metric.unit.symbol() {
+                "" => change.metric.label.to_owned(),
+                unit => format!("{} {unit}", change.metric.label),
             };
             let n = match change {
                 Change { paired: true, n_before, .. } => n_before.to_string(),
                 Change { n_before, n_after, .. } => format!("{n_before}, {n_after}"),
             };
             let shown = if place == last { String::new() } else { place.clone() };
-            let [before, after] = [change.before, change.after].map(|value| number(change.field, value));
+            let [before, after] = [change.before, change.after].map(|value| number(change.metric, value));
             rows.push(vec![shown, figure, n, before, after, ratio, change.words()]);
             last = place;
         }

@@ -11,7 +11,7 @@ use samepath_model::record::{Outcome, TrialRecord};
 use samepath_model::void::in_words;
 
 use crate::cells::cells;
-use crate::field::Field;
+use crate::metric;
 use crate::store::{Run, StoreError, write_atomically};
 
 /// Writes `trials.csv` (a row a trial, and at the end one for each void attempt that another followed), `cells.csv` (a row a cell), and of the trials whose packets were
@@ -50,7 +50,7 @@ fn trial_rows(run: &Run) -> Vec<Vec<String>> {
         .map(String::from),
     );
     head.extend(["tear_down_ms", "lateness_p50_us", "lateness_p99_us", "lateness_max_us"].map(String::from));
-    head.extend(Field::ALL.map(|field| field.name().to_owned()));
+    head.extend(metric::ALL.iter().map(|metric| metric.name.to_owned()));
     let mut rows = vec![head];
     for record in run.trials().iter().chain(run.earlier_attempts()) {
         let trial = &record.trial;
@@ -66,7 +66,7 @@ fn trial_rows(run: &Run) -> Vec<Vec<String>> {
         row.push(micros(lateness.map(|l| l.p50_ns)));
         row.push(micros(lateness.map(|l| l.p99_ns)));
         row.push(micros(lateness.map(|l| l.max_ns)));
-        row.extend(Field::ALL.map(|field| optional(field.of(record))));
+        row.extend(metric::ALL.iter().map(|metric| optional((metric.of)(record))));
         rows.push(row);
     }
     rows
@@ -77,8 +77,8 @@ fn cell_rows(run: &Run) -> Vec<Vec<String>> {
     let mut head = vec!["part".to_owned()];
     head.extend(axes.iter().cloned());
     head.extend(["arm", "n", "void", "failed", "pending"].map(String::from));
-    for field in Field::ALL {
-        let name = field.name();
+    for metric in metric::ALL {
+        let name = metric.name;
         head.extend(["median", "min", "max", "low95", "high95"].map(|of| format!("{name}_{of}")));
     }
     let mut rows = vec![head];
@@ -87,8 +87,8 @@ fn cell_rows(run: &Run) -> Vec<Vec<String>> {
         row.extend(axes.iter().map(|axis| cell.axes.get(axis).cloned().unwrap_or_default()));
         row.push(cell.arm.to_string());
         row.extend([cell.n(), cell.void.len(), cell.failed.len(), cell.pending].map(|n| n.to_string()));
-        for field in Field::ALL {
-            let estimate = cell.estimate(field);
+        for metric in metric::ALL {
+            let estimate = cell.estimate(metric);
             let interval = estimate.and_then(|estimate| estimate.interval);
             row.push(optional(estimate.map(|e| e.median)));
             row.push(optional(estimate.map(|e| e.min)));
@@ -218,7 +218,7 @@ mod tests {
         let seen = &rows[23];
         assert_eq!(seen["trial"], last.trial.id.0);
         assert_eq!(seen["loss"], "");
-        assert_eq!(seen["delay_p50_ms"].parse::<f64>().ok(), Field::DelayP50.of(last));
+        assert_eq!(seen["delay_p50_ms"].parse::<f64>().ok(), (metric::DELAY_P50.of)(last));
         // These trials are not mapped: the table is there, and empty.
         let (head, rows) = read(&parts);
         assert!(head.contains(&"own_loss_ms".to_owned()) && rows.is_empty());

@@ -16,11 +16,11 @@ mod columns;
 pub mod compare;
 pub mod csv;
 pub mod explain;
-pub mod field;
 #[cfg(test)]
 mod fixture;
 pub mod handshake;
 pub mod manifest;
+pub mod metric;
 mod number;
 mod part;
 pub mod recompute;
@@ -31,6 +31,6 @@ pub mod summary;
 pub mod table;
 
 pub use cells::{Cell, cells};
-pub use field::Field;
 pub use manifest::Manifest;
+pub use metric::Metric;
 pub use store::{Ledger, Recorder, Run, RunHandle, StoreError, TrialWriter};

@@ -11,7 +11,7 @@ use samepath_model::{TrialId, VoidKind};
 
 use crate::answer::answers;
 use crate::cells::{Cell, Trouble, cells};
-use crate::field::Field;
+use crate::metric::{self, Metric, Unit};
 use crate::part::parts;
 use crate::stats;
 use crate::store::Run;
@@ -55,21 +55,14 @@ fn conditions(part: &[Cell<'_>]) -> String {
     parts.join(", ")
 }
 
-/// A figure as people read it: three significant digits, no more than its field deserves.
-pub fn number(field: Field, value: f64) -> String {
-    match field {
+/// A figure as people read it: three significant digits, no more than its metric deserves.
+pub fn number(metric: &Metric, value: f64) -> String {
+    match metric.unit {
         // 99.996 % is not all of it.
-        Field::DeliveredShare if value < 100.0 => trim(format!("{:.2}", (value * 100.0).floor() / 100.0)),
-        Field::DeliveredShare => "100".into(),
-        Field::Messages
-        | Field::Delivered
-        | Field::PacketsDropped
-        | Field::Retransmissions
-        | Field::StartConnections
-        | Field::StartLosses => trim(format!("{value:.1}")),
-        Field::ReceivedBytes | Field::OfferedBytes | Field::WireBytes | Field::StartWindow | Field::StartWarmup => {
-            format!("{value:.0}")
-        }
+        _ if metric.is_share_of_all && value < 100.0 => trim(format!("{:.2}", (value * 100.0).floor() / 100.0)),
+        _ if metric.is_share_of_all => "100".into(),
+        Unit::Count => trim(format!("{value:.1}")),
+        Unit::Bytes => format!("{value:.0}"),
         _ if !value.is_finite() => MISSING.into(),
         _ if value.abs() >= 99.95 => format!("{value:.0}"),
         _ if value.abs() >= 9.995 => format!("{value:.1}"),
@@ -78,59 +71,58 @@ pub fn number(field: Field, value: f64) -> String {
     }
 }
 
-/// A field's name with its unit, on two lines, so that the head is no wider than its numbers.
-fn head(field: Field) -> String {
-    match field {
-        Field::DeliveredShare => "delivered\n%".into(),
-        Field::Retransmissions => "retrans-\nmissions".into(),
-        Field::InnocentBlocked => "innocent\nblocked %".into(),
-        _ => format!("{}\n{}", field.label(), field.unit()),
-    }
+/// A metric's name with its unit, on two lines, so that the head is no wider than its numbers.
+fn head(metric: &Metric) -> String {
+    metric.head.map_or_else(|| format!("{}\n{}", metric.label, metric.unit.symbol()), str::to_owned)
 }
 
 /// The figures that say something of a workload: in an open loop the goodput is what was offered,
 /// and of a bulk transfer the delay is its completion; of several objects, each one's own.
-fn fields(workload: &Workload) -> &'static [Field] {
+fn metrics(workload: &Workload) -> &'static [&'static Metric] {
     match workload {
         Workload::Bulk(bulk) if bulk.streams > 1 && bulk.bytes.is_some() => &[
-            Field::Goodput,
-            Field::Completion,
-            Field::DelayP50,
-            Field::FirstByte,
-            Field::DeliveredShare,
-            Field::Handshake,
-            Field::Retransmissions,
+            &metric::GOODPUT,
+            &metric::COMPLETION,
+            &metric::DELAY_P50,
+            &metric::FIRST_BYTE,
+            &metric::DELIVERED_SHARE,
+            &metric::HANDSHAKE,
+            &metric::RETRANSMISSIONS,
         ],
         Workload::Bulk(_) => &[
-            Field::Goodput,
-            Field::Completion,
-            Field::FirstByte,
-            Field::DeliveredShare,
-            Field::Handshake,
-            Field::Retransmissions,
+            &metric::GOODPUT,
+            &metric::COMPLETION,
+            &metric::FIRST_BYTE,
+            &metric::DELIVERED_SHARE,
+            &metric::HANDSHAKE,
+            &metric::RETRANSMISSIONS,
         ],
-        Workload::Messages(_) => {
-            &[Field::DelayP50, Field::DelayP95, Field::DelayP99, Field::InnocentBlocked, Field::DeliveredShare]
-        }
+        Workload::Messages(_) => &[
+            &metric::DELAY_P50,
+            &metric::DELAY_P95,
+            &metric::DELAY_P99,
+            &metric::INNOCENT_BLOCKED,
+            &metric::DELIVERED_SHARE,
+        ],
     }
 }
 
 fn table_of(part: &[Cell<'_>]) -> String {
     let axes: Vec<&String> = part[0].axes.keys().collect();
-    let fields: Vec<Field> = fields(&part[0].plan.workload)
+    let metrics: Vec<&Metric> = metrics(&part[0].plan.workload)
         .iter()
         .copied()
-        .filter(|&field| part.iter().any(|cell| cell.spread(field).is_some()))
+        .filter(|&metric| part.iter().any(|cell| cell.spread(metric).is_some()))
         .collect();
     let heads = axes.iter().map(|axis| axis.to_string()).chain(["arm".into(), "n".into()]);
-    let mut rows = vec![heads.chain(fields.iter().map(|&field| head(field))).collect()];
+    let mut rows = vec![heads.chain(metrics.iter().map(|&metric| head(metric))).collect()];
     for (i, cell) in part.iter().enumerate() {
         // An axis's value stands once, at the head of its arms.
         let first = i == 0 || part[i - 1].axes != cell.axes;
         let mut row: Vec<String> =
             axes.iter().map(|axis| if first { cell.axes[*axis].clone() } else { String::new() }).collect();
         row.extend([cell.arm.to_string(), cell.n().to_string()]);
-        row.extend(fields.iter().map(|&field| figure(cell, field)));
+        row.extend(metrics.iter().map(|&metric| figure(cell, metric)));
         rows.push(row);
     }
     let columns = rows[0].len();
@@ -156,9 +148,9 @@ pub(crate) fn plain(rows: Vec<Vec<String>>, numbers: Range<usize>) -> String {
 }
 
 /// The median, and in brackets the smallest and the largest where they differ from it.
-fn figure(cell: &Cell<'_>, field: Field) -> String {
-    let Some(estimate) = cell.spread(field) else { return MISSING.into() };
-    let [median, min, max] = [estimate.median, estimate.min, estimate.max].map(|value| number(field, value));
+fn figure(cell: &Cell<'_>, metric: &Metric) -> String {
+    let Some(estimate) = cell.spread(metric) else { return MISSING.into() };
+    let [median, min, max] = [estimate.median, estimate.min, estimate.max].map(|value| number(metric, value));
     if min == max { median } else { format!("{median} ({min}–{max})") }
 }
 
@@ -274,14 +266,14 @@ mod tests {
 
     #[test]
     fn numbers_keep_three_digits_and_their_honesty() {
-        let show = |values: &[f64]| values.iter().map(|&v| number(Field::DelayP50, v)).collect::<Vec<_>>();
+        let show = |values: &[f64]| values.iter().map(|&v| number(&metric::DELAY_P50, v)).collect::<Vec<_>>();
         assert_eq!(
             show(&[0.0, 0.01234, 1.234, 9.999, 12.34, 99.97, 1234.5]),
             ["0.00", "0.012", "1.23", "10.0", "12.3", "100", "1234"]
         );
-        assert_eq!(number(Field::DeliveredShare, 99.999), "99.99");
-        assert_eq!(number(Field::DeliveredShare, 100.0), "100");
-        assert_eq!(number(Field::Retransmissions, 3.0), "3");
+        assert_eq!(number(&metric::DELIVERED_SHARE, 99.999), "99.99");
+        assert_eq!(number(&metric::DELIVERED_SHARE, 100.0), "100");
+        assert_eq!(number(&metric::RETRANSMISSIONS, 3.0), "3");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use samepath_model::Arm;
 use samepath_model::link::Loss;
 
-use crate::Field;
 use crate::cells::Cell;
+use crate::metric::Metric;
 use crate::number::number;
 use crate::stats;
 
@@ -100,8 +100,8 @@ pub(super) fn capital(text: &str) -> String {
 const ALIKE: f64 = 1.02;
 
 /// What the seeds that two arms share can carry of a difference; `None` where they share none.
-pub(super) fn verdict(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<String> {
-    let pairs = a.pairs(b, field);
+pub(super) fn verdict(a: &Cell<'_>, b: &Cell<'_>, metric: &Metric) -> Option<String> {
+    let pairs = a.pairs(b, metric);
     let n = pairs.len();
     let count = |test: fn(&(f64, f64)) -> bool| pairs.iter().filter(|pair| test(pair)).count();
     let (below, above) = (count(|(a, b)| b < a), count(|(a, b)| b > a));

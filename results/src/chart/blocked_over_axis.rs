@@ -8,7 +8,7 @@ use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::over_axis::OverAxis;
-use crate::Field;
+use crate::metric::{self, Metric};
 use crate::number::{number, spread};
 use crate::part::PartView;
 use crate::store::Run;
@@ -23,16 +23,16 @@ pub(crate) const CHART: ChartDef = ChartDef {
 };
 
 /// The two figures, each in a row of panels.
-const FIGURES: [(Field, &str); 2] =
-    [(Field::BlockedMean, "blocked time, mean (ms)"), (Field::InnocentBlocked, "innocent blocked over 1 ms (%)")];
+const FIGURES: [(&Metric, &str); 2] =
+    [(&metric::BLOCKED_MEAN, "blocked time, mean (ms)"), (&metric::INNOCENT_BLOCKED, "innocent blocked over 1 ms (%)")];
 
 fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let over = OverAxis::of(part);
-    if !part.cells.iter().any(|cell| cell.spread(Field::BlockedMean).is_some()) {
+    if !part.cells.iter().any(|cell| cell.spread(&metric::BLOCKED_MEAN).is_some()) {
         return Err(Absent::NoData("the packets of these trials were not mapped to their messages".into()));
     }
-    let y_axes = FIGURES.map(|(field, _)| {
-        let estimates = part.cells.iter().filter_map(|cell| cell.estimate(field)).flat_map(|e| [e.min, e.max]);
+    let y_axes = FIGURES.map(|(metric, _)| {
+        let estimates = part.cells.iter().filter_map(|cell| cell.estimate(metric)).flat_map(|e| [e.min, e.max]);
         Axis::linear(0.0, estimates.fold(0.0, f64::max).max(1e-3) * 1.05, 4)
     });
     let title = match &over.name {
@@ -68,10 +68,10 @@ fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let x_axis = over.x();
     let svg = figure.draw(&stem, &caption, grid.height(), |canvas, area| {
         for (i, (label, cells)) in over.panels.iter().enumerate() {
-            for (f, (field, y_name)) in FIGURES.into_iter().enumerate() {
+            for (f, (metric, y_name)) in FIGURES.into_iter().enumerate() {
                 let kind = Kind { x: &x_axis, y: &y_axes[f], x_name: over.title(), y_name };
                 let panel = grid.panel(canvas, area, (i, f), label, &kind);
-                over.draw(canvas, &panel, part, cells, field);
+                over.draw(canvas, &panel, part, cells, metric);
             }
         }
     });
@@ -80,32 +80,32 @@ fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
 }
 
 fn table(part: &PartView<'_>, over: &OverAxis<'_>) -> Table {
-    const SHOWN: [Field; 9] = [
-        Field::BlockedMean,
-        Field::InnocentBlocked,
-        Field::BlockedP50,
-        Field::BlockedP95,
-        Field::BlockedP99,
-        Field::BlockedMax,
-        Field::StallMean,
-        Field::StallMax,
-        Field::Buffered,
+    const SHOWN: [&Metric; 9] = [
+        &metric::BLOCKED_MEAN,
+        &metric::INNOCENT_BLOCKED,
+        &metric::BLOCKED_P50,
+        &metric::BLOCKED_P95,
+        &metric::BLOCKED_P99,
+        &metric::BLOCKED_MAX,
+        &metric::STALL_MEAN,
+        &metric::STALL_MAX,
+        &metric::BUFFERED,
     ];
     let mut head = [over.title(), "conditions", "arm", "seeds"].map(str::to_owned).to_vec();
-    for field in SHOWN {
-        head.push(format!("{} [{}], median (min–max)", field.label(), field.unit()));
-        if FIGURES.iter().any(|(of, _)| *of == field) {
+    for metric in SHOWN {
+        head.push(format!("{} [{}], median (min–max)", metric.label, metric.unit.symbol()));
+        if FIGURES.iter().any(|(of, _)| *of == metric) {
             head.push("95 % interval".into());
         }
     }
     let mut rows = Vec::new();
     for cell in &part.cells {
         let mut row = vec![over.value_of(cell), cell.plan.link.to_string(), cell.arm.to_string(), cell.n().to_string()];
-        for field in SHOWN {
-            let values: Vec<f64> = cell.values(field).into_iter().map(|(_, value)| value).collect();
+        for metric in SHOWN {
+            let values: Vec<f64> = cell.values(metric).into_iter().map(|(_, value)| value).collect();
             row.push(spread(&values));
-            if FIGURES.iter().any(|(of, _)| *of == field) {
-                let interval = cell.estimate(field).and_then(|e| e.interval);
+            if FIGURES.iter().any(|(of, _)| *of == metric) {
+                let interval = cell.estimate(metric).and_then(|e| e.interval);
                 row.push(interval.map_or("too few seeds".into(), |i| format!("{}–{}", number(i.low), number(i.high))));
             }
         }

@@ -6,9 +6,10 @@ use samepath_model::record::TrialRecord;
 use super::axis::Axis;
 use super::definition::{Absent, ChartDef, Drawing};
 use super::rows::{Column, Form, Rows};
+use crate::metric::{self, Metric, PLAIN, Unit};
 use crate::part::PartView;
 use crate::store::Run;
-use crate::{Field, summary};
+use crate::summary;
 
 pub(crate) const CHART: ChartDef = ChartDef {
     name: "cost",
@@ -19,27 +20,29 @@ pub(crate) const CHART: ChartDef = ChartDef {
     draw,
 };
 
-/// Bytes of IP packets offered to the link, both directions, per payload byte carried: received, and of the warm-up,
-/// whose packets were counted, too.
+/// Bytes of IP packets offered to the link, both directions, per payload byte carried.
+const WIRE_RATIO: Metric =
+    Metric { name: "wire_bytes_per_byte", label: "wire bytes", unit: Unit::BytesPerByte, of: wire_ratio, ..PLAIN };
+
+/// Payload carried is what was received, and the warm-up, whose packets were counted, too.
 fn wire_ratio(record: &TrialRecord) -> Option<f64> {
     let payload = summary::carried(&record.trial, None, record.summary.as_ref()?.received_bytes)?;
-    Some(Field::WireBytes.of(record)? / payload as f64)
+    Some((metric::WIRE_BYTES.of)(record)? / payload as f64)
 }
 
 fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
-    type Figure = fn(&TrialRecord) -> Option<f64>;
-    let figures: [(&str, &str, &'static str, Figure); 3] = [
-        ("client CPU", "CPU time (s per GB of payload)", "s/GB", |r| Field::ClientCpu.of(r)),
-        ("server CPU", "CPU time (s per GB of payload)", "s/GB", |r| Field::ServerCpu.of(r)),
-        ("wire bytes", "IP bytes per payload byte", "B/B", wire_ratio),
+    let figures: [(&Metric, &str); 3] = [
+        (&metric::CLIENT_CPU, "CPU time (s per GB of payload)"),
+        (&metric::SERVER_CPU, "CPU time (s per GB of payload)"),
+        (&WIRE_RATIO, "IP bytes per payload byte"),
     ];
     let mut columns = Vec::new();
-    for (heading, axis_name, unit, value) in figures {
-        let largest = part.trials().filter_map(value).fold(f64::NEG_INFINITY, f64::max);
+    for (metric, axis_name) in figures {
+        let largest = part.trials().filter_map(metric.of).fold(f64::NEG_INFINITY, f64::max);
         if largest.is_finite() {
             // Room for the number at the end of the longest bar.
             let axis = Axis::linear(0.0, if largest > 0.0 { largest * 1.25 } else { 1.0 }, 4);
-            columns.push(Column { heading: heading.into(), axis_name: axis_name.into(), axis, value, unit });
+            columns.push(Column { heading: metric.label.into(), axis_name: axis_name.into(), axis, metric });
         }
     }
     if columns.is_empty() {

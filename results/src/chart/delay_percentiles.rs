@@ -5,7 +5,7 @@ use samepath_model::Workload;
 use super::axis::Axis;
 use super::definition::{Absent, ChartDef, Drawing};
 use super::rows::{Column, Form, Rows};
-use crate::Field;
+use crate::metric::{self, Metric};
 use crate::part::PartView;
 use crate::store::Run;
 
@@ -19,28 +19,26 @@ pub(crate) const CHART: ChartDef = ChartDef {
 };
 
 fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
-    let shown: [(&str, Field); 4] =
-        [("p50", Field::DelayP50), ("p95", Field::DelayP95), ("p99", Field::DelayP99), ("largest", Field::DelayMax)];
+    let shown: [(&str, &'static Metric); 4] = [
+        ("p50", &metric::DELAY_P50),
+        ("p95", &metric::DELAY_P95),
+        ("p99", &metric::DELAY_P99),
+        ("largest", &metric::DELAY_MAX),
+    ];
     let values: Vec<f64> =
-        part.trials().flat_map(|record| shown.iter().filter_map(|(_, field)| field.of(record))).collect();
+        part.trials().flat_map(|record| shown.iter().filter_map(|(_, metric)| (metric.of)(record))).collect();
     if values.is_empty() {
         return Err(Absent::NoData("no message was delivered, so there is no delay to show".into()));
     }
     let axis = Axis::fitting(values, 4.0, 4);
     let scale = if axis.is_log() { ", log" } else { "" };
-    let column = |heading: &str, value| Column {
+    let column = |(heading, metric): (&str, &'static Metric)| Column {
         heading: heading.to_owned(),
         axis_name: format!("delay (ms{scale})"),
         axis: axis.clone(),
-        value,
-        unit: "ms",
+        metric,
     };
-    let columns = vec![
-        column(shown[0].0, |r| Field::DelayP50.of(r)),
-        column(shown[1].0, |r| Field::DelayP95.of(r)),
-        column(shown[2].0, |r| Field::DelayP99.of(r)),
-        column(shown[3].0, |r| Field::DelayMax.of(r)),
-    ];
+    let columns = shown.map(column).into();
     let title = "How long do messages take, and how much longer do the slowest take?".to_owned();
     let caption = format!(
         "Percentiles of the delay from release to delivery within each trial, in milliseconds, by conditions and arm; \

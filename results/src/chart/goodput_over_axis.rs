@@ -11,8 +11,8 @@ use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::over_axis::OverAxis;
 use super::theme::INK;
-use crate::Field;
 use crate::cells::Cell;
+use crate::metric;
 use crate::number::number;
 use crate::part::PartView;
 use crate::store::Run;
@@ -32,7 +32,7 @@ const SQUARE_ROOT_LAW: &[f64] = &[2.0, 3.0];
 fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let over = OverAxis::of(part);
     let estimates: Vec<f64> =
-        part.cells.iter().filter_map(|cell| cell.estimate(Field::Goodput)).flat_map(|e| [e.min, e.max]).collect();
+        part.cells.iter().filter_map(|cell| cell.estimate(&metric::GOODPUT)).flat_map(|e| [e.min, e.max]).collect();
     if estimates.is_empty() {
         return Err(Absent::NoData("no trial measured a goodput".into()));
     }
@@ -108,7 +108,7 @@ fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
             }
             let curve = law(&over, cells);
             panel.line(canvas, &curve, Stroke { colour: INK, width: 1.5, dash: SQUARE_ROOT_LAW, opacity: 1.0 });
-            over.draw(canvas, &panel, part, cells, Field::Goodput);
+            over.draw(canvas, &panel, part, cells, &metric::GOODPUT);
         }
     });
     let table = table(part, &over);
@@ -171,7 +171,7 @@ fn table(part: &PartView<'_>, over: &OverAxis<'_>) -> Table {
     let mut rows = Vec::new();
     for cell in &part.cells {
         let mut row = vec![over.value_of(cell), cell.plan.link.to_string(), cell.arm.to_string(), cell.n().to_string()];
-        match cell.estimate(Field::Goodput) {
+        match cell.estimate(&metric::GOODPUT) {
             Some(e) => {
                 row.extend([number(e.median), number(e.min), number(e.max)]);
                 row.push(
@@ -180,7 +180,7 @@ fn table(part: &PartView<'_>, over: &OverAxis<'_>) -> Table {
             }
             None => row.extend(["–", "–", "–", "–"].map(str::to_owned)),
         }
-        row.push(cell.estimate(Field::DeliveredShare).map_or("–".into(), |e| number(e.median)));
+        row.push(cell.estimate(&metric::DELIVERED_SHARE).map_or("–".into(), |e| number(e.median)));
         rows.push(row);
     }
     Table { head, rows }

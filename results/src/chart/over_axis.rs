@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::axis::{Axis, Panel};
 use super::canvas::{Canvas, Stroke};
 use super::theme::{MUTED, arm_style};
-use crate::Field;
 use crate::cells::{Cell, Estimate};
+use crate::metric::Metric;
 use crate::part::PartView;
 
 /// The axis along x and its panels.
@@ -60,7 +60,7 @@ impl<'a> OverAxis<'a> {
         panel: &Panel,
         part: &PartView<'_>,
         cells: &[&Cell<'_>],
-        field: Field,
+        metric: &Metric,
     ) {
         let arms = part.arms();
         for (rank, arm) in arms.iter().enumerate() {
@@ -70,13 +70,13 @@ impl<'a> OverAxis<'a> {
             let mut line = Vec::new();
             for (place, value) in self.values.iter().enumerate() {
                 let cell = cells.iter().find(|cell| cell.arm == *arm && self.value_of(cell) == *value);
-                let Some((cell, estimate)) = cell.and_then(|cell| Some((cell, cell.estimate(field)?))) else {
+                let Some((cell, estimate)) = cell.and_then(|cell| Some((cell, cell.estimate(metric)?))) else {
                     continue;
                 };
                 let x = place as f64 + shift;
                 let (low, high) = span(&estimate);
                 panel.line(canvas, &[(x, low), (x, high)], Stroke::solid(style.colour, 1.5));
-                for (_, value) in cell.values(field) {
+                for (_, value) in cell.values(metric) {
                     let (x, y) = panel.at(x, value);
                     canvas.line(&[(x - 4.0, y), (x + 4.0, y)], Stroke::solid(MUTED, 1.0));
                 }

@@ -1,13 +1,12 @@
 //! The common form of the charts that show one figure a trial: a row an arm, grouped by conditions,
 //! a column a figure; the seeds are visible one by one.
 
-use samepath_model::record::TrialRecord;
-
 use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
 use super::definition::{ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::theme::{self, INK, LABEL, MUTED, SMALL, arm_style};
+use crate::metric::Metric;
 use crate::number::{number, spread};
 use crate::part::PartView;
 use crate::stats;
@@ -29,10 +28,8 @@ pub(crate) struct Column {
     pub(crate) axis_name: String,
     /// The span of its values.
     pub(crate) axis: Axis,
-    /// The figure of a trial.
-    pub(crate) value: fn(&TrialRecord) -> Option<f64>,
-    /// The unit, for the table.
-    pub(crate) unit: &'static str,
+    /// The figure.
+    pub(crate) metric: &'static Metric,
 }
 
 /// What surrounds the rows.
@@ -134,7 +131,7 @@ impl Rows<'_> {
                 let name = theme::fit(&cell.arm.to_string(), LABEL, false, names - 20.0);
                 canvas.text(area.x + names - 8.0, middle, &name, Type::new(LABEL, INK).anchor(Anchor::End));
                 for (panel, column) in panels.iter().zip(&self.columns) {
-                    let values: Vec<f64> = cell.trials.iter().filter_map(|record| (column.value)(record)).collect();
+                    let values: Vec<f64> = cell.trials.iter().filter_map(|record| (column.metric.of)(record)).collect();
                     self.row(canvas, panel, middle, &values, cell.arm);
                 }
                 y += ROW;
@@ -180,14 +177,14 @@ impl Rows<'_> {
     fn table(&self) -> Table {
         let mut head = vec!["conditions".to_owned(), "arm".to_owned(), "seeds".to_owned()];
         for column in &self.columns {
-            head.push(format!("{} [{}], median (min–max)", column.heading, column.unit));
+            head.push(format!("{} [{}], median (min–max)", column.heading, column.metric.unit.symbol()));
         }
         let mut rows = Vec::new();
         for group in self.part.groups() {
             for cell in group.cells {
                 let mut row = vec![group.label.clone(), cell.arm.to_string(), cell.n().to_string()];
                 for column in &self.columns {
-                    let values: Vec<f64> = cell.trials.iter().filter_map(|r| (column.value)(r)).collect();
+                    let values: Vec<f64> = cell.trials.iter().filter_map(|r| (column.metric.of)(r)).collect();
                     row.push(spread(&values));
                 }
                 rows.push(row);

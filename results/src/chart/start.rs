@@ -5,7 +5,7 @@ use samepath_model::{Arm, Workload};
 use super::axis::{Axis, Tick};
 use super::definition::{Absent, ChartDef, Drawing};
 use super::rows::{Column, Form, Rows};
-use crate::Field;
+use crate::metric;
 use crate::part::PartView;
 use crate::store::Run;
 
@@ -21,11 +21,12 @@ pub(crate) const CHART: ChartDef = ChartDef {
 fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     // After a warm-up the first payload byte of a message schedule says nothing of the start.
     let cold = matches!(part.cells[0].plan.workload, Workload::Bulk(_));
-    let mut fields = vec![Field::HandshakeRtts];
+    let mut shown = vec![("handshake done at the client", &metric::HANDSHAKE_RTTS)];
     if cold {
-        fields.push(Field::FirstByteRtts);
+        shown.push(("first payload byte", &metric::FIRST_BYTE_RTTS));
     }
-    let largest = part.trials().flat_map(|r| fields.iter().filter_map(|f| f.of(r))).fold(f64::NEG_INFINITY, f64::max);
+    let values = part.trials().flat_map(|r| shown.iter().filter_map(|(_, metric)| (metric.of)(r)));
+    let largest = values.fold(f64::NEG_INFINITY, f64::max);
     if !largest.is_finite() {
         return Err(Absent::NoData(
             "the links have no delay, or no handshake was timed, so nothing can be counted in round trips".into(),
@@ -43,22 +44,13 @@ fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         }
     }
     let axis = Axis::exact(0.0, end, 5).with_ticks(ticks);
-    let mut columns = vec![Column {
-        heading: "handshake done at the client".into(),
+    let column = |(heading, metric): (&str, _)| Column {
+        heading: heading.into(),
         axis_name: "time since connecting began (RTT)".into(),
         axis: axis.clone(),
-        value: |r| Field::HandshakeRtts.of(r),
-        unit: "RTT",
-    }];
-    if cold {
-        columns.push(Column {
-            heading: "first payload byte".into(),
-            axis_name: "time since connecting began (RTT)".into(),
-            axis,
-            value: |r| Field::FirstByteRtts.of(r),
-            unit: "RTT",
-        });
-    }
+        metric,
+    };
+    let columns = shown.into_iter().map(column).collect();
     let title = if cold {
         "How many round trips until the first byte?".to_owned()
     } else {
@@ -83,7 +75,7 @@ fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
 fn ends(part: &PartView<'_>) -> Option<String> {
     let mut by_arm: Vec<(Arm, Vec<f64>)> = Vec::new();
     for record in part.trials() {
-        let Some(ms) = Field::HandshakeEnds.of(record) else { continue };
+        let Some(ms) = (metric::HANDSHAKE_ENDS.of)(record) else { continue };
         match by_arm.iter_mut().find(|(arm, _)| *arm == record.trial.arm) {
             Some((_, all)) => all.push(ms),
             None => by_arm.push((record.trial.arm, vec![ms])),

@@ -1,9 +1,9 @@
 //! The answer's detail: the compared arms pair by pair, and what makes the slowest messages slow.
 
 use super::table_view::TableView;
-use crate::Field;
 use crate::answer::{Headline, compared};
 use crate::cells::Cell;
+use crate::metric::{self, Metric};
 use crate::number::number;
 use crate::part::PartView;
 use crate::stats;
@@ -16,16 +16,16 @@ pub(super) fn comparisons(parts: &[PartView<'_>]) -> TableView {
     let mut rows = Vec::new();
     for part in parts {
         let Some((first, Some(second))) = compared(part) else { continue };
-        let field = match Headline::of(part) {
-            Headline::Delay => Field::DelayP95,
-            Headline::Goodput => Field::Goodput,
-            Headline::Completion => Field::Completion,
-            Headline::FirstByte => Field::FirstByte,
+        let metric = match Headline::of(part) {
+            Headline::Delay => &metric::DELAY_P95,
+            Headline::Goodput => &metric::GOODPUT,
+            Headline::Completion => &metric::COMPLETION,
+            Headline::FirstByte => &metric::FIRST_BYTE,
         };
         for group in part.groups() {
             let of = |arm| group.cells.iter().copied().find(|cell| cell.arm == arm);
-            let Some(said) = of(first).zip(of(second)).and_then(|(a, b)| comparison(a, b, field)) else { continue };
-            let mut row = vec![part.name.to_owned(), group.label.clone(), field.label().to_owned()];
+            let Some(said) = of(first).zip(of(second)).and_then(|(a, b)| comparison(a, b, metric)) else { continue };
+            let mut row = vec![part.name.to_owned(), group.label.clone(), metric.label.to_owned()];
             row.push(format!("{second} over {first}"));
             row.extend(said);
             rows.push(row);
@@ -35,8 +35,8 @@ pub(super) fn comparisons(parts: &[PartView<'_>]) -> TableView {
 }
 
 /// The ratio of two arms over their common seeds, with what so many pairs can carry.
-fn comparison(a: &Cell<'_>, b: &Cell<'_>, field: Field) -> Option<[String; 5]> {
-    let pairs = a.pairs(b, field);
+fn comparison(a: &Cell<'_>, b: &Cell<'_>, metric: &Metric) -> Option<[String; 5]> {
+    let pairs = a.pairs(b, metric);
     let (ratio, interval) = stats::paired_log_ratio(&pairs, 0.95, stats::BOOTSTRAP_SEED)?;
     let (below, above) = (pairs.iter().filter(|(a, b)| b < a).count(), pairs.iter().filter(|(a, b)| b > a).count());
     let n = pairs.len();
@@ -60,12 +60,12 @@ const SLIGHT: f64 = 5.0;
 /// its share; `None` where packets were not mapped to messages.
 pub(super) fn slowest(cell: &Cell<'_>) -> Option<String> {
     let parts = [
-        (Field::TailHold, "sender hold"),
-        (Field::TailOwnLoss, "own loss"),
-        (Field::TailBlocked, "blocked"),
-        (Field::TailStack, "stack"),
+        (&metric::TAIL_HOLD, "sender hold"),
+        (&metric::TAIL_OWN_LOSS, "own loss"),
+        (&metric::TAIL_BLOCKED, "blocked"),
+        (&metric::TAIL_STACK, "stack"),
     ];
-    let shares = parts.into_iter().filter_map(|(field, name)| Some((cell.spread(field)?.median, name)));
+    let shares = parts.into_iter().filter_map(|(metric, name)| Some((cell.spread(metric)?.median, name)));
     let (share, name) = shares.max_by(|a, b| a.0.total_cmp(&b.0))?;
     Some(if share < SLIGHT { "nothing".into() } else { format!("{name} ({} %)", number(share)) })
 }

@@ -16,10 +16,11 @@ use super::table_view::TableView;
 use crate::answer::{Headline, answers, caution};
 use crate::cells::{Cell, label};
 use crate::chart::{self, ChartDef, Drawing, Shown};
+use crate::metric::{self, Metric, Unit};
 use crate::number::{number, spread};
 use crate::part::{PartView, parts};
 use crate::table;
-use crate::{Field, Run, StoreError};
+use crate::{Run, StoreError};
 
 #[derive(Serialize)]
 pub(super) struct Page {
@@ -350,44 +351,44 @@ fn sections(shown: &[&Shown], main: bool) -> Vec<Section> {
 
 /// Every cell of a part with the figures that any of them has.
 fn cell_table(part: &PartView<'_>) -> TableView {
-    const SHOWN: [Field; 18] = [
-        Field::Goodput,
-        Field::DelayP50,
-        Field::DelayP90,
-        Field::DelayP95,
-        Field::DelayP99,
-        Field::DelayMax,
-        Field::InnocentBlocked,
-        Field::BlockedMean,
-        Field::StallMean,
-        Field::DeliveredShare,
-        Field::Completion,
-        Field::Handshake,
-        Field::HandshakeEnds,
-        Field::FirstByte,
-        Field::WireBytes,
-        Field::Retransmissions,
-        Field::ClientCpu,
-        Field::ServerCpu,
+    const SHOWN: [&Metric; 18] = [
+        &metric::GOODPUT,
+        &metric::DELAY_P50,
+        &metric::DELAY_P90,
+        &metric::DELAY_P95,
+        &metric::DELAY_P99,
+        &metric::DELAY_MAX,
+        &metric::INNOCENT_BLOCKED,
+        &metric::BLOCKED_MEAN,
+        &metric::STALL_MEAN,
+        &metric::DELIVERED_SHARE,
+        &metric::COMPLETION,
+        &metric::HANDSHAKE,
+        &metric::HANDSHAKE_ENDS,
+        &metric::FIRST_BYTE,
+        &metric::WIRE_BYTES,
+        &metric::RETRANSMISSIONS,
+        &metric::CLIENT_CPU,
+        &metric::SERVER_CPU,
     ];
     // The delay of a bulk message is its completion.
+    const DELAYS: [&Metric; 5] =
+        [&metric::DELAY_P50, &metric::DELAY_P90, &metric::DELAY_P95, &metric::DELAY_P99, &metric::DELAY_MAX];
     let bulk = matches!(part.cells[0].plan.workload, Workload::Bulk(_));
-    let delay =
-        |f: Field| matches!(f, Field::DelayP50 | Field::DelayP90 | Field::DelayP95 | Field::DelayP99 | Field::DelayMax);
-    let fields: Vec<Field> = SHOWN
+    let metrics: Vec<&Metric> = SHOWN
         .into_iter()
-        .filter(|field| !(bulk && delay(*field)))
-        .filter(|field| part.trials().any(|record| field.of(record).is_some()))
+        .filter(|metric| !(bulk && DELAYS.contains(metric)))
+        .filter(|metric| part.trials().any(|record| (metric.of)(record).is_some()))
         .collect();
     let mut head: Vec<String> = ["conditions", "arm", "n", "void", "failed"].map(str::to_owned).to_vec();
     // Bytes are many.
-    let shown = |field: Field| match field.unit() {
-        "B" => ("MB", 1e-6),
-        unit => (unit, 1.0),
+    let shown = |metric: &Metric| match metric.unit {
+        Unit::Bytes => ("MB", 1e-6),
+        unit => (unit.symbol(), 1.0),
     };
-    head.extend(fields.iter().map(|&field| match shown(field).0 {
-        "" => field.label().to_owned(),
-        unit => format!("{} [{unit}]", field.label()),
+    head.extend(metrics.iter().map(|&metric| match shown(metric).0 {
+        "" => metric.label.to_owned(),
+        unit => format!("{} [{unit}]", metric.label),
     }));
     let mapped = part.cells.iter().any(|cell| slowest(cell).is_some());
     head.extend(mapped.then(|| "the slowest hundredth are slow by".to_owned()));
@@ -403,8 +404,8 @@ fn cell_table(part: &PartView<'_>) -> TableView {
                 cell.void.len().to_string(),
                 cell.failed.len().to_string(),
             ];
-            row.extend(fields.iter().map(|field| {
-                let values = cell.values(*field).into_iter().map(|(_, value)| value * shown(*field).1);
+            row.extend(metrics.iter().map(|metric| {
+                let values = cell.values(metric).into_iter().map(|(_, value)| value * shown(metric).1);
                 spread(&values.collect::<Vec<f64>>())
             }));
             row.extend(mapped.then(|| slowest(cell).unwrap_or_else(|| "–".to_owned())));
