@@ -112,7 +112,7 @@ impl Headline {
 }
 
 fn has(part: &PartView<'_>, metric: &Metric) -> bool {
-    part.cells.iter().any(|cell| cell.spread(metric).is_some())
+    part.cells.iter().any(|cell| cell.estimate(metric).is_some())
 }
 
 /// What a cell of the small table shows.
@@ -126,7 +126,7 @@ enum Figure {
 impl Figure {
     fn of(self, cell: &Cell<'_>) -> Option<f64> {
         match self {
-            Figure::Of(metric) => cell.spread(metric).map(|estimate| estimate.median),
+            Figure::Of(metric) => cell.estimate(metric).map(|estimate| estimate.median),
             Figure::Undelivered => undelivered(cell),
         }
     }
@@ -216,7 +216,7 @@ fn told<'a>(part: &PartView<'a>, metric: &Metric) -> (Vec<Pair<'a>>, Option<Stri
     let mut groups = part.groups();
     groups.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
     let of = |group: &Group<'a>, arm: Arm| {
-        group.cells.iter().copied().find(|cell| cell.arm == arm && cell.spread(metric).is_some())
+        group.cells.iter().copied().find(|cell| cell.arm == arm && cell.estimate(metric).is_some())
     };
     let missing = groups.last().and_then(|last| {
         let without = |counts: bool| {
@@ -253,7 +253,7 @@ fn sentence(lead: Option<String>, body: &str) -> String {
 
 /// A figure of the compared arms: `BEFORE 61 ms on quic`, with what their seeds carry.
 fn set_against(pair: &Pair<'_>, metric: &Metric, before: &str, show: fn(f64) -> String) -> String {
-    let of = |cell: &Cell<'_>| cell.spread(metric).map_or_else(|| "–".to_owned(), |estimate| show(estimate.median));
+    let of = |cell: &Cell<'_>| cell.estimate(metric).map_or_else(|| "–".to_owned(), |estimate| show(estimate.median));
     let a = format!("{before} {} on {}", of(pair.a), pair.a.arm);
     match pair.b {
         None => a,
@@ -291,7 +291,7 @@ fn waited(group: &Group<'_>) -> Option<String> {
         group.cells.iter().copied().filter(|cell| cell.arm.transport.is_reliable()).collect();
     let cells = if reliable.is_empty() { &group.cells } else { &reliable };
     let measured: Vec<(Arm, Estimate)> =
-        cells.iter().filter_map(|cell| Some((cell.arm, cell.spread(&metric::INNOCENT_BLOCKED)?))).collect();
+        cells.iter().filter_map(|cell| Some((cell.arm, cell.estimate(&metric::INNOCENT_BLOCKED)?))).collect();
     if measured.len() > 1 && measured.iter().all(|(_, estimate)| estimate.max <= 0.0) {
         return Some("none of the messages that lost nothing themselves had to wait for others, on any arm".into());
     }
@@ -370,7 +370,7 @@ fn first_byte(part: &PartView<'_>) -> Vec<String> {
         false => millis(value),
     };
     let values: Vec<(Arm, String)> =
-        pair.group.cells.iter().filter_map(|cell| Some((cell.arm, show(cell.spread(metric)?.median)))).collect();
+        pair.group.cells.iter().filter_map(|cell| Some((cell.arm, show(cell.estimate(metric)?.median)))).collect();
     let unit = match values.first() {
         Some((_, first)) if in_round_trips && first == "1" => "round trip",
         _ if in_round_trips => "round trips",

@@ -11,12 +11,14 @@ use samepath_model::arm::Arm;
 use samepath_model::experiment::{Trial, TrialId};
 use samepath_model::record::{Outcome, TrialRecord};
 
+use crate::memo::Memo;
 use crate::metric::Metric;
+use crate::number;
 use crate::stats::{self, Interval};
 use crate::store::Run;
 
 /// The trials of one arm under one set of conditions.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Cell<'a> {
     /// The part of the experiment.
     pub part: String,
@@ -36,7 +38,15 @@ pub struct Cell<'a> {
     pub failed: Vec<&'a TrialRecord>,
     /// Trials that have not been run yet.
     pub pending: usize,
+    /// By the metric's name.
+    estimates: Memo<&'static str, Option<Estimate>>,
+    intervals: Memo<&'static str, Option<Interval>>,
+    /// By the pairs' bits.
+    ratios: Memo<Vec<[u64; 2]>, Option<Ratio>>,
 }
+
+/// A geometric mean of ratios, and its 95 % confidence interval (BCa bootstrap over seeds).
+type Ratio = (f64, Option<Interval>);
 
 /// Why a trial does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,9 +82,6 @@ pub struct Estimate {
     pub min: f64,
     /// Largest.
     pub max: f64,
-    /// 95 % confidence interval of the median (BCa bootstrap over seeds); `None` with fewer than
-    /// [`stats::MIN_BOOTSTRAP`] trials, where resampling shows little but the trials themselves.
-    pub interval: Option<Interval>,
 }
 
 impl Cell<'_> {
@@ -107,23 +114,39 @@ impl Cell<'_> {
 
     /// The figure over the seeds; `None` where no trial has it.
     pub fn estimate(&self, metric: &Metric) -> Option<Estimate> {
-        let values: Vec<f64> = self.values(metric).into_iter().map(|(_, value)| value).collect();
-        let interval = (values.len() >= stats::MIN_BOOTSTRAP)
-            .then(|| stats::bca(&values, stats::median, 0.95, stats::BOOTSTRAP_SEED))
-            .flatten();
-        Some(Estimate { interval, ..self.spread(metric)? })
+        self.estimates.get(metric.name, || {
+            let values: Vec<f64> = self.values(metric).into_iter().map(|(_, value)| value).collect();
+            Some(Estimate {
+                n: values.len(),
+                median: stats::median(&values)?,
+                min: values.iter().copied().reduce(f64::min)?,
+                max: values.iter().copied().reduce(f64::max)?,
+            })
+        })
     }
 
-    /// As [`Cell::estimate`], but without the interval, which costs 10,000 resamples.
-    pub fn spread(&self, metric: &Metric) -> Option<Estimate> {
-        let values: Vec<f64> = self.values(metric).into_iter().map(|(_, value)| value).collect();
-        Some(Estimate {
-            n: values.len(),
-            median: stats::median(&values)?,
-            min: values.iter().copied().reduce(f64::min)?,
-            max: values.iter().copied().reduce(f64::max)?,
-            interval: None,
+    /// 95 % confidence interval of the figure's median (BCa bootstrap over seeds); `None` with fewer than
+    /// [`stats::MIN_BOOTSTRAP`] trials, where resampling shows little but the trials themselves.
+    pub fn interval(&self, metric: &Metric) -> Option<Interval> {
+        self.intervals.get(metric.name, || {
+            let values: Vec<f64> = self.values(metric).into_iter().map(|(_, value)| value).collect();
+            (values.len() >= stats::MIN_BOOTSTRAP)
+                .then(|| stats::bca(&values, stats::median, 0.95, stats::BOOTSTRAP_SEED))
+                .flatten()
         })
+    }
+
+    /// How many times the figure of this cell that of another is, over the [pairs](Cell::pairs) that they make, with
+    /// the interval however few they are; `None` where there are none, or a value is not above 0.
+    pub fn ratio(&self, other: &Cell<'_>, metric: &Metric) -> Option<(f64, Option<Interval>)> {
+        let pairs = self.pairs(other, metric);
+        let bits = pairs.iter().map(|(own, others)| [own.to_bits(), others.to_bits()]).collect();
+        self.ratios.get(bits, || stats::paired_log_ratio(&pairs, 0.95, stats::BOOTSTRAP_SEED))
+    }
+
+    /// The figure with its spread over seeds, as tables say it: `12.3 (11.8–12.9)`; `–` where missing.
+    pub(crate) fn spread(&self, metric: &Metric) -> String {
+        self.estimate(metric).map_or_else(|| "–".into(), |of| number::range(of.median, of.min, of.max))
     }
 
     /// The reasons of its void and failed trials, each with the trials that gave it.
@@ -168,6 +191,9 @@ pub fn cells(run: &Run) -> Vec<Cell<'_>> {
                 void: Vec::new(),
                 failed: Vec::new(),
                 pending: 0,
+                estimates: Memo::default(),
+                intervals: Memo::default(),
+                ratios: Memo::default(),
             });
             cells.len() - 1
         });
@@ -227,9 +253,8 @@ mod tests {
         // Seed 1 is void: seeds 2 and 3 are left.
         assert_eq!(cells[0].values(&metric::MESSAGES), [(2, 100.0), (3, 100.0)]);
         let estimate = cells[2].estimate(&metric::DELAY_P50).unwrap();
-        assert!(
-            (estimate.min - 30.3).abs() < 1e-6 && (estimate.median - 30.6).abs() < 1e-6 && estimate.interval.is_none()
-        );
+        assert!((estimate.min - 30.3).abs() < 1e-6 && (estimate.median - 30.6).abs() < 1e-6);
+        assert_eq!(cells[2].interval(&metric::DELAY_P50), None);
         assert_eq!(cells[2].estimate(&metric::HANDSHAKE), None);
     }
 }

@@ -13,7 +13,7 @@ use samepath_model::workload::Workload;
 use serde::Serialize;
 
 use crate::cells::{Cell, cells, label};
-use crate::metric::{self, Better, Metric};
+use crate::metric::{self, Better, Metric, Unit};
 use crate::stats::{self, BOOTSTRAP_SEED};
 use crate::store::{Run, StoreError};
 use crate::table::{number, plain};
@@ -370,9 +370,9 @@ impl Comparison {
                 (Some(ratio), None) => format!("{ratio:.3}"),
                 (None, _) => "–".into(),
             };
-            let figure = match change.metric.unit.symbol() {
-                "" => change.metric.label.to_owned(),
-                unit => format!("{} {unit}", change.metric.label),
+            let figure = match change.metric.unit {
+                Unit::Count => change.metric.label.to_owned(),
+                unit => format!("{} {}", change.metric.label, unit.symbol()),
             };
             let n = match change {
                 Change { paired: true, n_before, .. } => n_before.to_string(),

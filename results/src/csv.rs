@@ -88,8 +88,7 @@ fn cell_rows(run: &Run) -> Vec<Vec<String>> {
         row.push(cell.arm.to_string());
         row.extend([cell.n(), cell.void.len(), cell.failed.len(), cell.pending].map(|n| n.to_string()));
         for metric in metric::ALL {
-            let estimate = cell.estimate(metric);
-            let interval = estimate.and_then(|estimate| estimate.interval);
+            let (estimate, interval) = (cell.estimate(metric), cell.interval(metric));
             row.push(optional(estimate.map(|e| e.median)));
             row.push(optional(estimate.map(|e| e.min)));
             row.push(optional(estimate.map(|e| e.max)));

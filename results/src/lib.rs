@@ -20,6 +20,7 @@ pub mod explain;
 mod fixture;
 pub mod handshake;
 pub mod manifest;
+mod memo;
 pub mod metric;
 mod number;
 mod part;

@@ -30,8 +30,14 @@ pub(crate) fn number(value: f64) -> String {
 /// median alone where the seeds read alike; `–` where missing.
 pub(crate) fn spread(values: &[f64]) -> String {
     let Some(median) = stats::median(values) else { return "–".into() };
-    let low = number(values.iter().copied().fold(f64::INFINITY, f64::min));
-    let high = number(values.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    range(median, low, high)
+}
+
+/// A median with the smallest and the largest value, as [`spread`] says it.
+pub(crate) fn range(median: f64, low: f64, high: f64) -> String {
+    let (low, high) = (number(low), number(high));
     if low == high { number(median) } else { format!("{} ({low}–{high})", number(median)) }
 }
 

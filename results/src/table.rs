@@ -112,7 +112,7 @@ fn table_of(part: &[Cell<'_>]) -> String {
     let metrics: Vec<&Metric> = metrics(&part[0].plan.workload)
         .iter()
         .copied()
-        .filter(|&metric| part.iter().any(|cell| cell.spread(metric).is_some()))
+        .filter(|&metric| part.iter().any(|cell| cell.estimate(metric).is_some()))
         .collect();
     let heads = axes.iter().map(|axis| axis.to_string()).chain(["arm".into(), "n".into()]);
     let mut rows = vec![heads.chain(metrics.iter().map(|&metric| head(metric))).collect()];
@@ -149,7 +149,7 @@ pub(crate) fn plain(rows: Vec<Vec<String>>, numbers: Range<usize>) -> String {
 
 /// The median, and in brackets the smallest and the largest where they differ from it.
 fn figure(cell: &Cell<'_>, metric: &Metric) -> String {
-    let Some(estimate) = cell.spread(metric) else { return MISSING.into() };
+    let Some(estimate) = cell.estimate(metric) else { return MISSING.into() };
     let [median, min, max] = [estimate.median, estimate.min, estimate.max].map(|value| number(metric, value));
     if min == max { median } else { format!("{median} ({min}–{max})") }
 }

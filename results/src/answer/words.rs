@@ -118,7 +118,7 @@ pub(super) fn verdict(a: &Cell<'_>, b: &Cell<'_>, metric: &Metric) -> Option<Str
         return Some(format!("more on {arm} {seeds}"));
     }
     let most = if above > below { format!("more in {above}") } else { format!("less in {below}") };
-    let interval = stats::paired_log_ratio(&pairs, 0.95, stats::BOOTSTRAP_SEED).and_then(|(_, interval)| interval);
+    let interval = a.ratio(b, metric).and_then(|(_, interval)| interval);
     let shown = interval.filter(|_| n >= stats::MIN_BOOTSTRAP).is_some_and(|i| i.low > 1.0 || i.high < 1.0);
     Some(if shown {
         format!("on {arm} {most} of {n} paired seeds")

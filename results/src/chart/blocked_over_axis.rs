@@ -9,7 +9,7 @@ use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::over_axis::OverAxis;
 use crate::metric::{self, Metric};
-use crate::number::{number, spread};
+use crate::number::number;
 use crate::part::PartView;
 use crate::store::Run;
 
@@ -28,7 +28,7 @@ const FIGURES: [(&Metric, &str); 2] =
 
 fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let over = OverAxis::of(part);
-    if !part.cells.iter().any(|cell| cell.spread(&metric::BLOCKED_MEAN).is_some()) {
+    if !part.cells.iter().any(|cell| cell.estimate(&metric::BLOCKED_MEAN).is_some()) {
         return Err(Absent::NoData("the packets of these trials were not mapped to their messages".into()));
     }
     let y_axes = FIGURES.map(|(metric, _)| {
@@ -102,10 +102,9 @@ fn table(part: &PartView<'_>, over: &OverAxis<'_>) -> Table {
     for cell in &part.cells {
         let mut row = vec![over.value_of(cell), cell.plan.link.to_string(), cell.arm.to_string(), cell.n().to_string()];
         for metric in SHOWN {
-            let values: Vec<f64> = cell.values(metric).into_iter().map(|(_, value)| value).collect();
-            row.push(spread(&values));
+            row.push(cell.spread(metric));
             if FIGURES.iter().any(|(of, _)| *of == metric) {
-                let interval = cell.estimate(metric).and_then(|e| e.interval);
+                let interval = cell.interval(metric);
                 row.push(interval.map_or("too few seeds".into(), |i| format!("{}–{}", number(i.low), number(i.high))));
             }
         }

@@ -175,7 +175,8 @@ fn table(part: &PartView<'_>, over: &OverAxis<'_>) -> Table {
             Some(e) => {
                 row.extend([number(e.median), number(e.min), number(e.max)]);
                 row.push(
-                    e.interval.map_or("too few seeds".into(), |i| format!("{}–{}", number(i.low), number(i.high))),
+                    cell.interval(&metric::GOODPUT)
+                        .map_or("too few seeds".into(), |i| format!("{}–{}", number(i.low), number(i.high))),
                 );
             }
             None => row.extend(["–", "–", "–", "–"].map(str::to_owned)),

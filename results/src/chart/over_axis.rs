@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::axis::{Axis, Panel};
 use super::canvas::{Canvas, Stroke};
 use super::theme::{MUTED, arm_style};
-use crate::cells::{Cell, Estimate};
+use crate::cells::Cell;
 use crate::metric::Metric;
 use crate::part::PartView;
 
@@ -74,7 +74,8 @@ impl<'a> OverAxis<'a> {
                     continue;
                 };
                 let x = place as f64 + shift;
-                let (low, high) = span(&estimate);
+                // The interval where there are seeds enough, else the range.
+                let (low, high) = cell.interval(metric).map_or((estimate.min, estimate.max), |i| (i.low, i.high));
                 panel.line(canvas, &[(x, low), (x, high)], Stroke::solid(style.colour, 1.5));
                 for (_, value) in cell.values(metric) {
                     let (x, y) = panel.at(x, value);
@@ -103,9 +104,4 @@ fn main_axis(part: &PartView<'_>) -> Option<String> {
         }
     }
     values.iter().max_by_key(|(name, seen)| (name.as_str() == "loss", seen.len())).map(|(name, _)| (*name).clone())
-}
-
-/// The interval where there are seeds enough, else the range.
-fn span(estimate: &Estimate) -> (f64, f64) {
-    estimate.interval.map_or((estimate.min, estimate.max), |i| (i.low, i.high))
 }

@@ -6,8 +6,9 @@ use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
 use super::definition::{ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::theme::{self, INK, LABEL, MUTED, SMALL, arm_style};
+use crate::cells::{Cell, Estimate};
 use crate::metric::Metric;
-use crate::number::{number, spread};
+use crate::number::number;
 use crate::part::PartView;
 use crate::stats;
 
@@ -131,39 +132,34 @@ impl Rows<'_> {
                 let name = theme::fit(&cell.arm.to_string(), LABEL, false, names - 20.0);
                 canvas.text(area.x + names - 8.0, middle, &name, Type::new(LABEL, INK).anchor(Anchor::End));
                 for (panel, column) in panels.iter().zip(&self.columns) {
-                    let values: Vec<f64> = cell.trials.iter().filter_map(|record| (column.metric.of)(record)).collect();
-                    self.row(canvas, panel, middle, &values, cell.arm);
+                    self.row(canvas, panel, middle, cell, column.metric);
                 }
                 y += ROW;
             }
         }
     }
 
-    fn row(&self, canvas: &mut Canvas<'_>, panel: &Panel, y: f64, values: &[f64], arm: samepath_model::Arm) {
-        let style = arm_style(arm);
-        let Some(median) = stats::median(values) else {
+    fn row(&self, canvas: &mut Canvas<'_>, panel: &Panel, y: f64, cell: &Cell<'_>, metric: &Metric) {
+        let style = arm_style(cell.arm);
+        let Some(Estimate { n, median, min: low, max: high }) = cell.estimate(metric) else {
             canvas.text(panel.area.x + 6.0, y, "–", Type::new(SMALL, MUTED));
             return;
         };
         let at = |value: f64| panel.at(value, 0.0).0.clamp(panel.area.x, panel.area.right());
-        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if self.form == Form::Bar {
             let start = panel.area.x;
             let bar = Rect { x: start, y: y - 5.0, w: (at(median) - start).max(0.5), h: 10.0 };
             canvas.fill(bar, style.colour, 0.55);
             canvas.outline(bar, Stroke::solid(style.colour, 1.0));
         }
-        if values.len() > 1 {
+        if n > 1 {
             canvas.line(&[(at(low), y), (at(high), y)], Stroke::solid(MUTED, 1.0));
         }
-        if values.len() >= stats::MIN_BOOTSTRAP
-            && let Some(interval) = stats::bca(values, stats::median, 0.95, stats::BOOTSTRAP_SEED)
-        {
+        if let Some(interval) = cell.interval(metric) {
             let line = [(at(interval.low), y), (at(interval.high), y)];
             canvas.line(&line, Stroke::solid(style.colour, 3.0));
         }
-        for &value in values {
+        for (_, value) in cell.values(metric) {
             canvas.line(&[(at(value), y - 4.0), (at(value), y + 4.0)], Stroke::solid(MUTED, 1.0));
         }
         match self.form {
@@ -183,10 +179,7 @@ impl Rows<'_> {
         for group in self.part.groups() {
             for cell in group.cells {
                 let mut row = vec![group.label.clone(), cell.arm.to_string(), cell.n().to_string()];
-                for column in &self.columns {
-                    let values: Vec<f64> = cell.trials.iter().filter_map(|r| (column.metric.of)(r)).collect();
-                    row.push(spread(&values));
-                }
+                row.extend(self.columns.iter().map(|column| cell.spread(column.metric)));
                 rows.push(row);
             }
         }

@@ -37,7 +37,7 @@ pub(super) fn comparisons(parts: &[PartView<'_>]) -> TableView {
 /// The ratio of two arms over their common seeds, with what so many pairs can carry.
 fn comparison(a: &Cell<'_>, b: &Cell<'_>, metric: &Metric) -> Option<[String; 5]> {
     let pairs = a.pairs(b, metric);
-    let (ratio, interval) = stats::paired_log_ratio(&pairs, 0.95, stats::BOOTSTRAP_SEED)?;
+    let (ratio, interval) = a.ratio(b, metric)?;
     let (below, above) = (pairs.iter().filter(|(a, b)| b < a).count(), pairs.iter().filter(|(a, b)| b > a).count());
     let n = pairs.len();
     let ratios = pairs.iter().map(|(a, b)| b / a);
@@ -65,7 +65,7 @@ pub(super) fn slowest(cell: &Cell<'_>) -> Option<String> {
         (&metric::TAIL_BLOCKED, "blocked"),
         (&metric::TAIL_STACK, "stack"),
     ];
-    let shares = parts.into_iter().filter_map(|(metric, name)| Some((cell.spread(metric)?.median, name)));
+    let shares = parts.into_iter().filter_map(|(metric, name)| Some((cell.estimate(metric)?.median, name)));
     let (share, name) = shares.max_by(|a, b| a.0.total_cmp(&b.0))?;
     Some(if share < SLIGHT { "nothing".into() } else { format!("{name} ({} %)", number(share)) })
 }

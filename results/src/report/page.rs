@@ -381,14 +381,11 @@ fn cell_table(part: &PartView<'_>) -> TableView {
         .filter(|metric| part.trials().any(|record| (metric.of)(record).is_some()))
         .collect();
     let mut head: Vec<String> = ["conditions", "arm", "n", "void", "failed"].map(str::to_owned).to_vec();
-    // Bytes are many.
-    let shown = |metric: &Metric| match metric.unit {
-        Unit::Bytes => ("MB", 1e-6),
-        unit => (unit.symbol(), 1.0),
-    };
-    head.extend(metrics.iter().map(|&metric| match shown(metric).0 {
-        "" => metric.label.to_owned(),
-        unit => format!("{} [{unit}]", metric.label),
+    head.extend(metrics.iter().map(|metric| match metric.unit {
+        Unit::Count => metric.label.to_owned(),
+        // Bytes are many.
+        Unit::Bytes => format!("{} [MB]", metric.label),
+        unit => format!("{} [{}]", metric.label, unit.symbol()),
     }));
     let mapped = part.cells.iter().any(|cell| slowest(cell).is_some());
     head.extend(mapped.then(|| "the slowest hundredth are slow by".to_owned()));
@@ -404,9 +401,12 @@ fn cell_table(part: &PartView<'_>) -> TableView {
                 cell.void.len().to_string(),
                 cell.failed.len().to_string(),
             ];
-            row.extend(metrics.iter().map(|metric| {
-                let values = cell.values(metric).into_iter().map(|(_, value)| value * shown(metric).1);
-                spread(&values.collect::<Vec<f64>>())
+            row.extend(metrics.iter().map(|metric| match metric.unit {
+                Unit::Bytes => {
+                    let values = cell.values(metric).into_iter().map(|(_, value)| value * 1e-6);
+                    spread(&values.collect::<Vec<f64>>())
+                }
+                _ => cell.spread(metric),
             }));
             row.extend(mapped.then(|| slowest(cell).unwrap_or_else(|| "–".to_owned())));
             row
