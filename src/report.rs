@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use samepath_netem::tell;
+use samepath_results::{Analysis, report, table};
 
 use crate::cli::ReportArgs;
 use crate::exit::Exit;
@@ -19,8 +20,9 @@ pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
             }
         }
         // What was measured is printed though the report cannot be drawn.
-        written = written.and_then(|()| output::print(samepath_results::table::render(&opened)));
-        let page = samepath_results::report::draw(&opened).with_context(|| format!("cannot draw {}", dir.display()))?;
+        let analysis = Analysis::of(&opened);
+        written = written.and_then(|()| output::print(table::render(&analysis)));
+        let page = report::draw(&analysis).with_context(|| format!("cannot draw {}", dir.display()))?;
         written = written.and_then(|()| output::line(format_args!("report: {}", page.display())));
     }
     // Every run is drawn and verified, whether anybody reads of it or not.

@@ -8,7 +8,7 @@ use samepath_model::experiment::ExperimentError;
 use samepath_model::record::{Outcome, TrialRecord};
 use samepath_model::{Experiment, ExperimentSpec, Trial};
 use samepath_netem::tell;
-use samepath_results::{Run, compare, table};
+use samepath_results::{Analysis, Run, compare, report, table};
 
 use crate::builtin;
 use crate::cli::RunArgs;
@@ -42,15 +42,16 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
 pub(crate) fn conclude(run: &Run, finish: Finish, json: bool, earlier: Option<&Run>) -> anyhow::Result<Exit> {
     let records = run.trials();
     let dir = run.dir().display();
+    let analysis = Analysis::of(run);
     let mut written = Ok(());
     if !json && !records.is_empty() {
-        written = output::print(table::render(run));
+        written = output::print(table::render(&analysis));
     }
-    let comparison = earlier.map(|earlier| compare::compare(earlier, run)).transpose()?;
+    let comparison = earlier.map(|earlier| compare::compare(&Analysis::of(earlier), &analysis));
     if let (false, Some(comparison)) = (json, &comparison) {
         written = written.and_then(|()| output::print(comparison.render()));
     }
-    let drawn = seal_and_draw(run);
+    let drawn = seal_and_draw(&analysis);
     let page = drawn.as_ref().ok().and_then(Option::as_ref);
     if json {
         let mut document = serde_json::json!({
@@ -92,10 +93,11 @@ fn warn_of_voids(records: &[TrialRecord]) {
 }
 
 /// Writes the checksums of what was recorded, and draws the report where there is something to draw.
-fn seal_and_draw(run: &Run) -> anyhow::Result<Option<PathBuf>> {
+fn seal_and_draw(analysis: &Analysis<'_>) -> anyhow::Result<Option<PathBuf>> {
+    let run = analysis.run();
     let done = || -> anyhow::Result<Option<PathBuf>> {
         run.seal()?;
-        Ok(if run.trials().is_empty() { None } else { Some(samepath_results::report::draw(run)?) })
+        Ok(if run.trials().is_empty() { None } else { Some(report::draw(analysis)?) })
     };
     done().with_context(|| {
         format!(

@@ -18,6 +18,7 @@ use crate::stats;
 use words::{at, capital, each_on, joined, millis, share, verdict};
 
 /// What a part answers.
+#[derive(Debug)]
 pub(crate) struct Answer {
     /// Its part.
     pub(crate) part: String,
@@ -32,6 +33,7 @@ pub(crate) struct Answer {
 }
 
 /// A figure: a row for each set of conditions, whose name comes first, then a value an arm.
+#[derive(Debug)]
 pub(crate) struct Block {
     /// What the figure is; empty where the part varies nothing, and the one row says it.
     pub(crate) name: String,

@@ -172,7 +172,7 @@ pub fn label(axes: &BTreeMap<String, String>) -> String {
 }
 
 /// The cells of a run, in the order of its experiment: part, axes, arm.
-pub fn cells(run: &Run) -> Vec<Cell<'_>> {
+pub(crate) fn cells(run: &Run) -> Vec<Cell<'_>> {
     type Key = (String, BTreeMap<String, String>, Arm);
     let mut cells: Vec<Cell<'_>> = Vec::new();
     let mut places: BTreeMap<Key, usize> = BTreeMap::new();

@@ -12,10 +12,11 @@ use samepath_model::arm::Arm;
 use samepath_model::workload::Workload;
 use serde::Serialize;
 
-use crate::cells::{Cell, cells, label};
+use crate::analysis::Analysis;
+use crate::cells::{Cell, label};
 use crate::metric::{self, Better, Metric, Unit};
 use crate::stats::{self, BOOTSTRAP_SEED};
-use crate::store::{Run, StoreError};
+use crate::store::Run;
 use crate::table::{number, plain};
 
 /// Chance of any false claim of a change in a comparison.
@@ -115,11 +116,9 @@ pub enum Verdict {
 }
 
 /// Compares two runs cell by cell.
-///
-/// # Errors
-/// Where a run's records cannot be read.
-pub fn compare(before: &Run, after: &Run) -> Result<Comparison, StoreError> {
-    let (cells_before, cells_after) = (cells(before), cells(after));
+pub fn compare(before: &Analysis<'_>, after: &Analysis<'_>) -> Comparison {
+    let (cells_before, cells_after) = (before.cells(), after.cells());
+    let (before, after) = (before.run(), after.run());
     let find = |cells: &[Cell<'_>], cell: &Cell<'_>| cells.iter().position(|other| same(cell, other));
     let mut comparison = Comparison {
         before: before.dir().display().to_string(),
@@ -129,8 +128,8 @@ pub fn compare(before: &Run, after: &Run) -> Result<Comparison, StoreError> {
         only_before: Vec::new(),
         only_after: Vec::new(),
     };
-    for cell in &cells_before {
-        let Some(other) = find(&cells_after, cell).map(|i| &cells_after[i]) else {
+    for cell in cells_before {
+        let Some(other) = find(cells_after, cell).map(|i| &cells_after[i]) else {
             comparison.only_before.push(name(cell));
             continue;
         };
@@ -138,9 +137,9 @@ pub fn compare(before: &Run, after: &Run) -> Result<Comparison, StoreError> {
         let metrics = metrics(&cell.plan.workload).iter();
         comparison.changes.extend(metrics.filter_map(|&metric| change(cell, other, metric)));
     }
-    comparison.only_after = cells_after.iter().filter(|cell| find(&cells_before, cell).is_none()).map(name).collect();
+    comparison.only_after = cells_after.iter().filter(|cell| find(cells_before, cell).is_none()).map(name).collect();
     judge(&mut comparison.changes);
-    Ok(comparison)
+    comparison
 }
 
 /// The values of two cells, as they may be compared.
@@ -401,7 +400,7 @@ mod tests {
         let dir = tempdir().unwrap();
         let experiment = fixture::experiment_of(seeds);
         let runs = [("a", 1.0), ("b", slower)].map(|(name, s)| fixture::lines(&dir.path().join(name), &experiment, s));
-        compare(&runs[0], &runs[1]).unwrap()
+        compare(&Analysis::of(&runs[0]), &Analysis::of(&runs[1]))
     }
 
     fn verdict_of(comparison: &Comparison, arm: &str, figure: &str) -> Verdict {
@@ -441,7 +440,7 @@ mod tests {
                     .unwrap();
             fixture::lines(&dir.path().join(name), &experiment, 1.0)
         });
-        let comparison = compare(&a, &b).unwrap();
+        let comparison = compare(&Analysis::of(&a), &Analysis::of(&b));
         assert!(comparison.changes.iter().all(|change| !change.paired && change.n_before == 10));
         // The fixture's seeds 11 to 20 are slower by about 9 %.
         assert_eq!(verdict_of(&comparison, "tcp", "delay_p50_ms"), Verdict::Worse);
@@ -454,7 +453,7 @@ mod tests {
             let experiment = fixture::experiment_of(seeds);
             fixture::lines(&dir.path().join(name), &experiment, 1.0)
         });
-        let comparison = compare(&a, &b).unwrap();
+        let comparison = compare(&Analysis::of(&a), &Analysis::of(&b));
         assert!(!comparison.changes.is_empty());
         for change in &comparison.changes {
             assert_eq!((change.paired, change.n_before, change.n_after), (false, 10, 4), "{}", change.figure);
@@ -481,7 +480,7 @@ mod tests {
                 .unwrap();
             }
         }
-        let comparison = compare(&a, &b).unwrap();
+        let comparison = compare(&Analysis::of(&a), &Analysis::of(&b));
         let p50 = comparison.changes.iter().find(|change| change.figure == "delay_p50_ms").unwrap();
         // Seeds 2 to 5 are in both.
         assert_eq!((p50.paired, p50.n_before, p50.n_after), (true, 4, 4));
@@ -501,7 +500,7 @@ mod tests {
             }
             run
         });
-        let comparison = compare(&runs[0], &runs[1]).unwrap();
+        let comparison = compare(&Analysis::of(&runs[0]), &Analysis::of(&runs[1]));
         assert!(comparison.changes.iter().all(|c| c.paired && c.n_after == 3 && c.verdict == Verdict::Identical));
     }
 
@@ -515,7 +514,7 @@ mod tests {
         let other = other.resolve().unwrap();
         let [a, b] =
             [("a", &experiment), ("b", &other)].map(|(name, e)| fixture::lines(&dir.path().join(name), e, 1.0));
-        let comparison = compare(&a, &b).unwrap();
+        let comparison = compare(&Analysis::of(&a), &Analysis::of(&b));
         assert_eq!(comparison.only_before, ["messages loss 0% udp", "messages loss 1% udp"]);
         assert_eq!(comparison.notes, ["bulk tcp: not the same link", "bulk quic: not the same link"]);
     }
@@ -527,7 +526,7 @@ mod tests {
         experiment.parts.remove(0);
         let experiment = experiment.resolve().unwrap();
         let runs = [("a", 1.0), ("b", 1.2)].map(|(name, s)| fixture::lines(&dir.path().join(name), &experiment, s));
-        let mut comparison = compare(&runs[0], &runs[1]).unwrap();
+        let mut comparison = compare(&Analysis::of(&runs[0]), &Analysis::of(&runs[1]));
         (comparison.before, comparison.after) = ("a".into(), "b".into());
         let text = comparison.render();
         assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");

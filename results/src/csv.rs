@@ -10,7 +10,7 @@ use samepath_model::blocking::DelayParts;
 use samepath_model::record::{Outcome, TrialRecord};
 use samepath_model::void::in_words;
 
-use crate::cells::cells;
+use crate::analysis::Analysis;
 use crate::metric;
 use crate::store::{Run, StoreError, write_atomically};
 
@@ -20,11 +20,12 @@ use crate::store::{Run, StoreError, write_atomically};
 ///
 /// # Errors
 /// Where the directory or a file cannot be written.
-pub fn write(run: &Run, dir: &Path) -> Result<[PathBuf; 4], StoreError> {
+pub fn write(analysis: &Analysis<'_>, dir: &Path) -> Result<[PathBuf; 4], StoreError> {
+    let run = analysis.run();
     std::fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
     let paths = ["trials.csv", "cells.csv", "delay-parts.csv", "streams.csv"].map(|name| dir.join(name));
     write_atomically(&paths[0], &rows(trial_rows(run)))?;
-    write_atomically(&paths[1], &rows(cell_rows(run)))?;
+    write_atomically(&paths[1], &rows(cell_rows(analysis)))?;
     write_atomically(&paths[2], &rows(part_rows(run)))?;
     write_atomically(&paths[3], &rows(stream_rows(run)))?;
     Ok(paths)
@@ -72,8 +73,8 @@ fn trial_rows(run: &Run) -> Vec<Vec<String>> {
     rows
 }
 
-fn cell_rows(run: &Run) -> Vec<Vec<String>> {
-    let axes = axes(run);
+fn cell_rows(analysis: &Analysis<'_>) -> Vec<Vec<String>> {
+    let axes = axes(analysis.run());
     let mut head = vec!["part".to_owned()];
     head.extend(axes.iter().cloned());
     head.extend(["arm", "n", "void", "failed", "pending"].map(String::from));
@@ -82,7 +83,7 @@ fn cell_rows(run: &Run) -> Vec<Vec<String>> {
         head.extend(["median", "min", "max", "low95", "high95"].map(|of| format!("{name}_{of}")));
     }
     let mut rows = vec![head];
-    for cell in cells(run) {
+    for cell in analysis.cells() {
         let mut row = vec![cell.part.clone()];
         row.extend(axes.iter().map(|axis| cell.axes.get(axis).cloned().unwrap_or_default()));
         row.push(cell.arm.to_string());
@@ -203,7 +204,7 @@ mod tests {
         let (first, second) = (run.trials()[1].clone(), TrialRecord { attempt: 2, ..run.trials()[1].clone() });
         run.append(&TrialRecord { outcome: void, ..first }).unwrap();
         run.append(&second).unwrap();
-        let [trials, cells, parts, streams] = write(&run, &dir.path().join("tables")).unwrap();
+        let [trials, cells, parts, streams] = write(&Analysis::of(&run), &dir.path().join("tables")).unwrap();
         let (head, rows) = read(&trials);
         assert_eq!(head[..4], ["trial", "part", "loss", "arm"]);
         // What was void and run again has its row at the end.

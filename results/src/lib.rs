@@ -5,9 +5,10 @@
 //! alone, on any machine.
 //!
 //! Start with [`Run`] (the directory), then [`summary`] (one trial's figures), [`blocking`] (what each
-//! message waited for), [`mod@cells`] (trials of
-//! one arm under one set of conditions, over the seeds) and [`stats`] (how sure one may be).
+//! message waited for), [`cells`] (trials of one arm under one set of conditions, over the seeds), [`stats`]
+//! (how sure one may be) and [`Analysis`] (all of it of one run, computed once).
 
+mod analysis;
 mod answer;
 pub mod blocking;
 pub mod cells;
@@ -31,7 +32,8 @@ pub mod store;
 pub mod summary;
 pub mod table;
 
-pub use cells::{Cell, cells};
+pub use analysis::Analysis;
+pub use cells::Cell;
 pub use manifest::Manifest;
 pub use metric::Metric;
 pub use store::{Ledger, Recorder, Run, RunHandle, StoreError, TrialWriter};

@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Value};
 
+use crate::analysis::Analysis;
 use crate::chart::{self, Shown};
-use crate::store::{Run, StoreError};
-use crate::{cells, csv};
+use crate::csv;
+use crate::store::StoreError;
 
 /// A report that could not be drawn, with the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -51,10 +52,10 @@ pub enum ReportError {
 /// # Errors
 /// Where records cannot be read or the report cannot be written; the report drawn before, if any,
 /// is then left as it was.
-pub fn draw(run: &Run) -> Result<PathBuf, ReportError> {
-    let cells = cells::cells(run);
-    let shown = chart::draw_all(run, &cells)?;
-    let html = render(&page::page(run, &cells, &shown)?)?;
+pub fn draw(analysis: &Analysis<'_>) -> Result<PathBuf, ReportError> {
+    let run = analysis.run();
+    let shown = chart::draw_all(analysis)?;
+    let html = render(&page::page(analysis, &shown)?)?;
 
     let place = run.dir().join("report");
     if place.exists() && !place.is_dir() {
@@ -80,7 +81,7 @@ pub fn draw(run: &Run) -> Result<PathBuf, ReportError> {
             write(Path::new("charts").join(format!("{}.png", drawing.stem)), &png)?;
         }
     }
-    csv::write(run, &fresh.path().join("tables"))?;
+    csv::write(analysis, &fresh.path().join("tables"))?;
     write("index.html".into(), html.as_bytes())?;
     open_to_readers(fresh.path()).map_err(fail("set the permissions of", fresh.path()))?;
     swap(fresh, &place).map_err(fail("put the report at", &place))?;

@@ -9,10 +9,9 @@ use samepath_model::record::Outcome;
 use samepath_model::workload::Workload;
 use samepath_model::{TrialId, VoidKind};
 
-use crate::answer::answers;
-use crate::cells::{Cell, Trouble, cells};
+use crate::analysis::Analysis;
+use crate::cells::{Cell, Trouble};
 use crate::metric::{self, Metric, Unit};
-use crate::part::parts;
 use crate::stats;
 use crate::store::Run;
 
@@ -26,9 +25,8 @@ const MOST_TROUBLES: usize = 12;
 
 /// The table as plain text: for each part its cells and its short answer, then what the number of seeds can show,
 /// then the trials that do not count and why.
-pub fn render(run: &Run) -> String {
-    let cells = cells(run);
-    let answers = answers(&parts(&cells));
+pub fn render(analysis: &Analysis<'_>) -> String {
+    let (run, cells, answers) = (analysis.run(), analysis.cells(), analysis.answers());
     let mut text = String::new();
     for part in cells.chunk_by(|a, b| a.part == b.part) {
         text += &wrap(&format!("{}: {}", part[0].part, conditions(part)));
@@ -37,7 +35,7 @@ pub fn render(run: &Run) -> String {
             let _ = writeln!(text, "{}", wrap(&answer.sentences.join(" ")));
         }
     }
-    text += &footer(run, &cells);
+    text += &footer(run, cells);
     text
 }
 
@@ -289,7 +287,7 @@ mod tests {
         for record in &records[..15] {
             run.append(record).unwrap();
         }
-        let text = render(&run);
+        let text = render(&Analysis::of(&run));
         let told: Vec<&str> =
             text.lines().filter(|line| line.starts_with("  messages-") || line.starts_with("  and")).collect();
         assert_eq!(told.len(), MOST_TROUBLES + 1, "{text}");
@@ -301,7 +299,7 @@ mod tests {
     fn what_was_run_again_is_counted_by_kind_and_in_no_figure() {
         let dir = tempdir().unwrap();
         let mut run = fixture::lines(dir.path(), &fixture::experiment(), 1.0);
-        let plain = render(&run);
+        let plain = render(&Analysis::of(&run));
         let second = TrialRecord { attempt: 3, ..run.trials()[1].clone() };
         for (attempt, kinds) in [(1, vec![VoidKind::Steal]), (2, vec![VoidKind::LinkLate, VoidKind::Steal])] {
             let reasons = kinds.into_iter().map(|kind| VoidReason::new(kind, "by so much")).collect();
@@ -312,7 +310,7 @@ mod tests {
         run.append(&second).unwrap();
         let told = "Voided by this machine and run again: trials 1, void attempts 2 (in no figure): the link was late\n\
                     (1), the hypervisor took CPU time (2).\n";
-        let text = render(&run);
+        let text = render(&Analysis::of(&run));
         assert!(text.contains(told), "{text}");
         assert_eq!(text.replace(told, ""), plain);
     }
@@ -324,7 +322,7 @@ mod tests {
         let void = Outcome::Void { reasons: vec![VoidReason::new(VoidKind::LinkLate, "packets left up to 3 ms late")] };
         let void = TrialRecord { outcome: void, ..run.trials()[1].clone() };
         run.append(&void).unwrap();
-        let text = render(&run);
+        let text = render(&Analysis::of(&run));
         // Sanity, whatever the layout: the median of seeds 1 to 3 is seed 2's.
         assert!(text.contains("30.6") && text.lines().all(|line| line.chars().count() <= 100), "{text}");
         insta::assert_snapshot!(text, @"
@@ -367,7 +365,7 @@ mod tests {
         let dir = tempdir().unwrap();
         let experiment = fixture::experiment();
         let run = Run::create(dir.path(), &experiment, fixture::manifest(&experiment)).unwrap();
-        let text = render(&run);
+        let text = render(&Analysis::of(&run));
         assert!(text.contains("No trial counts") && text.contains("Not run yet: 24 trials"), "{text}");
     }
 }

@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use samepath_results::{Run, recompute::recompute, report};
+use samepath_results::recompute::recompute;
+use samepath_results::{Analysis, Run, report};
 use serde_json::Value;
 
 /// The kept runs, oldest first.
@@ -83,7 +84,7 @@ fn every_version_is_read_whole_and_drawn() {
                 said_then(value, &now[figure], &format!("{name} {id}: {figure}"));
             }
         }
-        let page = report::draw(&run).unwrap();
+        let page = report::draw(&Analysis::of(&run)).unwrap();
         assert!(fs::read_to_string(page).unwrap().contains("messages"));
     }
 }

@@ -10,7 +10,8 @@ use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::Key;
 use super::lanes::{self, Lanes, Layout, STEP, Sheet, Wait, Window};
 use super::theme::{INK, MUTED, Mark, arm_style};
-use crate::blocking::{self, Account, AnalyseError, Analysis, Loss, NEVER};
+use crate::analysis::Analysis;
+use crate::blocking::{self, Account, AnalyseError, Loss, NEVER};
 use crate::number::number;
 use crate::part::PartView;
 use crate::store::{Run, StoreError};
@@ -26,18 +27,18 @@ const ROW: f64 = 11.0;
 /// One arm's trial.
 struct Lane<'a> {
     record: &'a TrialRecord,
-    analysis: Analysis,
+    analysis: blocking::Analysis,
     losses: Vec<Loss>,
 }
 
 /// Draws it; `None` where not every trial shown is mapped.
 pub(super) fn draw(
     chart: &'static ChartDef,
-    run: &Run,
+    analysis: &Analysis<'_>,
     part: &PartView<'_>,
     choice: &Choice<'_>,
 ) -> Result<Option<Drawing>, Absent> {
-    let Some(mut lanes) = read(run, choice)? else { return Ok(None) };
+    let Some(mut lanes) = read(analysis.run(), choice)? else { return Ok(None) };
     lanes.sort_by_key(|lane| Arm::all().position(|arm| arm == lane.record.trial.arm));
     let plan = &choice.group.cells[0].plan;
     let window = window(&lanes, plan.link.rtt().as_nanos().cast_signed());

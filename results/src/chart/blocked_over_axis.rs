@@ -8,10 +8,10 @@ use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::over_axis::OverAxis;
+use crate::analysis::Analysis;
 use crate::metric::{self, Metric};
 use crate::number::number;
 use crate::part::PartView;
-use crate::store::Run;
 
 pub(crate) const CHART: ChartDef = ChartDef {
     name: "blocked",
@@ -26,7 +26,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
 const FIGURES: [(&Metric, &str); 2] =
     [(&metric::BLOCKED_MEAN, "blocked time, mean (ms)"), (&metric::INNOCENT_BLOCKED, "innocent blocked over 1 ms (%)")];
 
-fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let over = OverAxis::of(part);
     if !part.cells.iter().any(|cell| cell.estimate(&metric::BLOCKED_MEAN).is_some()) {
         return Err(Absent::NoData("the packets of these trials were not mapped to their messages".into()));

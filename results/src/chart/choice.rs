@@ -224,7 +224,7 @@ mod tests {
     use samepath_model::{VoidKind, VoidReason};
 
     use super::*;
-    use crate::cells;
+    use crate::cells::cells;
     use crate::fixture;
     use crate::part::parts;
     use crate::store::Run;

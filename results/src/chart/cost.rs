@@ -6,9 +6,9 @@ use samepath_model::record::TrialRecord;
 use super::axis::Axis;
 use super::definition::{Absent, ChartDef, Drawing};
 use super::rows::{Column, Form, Rows};
+use crate::analysis::Analysis;
 use crate::metric::{self, Metric, PLAIN, Unit};
 use crate::part::PartView;
-use crate::store::Run;
 use crate::summary;
 
 pub(crate) const CHART: ChartDef = ChartDef {
@@ -30,7 +30,7 @@ fn wire_ratio(record: &TrialRecord) -> Option<f64> {
     Some((metric::WIRE_BYTES.of)(record)? / payload as f64)
 }
 
-fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let figures: [(&Metric, &str); 3] = [
         (&metric::CLIENT_CPU, "CPU time (s per GB of payload)"),
         (&metric::SERVER_CPU, "CPU time (s per GB of payload)"),

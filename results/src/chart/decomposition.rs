@@ -9,11 +9,11 @@ use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
 use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::theme::{self, INK, LABEL, MUTED, SMALL};
+use crate::analysis::Analysis;
 use crate::cells::Cell;
 use crate::number::number;
 use crate::part::PartView;
 use crate::stats;
-use crate::store::Run;
 
 pub(crate) const CHART: ChartDef = ChartDef {
     name: "decomposition",
@@ -57,7 +57,7 @@ const PANELS: [(&str, Which); 3] = [
     ("slowest 1 %", |b| Some(b.of_slowest)),
 ];
 
-fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let any = part.trials().any(|record| record.summary.as_ref().is_some_and(|s| s.blocking.is_some()));
     if !any {
         return Err(Absent::NoData("the packets of these trials were not mapped to their messages".into()));

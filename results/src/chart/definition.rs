@@ -2,8 +2,9 @@
 
 use samepath_model::Workload;
 
+use crate::analysis::Analysis;
 use crate::part::PartView;
-use crate::store::{Run, StoreError};
+use crate::store::StoreError;
 
 /// A chart: what it is called, what it is meant for, and how it is drawn.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +20,7 @@ pub struct ChartDef {
     /// Whether it is meant for such a workload.
     pub suits: fn(&Workload) -> bool,
     /// Draws it of a part that has a trial that counts.
-    pub(super) draw: fn(&Run, &PartView<'_>) -> Result<Drawing, Absent>,
+    pub(super) draw: fn(&Analysis<'_>, &PartView<'_>) -> Result<Drawing, Absent>,
 }
 
 impl PartialEq for ChartDef {

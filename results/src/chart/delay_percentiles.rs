@@ -5,9 +5,9 @@ use samepath_model::Workload;
 use super::axis::Axis;
 use super::definition::{Absent, ChartDef, Drawing};
 use super::rows::{Column, Form, Rows};
+use crate::analysis::Analysis;
 use crate::metric::{self, Metric};
 use crate::part::PartView;
-use crate::store::Run;
 
 pub(crate) const CHART: ChartDef = ChartDef {
     name: "delay-percentiles",
@@ -18,7 +18,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     draw,
 };
 
-fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let shown: [(&str, &'static Metric); 4] = [
         ("p50", &metric::DELAY_P50),
         ("p95", &metric::DELAY_P95),

@@ -11,6 +11,7 @@ use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::theme::{FRAME, INK, arm_style};
+use crate::analysis::Analysis;
 use crate::number::number;
 use crate::part::PartView;
 use crate::store::{Run, StoreError};
@@ -88,14 +89,17 @@ struct Series {
 const ONE_WAY: &[f64] = &[2.0, 2.0];
 const ONE_MORE: &[f64] = &[6.0, 2.0, 1.0, 2.0];
 
-fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let groups = part.groups();
     let mut panels: Vec<Vec<Series>> = Vec::new();
     for group in &groups {
         let mut all = Vec::new();
         for cell in &group.cells {
-            let trials =
-                cell.trials.iter().map(|record| delays(run, record)).collect::<Result<Vec<_>, StoreError>>()?;
+            let trials = cell
+                .trials
+                .iter()
+                .map(|record| delays(analysis.run(), record))
+                .collect::<Result<Vec<_>, StoreError>>()?;
             let pooled = Delays::pool(trials.iter());
             if pooled.released > 0 {
                 all.push(Series { arm: cell.arm, trials, pooled });

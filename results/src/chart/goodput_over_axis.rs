@@ -11,11 +11,11 @@ use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::over_axis::OverAxis;
 use super::theme::INK;
+use crate::analysis::Analysis;
 use crate::cells::Cell;
 use crate::metric;
 use crate::number::number;
 use crate::part::PartView;
-use crate::store::Run;
 
 pub(crate) const CHART: ChartDef = ChartDef {
     name: "goodput",
@@ -29,7 +29,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
 const LINK_RATE: &[f64] = &[9.0, 4.0];
 const SQUARE_ROOT_LAW: &[f64] = &[2.0, 3.0];
 
-fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let over = OverAxis::of(part);
     let estimates: Vec<f64> =
         part.cells.iter().filter_map(|cell| cell.estimate(&metric::GOODPUT)).flat_map(|e| [e.min, e.max]).collect();

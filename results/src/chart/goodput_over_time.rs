@@ -9,6 +9,7 @@ use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::drops::data_drops;
 use super::figure::{Figure, Key};
 use super::theme::{GRID, INK, MUTED, SMALL, arm_style};
+use crate::analysis::Analysis;
 use crate::number::number;
 use crate::part::PartView;
 use crate::stats;
@@ -41,7 +42,7 @@ struct Series {
     counted: bool,
 }
 
-fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let groups = part.groups();
     let mut panels: Vec<Vec<Series>> = Vec::new();
     for group in &groups {
@@ -49,7 +50,7 @@ fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
         for cell in &group.cells {
             let mut trials = Vec::new();
             for record in &cell.trials {
-                let bins = bins(run, record)?;
+                let bins = bins(analysis.run(), record)?;
                 if !bins.is_empty() {
                     trials.push(bins);
                 }
@@ -59,7 +60,7 @@ fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
                 let median = (0..shortest)
                     .filter_map(|i| stats::median(&trials.iter().map(|t| t[i]).collect::<Vec<_>>()))
                     .collect();
-                let drops = data_drops(run, first)?.into_iter().map(|at| at as f64 / 1e9).collect();
+                let drops = data_drops(analysis.run(), first)?.into_iter().map(|at| at as f64 / 1e9).collect();
                 let drops = (first.trial.seed, drops);
                 let counted = first.link.as_ref().is_some_and(LinkReport::counts_packets);
                 all.push(Series { arm: cell.arm, trials, median, drops, counted });

@@ -12,9 +12,9 @@ use super::canvas::{Rect, Stroke};
 use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::theme::{INK, arm_style};
+use crate::analysis::Analysis;
 use crate::number::number;
 use crate::part::PartView;
-use crate::store::Run;
 
 pub(crate) const CHART: ChartDef = ChartDef {
     name: "lateness",
@@ -72,7 +72,7 @@ impl Series {
     }
 }
 
-fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let series: Vec<Series> = part.arms().into_iter().filter_map(|arm| Series::of(part, arm)).collect();
     if series.is_empty() {
         return Err(Absent::NoData(

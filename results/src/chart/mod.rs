@@ -33,9 +33,9 @@ mod stalls;
 pub(crate) mod start;
 mod theme;
 
-use crate::cells::Cell;
-use crate::part::{PartView, parts};
-use crate::store::{Run, StoreError};
+use crate::analysis::Analysis;
+use crate::part::PartView;
+use crate::store::StoreError;
 
 pub use definition::{Absent, ChartDef, Drawing, Shown, Table};
 pub(crate) use png::to_png;
@@ -60,11 +60,11 @@ pub const ALL: [&ChartDef; 12] = [
 ///
 /// # Errors
 /// Where the records of a trial that counts cannot be read.
-pub fn draw_all(run: &Run, cells: &[Cell<'_>]) -> Result<Vec<Shown>, StoreError> {
+pub fn draw_all(analysis: &Analysis<'_>) -> Result<Vec<Shown>, StoreError> {
     let mut shown = Vec::new();
-    for part in parts(cells) {
+    for part in analysis.parts() {
         for chart in ALL.into_iter().filter(|chart| (chart.suits)(&part.cells[0].plan.workload)) {
-            match draw(chart, run, &part) {
+            match draw(chart, analysis, &part) {
                 Ok(drawing) => shown.push(Shown::Drawn(Box::new(drawing))),
                 Err(Absent::NoData(reason)) => {
                     shown.push(Shown::LeftOut { chart, part: part.name.to_owned(), reason });
@@ -76,9 +76,9 @@ pub fn draw_all(run: &Run, cells: &[Cell<'_>]) -> Result<Vec<Shown>, StoreError>
     Ok(shown)
 }
 
-fn draw(chart: &ChartDef, run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(chart: &ChartDef, analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     if part.trials().next().is_none() {
         return Err(Absent::NoData("no trial of this part counts, so there is nothing to draw".into()));
     }
-    (chart.draw)(run, part)
+    (chart.draw)(analysis, part)
 }

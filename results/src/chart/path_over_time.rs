@@ -12,6 +12,7 @@ use super::choice;
 use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::theme::arm_style;
+use crate::analysis::Analysis;
 use crate::number::number;
 use crate::part::PartView;
 use crate::stats;
@@ -42,12 +43,12 @@ struct Course {
     of: [Points; 3],
 }
 
-fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let Some(choice) = choice::any(part) else {
         return Err(Absent::NoData("no trial of this part counts".into()));
     };
     let (group, seed) = (&choice.group, choice.seed);
-    let mut courses = choice.records().map(|record| read(run, record)).collect::<Result<Vec<_>, _>>()?;
+    let mut courses = choice.records().map(|record| read(analysis.run(), record)).collect::<Result<Vec<_>, _>>()?;
     courses.sort_by_key(|course| Arm::all().position(|arm| arm == course.arm));
     let shown: Vec<usize> = (0..PANELS.len()).filter(|&i| courses.iter().any(|c| !c.of[i].is_empty())).collect();
     if shown.is_empty() {

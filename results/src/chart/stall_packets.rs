@@ -6,7 +6,8 @@ use super::canvas::{Canvas, Rect, Stroke};
 use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
 use super::theme::{INK, MUTED, Mark, arm_style};
-use crate::blocking::{self, AnalyseError, Analysis, Fate, NEVER, Packet, Story};
+use crate::analysis::Analysis;
+use crate::blocking::{self, AnalyseError, Fate, NEVER, Packet, Story};
 use crate::number::number;
 use crate::part::PartView;
 use crate::store::Run;
@@ -31,15 +32,15 @@ struct Row<'a> {
     messages: Vec<&'a MessageRecord>,
 }
 
-fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
-    let (record, analysis, place) = choose(run, part)?;
-    let story = analysis.story(place).ok_or_else(|| Absent::NoData("the stall has no story".into()))?;
+fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
+    let (record, blocking, place) = choose(analysis.run(), part)?;
+    let story = blocking.story(place).ok_or_else(|| Absent::NoData("the stall has no story".into()))?;
     let Some(account) = story.account else {
         return Err(Absent::NoData("the stall has no account".into()));
     };
     let direction = record.trial.workload.direction();
     let inside = |(from, to): (i64, i64)| -> Vec<&Packet> {
-        analysis.packets().iter().filter(|p| p.direction == direction && (from..to).contains(&p.arrived)).collect()
+        blocking.packets().iter().filter(|p| p.direction == direction && (from..to).contains(&p.arrived)).collect()
     };
     let sent = story.carried_by.iter().map(|packet| packet.arrived).min().unwrap_or(story.message.released);
     let whole = window(&story, story.message.released, account.complete);
@@ -48,7 +49,7 @@ fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let all = inside((from, to));
     let hidden = all.len().saturating_sub(MAX_ROWS);
     let all = most(all, &story);
-    let brought = analysis.brought_by(from, to);
+    let brought = blocking.brought_by(from, to);
     let rows: Vec<Row<'_>> = all
         .into_iter()
         .map(|packet| Row {
@@ -56,7 +57,7 @@ fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
             messages: brought
                 .iter()
                 .filter(|(_, by)| by.number == packet.number && by.duplicate == packet.duplicate)
-                .map(|(place, _)| &analysis.messages[*place])
+                .map(|(place, _)| &blocking.messages[*place])
                 .collect(),
         })
         .collect();
@@ -122,7 +123,7 @@ fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
 }
 
 /// The trial with the longest stall, and the message that it kept waiting.
-fn choose<'a>(run: &Run, part: &PartView<'a>) -> Result<(&'a TrialRecord, Analysis, usize), Absent> {
+fn choose<'a>(run: &Run, part: &PartView<'a>) -> Result<(&'a TrialRecord, blocking::Analysis, usize), Absent> {
     let record = super::choice::longest_stall(part).map_err(Absent::NoData)?;
     let analysis = match blocking::of_trial(run, &record.trial) {
         Ok(analysis) => analysis,

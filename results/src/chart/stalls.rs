@@ -16,6 +16,7 @@ use super::drops::data_drops;
 use super::figure::Key;
 use super::lanes::{self, Lanes, Layout, Sheet, Wait, Window};
 use super::theme::{INK, MUTED, Mark, arm_style};
+use crate::analysis::Analysis;
 use crate::number::number;
 use crate::part::PartView;
 use crate::store::{Run, StoreError};
@@ -43,12 +44,12 @@ struct Lane<'a> {
     drops: Vec<i64>,
 }
 
-fn draw(run: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let choice = choice::choose(part).map_err(Absent::NoData)?;
-    if let Some(drawing) = super::blocked::draw(&CHART, run, part, &choice)? {
+    if let Some(drawing) = super::blocked::draw(&CHART, analysis, part, &choice)? {
         return Ok(drawing);
     }
-    let mut lanes = choice.records().map(|record| read(run, record)).collect::<Result<Vec<_>, _>>()?;
+    let mut lanes = choice.records().map(|record| read(analysis.run(), record)).collect::<Result<Vec<_>, _>>()?;
     // The chart's order: tcp above quic.
     lanes.sort_by_key(|lane| Arm::all().position(|arm| arm == lane.record.trial.arm));
     let plan = &choice.group.cells[0].plan;

@@ -5,9 +5,9 @@ use samepath_model::{Arm, Workload};
 use super::axis::{Axis, Tick};
 use super::definition::{Absent, ChartDef, Drawing};
 use super::rows::{Column, Form, Rows};
+use crate::analysis::Analysis;
 use crate::metric;
 use crate::part::PartView;
-use crate::store::Run;
 
 pub(crate) const CHART: ChartDef = ChartDef {
     name: "start",
@@ -18,7 +18,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     draw,
 };
 
-fn draw(_: &Run, part: &PartView<'_>) -> Result<Drawing, Absent> {
+fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     // After a warm-up the first payload byte of a message schedule says nothing of the start.
     let cold = matches!(part.cells[0].plan.workload, Workload::Bulk(_));
     let mut shown = vec![("handshake done at the client", &metric::HANDSHAKE_RTTS)];

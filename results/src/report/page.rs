@@ -13,12 +13,13 @@ use super::comparisons::{comparisons, slowest};
 use super::power::power;
 use super::start::starts;
 use super::table_view::TableView;
-use crate::answer::{Headline, answers, caution};
+use crate::analysis::Analysis;
+use crate::answer::{Headline, caution};
 use crate::cells::{Cell, label};
 use crate::chart::{self, ChartDef, Drawing, Shown};
 use crate::metric::{self, Metric, Unit};
 use crate::number::{number, spread};
-use crate::part::{PartView, parts};
+use crate::part::PartView;
 use crate::table;
 use crate::{Run, StoreError};
 
@@ -161,8 +162,8 @@ impl LinkView {
 ///
 /// # Errors
 /// Where the manifest cannot be read.
-pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Result<Page, StoreError> {
-    let parts = parts(cells);
+pub(super) fn page(analysis: &Analysis<'_>, shown: &[Shown]) -> Result<Page, StoreError> {
+    let (run, cells, parts) = (analysis.run(), analysis.cells(), analysis.parts());
     let manifest = run.manifest();
     let seeds: BTreeSet<u64> = cells.iter().flat_map(|c| c.trials.iter().map(|r| r.trial.seed)).collect();
     let counts = Counts {
@@ -182,19 +183,20 @@ pub(super) fn page(run: &Run, cells: &[Cell<'_>], shown: &[Shown]) -> Result<Pag
         name: run.experiment().spec().name.clone(),
         question: run.experiment().spec().question.clone(),
         explanation: pieces(&run.experiment().spec().explanation),
-        answers: answers(&parts)
-            .into_iter()
+        answers: analysis
+            .answers()
+            .iter()
             .map(|answer| AnswerView {
-                head: answer.head,
+                part: answer.part.clone(),
+                sentences: answer.sentences.clone(),
+                head: answer.head.clone(),
                 blocks: answer
                     .blocks
-                    .into_iter()
-                    .map(|block| BlockView { name: block.name, rows: block.rows })
+                    .iter()
+                    .map(|block| BlockView { name: block.name.clone(), rows: block.rows.clone() })
                     .collect(),
-                figure: leading.iter().find(|drawing| drawing.part == answer.part).map(|drawing| figure(drawing)),
-                part: answer.part,
-                sentences: answer.sentences,
                 left_out: answer.left_out,
+                figure: leading.iter().find(|drawing| drawing.part == answer.part).map(|drawing| figure(drawing)),
             })
             .collect(),
         caution: caution(seeds.len(), fewest),

@@ -2,14 +2,13 @@
 
 use samepath_model::Arm;
 use samepath_results::chart::{Drawing, Shown, draw_all};
-use samepath_results::{Run, cells};
+use samepath_results::{Analysis, Run};
 
 use crate::svg::Picture;
 use crate::{synthetic, whole};
 
 fn drawings(run: &Run) -> Vec<Drawing> {
-    let cells = cells(run);
-    let shown = draw_all(run, &cells).expect("the records can be read");
+    let shown = draw_all(&Analysis::of(run)).expect("the records can be read");
     shown
         .into_iter()
         .filter_map(|one| match one {
@@ -209,7 +208,7 @@ fn the_parts_of_the_delay_add_up_in_the_table() {
 fn without_the_mapping_the_charts_say_that_it_is_missing() {
     let dir = tempfile::tempdir().unwrap();
     let run = synthetic::run(&dir.path().join("run"), UNMAPPED, synthetic::all_done);
-    let shown = draw_all(&run, &cells(&run)).expect("the records can be read");
+    let shown = draw_all(&Analysis::of(&run)).expect("the records can be read");
     for chart in ["decomposition", "blocked"] {
         let left_out = shown.iter().any(
             |one| matches!(one, Shown::LeftOut { chart: of, reason, .. } if of.name == chart && reason.contains("not mapped")),

@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 
 use samepath_model::record::{Outcome, TrialRecord};
 use samepath_model::{VoidKind, VoidReason};
-use samepath_results::report::{ReportError, draw};
+use samepath_results::report::{self, ReportError};
+use samepath_results::{Analysis, Run, table};
 
 use crate::{synthetic, whole};
 
@@ -31,6 +32,10 @@ arms = ["tcp", "quic"]
 workload = { kind = "bulk", duration = "1s" }
 link = { rtt = "20ms", rate = "10Mbit" }
 "#;
+
+fn draw(run: &Run) -> Result<PathBuf, ReportError> {
+    report::draw(&Analysis::of(run))
+}
 
 fn page_of(experiment: &str, fate: synthetic::Fate) -> String {
     let dir = tempfile::tempdir().unwrap();
@@ -301,7 +306,7 @@ fn a_long_list_of_conditions_is_summed_up_and_whole_only_where_it_is_asked_for()
     assert_ne!(text, SMALL);
     let dir = tempfile::tempdir().unwrap();
     let run = synthetic::run(&dir.path().join("run"), &text, synthetic::all_done);
-    let table = samepath_results::table::render(&run).split_whitespace().collect::<Vec<_>>().join(" ");
+    let table = table::render(&Analysis::of(&run)).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(table.contains("40 scripted drops (data 10 to data 400 in steps of 10)"), "{table}");
     assert!(!table.contains("data 20"), "{table}");
     let page = fs::read_to_string(draw(&run).expect("a page")).unwrap();
