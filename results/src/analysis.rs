@@ -2,12 +2,18 @@
 //!
 //! What is costly is computed when it is first asked for, and kept.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use samepath_model::TrialId;
+use samepath_model::record::TrialRecord;
 
 use crate::answer::{self, Answer};
+use crate::blocking::{self, AnalyseError, Unmapped};
 use crate::cells::{Cell, cells};
 use crate::part::{self, PartView};
-use crate::store::Run;
+use crate::store::{Run, StoreError};
 
 /// What a run's records come to.
 #[derive(Debug)]
@@ -15,12 +21,21 @@ pub struct Analysis<'r> {
     run: &'r Run,
     cells: Vec<Cell<'r>>,
     answers: OnceCell<Vec<Answer>>,
+    followed: RefCell<Followed>,
+}
+
+/// Trials whose messages were followed through their packets: those of one part at a time, as one of a million
+/// messages takes up to a gigabyte.
+#[derive(Debug, Default)]
+struct Followed {
+    part: String,
+    trials: BTreeMap<TrialId, Result<Rc<blocking::Analysis>, Unmapped>>,
 }
 
 impl<'r> Analysis<'r> {
     /// The analysis of a run as it stands.
     pub fn of(run: &'r Run) -> Analysis<'r> {
-        Analysis { run, cells: cells(run), answers: OnceCell::new() }
+        Analysis { run, cells: cells(run), answers: OnceCell::new(), followed: RefCell::default() }
     }
 
     /// The run.
@@ -41,5 +56,26 @@ impl<'r> Analysis<'r> {
     /// The short answer of each part that has a trial that counts.
     pub(crate) fn answers(&self) -> &[Answer] {
         self.answers.get_or_init(|| answer::answers(&self.parts()))
+    }
+
+    /// What each message of a recorded trial waited for, packet by packet.
+    ///
+    /// # Errors
+    /// Where the trial's packets are not mapped to its messages, or a record cannot be read.
+    pub fn blocking(&self, record: &TrialRecord) -> Result<Rc<blocking::Analysis>, AnalyseError<StoreError>> {
+        let mut followed = self.followed.borrow_mut();
+        if followed.part != record.trial.part {
+            *followed = Followed { part: record.trial.part.clone(), trials: BTreeMap::new() };
+        }
+        if let Some(known) = followed.trials.get(&record.trial.id) {
+            return known.clone().map_err(AnalyseError::Unmapped);
+        }
+        let found = match blocking::of_trial(self.run, &record.trial) {
+            Ok(analysis) => Ok(Rc::new(analysis)),
+            Err(AnalyseError::Unmapped(reason)) => Err(reason),
+            Err(error) => return Err(error),
+        };
+        followed.trials.insert(record.trial.id.clone(), found.clone());
+        found.map_err(AnalyseError::Unmapped)
     }
 }

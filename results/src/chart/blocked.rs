@@ -1,5 +1,7 @@
 //! The stall timeline as measured: what of each message's delay was blocked, and by which lost packet.
 
+use std::rc::Rc;
+
 use plotters::style::RGBColor;
 use samepath_model::Arm;
 use samepath_model::record::{MessageRecord, TrialRecord};
@@ -14,7 +16,7 @@ use crate::analysis::Analysis;
 use crate::blocking::{self, Account, AnalyseError, Loss, NEVER};
 use crate::number::number;
 use crate::part::PartView;
-use crate::store::{Run, StoreError};
+use crate::store::StoreError;
 
 /// Shortest and longest window shown, in nanoseconds.
 const WINDOW: (i64, i64) = (300_000_000, 1_500_000_000);
@@ -27,7 +29,7 @@ const ROW: f64 = 11.0;
 /// One arm's trial.
 struct Lane<'a> {
     record: &'a TrialRecord,
-    analysis: blocking::Analysis,
+    blocking: Rc<blocking::Analysis>,
     losses: Vec<Loss>,
 }
 
@@ -38,7 +40,7 @@ pub(super) fn draw(
     part: &PartView<'_>,
     choice: &Choice<'_>,
 ) -> Result<Option<Drawing>, Absent> {
-    let Some(mut lanes) = read(analysis.run(), choice)? else { return Ok(None) };
+    let Some(mut lanes) = read(analysis, choice)? else { return Ok(None) };
     lanes.sort_by_key(|lane| Arm::all().position(|arm| arm == lane.record.trial.arm));
     let plan = &choice.group.cells[0].plan;
     let window = window(&lanes, plan.link.rtt().as_nanos().cast_signed());
@@ -75,13 +77,13 @@ pub(super) fn draw(
 }
 
 /// The trials of the seed, followed; `None` where one of them cannot be.
-fn read<'a>(run: &Run, choice: &Choice<'a>) -> Result<Option<Vec<Lane<'a>>>, StoreError> {
+fn read<'a>(analysis: &Analysis<'_>, choice: &Choice<'a>) -> Result<Option<Vec<Lane<'a>>>, StoreError> {
     let mut lanes = Vec::new();
     for record in choice.records() {
-        match blocking::of_trial(run, &record.trial) {
-            Ok(analysis) => {
-                let losses = analysis.losses();
-                lanes.push(Lane { record, analysis, losses });
+        match analysis.blocking(record) {
+            Ok(blocking) => {
+                let losses = blocking.losses();
+                lanes.push(Lane { record, blocking, losses });
             }
             Err(AnalyseError::Unmapped(_)) => return Ok(None),
             Err(AnalyseError::Source(error)) => return Err(error),
@@ -93,8 +95,8 @@ fn read<'a>(run: &Run, choice: &Choice<'a>) -> Result<Option<Vec<Lane<'a>>>, Sto
 /// The window in which messages were blocked longest in sum, else were waiting for their own bytes.
 fn window(lanes: &[Lane<'_>], rtt: i64) -> Window {
     let length = (ROUND_TRIPS * rtt / STEP * STEP).clamp(WINDOW.0, WINDOW.1);
-    let end = lanes.iter().flat_map(|lane| &lane.analysis.messages).map(|m| m.released).max().unwrap_or(0) + 2 * rtt;
-    let waits = lanes.iter().flat_map(|lane| lane.analysis.accounts()).map(|(_, message, account)| Wait {
+    let end = lanes.iter().flat_map(|lane| &lane.blocking.messages).map(|m| m.released).max().unwrap_or(0) + 2 * rtt;
+    let waits = lanes.iter().flat_map(|lane| lane.blocking.accounts()).map(|(_, message, account)| Wait {
         released: message.released,
         until: account.complete,
         // A drop shows in its own message too; what is blocked by it counts more.
@@ -105,7 +107,7 @@ fn window(lanes: &[Lane<'_>], rtt: i64) -> Window {
 
 /// Bars of a lane that should lie one above the other.
 fn tracks(lane: &Lane<'_>, window: Window) -> usize {
-    let inside = lane.analysis.accounts().filter(|(_, m, a)| m.released < window.to && a.complete > window.from);
+    let inside = lane.blocking.accounts().filter(|(_, m, a)| m.released < window.to && a.complete > window.from);
     lanes::tracks(inside.map(|(_, m, a)| (m.stream, m.released, a.complete)))
 }
 
@@ -114,7 +116,7 @@ fn messages(canvas: &mut Canvas<'_>, lanes: &Lanes<'_>, lane: &Lane<'_>, layout:
     let colour = arm_style(lane.record.trial.arm).colour;
     let of = |message: &MessageRecord| (message.stream, message.seq);
     let inside = |message: &MessageRecord| message.stream < layout.streams && message.released < to;
-    let shown: Vec<_> = lane.analysis.accounts().filter(|(_, m, a)| inside(m) && a.complete > from).collect();
+    let shown: Vec<_> = lane.blocking.accounts().filter(|(_, m, a)| inside(m) && a.complete > from).collect();
     for (_, message, account) in &shown {
         let unharmed = account.arrived - account.parts.own_loss;
         if unharmed > from {
@@ -134,8 +136,8 @@ fn messages(canvas: &mut Canvas<'_>, lanes: &Lanes<'_>, lane: &Lane<'_>, layout:
             canvas.outline(blocked, Stroke::solid(colour, 0.5));
         }
     }
-    for (place, message) in lane.analysis.messages.iter().enumerate() {
-        let never = message.delivered.is_none() && lane.analysis.account(place).is_none();
+    for (place, message) in lane.blocking.messages.iter().enumerate() {
+        let never = message.delivered.is_none() && lane.blocking.account(place).is_none();
         if never && inside(message) && message.released >= from {
             let (x, y) = lanes.spot(of(message), message.released);
             canvas.mark(x, y, 2.5, Mark::Ring, INK);
@@ -188,14 +190,14 @@ fn table(lanes: &[Lane<'_>], window: Window) -> Table {
         .map(|lane| {
             let released = |m: &samepath_model::record::MessageRecord| window.holds(m.released);
             let inside: Vec<(u16, &Account)> =
-                lane.analysis.accounts().filter(|(_, m, _)| released(m)).map(|(_, m, a)| (m.stream, a)).collect();
+                lane.blocking.accounts().filter(|(_, m, _)| released(m)).map(|(_, m, a)| (m.stream, a)).collect();
             let blocked: Vec<_> = inside.iter().filter(|(_, a)| a.parts.blocked() > blocking::BLOCKED).collect();
             let mut streams: Vec<u16> = blocked.iter().map(|(stream, _)| *stream).collect();
             streams.sort_unstable();
             streams.dedup();
             let longest = inside.iter().map(|(_, a)| a.parts.blocked()).max().unwrap_or(0);
             let dropped: Vec<_> = lane.losses.iter().filter(|l| window.holds(l.packet.arrived)).collect();
-            let messages = || lane.analysis.messages.iter().filter(|m| released(m));
+            let messages = || lane.blocking.messages.iter().filter(|m| released(m));
             vec![
                 lane.record.trial.arm.to_string(),
                 lane.record.trial.id.to_string(),

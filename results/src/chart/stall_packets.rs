@@ -1,6 +1,8 @@
 //! One stall, packet by packet: what came to the link, what was dropped, what brought its bytes, and
 //! when the application had each message.
 
+use std::rc::Rc;
+
 use super::axis::{Axis, Beside, Panel, Tick};
 use super::canvas::{Canvas, Rect, Stroke};
 use super::definition::{Absent, ChartDef, Drawing, Table};
@@ -10,7 +12,6 @@ use crate::analysis::Analysis;
 use crate::blocking::{self, AnalyseError, Fate, NEVER, Packet, Story};
 use crate::number::number;
 use crate::part::PartView;
-use crate::store::Run;
 use samepath_model::Workload;
 use samepath_model::record::{MessageRecord, TrialRecord};
 
@@ -33,7 +34,7 @@ struct Row<'a> {
 }
 
 fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
-    let (record, blocking, place) = choose(analysis.run(), part)?;
+    let (record, blocking, place) = choose(analysis, part)?;
     let story = blocking.story(place).ok_or_else(|| Absent::NoData("the stall has no story".into()))?;
     let Some(account) = story.account else {
         return Err(Absent::NoData("the stall has no account".into()));
@@ -123,16 +124,19 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
 }
 
 /// The trial with the longest stall, and the message that it kept waiting.
-fn choose<'a>(run: &Run, part: &PartView<'a>) -> Result<(&'a TrialRecord, blocking::Analysis, usize), Absent> {
+fn choose<'a>(
+    analysis: &Analysis<'_>,
+    part: &PartView<'a>,
+) -> Result<(&'a TrialRecord, Rc<blocking::Analysis>, usize), Absent> {
     let record = super::choice::longest_stall(part).map_err(Absent::NoData)?;
-    let analysis = match blocking::of_trial(run, &record.trial) {
-        Ok(analysis) => analysis,
+    let blocking = match analysis.blocking(record) {
+        Ok(blocking) => blocking,
         Err(AnalyseError::Unmapped(reason)) => return Err(Absent::NoData(reason.to_string())),
         Err(AnalyseError::Source(error)) => return Err(error.into()),
     };
-    let place = analysis.most_blocked();
+    let place = blocking.most_blocked();
     let place = place.ok_or_else(|| Absent::NoData("no message of the trial was blocked".into()))?;
-    Ok((record, analysis, place))
+    Ok((record, blocking, place))
 }
 
 /// As many of the packets as there is room for, in their order: those that the stall is about, then the first of the
