@@ -12,7 +12,7 @@ use super::theme::{self, INK, LABEL, MUTED, SMALL};
 use crate::analysis::Analysis;
 use crate::cells::Cell;
 use crate::number::number;
-use crate::part::PartView;
+use crate::part::{Group, PartView};
 use crate::stats;
 
 pub(crate) const CHART: ChartDef = ChartDef {
@@ -50,6 +50,12 @@ const PARTS: [(&str, RGBColor, Fill); 8] = [
 
 type Which = fn(&Blocking) -> Option<DelayParts>;
 
+/// The mean parts of the delay over a cell's trials, and the whole delay of each; `None` where no trial has them.
+type Mean = Option<(DelayParts, Vec<f64>)>;
+
+/// Cells of the same conditions, each with its means in the order of [`PANELS`].
+type Means<'a> = (Group<'a>, Vec<[Mean; 3]>);
+
 /// The three panels: of which messages.
 const PANELS: [(&str, Which); 3] = [
     ("all messages", |b| Some(b.all)),
@@ -62,8 +68,12 @@ fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     if !any {
         return Err(Absent::NoData("the packets of these trials were not mapped to their messages".into()));
     }
-    let groups = part.groups();
-    let rows: usize = groups.iter().map(|group| group.cells.len()).sum();
+    let mut groups: Vec<Means<'_>> = Vec::new();
+    for group in part.groups() {
+        let means = group.cells.iter().map(|cell| PANELS.map(|(_, which)| mean(cell, which))).collect();
+        groups.push((group, means));
+    }
+    let rows: usize = groups.iter().map(|(group, _)| group.cells.len()).sum();
     let plot = groups.len() as f64 * GROUP + rows as f64 * ROW + 6.0;
     // Parts that no trial has more than a thousandth of a millisecond of need no sign.
     let used: Vec<usize> = (0..PARTS.len())
@@ -108,13 +118,12 @@ fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let conditions = vec![format!("{}; {}", part.heading(), part.seeds()), part.conditions()];
     let figure = Figure { title: title.clone(), conditions, legend, notes };
     let stem = part.stem(CHART.name);
-    let svg = figure.draw(&stem, &caption, 22.0 + plot + 40.0, |canvas, area| body(canvas, area, plot, part));
-    let table = table(part);
+    let svg = figure.draw(&stem, &caption, 22.0 + plot + 40.0, |canvas, area| body(canvas, area, plot, &groups));
+    let table = table(&groups);
     Ok(Drawing { chart: &CHART, part: part.name.to_owned(), stem, title, caption, svg, table })
 }
 
-/// The mean parts of a cell over its trials, and the whole delay of each.
-fn mean(cell: &Cell<'_>, which: Which) -> Option<(DelayParts, Vec<f64>)> {
+fn mean(cell: &Cell<'_>, which: Which) -> Mean {
     let all: Vec<DelayParts> =
         cell.trials.iter().filter_map(|r| which(r.summary.as_ref()?.blocking.as_ref()?)).collect();
     let mut sums = [0.0; 8];
@@ -128,22 +137,23 @@ fn mean(cell: &Cell<'_>, which: Which) -> Option<(DelayParts, Vec<f64>)> {
     (!all.is_empty()).then(|| (parts, all.iter().map(DelayParts::total).collect()))
 }
 
-fn body(canvas: &mut Canvas<'_>, area: Rect, plot: f64, part: &PartView<'_>) {
-    let names = part
-        .groups()
-        .into_iter()
-        .map(|group| theme::width(&group.label, LABEL, true) * 1.07 + 10.0)
-        .chain(part.cells.iter().map(|c| theme::width(&c.arm.to_string(), LABEL, false) * 1.07 + 22.0))
+fn body(canvas: &mut Canvas<'_>, area: Rect, plot: f64, groups: &[Means<'_>]) {
+    let cells = groups.iter().flat_map(|(group, _)| &group.cells);
+    let names = groups
+        .iter()
+        .map(|(group, _)| theme::width(&group.label, LABEL, true) * 1.07 + 10.0)
+        .chain(cells.map(|c| theme::width(&c.arm.to_string(), LABEL, false) * 1.07 + 22.0))
         .fold(*NAMES.start(), f64::max)
         .min(*NAMES.end());
     let count = PANELS.len() as f64;
     let width = (area.w - names - GAP * (count - 1.0) - 16.0) / count;
-    let largest = |which: Which| {
-        part.cells.iter().filter_map(|c| mean(c, which)).flat_map(|(_, totals)| totals).fold(0.0, f64::max)
+    let largest = |panel: usize| {
+        let means = groups.iter().flat_map(|(_, means)| means).filter_map(|of| of[panel].as_ref());
+        means.flat_map(|(_, totals)| totals).copied().fold(0.0, f64::max)
     };
     // The innocent are among all, so both on one scale; room for the numbers at the bars' ends.
-    let common = largest(PANELS[0].1).max(largest(PANELS[1].1));
-    let spans = [common, common, largest(PANELS[2].1)];
+    let common = largest(0).max(largest(1));
+    let spans = [common, common, largest(2)];
     let panels: Vec<Panel> = spans
         .iter()
         .enumerate()
@@ -157,24 +167,24 @@ fn body(canvas: &mut Canvas<'_>, area: Rect, plot: f64, part: &PartView<'_>) {
         panel.frame(canvas, Beside { heading, x_name: "mean delay (ms)", x_labels: true, ..Beside::default() });
     }
     let mut y = area.y + 22.0;
-    for group in part.groups() {
+    for (group, means) in groups {
         y += GROUP / 2.0 + 2.0;
         let label = if group.label.is_empty() { "all trials".to_owned() } else { group.label.clone() };
         canvas.text(area.x, y, &theme::fit(&label, LABEL, true, names - 8.0), Type::new(LABEL, INK).bold());
         y += GROUP / 2.0 - 2.0;
-        for cell in &group.cells {
+        for (cell, means) in group.cells.iter().zip(means) {
             let middle = y + ROW / 2.0;
             let name = theme::fit(&cell.arm.to_string(), LABEL, false, names - 20.0);
             canvas.text(area.x + names - 8.0, middle, &name, Type::new(LABEL, INK).anchor(Anchor::End));
-            for (panel, (_, which)) in panels.iter().zip(PANELS) {
-                bar(canvas, panel, middle, mean(cell, which));
+            for (panel, mean) in panels.iter().zip(means) {
+                bar(canvas, panel, middle, mean.as_ref());
             }
             y += ROW;
         }
     }
 }
 
-fn bar(canvas: &mut Canvas<'_>, panel: &Panel, y: f64, mean: Option<(DelayParts, Vec<f64>)>) {
+fn bar(canvas: &mut Canvas<'_>, panel: &Panel, y: f64, mean: Option<&(DelayParts, Vec<f64>)>) {
     let Some((parts, totals)) = mean else {
         canvas.text(panel.area.x + 6.0, y, "–", Type::new(SMALL, MUTED));
         return;
@@ -210,17 +220,17 @@ fn bar(canvas: &mut Canvas<'_>, panel: &Panel, y: f64, mean: Option<(DelayParts,
     canvas.text(x, y, &text, Type::new(SMALL, INK));
 }
 
-fn table(part: &PartView<'_>) -> Table {
+fn table(groups: &[Means<'_>]) -> Table {
     let mut head = ["conditions", "arm", "seeds", "messages"].map(str::to_owned).to_vec();
     head.push("whole delay [ms]".into());
     head.extend(PARTS.map(|(name, ..)| format!("{name} [ms]")));
     head.push("blocked share [%]".into());
     let mut rows = Vec::new();
-    for group in part.groups() {
-        for cell in group.cells {
-            for (name, which) in PANELS {
+    for (group, means) in groups {
+        for (cell, means) in group.cells.iter().zip(means) {
+            for ((name, _), mean) in PANELS.into_iter().zip(means) {
                 let mut row = vec![group.label.clone(), cell.arm.to_string(), cell.n().to_string(), name.to_owned()];
-                match mean(cell, which) {
+                match mean {
                     Some((parts, _)) => {
                         row.push(number(parts.total()));
                         row.extend(parts.values().map(number));

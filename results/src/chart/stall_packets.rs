@@ -3,6 +3,9 @@
 
 use std::rc::Rc;
 
+use samepath_model::Workload;
+use samepath_model::record::{MessageRecord, TrialRecord};
+
 use super::axis::{Axis, Beside, Panel, Tick};
 use super::canvas::{Canvas, Rect, Stroke};
 use super::definition::{Absent, ChartDef, Drawing, Table};
@@ -12,8 +15,6 @@ use crate::analysis::Analysis;
 use crate::blocking::{self, AnalyseError, Fate, NEVER, Packet, Story};
 use crate::number::number;
 use crate::part::PartView;
-use samepath_model::Workload;
-use samepath_model::record::{MessageRecord, TrialRecord};
 
 pub(crate) const CHART: ChartDef = ChartDef {
     name: "stall-packets",
