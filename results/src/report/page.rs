@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use samepath_model::link::{Link, Loss};
-use samepath_model::record::{Outcome, Setting, Settings, TrialRecord};
+use samepath_model::record::{DirectionReport, DropCause, Outcome, Setting, Settings, TrialRecord};
 use samepath_model::setting::SettingKind;
 use samepath_model::void::in_words;
-use samepath_model::{Arm, Trial, Workload};
+use samepath_model::{Arm, Controller, Trial, Workload};
 use serde::Serialize;
 
 use super::comparisons::{comparisons, slowest};
@@ -296,7 +296,7 @@ fn warnings(run: &Run, counts: &Counts, seeds: &BTreeSet<u64>) -> Vec<String> {
     if run
         .planned()
         .iter()
-        .any(|t| t.arm.transport == samepath_model::Transport::Quic && t.tuning.controller.name() == "bbr")
+        .any(|t| t.arm.transport == samepath_model::Transport::Quic && t.tuning.controller == Controller::Bbr)
     {
         warnings.push("QUIC ran quinn's BBR, which its authors call experimental, against the kernel's BBR.".into());
     }
@@ -545,12 +545,9 @@ fn link_table(parts: &[PartView<'_>]) -> TableView {
             };
             let packets: u64 = reports.iter().map(|r| r.up.packets + r.down.packets).sum();
             let offered: u64 = reports.iter().map(|r| way(r).packets).sum();
-            let lost: u64 = reports.iter().map(|r| way(r).dropped.get("loss").copied().unwrap_or(0)).sum();
-            let overflow: u64 = reports
-                .iter()
-                .flat_map(|r| [&r.up, &r.down])
-                .map(|d| d.dropped.get("overflow").copied().unwrap_or(0))
-                .sum();
+            let lost: u64 = reports.iter().map(|r| dropped(&way(r), DropCause::Loss)).sum();
+            let overflow: u64 =
+                reports.iter().flat_map(|r| [&r.up, &r.down]).map(|d| dropped(d, DropCause::Overflow)).sum();
             let by_host: u64 = reports.iter().map(|r| r.device_drops + r.receive_buffer_drops).sum();
             let micros = |f: fn(&samepath_model::record::Lateness) -> u64| -> Vec<f64> {
                 reports.iter().map(|r| f(&r.lateness) as f64 / 1e3).collect()
@@ -580,6 +577,11 @@ fn link_table(parts: &[PartView<'_>]) -> TableView {
         }
     }
     TableView { head, rows }
+}
+
+/// Packets of a direction that were dropped for this cause.
+fn dropped(report: &DirectionReport, cause: DropCause) -> u64 {
+    report.dropped.get(cause.name()).copied().unwrap_or(0)
 }
 
 fn manifest_rows(run: &Run) -> Vec<(String, String)> {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use samepath_model::Arm;
 use samepath_model::record::TrialRecord;
 use samepath_model::start::{Apart, StartState};
+use samepath_model::{Arm, ByteCount, Link, Tuning};
 
 use crate::number::{number, spread};
 use crate::part::PartView;
@@ -76,10 +76,10 @@ fn state(record: &TrialRecord) -> Option<StartState> {
 /// The part's trials, those together that differ before the schedule in nothing but the arm: what is drawn, and what
 /// changes with time, begins with it.
 fn alike<'a>(part: &PartView<'a>) -> Vec<Alike<'a>> {
-    let mut all: Vec<(String, Alike<'a>)> = Vec::new();
+    let mut all: Vec<((Link, ByteCount, &Tuning), Alike<'a>)> = Vec::new();
     for group in part.groups() {
         let plan = &group.cells[0].plan;
-        let before = format!("{:?} {:?} {:?}", plan.link.without_draws(), plan.workload.warmup(plan.arm), plan.tuning);
+        let before = (plan.link.without_draws(), plan.workload.warmup(plan.arm), &plan.tuning);
         let place = all.iter().position(|(known, _)| *known == before).unwrap_or_else(|| {
             all.push((before, Alike { labels: Vec::new(), arms: Vec::new() }));
             all.len() - 1
