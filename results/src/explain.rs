@@ -141,7 +141,7 @@ pub struct PacketSaid {
     /// How long it waited for the bottleneck and was transmitted.
     pub queued_ms: f64,
     /// `delivered`, or why it was not: `loss`, `overflow`, `corruption`, …
-    pub fate: &'static str,
+    pub fate: Fate,
     /// When it left the link for the receiving host.
     pub left_ms: Option<f64>,
 }
@@ -345,7 +345,7 @@ fn packet_said(packet: &Packet) -> PacketSaid {
         packet: packet.number,
         at_ms: millis(packet.arrived),
         queued_ms: packet.queued as f64 / 1e6,
-        fate: packet.fate.name(),
+        fate: packet.fate,
         left_ms: (packet.left != NEVER).then(|| millis(packet.left)),
     }
 }
@@ -415,9 +415,9 @@ impl Explanation {
             (Verdict::Fault, _) => {
                 format!("Its records contradict each other, so its delay is not explained: {reason}.\n")
             }
-            (Verdict::NeverDelivered, _) => match reason {
-                "" => "The application never had it whole.\n".into(),
-                reason => format!("The application never had it whole: {reason}.\n"),
+            (Verdict::NeverDelivered, _) => match &self.reason {
+                None => "The application never had it whole.\n".into(),
+                Some(reason) => format!("The application never had it whole: {reason}.\n"),
             },
             (_, delay) => {
                 let delay = ms(delay.unwrap_or_default());
@@ -581,20 +581,19 @@ impl PacketSaid {
 }
 
 /// What befell a packet, as the rest of a sentence.
-fn cause(packet: &PacketSaid) -> String {
-    let named = |name: &str| DropCause::ALL.into_iter().find(|cause| cause.name() == name);
-    match named(packet.fate) {
-        Some(DropCause::Loss) => "was dropped by random loss".into(),
-        Some(DropCause::Script) => "was dropped by the script".into(),
-        Some(DropCause::Outage) => "was dropped in an outage".into(),
-        Some(DropCause::Overflow) => "was dropped by a full queue".into(),
-        Some(DropCause::Aqm) => "was dropped by the queue's management".into(),
-        Some(DropCause::Blackhole) => "was larger than the black hole lets pass".into(),
-        Some(DropCause::Nat) => "was for a mapping that the NAT had forgotten".into(),
-        Some(DropCause::Host) => "was refused by the host".into(),
-        Some(DropCause::LinkDown) => "was still under way when the link went down".into(),
-        None if packet.fate == Fate::Corrupted.name() => "arrived with a flipped bit".into(),
-        None => format!("was dropped ({})", packet.fate),
+fn cause(packet: &PacketSaid) -> &'static str {
+    match packet.fate {
+        Fate::Dropped(DropCause::Loss) => "was dropped by random loss",
+        Fate::Dropped(DropCause::Script) => "was dropped by the script",
+        Fate::Dropped(DropCause::Outage) => "was dropped in an outage",
+        Fate::Dropped(DropCause::Overflow) => "was dropped by a full queue",
+        Fate::Dropped(DropCause::Aqm) => "was dropped by the queue's management",
+        Fate::Dropped(DropCause::Blackhole) => "was larger than the black hole lets pass",
+        Fate::Dropped(DropCause::Nat) => "was for a mapping that the NAT had forgotten",
+        Fate::Dropped(DropCause::Host) => "was refused by the host",
+        Fate::Dropped(DropCause::LinkDown) => "was still under way when the link went down",
+        Fate::Corrupted => "arrived with a flipped bit",
+        Fate::Delivered => "arrived unharmed",
     }
 }
 

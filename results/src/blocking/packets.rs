@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use samepath_model::carriage::Mark;
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, Instant, PacketRecord};
+use serde::{Serialize, Serializer};
 
 /// The instant of what never happened; later than any other.
 pub const NEVER: Instant = Instant::MAX;
@@ -33,6 +34,12 @@ impl Fate {
             Fate::Corrupted => "corruption",
             Fate::Dropped(cause) => cause.name(),
         }
+    }
+}
+
+impl Serialize for Fate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
