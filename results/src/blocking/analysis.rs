@@ -1,5 +1,7 @@
 //! The analysis of one trial: every message with what it waited for.
 
+use std::mem::{self, Discriminant};
+
 use samepath_model::arm::{Mapping, Transport};
 use samepath_model::carriage::{LayoutRecord, SightRecord};
 use samepath_model::experiment::Trial;
@@ -205,10 +207,10 @@ impl Analysis {
 
     /// What contradicts itself, as reasons why the trial is void; empty where all is well.
     pub fn faults(&self) -> Vec<VoidReason> {
-        let mut said: Vec<(&'static str, String, usize)> = Vec::new();
+        let mut said: Vec<(Discriminant<Fault>, String, usize)> = Vec::new();
         for (message, account) in self.messages.iter().zip(&self.accounts) {
             let Some(Err(fault)) = account else { continue };
-            let kind = fault.kind();
+            let kind = mem::discriminant(fault);
             match said.iter_mut().find(|(of, ..)| *of == kind) {
                 Some((.., times)) => *times += 1,
                 None => said.push((kind, format!("message {}:{} {}", message.stream, message.seq, fault.words()), 1)),

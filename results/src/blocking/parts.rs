@@ -103,16 +103,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub(super) const fn kind(self) -> &'static str {
-        match self {
-            Fault::NoLayout => "layout",
-            Fault::Uncarried => "uncarried",
-            Fault::Undelivered => "undelivered",
-            Fault::BeforeArrival(_) => "arrival",
-            Fault::BeforeRelease(_) => "release",
-        }
-    }
-
     /// What is wrong with the message, as the rest of a sentence.
     pub fn words(self) -> String {
         let micros = |ns: i64| ns as f64 / 1e3;

@@ -2,12 +2,10 @@
 
 use samepath_model::arm::Transport;
 use samepath_model::experiment::Trial;
+use samepath_model::record::LinkReport;
 
 use super::analysis::{AnalyseError, Analysis, Unmapped, analyse};
 use crate::store::{Run, StoreError};
-
-/// How a link report names that there was no emulator.
-const NO_BACKEND: &str = "none";
 
 /// Follows every message of a recorded trial, from the files of its run.
 ///
@@ -19,7 +17,7 @@ pub fn of_trial(run: &Run, trial: &Trial) -> Result<Analysis, AnalyseError<Store
         return Err(Unmapped::OpenEnded.into());
     }
     let link = run.trial(&trial.id).and_then(|record| record.link.as_ref());
-    let emulated = link.is_some_and(|link| link.backend != NO_BACKEND);
+    let emulated = link.is_some_and(LinkReport::counts_packets);
     // A mapped trial has every file, even an empty one: without it the records have been damaged since.
     let absent = |mapped: bool, file: &'static str, otherwise: Unmapped| {
         AnalyseError::Unmapped(if mapped { Unmapped::Gone(file) } else { otherwise })
