@@ -330,10 +330,10 @@ fn alike(measured: &[(Arm, Estimate)]) -> Vec<(Arm, String)> {
 
 /// A share over the seeds: `none` and `all` hold in every one of them.
 fn waiting(estimate: &Estimate) -> String {
-    match share(estimate.median).as_str() {
-        "none" if estimate.max > 0.0 => "almost none".into(),
-        "all" if estimate.min < 100.0 => "nearly all".into(),
-        words => words.to_owned(),
+    match estimate.median {
+        none if none <= 0.0 && estimate.max > 0.0 => "almost none".into(),
+        all if all >= 100.0 && estimate.min < 100.0 => "nearly all".into(),
+        percent => share(percent),
     }
 }
 
