@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use samepath_model::units::Duration;
 
-use super::Nanos;
+use super::instant::Nanos;
 
 /// A queue of items under CoDel's rule.
 #[derive(Debug)]

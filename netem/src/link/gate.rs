@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use samepath_model::link::{Direction, Pause, Slot};
 
+use super::distribution;
 use super::draws::{Draws, Effect, Key};
-use super::{Nanos, distribution};
+use super::instant::Nanos;
 
 /// The gate at the end of one direction.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use super::Nanos;
+use super::instant::Nanos;
 
 /// Packets, each with its due time.
 #[derive(Debug)]

@@ -33,6 +33,7 @@ pub mod distribution;
 pub mod draws;
 mod filter;
 mod gate;
+mod instant;
 pub mod line;
 pub mod loss;
 pub mod nat;
@@ -58,6 +59,7 @@ use codel::CoDel;
 use draws::{Draws, Effect, Key, Sequence};
 use filter::Sieve;
 use gate::Gate;
+pub use instant::Nanos;
 use line::DelayLine;
 use loss::LossProcess;
 use netem::Netem;
@@ -68,9 +70,6 @@ use service::NEVER;
 use timeline::Timeline;
 pub use weather::SLOT;
 use weather::WeatherClock;
-
-/// An instant: nanoseconds of CLOCK_MONOTONIC.
-pub type Nanos = u64;
 
 /// When what is drawn for each packet begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -17,7 +17,7 @@ use std::ops::RangeInclusive;
 use samepath_model::link::{Rebind, Rebound};
 use samepath_model::units::Duration;
 
-use super::Nanos;
+use super::instant::Nanos;
 use super::packet::{self, PacketInfo, TCP, UDP, add, adjusted};
 
 /// Where ports are taken from: above those that Linux gives its own sockets.

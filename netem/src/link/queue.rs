@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use samepath_model::link::{Conditions, QueueCapacity};
 
-use super::Nanos;
+use super::instant::Nanos;
 use super::service::Service;
 
 /// A single server with a finite, first-in-first-out buffer.

@@ -7,7 +7,7 @@ use samepath_model::link::{Counted, Outage, ScriptedDrop, Series, is_within};
 use samepath_model::record::DropCause;
 use samepath_model::units::Duration;
 
-use super::Nanos;
+use super::instant::Nanos;
 use super::packet::{PacketInfo, TCP, TCP_FIN, TCP_RST, TCP_SYN};
 
 /// The script of one direction, and how far it has got.

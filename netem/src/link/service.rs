@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use samepath_model::link::{Conditions, Framing, OPPORTUNITY, Schedule};
 
-use super::Nanos;
+use super::instant::Nanos;
 use super::steps::StepService;
 
 /// Bits a byte × nanoseconds a second: a packet of `n` bytes takes `n` × this ÷ rate nanoseconds.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use samepath_model::link::Framing;
 use samepath_model::link::trace::{MICRO, Steps};
 
-use super::Nanos;
+use super::instant::Nanos;
 use super::service::BIT_NANOS;
 
 /// Work of a byte.

@@ -3,7 +3,7 @@
 use samepath_model::link::{Direction, Link};
 use samepath_model::units::Duration;
 
-use super::Nanos;
+use super::instant::Nanos;
 
 /// What becomes of a link's conditions, and when. Times count from the schedule's start; before it
 /// nothing changes.

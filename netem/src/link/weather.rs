@@ -2,8 +2,8 @@
 
 use samepath_model::link::LossKey;
 
-use super::Nanos;
 use super::draws::Key;
+use super::instant::Nanos;
 
 /// Width of the slots by which time-keyed draws are keyed.
 ///
