@@ -6,8 +6,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use samepath_model::link::{Direction, LinkSpec};
-use samepath_netem::ledger::{Entry, RING_ENTRIES, Spool};
+use samepath_netem::ledger::{RING_ENTRIES, Spool};
 use samepath_netem::link::Pipe;
+use samepath_netem::link::entry::Entry;
 use samepath_netem::link::packet::PacketInfo;
 
 /// Packets a measurement: as many as the ledger's ring holds even if its writer gets no CPU at all,

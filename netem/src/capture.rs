@@ -31,8 +31,9 @@ use samepath_model::Link;
 use samepath_model::link::Direction;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Entry, take_lowest_priority};
+use crate::ledger::take_lowest_priority;
 use crate::link::Nanos;
+use crate::link::entry::Entry;
 use file::CaptureFile;
 use join::Join;
 

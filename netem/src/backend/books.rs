@@ -1,7 +1,8 @@
 //! What is kept of the packets that cross a link.
 
 use crate::capture::Capture;
-use crate::ledger::{Entry, Spool};
+use crate::ledger::Spool;
+use crate::link::entry::Entry;
 
 /// What is kept of the packets.
 #[derive(Debug, Default)]

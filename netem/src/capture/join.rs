@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use samepath_model::link::Direction;
 use samepath_model::record::PacketRecord;
 
-use crate::ledger::Entry;
 use crate::link::Nanos;
+use crate::link::entry::Entry;
 
 /// Bytes of packets that may wait for their fate. Beyond them the oldest is written without it.
 const WAITING_BYTES: usize = 256 << 20;

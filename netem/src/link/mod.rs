@@ -23,14 +23,14 @@
 //! order of decisions, its draws, its one queue ([`netem`], [`netem_generator`]).
 //!
 //! Start with [`Pipe::offer`]. [`packet`] reads headers, `filter` says what meets the conditions, [`draws`] is the
-//! randomness, [`loss`] and [`script`] decide who is dropped, [`queue`] is the bottleneck with its `service` and
-//! `steps`, `codel` the
-//! queue that manages itself, [`mod@line`] the delay line, `gate` the slots, `timeline` what changes
-//! when.
+//! randomness, [`entry`] what became of each packet, [`loss`] and [`script`] decide who is dropped, [`queue`] is the
+//! bottleneck with its `service` and `steps`, `codel` the queue that manages itself, [`mod@line`] the delay line, `gate`
+//! the slots, `timeline` what changes when.
 
 mod codel;
 pub mod distribution;
 pub mod draws;
+pub mod entry;
 mod filter;
 mod gate;
 mod instant;
@@ -54,9 +54,9 @@ use samepath_model::link::{Aqm, Blackhole, Conditions, Direction, Generator, Lin
 use samepath_model::record::{DirectionReport, DropCause};
 use samepath_model::units::BitRate;
 
-use crate::ledger::Entry;
 use codel::CoDel;
 use draws::{Draws, Effect, Key, Sequence};
+use entry::Entry;
 use filter::Sieve;
 use gate::Gate;
 pub use instant::Nanos;

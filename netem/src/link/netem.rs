@@ -7,10 +7,10 @@
 use samepath_model::link::{Conditions, Framing};
 use samepath_model::record::DropCause;
 
+use super::entry::Entry;
 use super::instant::Nanos;
 use super::netem_generator::NetemGenerator;
 use super::{Arrival, Inside, Pipe, packet};
-use crate::ledger::Entry;
 
 /// A netem qdisc but for what it holds.
 #[derive(Debug)]

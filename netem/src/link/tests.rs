@@ -12,8 +12,8 @@ mod filtered;
 mod onset;
 mod repeated;
 
+use super::entry::Entry;
 use super::{Nanos, Onset, Pipe, SLOT};
-use crate::ledger::Entry;
 
 const SECOND: Nanos = 1_000_000_000;
 

@@ -35,8 +35,9 @@ use crate::backend::packet::Tap;
 use crate::backend::worker::{Orders, Worker, drain};
 use crate::capture::Capture;
 use crate::control::Snapshot;
-use crate::ledger::{Entry, Spool};
+use crate::ledger::Spool;
 use crate::link::Nanos;
+use crate::link::entry::Entry;
 use crate::link::packet::{self, PacketInfo};
 use crate::sys::{monotonic, thread_cpu};
 
