@@ -543,6 +543,62 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         None
     }
 
+    /// `netem_enqueue` of `net/sched/sch_netem.c`, as of Linux 6.12: duplication, loss, corruption, the limit, the copy
+    /// from the top, then reordering or delay and rate. A copy has no copy.
+    fn enqueue(
+        &mut self,
+        mut packet: P,
+        mut entry: Entry,
+        arrival: &Arrival,
+        ledger: &mut impl FnMut(Entry),
+    ) -> Option<P> {
+        let Some(netem) = &mut self.netem else { return Some(packet) };
+        let original = !entry.is_duplicate();
+        let mut count = 1 + u32::from(original && netem.generator.duplicates());
+        if netem.generator.loses() {
+            if self.effects.ecn && packet::mark_congestion(packet.as_mut()) {
+                self.mark(&mut entry);
+            } else {
+                count -= 1;
+            }
+        }
+        if count == 0 {
+            entry.set_queued(self.would_wait(arrival));
+            ledger(self.dropped(entry, DropCause::Loss));
+            return Some(packet);
+        }
+        // Cloned before it is corrupted. Lost and duplicated leaves the one packet.
+        let copy = (count > 1).then(|| (packet.clone(), entry.as_duplicate()));
+        if copy.is_some() {
+            self.counters.duplicated += 1;
+        }
+        if self.netem.as_mut().is_some_and(|netem| netem.generator.corrupts()) {
+            self.corrupt(&mut packet, &mut entry, arrival.ip_header, arrival.key);
+        }
+        if self.line.len() >= self.limit {
+            let wait = self.would_wait(arrival);
+            for mut entry in [Some(entry), copy.map(|(_, entry)| entry)].into_iter().flatten() {
+                entry.set_queued(wait);
+                ledger(self.dropped(entry, DropCause::Overflow));
+            }
+            return Some(packet);
+        }
+        let returned = copy.and_then(|(copy, entry)| self.enqueue(copy, entry, arrival, ledger));
+        let Some(netem) = &mut self.netem else { return Some(packet) };
+        let due = match netem.generator.delay() {
+            // To the head of the queue, which is served at once.
+            None => arrival.now,
+            Some(delay) => {
+                let (at, queued) = netem.time_to_send(arrival.now, delay, arrival.size);
+                entry.set_queued(queued);
+                at
+            }
+        };
+        self.line.push(due, Inside { packet, entry });
+        self.face_gate();
+        returned
+    }
+
     /// How many of the packet last offered the pipe kept: itself, a copy, both, or none of them.
     pub fn kept(&self) -> u64 {
         self.kept

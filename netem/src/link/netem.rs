@@ -1,21 +1,17 @@
-//! The kernel's netem in place of the lab's own pipeline: its order of decisions and its one queue.
+//! The kernel's netem in place of the lab's own pipeline: the times to send of its one queue.
 //!
-//! `netem_enqueue` of `net/sched/sch_netem.c`, as of Linux 6.12: duplication, loss, corruption, the
-//! limit, the copy from the top, then reordering or delay and rate. What the kernel draws, and when,
-//! is [`super::netem_generator`]'s.
+//! `net/sched/sch_netem.c`, as of Linux 6.12. What the kernel draws, and when, is [`super::netem_generator`]'s; the order
+//! of its decisions is the pipe's `enqueue`.
 
 use samepath_model::link::{Conditions, Framing};
-use samepath_model::record::DropCause;
 
-use super::entry::Entry;
 use super::instant::Nanos;
 use super::netem_generator::NetemGenerator;
-use super::{Arrival, Inside, Pipe, packet};
 
 /// A netem qdisc but for what it holds.
 #[derive(Debug)]
 pub(super) struct Netem {
-    generator: NetemGenerator,
+    pub(super) generator: NetemGenerator,
     /// Bytes a second, as the kernel counts it; `None`: unlimited.
     rate: Option<u64>,
     framing: Framing,
@@ -51,7 +47,7 @@ impl Netem {
     }
 
     /// The time to send, and how much of the stay is queueing and transmission.
-    fn time_to_send(&mut self, now: Nanos, delay: i64, size: u32) -> (Nanos, Nanos) {
+    pub(super) fn time_to_send(&mut self, now: Nanos, delay: i64, size: u32) -> (Nanos, Nanos) {
         let Some(rate) = self.rate else {
             let at = now.saturating_add_signed(delay).max(if self.keep_order { self.last } else { 0 });
             self.last = self.last.max(at);
@@ -68,67 +64,10 @@ impl Netem {
         (at, at.saturating_sub(now.saturating_add_signed(delay)))
     }
 
-    /// As [`Pipe::would_wait`]: with the delay of a packet that has no jitter.
+    /// As the pipe's own `would_wait`: with the delay of a packet that has no jitter.
     pub(super) fn would_wait(&self, now: Nanos, size: u32) -> Nanos {
         let Some(rate) = self.rate else { return 0 };
         let delay = self.generator.mean_delay();
         self.last.saturating_sub(now + delay) + self.framing.wire_size(size) * 1_000_000_000 / rate
-    }
-}
-
-impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
-    /// `netem_enqueue`. A copy has no copy.
-    pub(super) fn enqueue(
-        &mut self,
-        mut packet: P,
-        mut entry: Entry,
-        arrival: &Arrival,
-        ledger: &mut impl FnMut(Entry),
-    ) -> Option<P> {
-        let Some(netem) = &mut self.netem else { return Some(packet) };
-        let original = !entry.is_duplicate();
-        let mut count = 1 + u32::from(original && netem.generator.duplicates());
-        if netem.generator.loses() {
-            if self.effects.ecn && packet::mark_congestion(packet.as_mut()) {
-                self.mark(&mut entry);
-            } else {
-                count -= 1;
-            }
-        }
-        if count == 0 {
-            entry.set_queued(self.would_wait(arrival));
-            ledger(self.dropped(entry, DropCause::Loss));
-            return Some(packet);
-        }
-        // Cloned before it is corrupted. Lost and duplicated leaves the one packet.
-        let copy = (count > 1).then(|| (packet.clone(), entry.as_duplicate()));
-        if copy.is_some() {
-            self.counters.duplicated += 1;
-        }
-        if self.netem.as_mut().is_some_and(|netem| netem.generator.corrupts()) {
-            self.corrupt(&mut packet, &mut entry, arrival.ip_header, arrival.key);
-        }
-        if self.line.len() >= self.limit {
-            let wait = self.would_wait(arrival);
-            for mut entry in [Some(entry), copy.map(|(_, entry)| entry)].into_iter().flatten() {
-                entry.set_queued(wait);
-                ledger(self.dropped(entry, DropCause::Overflow));
-            }
-            return Some(packet);
-        }
-        let returned = copy.and_then(|(copy, entry)| self.enqueue(copy, entry, arrival, ledger));
-        let Some(netem) = &mut self.netem else { return Some(packet) };
-        let due = match netem.generator.delay() {
-            // To the head of the queue, which is served at once.
-            None => arrival.now,
-            Some(delay) => {
-                let (at, queued) = netem.time_to_send(arrival.now, delay, arrival.size);
-                entry.set_queued(queued);
-                at
-            }
-        };
-        self.line.push(due, Inside { packet, entry });
-        self.face_gate();
-        returned
     }
 }
