@@ -47,6 +47,7 @@ mod service;
 mod steps;
 mod timeline;
 mod weather;
+mod work;
 
 use std::collections::VecDeque;
 

@@ -170,7 +170,7 @@ impl Bottleneck {
 
 #[cfg(test)]
 mod tests {
-    use super::super::service::BIT_NANOS;
+    use super::super::work::BIT_NANOS;
     use super::*;
     use proptest::prelude::*;
     use samepath_model::units::{BitRate, ByteCount};

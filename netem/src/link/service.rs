@@ -6,9 +6,7 @@ use samepath_model::link::{Conditions, Framing, OPPORTUNITY, Schedule};
 
 use super::instant::Nanos;
 use super::steps::StepService;
-
-/// Bits a byte × nanoseconds a second: a packet of `n` bytes takes `n` × this ÷ rate nanoseconds.
-pub(super) const BIT_NANOS: u64 = 8 * 1_000_000_000;
+use super::work::BIT_NANOS;
 
 /// Bytes of a TUN device's header, which mahimahi counts with each packet.
 const TUN_HEADER: u32 = 4;

@@ -11,7 +11,7 @@ use samepath_model::link::Framing;
 use samepath_model::link::trace::{MICRO, Steps};
 
 use super::instant::Nanos;
-use super::service::BIT_NANOS;
+use super::work::BIT_NANOS;
 
 /// Work of a byte.
 const BYTE: u128 = BIT_NANOS as u128 * MICRO as u128;
