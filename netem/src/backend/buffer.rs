@@ -1,9 +1,16 @@
 //! Packet buffers of the data thread, made beforehand and used again.
 
-use super::segment::Sum;
-
 /// Buffers made beforehand.
 const POOL: usize = 1024;
+
+/// Where a transport checksum lies that is still to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sum {
+    /// Where the summed part starts: the transport header.
+    pub(super) start: u16,
+    /// Where in it the checksum lies.
+    pub(super) offset: u16,
+}
 
 /// A packet's buffer, of the size of the largest packet.
 #[derive(Debug, Clone)]

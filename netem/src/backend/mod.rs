@@ -22,8 +22,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use serde::{Deserialize, Serialize};
 
+use buffer::Sum;
 use packet::PacketPort;
-use segment::{Sum, VirtioHeader};
+use segment::VirtioHeader;
 use tun::TunPort;
 
 /// What carries the link's packets.

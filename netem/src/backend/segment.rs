@@ -6,7 +6,7 @@
 //! with headers of its own. [`may_follow`] and [`join`] are the way back, for neighbours that leave
 //! together: what a network card's receive offload does.
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, Sum};
 use crate::link::packet::{self as header, TCP_FIN, TCP_RST, TCP_SYN};
 
 /// Bytes of `struct virtio_net_hdr`.
@@ -32,15 +32,6 @@ const ECN: u8 = 0x80;
 const SYN_RST_URG: u8 = TCP_SYN | TCP_RST | 0x20;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
-
-/// Where a transport checksum lies that is still to be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sum {
-    /// Where the summed part starts: the transport header.
-    pub(super) start: u16,
-    /// Where in it the checksum lies.
-    pub(super) offset: u16,
-}
 
 /// `struct virtio_net_hdr`, in the host's byte order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

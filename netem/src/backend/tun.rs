@@ -8,7 +8,8 @@ use nix::errno::Errno;
 use nix::sys::uio::writev;
 use nix::unistd::{read, write};
 
-use super::segment::{MOST, Sum, VirtioHeader};
+use super::buffer::Sum;
+use super::segment::{MOST, VirtioHeader};
 use super::unless_blocked;
 use super::wire::Wire;
 use crate::device;
