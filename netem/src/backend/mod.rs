@@ -179,13 +179,3 @@ impl AsFd for Port {
         }
     }
 }
-
-/// What a nonblocking read or write came to.
-fn unless_blocked(result: nix::Result<usize>) -> io::Result<Option<usize>> {
-    use nix::errno::Errno;
-    match result {
-        Ok(n) => Ok(Some(n)),
-        Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
-        Err(errno) => Err(errno.into()),
-    }
-}

@@ -10,7 +10,6 @@ use nix::unistd::{read, write};
 
 use super::buffer::Sum;
 use super::segment::{MOST, VirtioHeader};
-use super::unless_blocked;
 use super::wire::Wire;
 use crate::device;
 
@@ -93,6 +92,15 @@ impl TunPort {
     #[inline]
     pub(super) fn give_whole(&mut self, packet: &[u8]) -> io::Result<bool> {
         given(write(&self.fd, packet))
+    }
+}
+
+/// What a nonblocking read came to.
+fn unless_blocked(result: nix::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(n) => Ok(Some(n)),
+        Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
 }
 
