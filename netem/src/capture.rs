@@ -17,6 +17,7 @@
 
 mod file;
 mod join;
+mod report;
 
 use std::fmt;
 use std::fs::File;
@@ -29,13 +30,13 @@ use std::time::Duration;
 
 use samepath_model::Link;
 use samepath_model::link::Direction;
-use serde::{Deserialize, Serialize};
 
 use crate::ledger::take_lowest_priority;
 use crate::link::Nanos;
 use crate::link::entry::Entry;
 use file::CaptureFile;
 use join::Join;
+pub use report::{CaptureCount, CaptureReport};
 
 /// Bytes of packets that fit between the data thread and the writer: a quarter of a second of a
 /// gigabit link.
@@ -62,43 +63,6 @@ pub enum CaptureError {
     /// The writer thread could not be started.
     #[error("cannot start the capture's writer thread: {0}; raise the limit on processes (`ulimit -u`)")]
     Thread(io::Error),
-}
-
-/// How many packets a capture has, and how many it lacks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CaptureCount {
-    /// Packets in the file.
-    pub packets: u64,
-    /// Packets offered to the link that are not in it.
-    pub missing: u64,
-    /// Packets in it whose fate is not.
-    pub unknown: u64,
-}
-
-/// What came of a capture.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CaptureReport {
-    /// Packets in the file, and those that are not.
-    pub count: CaptureCount,
-    /// Why the file ends before the link did, with the remedy, where it does.
-    pub failure: Option<String>,
-}
-
-impl CaptureReport {
-    /// What the file lacks, in words; `None` where it lacks nothing.
-    pub fn complaint(&self) -> Option<String> {
-        let CaptureCount { missing, unknown, .. } = self.count;
-        match (&self.failure, missing, unknown) {
-            (Some(failure), missing, _) => Some(format!("{failure}; {missing} packets are missing at its end")),
-            (None, 0, 0) => None,
-            (None, missing, 0) => {
-                Some(format!("the capture lacks {missing} packets, because its writer could not keep up"))
-            }
-            (None, missing, unknown) => Some(format!(
-                "the capture lacks {missing} packets, and the fates of {unknown}, because its writer could not keep up"
-            )),
-        }
-    }
 }
 
 /// A word from the data thread to the writer.

@@ -15,8 +15,8 @@ use samepath_model::Link;
 use samepath_model::link::{Direction, ScriptedDrop};
 use samepath_model::record::PacketRecord;
 
-use super::CaptureCount;
 use super::join::Known;
+use super::report::CaptureCount;
 use crate::link::Nanos;
 use crate::sys::monotonic;
 
