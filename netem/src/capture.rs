@@ -31,9 +31,9 @@ use std::time::Duration;
 use samepath_model::Link;
 use samepath_model::link::Direction;
 
-use crate::ledger::take_lowest_priority;
 use crate::link::Nanos;
 use crate::link::entry::Entry;
+use crate::sys::take_lowest_priority;
 use file::CaptureFile;
 use join::Join;
 pub use report::{CaptureCount, CaptureReport};

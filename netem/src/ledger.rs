@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::link::Nanos;
 use crate::link::entry::{ENTRY_BYTES, Entry};
+use crate::sys::take_lowest_priority;
 
 /// The file starts with this, the version last.
 const MAGIC: &[u8; 8] = b"SPLEDGE2";
@@ -237,19 +238,6 @@ impl Writer {
         finish().map_err(|cause| LedgerError::Write { path: self.path, cause })?;
         Ok((written, cut))
     }
-}
-
-/// Puts the calling thread behind everything that is measured: nice 19, and no real-time policy,
-/// which it would inherit from a data thread that already has one.
-#[allow(unsafe_code)] // no safe wrapper of these calls is among the dependencies
-pub(crate) fn take_lowest_priority() {
-    let plain = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the parameter outlives the call; 0 is the calling thread.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &plain) };
-    // SAFETY: takes numbers alone; on Linux, 0 is the calling thread.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
-    // Neither can be refused for asking less than one has; if they were, the writer would only be
-    // a little less polite.
 }
 
 /// Reads a finished spool, one record at a time, with times counted from `epoch`.

@@ -56,6 +56,19 @@ pub(crate) fn become_idle() {
     unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const plain) };
 }
 
+/// Puts the calling thread behind everything that is measured: nice 19, and no real-time policy,
+/// which it would inherit from a data thread that already has one.
+#[allow(unsafe_code)] // not wrapped by nix
+pub(crate) fn take_lowest_priority() {
+    let plain = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the parameter outlives the call; 0 is the calling thread.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &plain) };
+    // SAFETY: takes numbers alone; on Linux, 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+    // Neither can be refused for asking less than one has; if they were, the writer would only be
+    // a little less polite.
+}
+
 /// How long a process that has to be on time runs before others have their turn: the least that the kernel takes.
 const SLICE: Nanos = 100_000;
 
