@@ -67,6 +67,12 @@ pub enum NamespaceError {
     Lost(String),
 }
 
+impl From<Refused> for NamespaceError {
+    fn from(refused: Refused) -> NamespaceError {
+        NamespaceError::Refused { refused }
+    }
+}
+
 impl NamespaceError {
     /// Whether it is something that this machine does not permit or does not have.
     pub fn is_lack(&self) -> bool {

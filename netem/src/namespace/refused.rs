@@ -7,8 +7,6 @@ use std::path::Path;
 
 use nix::unistd::geteuid;
 
-use super::NamespaceError;
-
 /// A namespace that the kernel refused.
 #[derive(Debug)]
 pub struct Refused {
@@ -25,11 +23,11 @@ impl fmt::Display for Refused {
 }
 
 /// Names the namespace that the kernel refused, and looks for the remedy.
-pub(super) fn refused<E: Into<io::Error>>(kind: Kind) -> impl Fn(E) -> NamespaceError {
+pub(super) fn refused<E: Into<io::Error>>(kind: Kind) -> impl Fn(E) -> Refused {
     move |error| {
         let source = error.into();
         let remedy = remedy(kind, &source);
-        NamespaceError::Refused { refused: Refused { kind, source, remedy } }
+        Refused { kind, source, remedy }
     }
 }
 
@@ -122,12 +120,13 @@ fn remedy_of_limit(kind: Kind, limit: Option<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::namespace::NamespaceError;
 
     #[test]
     fn the_remedy_is_that_of_the_namespace_which_was_refused() {
         let full = || io::Error::from_raw_os_error(libc::ENOSPC);
         for (kind, setting) in [(Kind::Network, "max_net_namespaces"), (Kind::Pid, "max_pid_namespaces")] {
-            let error = refused(kind)(full());
+            let error = NamespaceError::from(refused(kind)(full()));
             assert!(error.is_lack());
             let said = error.to_string();
             assert!(said.contains(&format!("user.{setting}=")) && !said.contains("max_user"), "{said}");
@@ -136,7 +135,7 @@ mod tests {
             let (found, remedy) = error.parted();
             assert_eq!(said, format!("{found}; {}", remedy.expect("there is one")));
         }
-        let old = refused(Kind::User)(io::Error::from_raw_os_error(libc::EINVAL)).to_string();
+        let old = NamespaceError::from(refused(Kind::User)(io::Error::from_raw_os_error(libc::EINVAL))).to_string();
         assert!(old.contains("built without user namespaces"), "{old}");
         assert!(!NamespaceError::Threads(2).is_lack());
     }
