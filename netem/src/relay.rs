@@ -18,11 +18,12 @@
 //! Start with [`Relay`].
 
 mod datagram;
+mod loopback;
 mod stream;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -36,6 +37,7 @@ use crate::nest::Addresses;
 use crate::sockets::{Protocol, Service, port_of};
 use crate::tell;
 use datagram::Datagrams;
+use loopback::Complaints;
 use stream::{Pair, Progress};
 
 /// How long no connection is taken where there is no room for one.
@@ -101,9 +103,6 @@ pub fn check(ports: &[HostPort]) -> Result<(), String> {
     }
     Ok(())
 }
-
-/// Where a service may be reached, in the order in which it is tried.
-const LOOPBACKS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// A socket at the server end, and whose it is.
 enum Door {
@@ -192,28 +191,6 @@ impl Drop for Relay {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-    }
-}
-
-/// A service that could not be reached is told of once.
-#[derive(Default)]
-struct Complaints(Vec<Service>);
-
-impl Complaints {
-    fn unreachable(&mut self, service: Service, error: &io::Error) {
-        if self.0.contains(&service) {
-            return;
-        }
-        self.0.push(service);
-        let [v4, v6] = LOOPBACKS;
-        let consequence = match service.protocol {
-            Protocol::Tcp => "connections to it are reset",
-            Protocol::Udp => "datagrams to it are lost",
-        };
-        tell!(
-            "link: no service is reached at the host's port {service}, on {v4} and {v6} ({}); {consequence}",
-            shortage::told(error)
-        );
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 use socket2::SockRef;
 
-use super::{Complaints, LOOPBACKS};
+use super::loopback::{Complaints, LOOPBACKS};
 use crate::sockets::{self, Service};
 
 /// How long a peer that is silent keeps its socket (RFC 4787, section 4.3: at least two minutes).

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::{Complaints, LOOPBACKS};
+use super::loopback::{Complaints, LOOPBACKS};
 use crate::sockets::Service;
 
 /// Bytes that are carried at a time.
