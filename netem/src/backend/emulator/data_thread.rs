@@ -19,8 +19,10 @@ use nix::sys::prctl::set_timerslack;
 use samepath_model::link::{Direction, Link};
 use samepath_model::record::{DirectionReport, DropCause};
 
+use super::account::{Account, Work};
+use super::command::{Letter, Probing, Task, Words};
+use super::error::EmulatorError;
 use super::sleeper::Sleeper;
-use super::{Account, EmulatorError, Letter, Probing, Task, Words, Work};
 use crate::backend::Port;
 use crate::backend::books::Books;
 use crate::backend::buffer::{Buffer, Pool};

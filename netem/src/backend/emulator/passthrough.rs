@@ -9,9 +9,11 @@
 use samepath_model::link::Direction;
 use samepath_model::record::{DirectionReport, DropCause, Lateness};
 
+use super::account::{Account, Work};
+use super::command::Letter;
 use super::data_thread::BATCH;
+use super::error::EmulatorError;
 use super::sleeper::Sleeper;
-use super::{Account, EmulatorError, Letter, Work};
 use crate::backend::Port;
 use crate::backend::segment::{HEADER, LARGEST, Split, VirtioHeader};
 use crate::backend::worker::Orders;
