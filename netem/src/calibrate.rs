@@ -32,7 +32,7 @@ use samepath_model::record::{Calibration, Probes};
 use samepath_model::{Duration as Time, Tolerance, VoidKind, VoidReason};
 
 use crate::backend::emulator::Probing;
-use crate::device;
+use crate::device::{self, DeviceError, DeviceStep};
 use crate::link::Nanos;
 use crate::path::{LivePath, PathError};
 use crate::sys::{self, monotonic};
@@ -79,7 +79,7 @@ pub fn after(path: &LivePath, link: &Link) -> Result<Option<Calibration>, PathEr
         true => Link { up: promised(&link.up), down: promised(&link.down), ..link.clone() },
         false => Link { mtu: link.mtu, ..Link::transparent() },
     };
-    let failed = |cause| PathError::Device { what: "open the probes' sockets", cause };
+    let failed = DeviceError::at(DeviceStep::Other("open the probes' sockets"));
     let at = |address| SocketAddrV4::new(address, 0);
     let client = path.namespaces.client.run(|| open(at(device::CLIENT_V4)))?.map_err(failed)?;
     let server = path.namespaces.server.run(|| open(at(device::SERVER_V4)))?.map_err(failed)?;
@@ -88,8 +88,8 @@ pub fn after(path: &LivePath, link: &Link) -> Result<Option<Calibration>, PathEr
     if !path.set_aside(&probing)? {
         return Ok(None);
     }
-    let failed = |cause| PathError::Device { what: "send probes across the link", cause };
-    probe(&client, &server, &probing.link).map(Some).map_err(failed)
+    let failed = DeviceError::at(DeviceStep::Other("send probes across the link"));
+    Ok(Some(probe(&client, &server, &probing.link).map_err(failed)?))
 }
 
 /// What of the conditions is promised to a probe.

@@ -3,6 +3,7 @@
 //! Every function works in the network namespace of the calling thread. Addresses come from the
 //! ranges set aside for benchmarking: 198.18.0.0/15 (RFC 2544) and 2001:2::/48 (RFC 5180).
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,8 +14,77 @@ use std::time::{Duration, Instant};
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
+use crate::namespace::NamespaceError;
 use crate::netlink::Netlink;
 use crate::sys;
+
+/// A device that could not be made or set up.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The kernel refused a step.
+    #[error("cannot {step}: {cause}{}", step.remedy(cause))]
+    Refused {
+        /// What was tried.
+        step: DeviceStep,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+    /// The device's namespace.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+}
+
+impl DeviceError {
+    /// Names the step that an error stopped.
+    pub(crate) fn at(step: DeviceStep) -> impl Fn(io::Error) -> DeviceError + Copy {
+        move |cause| DeviceError::Refused { step, cause }
+    }
+
+    /// Whether it is something that this machine does not permit or does not have.
+    pub fn is_lack(&self) -> bool {
+        match self {
+            // Whatever the reason: there is no such device without the module, or the access.
+            DeviceError::Refused { step, cause } => !step.remedy(cause).is_empty(),
+            DeviceError::Namespace(error) => error.is_lack(),
+        }
+    }
+}
+
+/// What was to be done with a device, as it is told after "cannot".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceStep {
+    /// A TUN device was to be made.
+    MakeTun,
+    /// A veth pair was to be made.
+    MakeVeth,
+    /// Another step, in words. There is no remedy of its own for it.
+    Other(&'static str),
+}
+
+impl DeviceStep {
+    /// The remedy where the kernel refuses it for this reason; empty where there is none.
+    fn remedy(self, cause: &io::Error) -> &'static str {
+        match self {
+            DeviceStep::MakeTun => {
+                "; choose `--backend packet`, or give access to /dev/net/tun (load the module `tun`)"
+            }
+            DeviceStep::MakeVeth if cause.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                "; the kernel has no veth devices: load the module `veth`"
+            }
+            DeviceStep::MakeVeth | DeviceStep::Other(_) => "",
+        }
+    }
+}
+
+impl fmt::Display for DeviceStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DeviceStep::MakeTun => "make a TUN device",
+            DeviceStep::MakeVeth => "make a veth pair",
+            DeviceStep::Other(words) => words,
+        })
+    }
+}
 
 /// The client's address on the link.
 pub const CLIENT_V4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);

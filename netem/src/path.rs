@@ -1,7 +1,6 @@
 //! The path as it stands: namespaces, devices and the emulator between them, from up to down.
 
 use std::cell::Cell;
-use std::io;
 use std::path::Path;
 
 use samepath_model::link::{Direction, Link, Rebound};
@@ -16,7 +15,7 @@ use crate::backend::joining::Joining;
 use crate::backend::kernel::{KernelError, Router, RouterAccount, Task};
 use crate::capture::{Capture, CaptureError, CaptureReport};
 use crate::control::Snapshot;
-use crate::device;
+use crate::device::{self, DeviceError};
 use crate::host::{CpuTimes, HostCounters};
 use crate::ledger::{Cut, LedgerError, Spool};
 use crate::link::{Nanos, Onset};
@@ -29,7 +28,7 @@ mod devices;
 mod verdict;
 
 pub(crate) use devices::make_veth_with;
-use devices::{await_carriers, hint, lay_wires, lead_on, make_control, make_devices};
+use devices::{await_carriers, lay_wires, lead_on, make_control, make_devices};
 use verdict::{emulator_verdict, host_verdict, onset_verdict, steal_verdict};
 
 /// A path that could not be set up, or failed.
@@ -42,13 +41,8 @@ pub enum PathError {
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
     /// A device.
-    #[error("cannot {what}: {cause}{}", hint(what, cause))]
-    Device {
-        /// What was tried.
-        what: &'static str,
-        /// What the kernel said.
-        cause: io::Error,
-    },
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Super-packets are asked of a backend that has none.
     #[error(
         "fast mode needs TUN devices, and `{0}` has none; choose `--mode exact`, or `--backend tun` with access to \
@@ -84,8 +78,7 @@ impl PathError {
         match self {
             PathError::Namespace(error) => error.is_lack(),
             PathError::Kernel(error) => error.is_lack(),
-            // Whatever the reason: there is no such device without the module, or the access.
-            PathError::Device { what, cause } => !hint(what, cause).is_empty(),
+            PathError::Device(error) => error.is_lack(),
             _ => false,
         }
     }

@@ -9,12 +9,12 @@ use samepath_model::BitRate;
 use samepath_model::link::{Conditions, Direction, Link};
 use samepath_model::record::Setting;
 
-use super::PathError;
 use crate::backend::packet::PacketPort;
 use crate::backend::tun::TunPort;
 use crate::backend::wire::Wire;
 use crate::backend::{Backend, Port};
-use crate::device::{self, CLIENT_SIDE, CONTROL_DEVICE, DELIVERY_DEVICE, LINK_DEVICE, SERVER_SIDE};
+use crate::device::DeviceStep::{MakeTun, MakeVeth, Other};
+use crate::device::{self, CLIENT_SIDE, CONTROL_DEVICE, DELIVERY_DEVICE, DeviceError, LINK_DEVICE, SERVER_SIDE};
 use crate::namespace::{Namespace, Namespaces};
 use crate::nest::{self, Addresses, EVERYWHERE};
 use crate::netlink::{Netlink, VethEnd};
@@ -26,19 +26,6 @@ pub(super) const APART: &str = "each in a call of its own";
 /// What a TUN device takes for a packet, in nanoseconds, the receiving host's stack included. Twice what it took on a
 /// machine of 2026: where it is less, only a joined call too many is made ready for.
 const CALL_NS: u64 = 8_000;
-const MAKE_TUN: &str = "make a TUN device";
-const MAKE_VETH: &str = "make a veth pair";
-
-/// The remedy for a device that the kernel refuses.
-pub(super) fn hint(what: &str, cause: &io::Error) -> &'static str {
-    match what {
-        MAKE_TUN => "; choose `--backend packet`, or give access to /dev/net/tun (load the module `tun`)",
-        MAKE_VETH if cause.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-            "; the kernel has no veth devices: load the module `veth`"
-        }
-        _ => "",
-    }
-}
 
 /// Ethernet addresses, locally administered. Both ends of a pair have the same one: with no address
 /// resolution on the devices, every frame is sent to the sender's own.
@@ -56,22 +43,21 @@ pub(super) fn make_devices(
     backend: Backend,
     addresses: &Addresses,
     mtu: u16,
-) -> Result<(Option<[Port; 2]>, bool), PathError> {
-    let device = |what| move |cause| PathError::Device { what, cause };
+) -> Result<(Option<[Port; 2]>, bool), DeviceError> {
     let ends = [(&namespaces.client, CLIENT_MAC), (&namespaces.server, SERVER_MAC)];
     let ports = match backend {
         Backend::Tun => {
-            let make = |namespace: &Namespace| -> Result<Port, PathError> {
+            let make = |namespace: &Namespace| -> Result<Port, DeviceError> {
                 let port = namespace.run(|| TunPort::make(LINK_DEVICE))?;
-                Ok(Port::Tun(port.map_err(device(MAKE_TUN))?))
+                Ok(Port::Tun(port.map_err(DeviceError::at(MakeTun))?))
             };
             Some([make(&namespaces.client)?, make(&namespaces.server)?])
         }
         Backend::Packet => {
-            let make = |(namespace, mac): (&Namespace, [u8; 6]), name: &str| -> Result<Port, PathError> {
+            let make = |(namespace, mac): (&Namespace, [u8; 6]), name: &str| -> Result<Port, DeviceError> {
                 make_veth((namespace, LINK_DEVICE), (&namespaces.middle, name), mac, mtu)?;
-                device::configure(name, mtu, &[]).map_err(device("set a middle device up"))?;
-                let port = PacketPort::open(name, mac, mtu).map_err(device("open a packet socket"))?;
+                device::configure(name, mtu, &[]).map_err(DeviceError::at(Other("set a middle device up")))?;
+                let port = PacketPort::open(name, mac, mtu).map_err(DeviceError::at(Other("open a packet socket")))?;
                 Ok(Port::Packet(port))
             };
             Some([make(ends[0], CLIENT_SIDE)?, make(ends[1], SERVER_SIDE)?])
@@ -90,7 +76,7 @@ pub(super) fn make_devices(
     ] {
         ipv6 &= namespace
             .run(|| device::configure(LINK_DEVICE, mtu, &addresses))?
-            .map_err(device("set the link's device up"))?;
+            .map_err(DeviceError::at(Other("set the link's device up")))?;
     }
     let first_up: &[(&Namespace, &str)] = match backend {
         Backend::Packet => &[(&namespaces.middle, CLIENT_SIDE), (&namespaces.middle, SERVER_SIDE)],
@@ -103,11 +89,11 @@ pub(super) fn make_devices(
 
 /// Tells each end what is beyond the other: from the client's, all that is not inside; from the server's, the links
 /// inside the client's end.
-pub(super) fn lead_on(namespaces: &Namespaces, addresses: &Addresses) -> Result<(), PathError> {
-    let failed = |cause| PathError::Device { what: "add a route over the link", cause };
+pub(super) fn lead_on(namespaces: &Namespaces, addresses: &Addresses) -> Result<(), DeviceError> {
+    let failed = DeviceError::at(Other("add a route over the link"));
     if addresses.leads_on() {
         namespaces.client.run(|| nest::add_routes(LINK_DEVICE, &EVERYWHERE))?.map_err(failed)?;
-        let failed = |cause| PathError::Device { what: "let the server's end forward packets", cause };
+        let failed = DeviceError::at(Other("let the server's end forward packets"));
         namespaces.server.run(nest::forward)?.map_err(failed)?;
     } else {
         let inside = addresses.beyond_client();
@@ -152,12 +138,11 @@ fn lay_wire(
     namespaces: &Namespaces,
     (namespace, address, name): (&Namespace, [u8; 6], &str),
     mtu: u16,
-) -> Result<Wire, PathError> {
-    let device = |what| move |cause| PathError::Device { what, cause };
+) -> Result<Wire, DeviceError> {
     make_veth_with((namespace, DELIVERY_DEVICE), (&namespaces.middle, name), address, mtu, |name| {
         device::switch_segmentation_off(name)
     })?;
-    device::configure(name, mtu, &[]).map_err(device("set a middle device up"))?;
+    device::configure(name, mtu, &[]).map_err(DeviceError::at(Other("set a middle device up")))?;
     let redirect = || -> io::Result<()> {
         let (from, to) = (if_nametoindex(DELIVERY_DEVICE)?, if_nametoindex(LINK_DEVICE)?);
         // First, since a device that is up would be stopped for it.
@@ -167,36 +152,41 @@ fn lay_wire(
     if let Err(cause) = namespace.run(redirect)? {
         // A device that leads nowhere is of no use to anybody.
         let _ = Netlink::open().and_then(|mut netlink| netlink.remove_device(if_nametoindex(name)?));
-        return Err(PathError::Device { what: "redirect packets to the link's device", cause });
+        return Err(DeviceError::at(Other("redirect packets to the link's device"))(cause));
     }
     await_carriers(&[(&namespaces.middle, name)])?;
-    Wire::open(name, address).map_err(device("open a packet socket"))
+    Wire::open(name, address).map_err(DeviceError::at(Other("open a packet socket")))
 }
 
 /// The unimpaired pair beside the link.
-pub(super) fn make_control(namespaces: &Namespaces) -> Result<(), PathError> {
+pub(super) fn make_control(namespaces: &Namespaces) -> Result<(), DeviceError> {
     let (client, server) = (&namespaces.client, &namespaces.server);
     make_veth((client, CONTROL_DEVICE), (server, CONTROL_DEVICE), CONTROL_MAC, 1500)?;
     for (namespace, address) in [(client, device::CLIENT_CONTROL), (server, device::SERVER_CONTROL)] {
         namespace
             .run(|| device::configure(CONTROL_DEVICE, 1500, &[(IpAddr::V4(address), CONTROL_PREFIX)]))?
-            .map_err(|cause| PathError::Device { what: "set the control device up", cause })?;
+            .map_err(DeviceError::at(Other("set the control device up")))?;
     }
     await_carriers(&[(client, CONTROL_DEVICE)])
 }
 
 /// Waits for the devices that were set up before their peers: those set up after them send at once.
-pub(super) fn await_carriers(first_up: &[(&Namespace, &str)]) -> Result<(), PathError> {
+pub(super) fn await_carriers(first_up: &[(&Namespace, &str)]) -> Result<(), DeviceError> {
     for (namespace, name) in first_up {
         namespace
             .run(|| device::await_carrier(name))?
-            .map_err(|cause| PathError::Device { what: "wait for a device's carrier", cause })?;
+            .map_err(DeviceError::at(Other("wait for a device's carrier")))?;
     }
     Ok(())
 }
 
 /// A veth pair with its offloads off at both ends.
-fn make_veth(one: (&Namespace, &str), other: (&Namespace, &str), address: [u8; 6], mtu: u16) -> Result<(), PathError> {
+fn make_veth(
+    one: (&Namespace, &str),
+    other: (&Namespace, &str),
+    address: [u8; 6],
+    mtu: u16,
+) -> Result<(), DeviceError> {
     make_veth_with(one, other, address, mtu, device::switch_offloads_off)
 }
 
@@ -207,14 +197,13 @@ pub(crate) fn make_veth_with(
     address: [u8; 6],
     mtu: u16,
     treat: fn(&str) -> io::Result<()>,
-) -> Result<(), PathError> {
-    let device = |what| move |cause| PathError::Device { what, cause };
+) -> Result<(), DeviceError> {
     let end = |(namespace, name)| VethEnd { name, namespace: Namespace::as_fd(namespace), address };
     Netlink::open()
         .and_then(|mut netlink| netlink.make_veth([&end(one), &end(other)], mtu))
-        .map_err(device(MAKE_VETH))?;
+        .map_err(DeviceError::at(MakeVeth))?;
     for (namespace, name) in [one, other] {
-        namespace.run(|| treat(name))?.map_err(device("switch a device's offloads off"))?;
+        namespace.run(|| treat(name))?.map_err(DeviceError::at(Other("switch a device's offloads off")))?;
     }
     Ok(())
 }
