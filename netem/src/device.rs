@@ -1,6 +1,6 @@
 //! Network devices: TUN, veth, their addresses, and their offloads off.
 //!
-//! Every function works in the network namespace of the calling thread. Addresses come from the
+//! Every function but those that make pairs works in the network namespace of the calling thread. Addresses come from the
 //! ranges set aside for benchmarking: 198.18.0.0/15 (RFC 2544) and 2001:2::/48 (RFC 5180).
 
 use std::fmt;
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use crate::namespace::NamespaceError;
-use crate::netlink::Netlink;
+use crate::namespace::{Namespace, NamespaceError};
+use crate::netlink::{Netlink, VethEnd};
 use crate::sys;
 
 /// A device that could not be made or set up.
@@ -195,6 +195,34 @@ pub(crate) fn configure(name: &str, mtu: u16, addresses: &[(IpAddr, u8)]) -> io:
         }
     }
     Ok(ipv6)
+}
+
+/// A veth pair with its offloads off at both ends.
+pub(crate) fn make_veth(
+    one: (&Namespace, &str),
+    other: (&Namespace, &str),
+    address: [u8; 6],
+    mtu: u16,
+) -> Result<(), DeviceError> {
+    make_veth_with(one, other, address, mtu, switch_offloads_off)
+}
+
+/// A veth pair, each end of which is treated by `treat`.
+pub(crate) fn make_veth_with(
+    one: (&Namespace, &str),
+    other: (&Namespace, &str),
+    address: [u8; 6],
+    mtu: u16,
+    treat: fn(&str) -> io::Result<()>,
+) -> Result<(), DeviceError> {
+    let end = |(namespace, name)| VethEnd { name, namespace: Namespace::as_fd(namespace), address };
+    Netlink::open()
+        .and_then(|mut netlink| netlink.make_veth([&end(one), &end(other)], mtu))
+        .map_err(DeviceError::at(DeviceStep::MakeVeth))?;
+    for (namespace, name) in [one, other] {
+        namespace.run(|| treat(name))?.map_err(DeviceError::at(DeviceStep::Other("switch a device's offloads off")))?;
+    }
+    Ok(())
 }
 
 /// How long the kernel may take to notice that a device has a carrier.

@@ -27,7 +27,6 @@ use crate::sysctl;
 mod devices;
 mod verdict;
 
-pub(crate) use devices::make_veth_with;
 use devices::{await_carriers, lay_wires, lead_on, make_control, make_devices};
 use verdict::{emulator_verdict, host_verdict, onset_verdict, steal_verdict};
 

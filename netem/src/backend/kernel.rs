@@ -43,14 +43,14 @@ use super::books::Books;
 use super::packet::Tap;
 use crate::capture::CaptureReport;
 use crate::control::Snapshot;
-use crate::device::{self, CLIENT_SIDE, LINK_DEVICE, SERVER_SIDE};
+use crate::device::{self, CLIENT_SIDE, LINK_DEVICE, SERVER_SIDE, make_veth_with};
 use crate::ledger::{Cut, LedgerError};
 use crate::link::{Nanos, Onset, packet};
 use crate::namespace::{Namespace, NamespaceError, Namespaces, StepError, cannot};
 use crate::nest::{self, Addresses, EVERYWHERE};
 use crate::netlink::Netlink;
 use crate::netlink::qdisc::{Netem, Qdisc, ROOT};
-use crate::path::{PathError, make_veth_with};
+use crate::path::PathError;
 use crate::sys::monotonic;
 use witness::Witness;
 

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 
 use nix::net::if_::if_nametoindex;
 use samepath_model::BitRate;
@@ -13,11 +12,14 @@ use crate::backend::packet::PacketPort;
 use crate::backend::tun::TunPort;
 use crate::backend::wire::Wire;
 use crate::backend::{Backend, Port};
-use crate::device::DeviceStep::{MakeTun, MakeVeth, Other};
-use crate::device::{self, CLIENT_SIDE, CONTROL_DEVICE, DELIVERY_DEVICE, DeviceError, LINK_DEVICE, SERVER_SIDE};
+use crate::device::DeviceStep::{MakeTun, Other};
+use crate::device::{
+    self, CLIENT_SIDE, CONTROL_DEVICE, DELIVERY_DEVICE, DeviceError, LINK_DEVICE, SERVER_SIDE, make_veth,
+    make_veth_with,
+};
 use crate::namespace::{Namespace, Namespaces};
 use crate::nest::{self, Addresses, EVERYWHERE};
-use crate::netlink::{Netlink, VethEnd};
+use crate::netlink::Netlink;
 
 /// How an end gets packets that leave together.
 const TOGETHER: &str = "single packets, neighbours in one call";
@@ -176,34 +178,6 @@ pub(super) fn await_carriers(first_up: &[(&Namespace, &str)]) -> Result<(), Devi
         namespace
             .run(|| device::await_carrier(name))?
             .map_err(DeviceError::at(Other("wait for a device's carrier")))?;
-    }
-    Ok(())
-}
-
-/// A veth pair with its offloads off at both ends.
-fn make_veth(
-    one: (&Namespace, &str),
-    other: (&Namespace, &str),
-    address: [u8; 6],
-    mtu: u16,
-) -> Result<(), DeviceError> {
-    make_veth_with(one, other, address, mtu, device::switch_offloads_off)
-}
-
-/// A veth pair, each end of which is treated by `treat`.
-pub(crate) fn make_veth_with(
-    one: (&Namespace, &str),
-    other: (&Namespace, &str),
-    address: [u8; 6],
-    mtu: u16,
-    treat: fn(&str) -> io::Result<()>,
-) -> Result<(), DeviceError> {
-    let end = |(namespace, name)| VethEnd { name, namespace: Namespace::as_fd(namespace), address };
-    Netlink::open()
-        .and_then(|mut netlink| netlink.make_veth([&end(one), &end(other)], mtu))
-        .map_err(DeviceError::at(MakeVeth))?;
-    for (namespace, name) in [one, other] {
-        namespace.run(|| treat(name))?.map_err(DeviceError::at(Other("switch a device's offloads off")))?;
     }
     Ok(())
 }
