@@ -261,7 +261,8 @@ impl LivePath {
         if let Some(emulator) = &self.emulator {
             emulator.set_epoch(epoch);
         }
-        self.router.as_ref().map_or(Ok(()), |router| router.begin_draws(&self.namespaces, epoch))
+        self.router.as_ref().map_or(Ok(()), |router| router.begin_draws(&self.namespaces, epoch))?;
+        Ok(())
     }
 
     /// Puts these conditions in force, and gives back since when they are (CLOCK_MONOTONIC): with an emulator
@@ -337,7 +338,7 @@ impl LivePath {
     pub(crate) fn set_aside(&self, probes: &Probing) -> Result<bool, PathError> {
         match (&self.emulator, &self.router) {
             (Some(emulator), _) => Ok(emulator.probe(Some(probes))),
-            (_, Some(router)) => router.set_aside(&self.namespaces).map(|()| true),
+            (_, Some(router)) => Ok(router.set_aside(&self.namespaces).map(|()| true)?),
             // Nothing counts and nothing waits, so nothing is in the way.
             (None, None) => Ok(true),
         }
@@ -356,7 +357,8 @@ impl LivePath {
         if let Some(emulator) = &self.emulator {
             emulator.probe(None);
         }
-        self.router.as_ref().map_or(Ok(()), |router| router.resume(&self.namespaces))
+        self.router.as_ref().map_or(Ok(()), |router| router.resume(&self.namespaces))?;
+        Ok(())
     }
 
     /// The backend's name, as in the record.

@@ -43,14 +43,13 @@ use super::books::Books;
 use super::packet::Tap;
 use crate::capture::CaptureReport;
 use crate::control::Snapshot;
-use crate::device::{self, CLIENT_SIDE, LINK_DEVICE, SERVER_SIDE, make_veth_with};
+use crate::device::{self, CLIENT_SIDE, DeviceError, LINK_DEVICE, SERVER_SIDE, make_veth_with};
 use crate::ledger::{Cut, LedgerError};
 use crate::link::{Nanos, Onset, packet};
 use crate::namespace::{Namespace, NamespaceError, Namespaces, StepError, cannot};
 use crate::nest::{self, Addresses, EVERYWHERE};
 use crate::netlink::Netlink;
 use crate::netlink::qdisc::{Netem, Qdisc, ROOT};
-use crate::path::PathError;
 use crate::sys::monotonic;
 use witness::Witness;
 
@@ -86,6 +85,9 @@ pub enum KernelError {
     /// The namespaces.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
+    /// A device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -100,6 +102,7 @@ impl KernelError {
         match self {
             KernelError::Missing { .. } | KernelError::Seedless => true,
             KernelError::Namespace(error) => error.is_lack(),
+            KernelError::Device(error) => error.is_lack(),
             KernelError::Inexpressible(_)
             | KernelError::Refused { .. }
             | KernelError::Step(_)
@@ -186,7 +189,7 @@ impl Router {
         addresses: &Addresses,
         Task { link, seed, onset, adjustable }: Task<'_>,
         books: Books,
-    ) -> Result<Router, PathError> {
+    ) -> Result<Router, KernelError> {
         probe()?;
         let planner = if adjustable { plan::adjustable_hops } else { plan::hops };
         let plan = |direction| planner(link, direction, seed).map_err(KernelError::from);
@@ -223,7 +226,7 @@ impl Router {
         let (hops, awaited, first) = onset::split([up, down], link, onset);
         furnish(near, far.as_ref(), &hops)?;
 
-        let tap = |namespace: &Namespace, name: &str| -> Result<Tap, PathError> {
+        let tap = |namespace: &Namespace, name: &str| -> Result<Tap, KernelError> {
             Ok(namespace.run(|| Tap::open(name, link.mtu))?.map_err(cannot("open a packet socket on the router"))?)
         };
         let taps = [tap(near, CLIENT_SIDE)?, tap(outer, SERVER_SIDE)?];
@@ -256,7 +259,7 @@ impl Router {
     ///
     /// # Errors
     /// What the kernel refuses.
-    pub(crate) fn set_aside(&self, namespaces: &Namespaces) -> Result<(), PathError> {
+    pub(crate) fn set_aside(&self, namespaces: &Namespaces) -> Result<(), KernelError> {
         self.witness.look_away();
         self.dropped.set(Some(queue_drops(self.far.as_ref(), namespaces)?));
         self.swallow_tcp(namespaces, true)?;
@@ -269,7 +272,7 @@ impl Router {
     ///
     /// # Errors
     /// What the kernel refuses.
-    pub(crate) fn resume(&self, namespaces: &Namespaces) -> Result<(), PathError> {
+    pub(crate) fn resume(&self, namespaces: &Namespaces) -> Result<(), KernelError> {
         let hops = self.hops.borrow();
         clear(&namespaces.middle, self.far.as_ref(), &hops)?;
         furnish(&namespaces.middle, self.far.as_ref(), &hops)?;
@@ -286,7 +289,7 @@ impl Router {
     ///
     /// # Errors
     /// What the kernel's netem cannot express, or refuses; then what was in force still is.
-    pub(crate) fn change(&self, namespaces: &Namespaces, link: &Link) -> Result<Nanos, PathError> {
+    pub(crate) fn change(&self, namespaces: &Namespaces, link: &Link) -> Result<Nanos, KernelError> {
         let (near, far) = (&namespaces.middle, self.far.as_ref());
         let turns = self.turns.get() + 1;
         let plan = |direction| {
@@ -318,7 +321,7 @@ impl Router {
     }
 
     /// Tells the kernel of the transitions of both directions.
-    fn pass(&self, namespaces: &Namespaces, link: &Link, [up, down]: &[[Transition; 2]; 2]) -> Result<(), PathError> {
+    fn pass(&self, namespaces: &Namespaces, link: &Link, [up, down]: &[[Transition; 2]; 2]) -> Result<(), KernelError> {
         let treat = treatment(link);
         for (namespace, name, transition) in
             places(&namespaces.middle, self.far.as_ref(), [up.each_ref(), down.each_ref()])
@@ -349,7 +352,7 @@ impl Router {
         self.witness.snapshot()
     }
 
-    fn swallow_tcp(&self, namespaces: &Namespaces, on: bool) -> Result<(), PathError> {
+    fn swallow_tcp(&self, namespaces: &Namespaces, on: bool) -> Result<(), KernelError> {
         for namespace in [&namespaces.middle].into_iter().chain(&self.far) {
             namespace.run(|| {
                 for family in [libc::AF_INET, libc::AF_INET6] {
@@ -370,7 +373,7 @@ impl Router {
     ///
     /// # Errors
     /// Where the ledger could not be written, or the watch failed.
-    pub(crate) fn stop(self, namespaces: &Namespaces) -> Result<RouterAccount, PathError> {
+    pub(crate) fn stop(self, namespaces: &Namespaces) -> Result<RouterAccount, KernelError> {
         let Router { far, witness, dropped, .. } = self;
         let mut account = witness.stop()?;
         let drops = match dropped.get() {
@@ -397,7 +400,7 @@ fn treatment(link: &Link) -> fn(&str) -> io::Result<()> {
 }
 
 /// Puts the queueing disciplines of both directions on the devices of the router's halves.
-fn furnish(near: &Namespace, far: Option<&Namespace>, hops: &[Hops; 2]) -> Result<(), PathError> {
+fn furnish(near: &Namespace, far: Option<&Namespace>, hops: &[Hops; 2]) -> Result<(), KernelError> {
     for (namespace, name, chain) in places(near, far, Hops::chains(hops)) {
         namespace.run(|| put(name, chain))??;
     }
@@ -405,7 +408,7 @@ fn furnish(near: &Namespace, far: Option<&Namespace>, hops: &[Hops; 2]) -> Resul
 }
 
 /// Takes them away, with what they hold.
-fn clear(near: &Namespace, far: Option<&Namespace>, hops: &[Hops; 2]) -> Result<(), PathError> {
+fn clear(near: &Namespace, far: Option<&Namespace>, hops: &[Hops; 2]) -> Result<(), KernelError> {
     for (namespace, name, _) in places(near, far, Hops::chains(hops)).filter(|(.., chain)| !chain.is_empty()) {
         namespace.run(|| take_away(name, 0))??;
     }
@@ -424,10 +427,10 @@ fn places<'a, T>(
 }
 
 /// Packets that the queueing disciplines of each direction dropped.
-fn queue_drops(far: Option<&Namespace>, namespaces: &Namespaces) -> Result<[u64; 2], PathError> {
+fn queue_drops(far: Option<&Namespace>, namespaces: &Namespaces) -> Result<[u64; 2], KernelError> {
     let near = &namespaces.middle;
     let outer = far.unwrap_or(near);
-    let drops = |namespace: &Namespace, name: &str| -> Result<u64, PathError> {
+    let drops = |namespace: &Namespace, name: &str| -> Result<u64, KernelError> {
         let counted = namespace.run(|| root_drops(name))?;
         Ok(counted.map_err(cannot("read the queueing disciplines' counters"))?)
     };

@@ -9,10 +9,9 @@ use samepath_model::link::{Direction, Link};
 
 use super::plan::Hops;
 use super::promise::{Promise, Turn};
-use super::{Router, amend, places};
+use super::{KernelError, Router, amend, places};
 use crate::link::{Nanos, Onset};
 use crate::namespace::Namespaces;
-use crate::path::PathError;
 use crate::sys::{self, monotonic};
 
 /// How long before the schedule's start the kernel is told: some fifty times what it takes on a quiet machine. The start
@@ -40,7 +39,7 @@ impl Router {
     ///
     /// # Errors
     /// What the kernel refuses.
-    pub(crate) fn begin_draws(&self, namespaces: &Namespaces, epoch: Nanos) -> Result<(), PathError> {
+    pub(crate) fn begin_draws(&self, namespaces: &Namespaces, epoch: Nanos) -> Result<(), KernelError> {
         let Some(Awaited { hops, link }) = self.awaited.take() else { return Ok(()) };
         sys::sleep_until(epoch.saturating_sub(LEAD));
         let begun = self.witness.suspend_judgement();
@@ -54,7 +53,7 @@ impl Router {
         Ok(())
     }
 
-    fn amend_all(&self, namespaces: &Namespaces, hops: &[Hops; 2]) -> Result<(), PathError> {
+    fn amend_all(&self, namespaces: &Namespaces, hops: &[Hops; 2]) -> Result<(), KernelError> {
         let before = self.hops.borrow();
         let [up, down] = std::array::from_fn(|way| {
             let (before, after) = (&before[way], &hops[way]);
