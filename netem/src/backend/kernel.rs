@@ -18,6 +18,8 @@
 //! What became of each packet is read from taps on the router's two outer devices ([`witness`]).
 //! Start with [`Router::make`].
 
+mod account;
+mod error;
 mod onset;
 mod plan;
 mod promise;
@@ -30,9 +32,11 @@ use std::net::IpAddr;
 
 use nix::net::if_::if_nametoindex;
 use samepath_model::link::{Direction, Link};
-use samepath_model::record::{DirectionReport, DropCause, Lateness};
+use samepath_model::record::{DirectionReport, DropCause};
 use samepath_model::{VoidKind, VoidReason};
 
+pub(crate) use account::RouterAccount;
+pub use error::KernelError;
 use onset::Awaited;
 use plan::Hops;
 pub use plan::{Inexpressible, check};
@@ -41,84 +45,15 @@ use turn::Transition;
 
 use super::books::Books;
 use super::packet::Tap;
-use crate::capture::CaptureReport;
 use crate::control::Snapshot;
-use crate::device::{self, CLIENT_SIDE, DeviceError, LINK_DEVICE, SERVER_SIDE, make_veth_with};
-use crate::ledger::{Cut, LedgerError};
+use crate::device::{self, CLIENT_SIDE, LINK_DEVICE, SERVER_SIDE, make_veth_with};
 use crate::link::{Nanos, Onset, packet};
-use crate::namespace::{Namespace, NamespaceError, Namespaces, StepError, cannot};
+use crate::namespace::{Namespace, Namespaces, cannot};
 use crate::nest::{self, Addresses, EVERYWHERE};
 use crate::netlink::Netlink;
 use crate::netlink::qdisc::{Netem, Qdisc, ROOT};
 use crate::sys::monotonic;
 use witness::Witness;
-
-/// A router that could not be set up, or failed.
-#[derive(Debug, thiserror::Error)]
-pub enum KernelError {
-    /// Conditions that netem has no word for.
-    #[error(transparent)]
-    Inexpressible(#[from] Inexpressible),
-    /// The kernel has no such queueing discipline.
-    #[error("the kernel has no queueing discipline `{kind}`: {}", missing_remedy(.kind))]
-    Missing {
-        /// Its name.
-        kind: &'static str,
-    },
-    /// The kernel's netem has no seed.
-    #[error(
-        "this kernel's netem takes no seed, so its losses could not be repeated: it takes kernel 6.6 or later, or the \
-         embedded backend (`--backend auto`)"
-    )]
-    Seedless,
-    /// The kernel refused one.
-    #[error("the kernel refused the queueing discipline `{kind}`: {cause}")]
-    Refused {
-        /// Its name.
-        kind: &'static str,
-        /// What the kernel said.
-        cause: io::Error,
-    },
-    /// Another step.
-    #[error(transparent)]
-    Step(#[from] StepError),
-    /// The namespaces.
-    #[error(transparent)]
-    Namespace(#[from] NamespaceError),
-    /// A device.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// The ledger.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The thread that reads the taps panicked.
-    #[error("the thread that watches the router panicked; this is a fault of the program")]
-    Panicked,
-}
-
-impl KernelError {
-    /// Whether it is something that this machine does not permit or does not have.
-    pub fn is_lack(&self) -> bool {
-        match self {
-            KernelError::Missing { .. } | KernelError::Seedless => true,
-            KernelError::Namespace(error) => error.is_lack(),
-            KernelError::Device(error) => error.is_lack(),
-            KernelError::Inexpressible(_)
-            | KernelError::Refused { .. }
-            | KernelError::Step(_)
-            | KernelError::Ledger(_)
-            | KernelError::Panicked => false,
-        }
-    }
-}
-
-/// What to do where the kernel lacks a queueing discipline.
-pub(crate) fn missing_remedy(kind: &str) -> String {
-    format!(
-        "run `sudo modprobe sch_{kind}` (on some distributions it comes with the package of the kernel's extra \
-         modules), or use the embedded backend (`--backend auto`), which needs none"
-    )
-}
 
 /// Bytes that the kernel counts at a device beyond the IP packet: the Ethernet header.
 const LINK_HEADER: u32 = 14;
@@ -156,25 +91,6 @@ pub(crate) struct Task<'a> {
     pub(crate) onset: Onset,
     /// Whether the conditions may be changed while it is up.
     pub(crate) adjustable: bool,
-}
-
-/// What the router says of its work.
-#[derive(Debug)]
-pub(crate) struct RouterAccount {
-    /// Both directions.
-    pub(crate) directions: [DirectionReport; 2],
-    /// How late packets left, where the kernel draws nothing that decides it.
-    pub(crate) lateness: Lateness,
-    /// CPU time of the thread that watches.
-    pub(crate) cpu: Nanos,
-    /// Lines that the ledger lost.
-    pub(crate) ledger_lost: u64,
-    /// What is missing at the ledger's end.
-    pub(crate) ledger_cut: Option<Cut>,
-    /// What came of the capture, if there was one.
-    pub(crate) capture: Option<CaptureReport>,
-    /// What stands against the account.
-    pub(crate) doubts: Vec<VoidReason>,
 }
 
 impl Router {

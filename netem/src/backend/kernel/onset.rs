@@ -7,9 +7,10 @@
 
 use samepath_model::link::{Direction, Link};
 
+use super::error::KernelError;
 use super::plan::Hops;
 use super::promise::{Promise, Turn};
-use super::{KernelError, Router, amend, places};
+use super::{Router, amend, places};
 use crate::link::{Nanos, Onset};
 use crate::namespace::Namespaces;
 use crate::sys::{self, monotonic};

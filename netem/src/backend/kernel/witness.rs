@@ -27,8 +27,9 @@ use samepath_model::link::Direction;
 use samepath_model::record::{DirectionReport, DropCause};
 use samepath_model::{VoidKind, VoidReason};
 
+use super::account::RouterAccount;
+use super::error::KernelError;
 use super::promise::{Promise, Reckoning, Turn};
-use super::{KernelError, RouterAccount};
 use crate::backend::books::Books;
 use crate::backend::lateness;
 use crate::backend::packet::Tap;
