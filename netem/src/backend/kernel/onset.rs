@@ -7,10 +7,11 @@
 
 use samepath_model::link::{Direction, Link};
 
+use super::Router;
 use super::error::KernelError;
 use super::plan::Hops;
 use super::promise::{Promise, Turn};
-use super::{Router, amend, places};
+use super::qdiscs::{amend, places};
 use crate::link::{Nanos, Onset};
 use crate::namespace::Namespaces;
 use crate::sys::{self, monotonic};
