@@ -37,12 +37,12 @@ use samepath_model::{VoidKind, VoidReason};
 
 pub(crate) use account::RouterAccount;
 pub use error::KernelError;
-use onset::Awaited;
+use onset::{Awaited, LEAD};
 use plan::Hops;
 pub use plan::{Inexpressible, check};
 use promise::{Promise, Turn};
 pub(crate) use qdiscs::probe;
-use qdiscs::{CORE, clear, furnish, places, put, queue_drops, take_away};
+use qdiscs::{CORE, amend, clear, furnish, places, put, queue_drops, take_away};
 use turn::Transition;
 
 use super::books::Books;
@@ -53,7 +53,7 @@ use crate::link::{Nanos, Onset, packet};
 use crate::namespace::{Namespace, Namespaces, cannot};
 use crate::nest::{self, Addresses, EVERYWHERE};
 use crate::netlink::Netlink;
-use crate::sys::monotonic;
+use crate::sys::{self, monotonic};
 use witness::Witness;
 
 /// Ethernet address of the pair between the router's halves; see the path's own addresses.
@@ -250,6 +250,36 @@ impl Router {
         for namespace in [&namespaces.client, &namespaces.server] {
             let treated = namespace.run(|| treat(LINK_DEVICE))?;
             treated.map_err(cannot("switch a device's offloads off"))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until shortly before the schedule's start, and has what is drawn begin.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub(crate) fn begin_draws(&self, namespaces: &Namespaces, epoch: Nanos) -> Result<(), KernelError> {
+        let Some(Awaited { hops, link }) = self.awaited.take() else { return Ok(()) };
+        sys::sleep_until(epoch.saturating_sub(LEAD));
+        let begun = self.witness.suspend_judgement();
+        let told = self.amend_all(namespaces, &hops);
+        let done = monotonic();
+        let turn = |direction| Turn { between: [begun, done], promise: Promise::of(&link, direction), emptied: false };
+        self.witness.judge(Some(Direction::BOTH.map(turn)));
+        told?;
+        self.hops.replace(hops);
+        self.draws_began.set(Some([begun, done].map(|at| at as i64 - epoch as i64)));
+        Ok(())
+    }
+
+    fn amend_all(&self, namespaces: &Namespaces, hops: &[Hops; 2]) -> Result<(), KernelError> {
+        let before = self.hops.borrow();
+        let [up, down] = std::array::from_fn(|way| {
+            let (before, after) = (&before[way], &hops[way]);
+            [(&before.first, &after.first), (&before.second, &after.second)]
+        });
+        for (namespace, name, (before, after)) in places(&namespaces.middle, self.far.as_ref(), [up, down]) {
+            namespace.run(|| amend(name, before, after))??;
         }
         Ok(())
     }

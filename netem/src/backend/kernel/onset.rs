@@ -5,26 +5,20 @@
 //! the seed then (`netem_change` in net/sched/sch_netem.c), so that the n-th packet of the schedule has the same fate
 //! whatever came before it.
 
-use samepath_model::link::{Direction, Link};
+use samepath_model::link::Link;
 
-use super::Router;
-use super::error::KernelError;
 use super::plan::Hops;
-use super::promise::{Promise, Turn};
-use super::qdiscs::{amend, places};
 use crate::link::{Nanos, Onset};
-use crate::namespace::Namespaces;
-use crate::sys::{self, monotonic};
 
 /// How long before the schedule's start the kernel is told: some fifty times what it takes on a quiet machine. The start
 /// is announced 50 ms and a round trip ahead, and the last acknowledgement of the warm-up is sent within 40 ms.
-const LEAD: Nanos = 10_000_000;
+pub(super) const LEAD: Nanos = 10_000_000;
 
 /// What holds from the schedule's start on.
 #[derive(Debug)]
 pub(super) struct Awaited {
-    hops: [Hops; 2],
-    link: Link,
+    pub(super) hops: [Hops; 2],
+    pub(super) link: Link,
 }
 
 /// What the packets meet first, what then (if it is another thing), and the link that is promised first.
@@ -36,41 +30,9 @@ pub(super) fn split(hops: [Hops; 2], link: &Link, onset: Onset) -> ([Hops; 2], O
     (hops.each_ref().map(Hops::without_draws), Some(Awaited { hops, link: link.clone() }), promised)
 }
 
-impl Router {
-    /// Waits until shortly before the schedule's start, and has what is drawn begin.
-    ///
-    /// # Errors
-    /// What the kernel refuses.
-    pub(crate) fn begin_draws(&self, namespaces: &Namespaces, epoch: Nanos) -> Result<(), KernelError> {
-        let Some(Awaited { hops, link }) = self.awaited.take() else { return Ok(()) };
-        sys::sleep_until(epoch.saturating_sub(LEAD));
-        let begun = self.witness.suspend_judgement();
-        let told = self.amend_all(namespaces, &hops);
-        let done = monotonic();
-        let turn = |direction| Turn { between: [begun, done], promise: Promise::of(&link, direction), emptied: false };
-        self.witness.judge(Some(Direction::BOTH.map(turn)));
-        told?;
-        self.hops.replace(hops);
-        self.draws_began.set(Some([begun, done].map(|at| at as i64 - epoch as i64)));
-        Ok(())
-    }
-
-    fn amend_all(&self, namespaces: &Namespaces, hops: &[Hops; 2]) -> Result<(), KernelError> {
-        let before = self.hops.borrow();
-        let [up, down] = std::array::from_fn(|way| {
-            let (before, after) = (&before[way], &hops[way]);
-            [(&before.first, &after.first), (&before.second, &after.second)]
-        });
-        for (namespace, name, (before, after)) in places(&namespaces.middle, self.far.as_ref(), [up, down]) {
-            namespace.run(|| amend(name, before, after))??;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use samepath_model::link::LinkSpec;
+    use samepath_model::link::{Direction, LinkSpec};
 
     use super::*;
     use crate::backend::kernel::plan::hops;
