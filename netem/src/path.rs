@@ -27,7 +27,7 @@ use crate::sysctl;
 mod devices;
 mod verdict;
 
-use devices::{await_carriers, lay_wires, lead_on, make_control, make_devices};
+use devices::{Delivery, await_carriers, lay_wires, lead_on, make_control, make_devices};
 use verdict::{emulator_verdict, host_verdict, onset_verdict, steal_verdict};
 
 /// A path that could not be set up, or failed.
@@ -144,6 +144,8 @@ pub struct LivePath {
     /// Whether neighbours are joined; only TUN devices can.
     joining: Option<Joining>,
     settings: Vec<Setting>,
+    /// Of the directions whose packets leave together.
+    deliveries: Vec<(Direction, Delivery)>,
     not_granted: Option<String>,
     /// Whether it had conditions at any time.
     shaped: Cell<bool>,
@@ -209,9 +211,11 @@ impl LivePath {
         if let Some(router) = &router {
             await_carriers(&router.first_up(&namespaces))?;
         }
-        if let (Some(ports), false) = (&mut ports, joining.under(link)) {
-            settings.extend(lay_wires(&namespaces, ports, link));
-        }
+        let deliveries = match &mut ports {
+            Some(ports) if !joining.under(link) => lay_wires(&namespaces, ports, link),
+            _ => Vec::new(),
+        };
+        settings.extend(deliveries.iter().map(|(direction, delivery)| delivery.setting(*direction)));
         if is_trial {
             make_control(&namespaces)?;
         } else {
@@ -243,6 +247,7 @@ impl LivePath {
             }),
             joining: (backend == Backend::Tun).then_some(joining),
             settings,
+            deliveries,
             not_granted,
             shaped: Cell::new(!link.is_transparent()),
             mtu: link.mtu,
@@ -323,7 +328,8 @@ impl LivePath {
 
     /// How packets that leave together reach their host, where each needs a call although none would have to.
     pub(crate) fn apart(&self) -> Option<String> {
-        self.settings.iter().map(|setting| &setting.effective).find(|told| told.starts_with(devices::APART)).cloned()
+        let mut deliveries = self.deliveries.iter().map(|(_, delivery)| delivery);
+        deliveries.find(|delivery| matches!(delivery, Delivery::Apart(_))).map(Delivery::to_string)
     }
 
     /// Whether something keeps the link's conditions; a bare pair of devices promises nothing.

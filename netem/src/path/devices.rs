@@ -1,5 +1,6 @@
 //! What a path is made of: the devices of its link, the way beside it, and the way on.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 
@@ -21,10 +22,31 @@ use crate::namespace::{Namespace, Namespaces};
 use crate::nest::{self, Addresses, EVERYWHERE};
 use crate::netlink::Netlink;
 
-/// How an end gets packets that leave together.
-const TOGETHER: &str = "single packets, neighbours in one call";
-/// How each is delivered where that cannot be had.
-pub(super) const APART: &str = "each in a call of its own";
+/// How packets that leave together reach their host.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    /// As single packets, neighbours in one call.
+    Together,
+    /// Each in a call of its own, because the other way cannot be had.
+    Apart(DeviceError),
+}
+
+impl Delivery {
+    /// As it is recorded of one direction.
+    pub(super) fn setting(&self, direction: Direction) -> Setting {
+        Setting::new(format!("delivery {direction}"), Some(Delivery::Together.to_string()), self.to_string())
+    }
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Delivery::Together => f.write_str("single packets, neighbours in one call"),
+            Delivery::Apart(reason) => write!(f, "each in a call of its own ({reason})"),
+        }
+    }
+}
+
 /// What a TUN device takes for a packet, in nanoseconds, the receiving host's stack included. Twice what it took on a
 /// machine of 2026: where it is less, only a joined call too many is made ready for.
 const CALL_NS: u64 = 8_000;
@@ -108,7 +130,7 @@ pub(super) fn lead_on(namespaces: &Namespaces, addresses: &Addresses) -> Result<
 /// gets single packets, and the emulator gives those that are due in one call. Where each is due at a time of its own,
 /// behind a bottleneck that is slower than a call or with jitter, the device itself is the shorter way. Tells what came
 /// of it.
-pub(super) fn lay_wires(namespaces: &Namespaces, ports: &mut [Port; 2], link: &Link) -> Vec<Setting> {
+pub(super) fn lay_wires(namespaces: &Namespaces, ports: &mut [Port; 2], link: &Link) -> Vec<(Direction, Delivery)> {
     let ends = [(&namespaces.client, CLIENT_MAC, CLIENT_SIDE), (&namespaces.server, SERVER_MAC, SERVER_SIDE)];
     let mut told = Vec::new();
     for direction in Direction::BOTH {
@@ -117,14 +139,14 @@ pub(super) fn lay_wires(namespaces: &Namespaces, ports: &mut [Port; 2], link: &L
         if !leave_together(conditions, link.mtu) {
             continue;
         }
-        let effective = match lay_wire(namespaces, ends[end], link.mtu) {
+        let delivery = match lay_wire(namespaces, ends[end], link.mtu) {
             Ok(wire) => {
                 port.deliver_by(wire);
-                TOGETHER.to_owned()
+                Delivery::Together
             }
-            Err(error) => format!("{APART} ({error})"),
+            Err(error) => Delivery::Apart(error),
         };
-        told.push(Setting::new(format!("delivery {direction}"), Some(TOGETHER.into()), effective));
+        told.push((direction, delivery));
     }
     told
 }
