@@ -8,11 +8,11 @@ use samepath_model::record::{DirectionReport, Lateness, LinkReport, Setting};
 use samepath_model::setting::OF_SERVER;
 use samepath_model::{Mode, Tolerance, VoidReason};
 
-use crate::backend::Backend;
 use crate::backend::books::Books;
 use crate::backend::emulator::{self, Account, Emulator, EmulatorError, Probing, Work};
 use crate::backend::joining::Joining;
 use crate::backend::kernel::{KernelError, Router, RouterAccount, Task};
+use crate::backend::{ActiveBackend, Backend};
 use crate::capture::{Capture, CaptureError, CaptureReport};
 use crate::control::Snapshot;
 use crate::device::{self, DeviceError};
@@ -121,6 +121,8 @@ pub enum Around<'a> {
 pub struct PathReport {
     /// For the record.
     pub link: LinkReport,
+    /// What carried its packets last.
+    pub backend: ActiveBackend,
     /// Broken conditions, in words with the figure.
     pub void: Vec<VoidReason>,
     /// What is missing at the ledger's end, where that comes before the link's.
@@ -140,7 +142,7 @@ pub struct LivePath {
     pub ipv6: bool,
     emulator: Option<Emulator>,
     router: Option<Router>,
-    backend: Cell<&'static str>,
+    backend: Cell<ActiveBackend>,
     /// Whether neighbours are joined; only TUN devices can.
     joining: Option<Joining>,
     settings: Vec<Setting>,
@@ -239,11 +241,11 @@ impl LivePath {
             emulator,
             router,
             backend: Cell::new(match backend {
-                Backend::Tun if passes_through => "embedded-tun, super-packets",
-                Backend::Tun => name_of(joining, link),
-                Backend::Packet => "embedded-packet",
-                Backend::Netem => "netem",
-                Backend::None | Backend::Auto => "none",
+                Backend::Tun if passes_through => ActiveBackend::TunWhole,
+                Backend::Tun => between_tun_devices(joining, link),
+                Backend::Packet => ActiveBackend::Packet,
+                Backend::Netem => ActiveBackend::Netem,
+                Backend::None | Backend::Auto => ActiveBackend::None,
             }),
             joining: (backend == Backend::Tun).then_some(joining),
             settings,
@@ -297,7 +299,7 @@ impl LivePath {
         };
         self.shaped.set(self.shaped.get() || !link.is_transparent());
         if let Some(joining) = self.joining {
-            self.backend.set(name_of(joining, link));
+            self.backend.set(between_tun_devices(joining, link));
         }
         Ok(since)
     }
@@ -367,8 +369,8 @@ impl LivePath {
         Ok(())
     }
 
-    /// The backend's name, as in the record.
-    pub fn backend(&self) -> &'static str {
+    /// The backend, which the record names.
+    pub fn backend(&self) -> ActiveBackend {
         self.backend.get()
     }
 
@@ -412,7 +414,7 @@ impl LivePath {
         let account = account.unwrap_or_else(Account::of_nothing);
         let [up, down] = account.directions;
         let link = LinkReport {
-            backend: self.backend.get().to_owned(),
+            backend: self.backend.get().to_string(),
             up,
             down,
             lateness: account.lateness,
@@ -427,7 +429,8 @@ impl LivePath {
             before: None,
             after: None,
         };
-        Ok(PathReport { link, void, ledger_cut: account.ledger_cut, capture: account.capture })
+        let backend = self.backend.get();
+        Ok(PathReport { link, backend, void, ledger_cut: account.ledger_cut, capture: account.capture })
     }
 }
 
@@ -437,9 +440,9 @@ fn refuse_crowded(link: &Link, addresses: &Addresses) -> Result<(), PathError> {
     if moves && addresses.of_client().spare == 0 { Err(PathError::Crowded) } else { Ok(()) }
 }
 
-/// The name of the emulator between TUN devices, with its mode.
-fn name_of(joining: Joining, link: &Link) -> &'static str {
-    if joining.under(link) { "embedded-tun, fast" } else { "embedded-tun" }
+/// The emulator between TUN devices, in its mode under these conditions.
+fn between_tun_devices(joining: Joining, link: &Link) -> ActiveBackend {
+    if joining.under(link) { ActiveBackend::TunFast } else { ActiveBackend::TunExact }
 }
 
 impl Account {

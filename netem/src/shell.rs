@@ -506,7 +506,7 @@ impl<'a> Life<'a> {
             link: self.link.to_string(),
             conditions: self.link.clone(),
             seed: self.plan.seed,
-            backend: self.path.backend().to_owned(),
+            backend: self.path.backend().to_string(),
             controller: self.controller.clone(),
             up_ns: monotonic() - self.path.up_since(),
             changes: self.changes.len() as u32,

@@ -4,6 +4,7 @@
 //! from a TUN device at each end, or, where there is no `/dev/net/tun`, from packet sockets behind a
 //! veth pair at each end. [`kernel`] is the kernel's own netem on a router between them. `None` joins the two ends by a bare veth pair and emulates nothing.
 
+mod active;
 pub(crate) mod books;
 mod buffer;
 mod closing;
@@ -22,6 +23,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use serde::{Deserialize, Serialize};
 
+pub use active::ActiveBackend;
 use buffer::Sum;
 use packet::PacketPort;
 use segment::VirtioHeader;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use samepath_model::record::{DirectionReport, Lateness, LinkReport};
 
+use crate::backend::ActiveBackend;
 use crate::control::{LinkStatus, Snapshot};
 use crate::path::PathReport;
 use crate::tell;
@@ -48,8 +49,8 @@ impl fmt::Display for Late<'_> {
 
 /// What the link did, for people.
 pub(super) fn summarise(report: &PathReport, controller: &str) {
-    let LinkReport { backend, up, down, lateness, .. } = &report.link;
-    if backend == "none" {
+    let PathReport { link: LinkReport { up, down, lateness, .. }, backend, .. } = report;
+    if *backend == ActiveBackend::None {
         tell!("link: no emulation, so nothing was counted");
     } else {
         tell!("link: carried by {backend}");
