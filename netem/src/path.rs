@@ -9,85 +9,28 @@ use samepath_model::setting::OF_SERVER;
 use samepath_model::{Mode, Tolerance, VoidReason};
 
 use crate::backend::books::Books;
-use crate::backend::emulator::{self, Account, Emulator, EmulatorError, Probing, Work};
+use crate::backend::emulator::{self, Account, Emulator, Probing, Work};
 use crate::backend::joining::Joining;
-use crate::backend::kernel::{KernelError, Router, RouterAccount, Task};
+use crate::backend::kernel::{Router, RouterAccount, Task};
 use crate::backend::{ActiveBackend, Backend};
-use crate::capture::{Capture, CaptureError, CaptureReport};
+use crate::capture::{Capture, CaptureReport};
 use crate::control::Snapshot;
-use crate::device::{self, DeviceError};
+use crate::device;
 use crate::host::{CpuTimes, HostCounters};
-use crate::ledger::{Cut, LedgerError, Spool};
+use crate::ledger::{Cut, Spool};
 use crate::link::{Nanos, Onset};
-use crate::namespace::{NamespaceError, Namespaces, StepError};
-use crate::nest::{self, Addresses, NestError, Outer};
+use crate::namespace::{NamespaceError, Namespaces};
+use crate::nest::{self, Addresses, Outer};
 use crate::sys::monotonic;
 use crate::sysctl;
 
 mod devices;
+mod error;
 mod verdict;
 
 use devices::{Delivery, await_carriers, lay_wires, lead_on, make_control, make_devices};
+pub use error::PathError;
 use verdict::{emulator_verdict, host_verdict, onset_verdict, steal_verdict};
-
-/// A path that could not be set up, or failed.
-#[derive(Debug, thiserror::Error)]
-pub enum PathError {
-    /// A step that the kernel refused.
-    #[error(transparent)]
-    Step(#[from] StepError),
-    /// The namespaces.
-    #[error(transparent)]
-    Namespace(#[from] NamespaceError),
-    /// A device.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// Super-packets are asked of a backend that has none.
-    #[error(
-        "fast mode needs TUN devices, and `{0}` has none; choose `--mode exact`, or `--backend tun` with access to \
-         /dev/net/tun"
-    )]
-    NotFast(Backend),
-    /// A NAT has no other address to give.
-    #[error(
-        "a link so deep inside others has no other address for its client: leave out `rebind` of the address, or rebind \
-         the port"
-    )]
-    Crowded,
-    /// The emulator.
-    #[error(transparent)]
-    Emulator(#[from] EmulatorError),
-    /// The router with the kernel's netem.
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
-    /// The outer link.
-    #[error("the link around it: {0}")]
-    Nest(NestError),
-    /// The ledger.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The capture.
-    #[error(transparent)]
-    Capture(#[from] CaptureError),
-}
-
-impl PathError {
-    /// Whether it is something that this machine does not permit or does not have.
-    pub fn is_lack(&self) -> bool {
-        match self {
-            PathError::Namespace(error) => error.is_lack(),
-            PathError::Kernel(error) => error.is_lack(),
-            PathError::Device(error) => error.is_lack(),
-            _ => false,
-        }
-    }
-}
-
-impl From<NestError> for PathError {
-    fn from(error: NestError) -> PathError {
-        PathError::Nest(error)
-    }
-}
 
 /// Where what is kept of the packets goes.
 #[derive(Debug, Clone, Copy, Default)]
