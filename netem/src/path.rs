@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::path::Path;
 
 use samepath_model::link::{Direction, Link, Rebound};
-use samepath_model::record::{DirectionReport, Lateness, LinkReport, Setting};
+use samepath_model::record::{LinkReport, Setting};
 use samepath_model::setting::OF_SERVER;
 use samepath_model::{Mode, Tolerance, VoidReason};
 
 use crate::backend::books::Books;
-use crate::backend::emulator::{self, Account, Emulator, Probing, Work};
+use crate::backend::emulator::{self, Account, Emulator, Probing};
 use crate::backend::joining::Joining;
-use crate::backend::kernel::{Router, RouterAccount, Task};
+use crate::backend::kernel::{Router, Task};
 use crate::backend::{ActiveBackend, Backend};
 use crate::capture::{Capture, CaptureReport};
 use crate::control::Snapshot;
@@ -24,10 +24,12 @@ use crate::nest::{self, Addresses, Outer};
 use crate::sys::monotonic;
 use crate::sysctl;
 
+mod carrier;
 mod devices;
 mod error;
 mod verdict;
 
+use carrier::{Carrier, Stopped};
 use devices::{Delivery, await_carriers, lay_wires, lead_on, make_control, make_devices};
 pub use error::PathError;
 use verdict::{emulator_verdict, host_verdict, onset_verdict, steal_verdict};
@@ -83,8 +85,7 @@ pub struct LivePath {
     pub addresses: Addresses,
     /// Whether the ends have IPv6 addresses.
     pub ipv6: bool,
-    emulator: Option<Emulator>,
-    router: Option<Router>,
+    carrier: Carrier,
     backend: Cell<ActiveBackend>,
     /// Whether neighbours are joined; only TUN devices can.
     joining: Option<Joining>,
@@ -167,22 +168,22 @@ impl LivePath {
             lead_on(&namespaces, &addresses)?;
         }
         let before = counters(&namespaces, router.as_ref())?;
-        let emulator = match ports {
-            None => None,
-            Some(ports) if passes_through => {
-                Some(Emulator::pass_through(link, seed, ports, joining, addresses.of_client())?)
+        let carrier = match (router, ports) {
+            (Some(router), _) => Carrier::Router(Box::new(router)),
+            (None, None) => Carrier::Cable,
+            (None, Some(ports)) if passes_through => {
+                Carrier::Emulator(Emulator::pass_through(link, seed, ports, joining, addresses.of_client())?)
             }
-            Some(ports) => {
+            (None, Some(ports)) => {
                 let task = emulator::Task { link, seed, onset, client: addresses.of_client() };
-                Some(Emulator::start(task, ports, books()?, joining)?)
+                Carrier::Emulator(Emulator::start(task, ports, books()?, joining)?)
             }
         };
         Ok(LivePath {
             namespaces,
             addresses,
             ipv6,
-            emulator,
-            router,
+            carrier,
             backend: Cell::new(match backend {
                 Backend::Tun if passes_through => ActiveBackend::TunWhole,
                 Backend::Tun => between_tun_devices(joining, link),
@@ -208,11 +209,7 @@ impl LivePath {
     /// # Errors
     /// What the kernel refuses.
     pub fn set_epoch(&self, epoch: Nanos) -> Result<(), PathError> {
-        if let Some(emulator) = &self.emulator {
-            emulator.set_epoch(epoch);
-        }
-        self.router.as_ref().map_or(Ok(()), |router| router.begin_draws(&self.namespaces, epoch))?;
-        Ok(())
+        self.carrier.set_epoch(&self.namespaces, epoch)
     }
 
     /// Puts these conditions in force, and gives back since when they are (CLOCK_MONOTONIC): with an emulator
@@ -223,23 +220,11 @@ impl LivePath {
     /// Why they cannot be, in words; then what was in force still is.
     pub fn change(&self, link: &Link) -> Result<Nanos, String> {
         refuse_crowded(link, &self.addresses).map_err(|error| error.to_string())?;
-        // First the room that the endpoints may need: a buffer that is too large harms nobody.
-        let make_room = || apply_settings(&self.namespaces, link, false).map(drop).map_err(|error| error.to_string());
-        let since = match (&self.emulator, &self.router) {
-            (Some(emulator), _) => {
-                make_room()?;
-                emulator.change(link).ok_or("its data thread does not answer")?
-            }
-            (_, Some(router)) => {
-                make_room()?;
-                router.change(&self.namespaces, link).map_err(|error| error.to_string())?
-            }
-            (None, None) => {
-                return Err(
-                    "a bare cable has no conditions that could be changed; start the link with `--backend auto`".into(),
-                );
-            }
-        };
+        if self.is_emulated() {
+            // First the room that the endpoints may need: a buffer that is too large harms nobody.
+            apply_settings(&self.namespaces, link, false).map_err(|error| error.to_string())?;
+        }
+        let since = self.carrier.change(&self.namespaces, link)?;
         self.shaped.set(self.shaped.get() || !link.is_transparent());
         if let Some(joining) = self.joining {
             self.backend.set(between_tun_devices(joining, link));
@@ -249,8 +234,7 @@ impl LivePath {
 
     /// How it stands; `None` where nothing is emulated, or who counts does not answer.
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
-        let of_router = || self.router.as_ref().and_then(Router::snapshot);
-        self.emulator.as_ref().and_then(Emulator::snapshot).or_else(of_router)
+        self.carrier.snapshot()
     }
 
     /// Which kernel settings of its ends are not as they were asked for, in words.
@@ -279,7 +263,7 @@ impl LivePath {
 
     /// Whether something keeps the link's conditions; a bare pair of devices promises nothing.
     pub(crate) fn is_emulated(&self) -> bool {
-        self.emulator.is_some() || self.router.is_some()
+        self.carrier.is_emulated()
     }
 
     /// Makes way for probes, which are in no book; tells whether it could.
@@ -287,17 +271,12 @@ impl LivePath {
     /// # Errors
     /// Where the kernel refuses.
     pub(crate) fn set_aside(&self, probes: &Probing) -> Result<bool, PathError> {
-        match (&self.emulator, &self.router) {
-            (Some(emulator), _) => Ok(emulator.probe(Some(probes))),
-            (_, Some(router)) => Ok(router.set_aside(&self.namespaces).map(|()| true)?),
-            // Nothing counts and nothing waits, so nothing is in the way.
-            (None, None) => Ok(true),
-        }
+        self.carrier.set_aside(&self.namespaces, probes)
     }
 
     /// Whether probes that are under way meet nothing else that an end sends. The kernel's disciplines take all.
     pub(crate) fn keeps_probes_apart(&self) -> bool {
-        self.emulator.is_some()
+        self.carrier.keeps_probes_apart()
     }
 
     /// Carries the trial's packets again, as if there had been no probes.
@@ -305,11 +284,7 @@ impl LivePath {
     /// # Errors
     /// Where the kernel refuses.
     pub(crate) fn resume(&self) -> Result<(), PathError> {
-        if let Some(emulator) = &self.emulator {
-            emulator.probe(None);
-        }
-        self.router.as_ref().map_or(Ok(()), |router| router.resume(&self.namespaces))?;
-        Ok(())
+        self.carrier.resume(&self.namespaces)
     }
 
     /// The backend, which the record names.
@@ -324,7 +299,7 @@ impl LivePath {
 
     /// Whether everything still runs; if not, [`LivePath::down`] says why.
     pub fn is_running(&self) -> bool {
-        self.emulator.as_ref().is_none_or(Emulator::is_running) && self.router.as_ref().is_none_or(Router::is_running)
+        self.carrier.is_running()
     }
 
     /// Takes the emulator down and gives account. The devices and namespaces go when their last
@@ -337,20 +312,16 @@ impl LivePath {
         if self.addresses.leads_on() {
             nest::leave(&self.namespaces);
         }
-        let host = counters(&self.namespaces, self.router.as_ref())?.since(&self.before);
-        let mut account = self.emulator.map(Emulator::stop).transpose()?;
-        let steal = CpuTimes::read().zip(self.cpu_before).and_then(|(now, before)| now.stolen_since(&before));
+        let host = counters(&self.namespaces, self.carrier.router())?.since(&self.before);
+        let draws_began = self.carrier.router().and_then(Router::draws_began);
+        let Stopped { account, doubts, cpu } = self.carrier.stop(&self.namespaces)?;
+        let steal = cpu.zip(self.cpu_before).and_then(|(now, before)| now.stolen_since(&before));
         let mut void = host_verdict(&host, account.as_ref());
         if self.shaped.get() {
             void.extend(steal.and_then(|steal| steal_verdict(steal, tolerance)));
         }
-        let draws_began = self.router.as_ref().and_then(Router::draws_began);
         void.extend(draws_began.and_then(|[_, done]| onset_verdict(done, tolerance)));
-        if let Some(router) = self.router {
-            let told = router.stop(&self.namespaces)?;
-            void.extend(told.doubts.iter().cloned());
-            account = Some(Account::of_router(told));
-        }
+        void.extend(doubts);
         if let Some(account) = &account {
             void.extend(emulator_verdict(account, self.shaped.get(), self.mtu, tolerance));
         }
@@ -386,36 +357,6 @@ fn refuse_crowded(link: &Link, addresses: &Addresses) -> Result<(), PathError> {
 /// The emulator between TUN devices, in its mode under these conditions.
 fn between_tun_devices(joining: Joining, link: &Link) -> ActiveBackend {
     if joining.under(link) { ActiveBackend::TunFast } else { ActiveBackend::TunExact }
-}
-
-impl Account {
-    /// Of a link that the kernel carries: nothing of ours moved the packets, so nothing waited or spun.
-    fn of_router(told: RouterAccount) -> Account {
-        let RouterAccount { directions, lateness, cpu, ledger_lost, ledger_cut, capture, doubts: _ } = told;
-        Account {
-            directions,
-            lateness,
-            work: Work { cpu, spun: cpu, wall: 0 },
-            ledger_lost,
-            ledger_cut,
-            capture,
-            ..Account::of_nothing()
-        }
-    }
-
-    /// Of a link without an emulator.
-    fn of_nothing() -> Account {
-        Account {
-            directions: [DirectionReport::default(), DirectionReport::default()],
-            lateness: Lateness::default(),
-            port_drops: 0,
-            realtime: false,
-            work: Work::default(),
-            ledger_lost: 0,
-            ledger_cut: None,
-            capture: None,
-        }
-    }
 }
 
 /// Four bandwidth-delay products and four buffers, of the direction that has more of them, in bytes.

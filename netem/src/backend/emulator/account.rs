@@ -23,6 +23,22 @@ pub(crate) struct Account {
     pub(crate) capture: Option<CaptureReport>,
 }
 
+impl Account {
+    /// Of a link without an emulator.
+    pub(crate) fn of_nothing() -> Account {
+        Account {
+            directions: [DirectionReport::default(), DirectionReport::default()],
+            lateness: Lateness::default(),
+            port_drops: 0,
+            realtime: false,
+            work: Work::default(),
+            ledger_lost: 0,
+            ledger_cut: None,
+            capture: None,
+        }
+    }
+}
+
 /// How busy the thread was from the first packet that it could have taken to the last.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Work {
