@@ -4,11 +4,12 @@
 //! the server's. When the command ends, everything that either of them started ends.
 
 mod brood;
+mod error;
+mod plan;
 mod prompt;
 mod ready;
 mod words;
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -28,91 +29,21 @@ use crate::control::{self, ControlError, LinkStatus, Listener, Reply, Request, R
 use crate::endpoint::{enter_before_exec, take_terminal_before_exec};
 use crate::ledger::Cut;
 use crate::link::Nanos;
-use crate::namespace::{NamespaceError, OnTerminate, contain};
+use crate::namespace::{OnTerminate, contain};
 use crate::nest::{Addresses, Outer};
 use crate::path::{Around, Keep, LivePath, PathError};
-use crate::relay::{HostPort, Relay};
+use crate::relay::Relay;
 use crate::sockets::Service;
 use crate::sys::monotonic;
 use crate::tell;
 use crate::{limits, procfs, sysctl};
 use brood::Brood;
-use words::summarise;
-
+use error::Failure;
+pub use error::LinkError;
+pub use plan::LinkPlan;
+use plan::load;
 pub use ready::Ready;
-
-/// What is to be run across which link.
-#[derive(Debug, Clone)]
-pub struct LinkPlan {
-    /// The link, as it was asked for: later words are understood over it.
-    pub spec: LinkSpec,
-    /// The link.
-    pub link: Link,
-    /// The files that its conditions name.
-    pub inputs: Inputs,
-    /// Decides its weather.
-    pub seed: u64,
-    /// What carries its packets.
-    pub backend: Backend,
-    /// Whether the link may hand neighbouring packets over as one.
-    pub mode: Mode,
-    /// Run by `sh -c` at the server's end.
-    pub server_command: Option<String>,
-    /// What the command waits for before it starts, where there is a server command.
-    pub ready: Ready,
-    /// For how long.
-    pub ready_limit: Duration,
-    /// The host's ports that the server's end is to have.
-    pub host_ports: Vec<HostPort>,
-    /// The congestion controller that TCP sockets of both ends begin with; `None`: the host's.
-    pub controller: Option<String>,
-    /// The command and its arguments; empty: an interactive shell.
-    pub command: Vec<OsString>,
-    /// Where the fate of every packet is spooled, for [`crate::ledger::read`].
-    pub ledger: Option<PathBuf>,
-    /// Where every packet is captured, with its fate.
-    pub capture: Option<PathBuf>,
-    /// What it is called, to those who would talk with it; its process's number, where nothing.
-    pub name: Option<String>,
-    /// Without the summary at the end.
-    pub quiet: bool,
-}
-
-/// A link that could not be run.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkError {
-    /// No namespaces, or they ended before their time.
-    #[error(transparent)]
-    Namespace(#[from] NamespaceError),
-    /// The path could not be set up, or failed.
-    #[error("{said}")]
-    Path {
-        /// Why, with the remedy.
-        said: String,
-        /// Whether it is something that this machine does not permit or does not have.
-        lack: bool,
-    },
-    /// The contained process spoke nonsense.
-    #[error("the process that held the link gave no sense: {0}; this is a fault of the program")]
-    Nonsense(serde_json::Error),
-}
-
-impl From<serde_json::Error> for LinkError {
-    fn from(error: serde_json::Error) -> LinkError {
-        LinkError::Nonsense(error)
-    }
-}
-
-impl LinkError {
-    /// Whether it is something that this machine does not permit or does not have.
-    pub fn is_lack(&self) -> bool {
-        match self {
-            LinkError::Namespace(error) => error.is_lack(),
-            LinkError::Path { lack, .. } => *lack,
-            LinkError::Nonsense(_) => false,
-        }
-    }
-}
+use words::summarise;
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,25 +66,6 @@ enum Handed {
     Failed(Failure),
 }
 
-/// An error on its way out of the contained process.
-#[derive(Debug, Serialize, Deserialize)]
-struct Failure {
-    said: String,
-    lack: bool,
-}
-
-impl From<String> for Failure {
-    fn from(said: String) -> Failure {
-        Failure { said, lack: false }
-    }
-}
-
-impl From<PathError> for Failure {
-    fn from(error: PathError) -> Failure {
-        Failure { said: error.to_string(), lack: error.is_lack() }
-    }
-}
-
 /// Whether a link can be brought up on this backend here: tries it, with one that has no conditions and comes down
 /// again at once. The calling process must have one thread, and may be in a user namespace of its own afterwards.
 /// Gives back, in words, which kernel settings of its ends are not as they were asked for.
@@ -174,12 +86,6 @@ pub fn attempt(backend: Backend) -> Result<Option<String>, LinkError> {
 /// Settings that were not granted, and what to do about it.
 fn with_remedy(not_granted: &str) -> String {
     format!("kernel settings of the link's ends are not as they have to be: {not_granted}; {}", sysctl::REMEDY)
-}
-
-impl From<Failure> for LinkError {
-    fn from(Failure { said, lack }: Failure) -> LinkError {
-        LinkError::Path { said, lack }
-    }
 }
 
 /// Runs the command across the link.
@@ -298,12 +204,6 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
         summarise(&report, &controller);
     }
     Ok(Ended { status, capture: report.capture, ledger_cut: report.ledger_cut, changes })
-}
-
-/// Takes the schedules of a link's rate traces from the files that are at hand.
-fn load(link: &mut Link, inputs: &Inputs) -> Result<(), String> {
-    let find = |checksum: &_| inputs.get(checksum).cloned().ok_or_else(|| "its file was not handed over".to_owned());
-    link.load(find).map_err(|error| error.to_string())
 }
 
 /// What the ends have that a program across the link may not expect.
