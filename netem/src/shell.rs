@@ -4,28 +4,26 @@
 //! the server's. When the command ends, everything that either of them started ends.
 
 mod brood;
+mod control;
 mod error;
 mod plan;
 mod prompt;
 mod ready;
 mod words;
 
-use std::fs;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
-use samepath_model::link::Inputs;
-use samepath_model::{Link, LinkSpec, Mode, Tolerance, shortage};
+use samepath_model::{Link, Mode, Tolerance, shortage};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::capture::CaptureReport;
-use crate::control::{self, ControlError, LinkStatus, Listener, Reply, Request, Runtime};
+use crate::control::{ControlError, NAME_VARIABLE, RUNTIME_VARIABLE, Runtime};
 use crate::endpoint::{enter_before_exec, take_terminal_before_exec};
 use crate::ledger::Cut;
 use crate::link::Nanos;
@@ -38,6 +36,7 @@ use crate::sys::monotonic;
 use crate::tell;
 use crate::{limits, procfs, sysctl};
 use brood::Brood;
+use control::{Call, Life};
 use error::Failure;
 pub use error::LinkError;
 pub use plan::LinkPlan;
@@ -127,8 +126,8 @@ struct Outside {
 
 /// What the first process of the PID namespace does.
 fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
-    let leads_terminal = outside.leads_terminal;
-    let call = Call::of(plan, outside)?;
+    let Outside { pid, runtime, leads_terminal } = outside;
+    let call = Call::of(plan, pid, runtime)?;
     let outer = Outer::find();
     // Before this thread leaves for namespaces of its own.
     let mut relay = (!plan.host_ports.is_empty())
@@ -236,10 +235,10 @@ fn tell_addresses(command: &mut Command, plan: &LinkPlan, path: &LivePath, call:
     }
     // Inside a user namespace nobody would find it by themselves.
     if let Some(runtime) = &call.runtime {
-        command.env(control::RUNTIME_VARIABLE, runtime.dir());
+        command.env(RUNTIME_VARIABLE, runtime.dir());
     }
     if let Some(conditions) = call.conditions_file() {
-        command.env(control::NAME_VARIABLE, &call.name).env(prompt::CONDITIONS_VARIABLE, conditions);
+        command.env(NAME_VARIABLE, &call.name).env(prompt::CONDITIONS_VARIABLE, conditions);
     }
     if path.ipv6 {
         command.env("SAMEPATH_CLIENT6", ends.client6.to_string());
@@ -282,141 +281,6 @@ impl Server {
             (Some(code), _) => tell!("link: the server command has ended with status {code}; nobody may be serving"),
             (None, Some(signal)) => tell!("link: the server command was ended by {signal}; nobody may be serving"),
             (None, None) => tell!("link: the server command has ended ({status}); nobody may be serving"),
-        }
-    }
-}
-
-/// By which name a link can be talked with, and its ear.
-struct Call {
-    name: String,
-    pid: u32,
-    /// Where this and other links are to be found; `None` where there is no such place.
-    runtime: Option<Runtime>,
-    listener: Option<Listener>,
-}
-
-impl Call {
-    /// A link without an ear is as good as any other to its command: unless a name was asked for,
-    /// that there is none is only said.
-    fn of(plan: &LinkPlan, outside: Outside) -> Result<Call, String> {
-        let Outside { pid, runtime, .. } = outside;
-        let name = plan.name.clone().unwrap_or_else(|| control::name_of_process(pid));
-        let (runtime, listener) = match runtime {
-            Ok(runtime) => {
-                let listener = runtime.listen(&name);
-                (Some(runtime), listener)
-            }
-            Err(error) => (None, Err(error)),
-        };
-        let listener = match listener {
-            Ok(listener) => Some(listener),
-            Err(error) if plan.name.is_some() => return Err(error.to_string()),
-            Err(error) => {
-                if !plan.quiet {
-                    tell!("link: it can be neither watched nor adjusted: {error}");
-                }
-                None
-            }
-        };
-        let call = Call { name, pid, runtime, listener };
-        call.tell(&plan.link);
-        Ok(call)
-    }
-
-    /// The file with the conditions, for prompts.
-    fn conditions_file(&self) -> Option<PathBuf> {
-        self.listener.as_ref().and(self.runtime.as_ref()).map(|runtime| runtime.conditions_file(&self.name))
-    }
-
-    /// Leaves the conditions where prompts look for them.
-    fn tell(&self, link: &Link) {
-        if let Some(file) = self.conditions_file() {
-            // A prompt without them is no reason to end the link.
-            let _ = fs::write(file, format!("{link}\n"));
-        }
-    }
-}
-
-/// The link as it is while its command runs.
-struct Life<'a> {
-    plan: &'a LinkPlan,
-    path: &'a LivePath,
-    call: &'a Call,
-    controller: String,
-    spec: LinkSpec,
-    link: Link,
-    inputs: Inputs,
-    changes: Vec<(Nanos, String)>,
-}
-
-impl<'a> Life<'a> {
-    fn new(plan: &'a LinkPlan, path: &'a LivePath, call: &'a Call, controller: String) -> Life<'a> {
-        let (spec, link, inputs) = (plan.spec.clone(), plan.link.clone(), plan.inputs.clone());
-        Life { plan, path, call, controller, spec, link, inputs, changes: Vec::new() }
-    }
-
-    fn answer(&mut self, request: Request) -> Reply {
-        let done = match request {
-            Request::Status => Ok(()),
-            Request::Set { change, clear, inputs } => {
-                self.inputs.extend(inputs);
-                self.change(&change, clear)
-            }
-        };
-        match done {
-            Ok(()) => Reply::Status(Box::new(self.status())),
-            Err(reason) => Reply::Refused(reason),
-        }
-    }
-
-    /// Puts new conditions in force.
-    fn change(&mut self, change: &LinkSpec, clear: bool) -> Result<(), String> {
-        let base = if clear {
-            LinkSpec {
-                mtu: self.spec.mtu,
-                loss_key: self.spec.loss_key,
-                generator: self.spec.generator,
-                ..LinkSpec::default()
-            }
-        } else {
-            self.spec.clone()
-        };
-        let spec = base.amended(change);
-        let link = spec.refuse_idle(change).and_then(|()| spec.resolve()).map_err(|error| error.to_string())?;
-        // Of a profile, what cannot be had while the link runs is left as it is.
-        let Link { mtu, loss_key, generator, .. } = self.link;
-        let mut link = Link { mtu, loss_key, generator, ..link };
-        load(&mut link, &self.inputs)?;
-        let since = self.path.change(&link)?;
-        if !self.plan.quiet {
-            tell!("link: from now on: {link}");
-        }
-        self.changes.push((since, format!("{link:#}")));
-        self.call.tell(&link);
-        (self.spec, self.link) = (spec, link);
-        Ok(())
-    }
-
-    fn status(&self) -> LinkStatus {
-        let command: Vec<_> = self.plan.command.iter().map(|word| word.to_string_lossy()).collect();
-        LinkStatus {
-            name: self.call.name.clone(),
-            pid: self.call.pid,
-            command: if command.is_empty() { "(a shell)".into() } else { command.join(" ") },
-            link: self.link.to_string(),
-            conditions: self.link.clone(),
-            seed: self.plan.seed,
-            backend: self.path.backend().to_string(),
-            controller: self.controller.clone(),
-            up_ns: monotonic() - self.path.up_since(),
-            changes: self.changes.len() as u32,
-            counters: self.path.snapshot().map(Box::new),
-        }
-    }
-
-    fn print_status(&self) {
-        for line in self.status().to_string().lines() {
-            tell!("link: {line}");
         }
     }
 }
