@@ -4,31 +4,29 @@
 //! the server's. When the command ends, everything that either of them started ends.
 
 mod brood;
+mod command;
 mod control;
+mod environment;
 mod error;
 mod plan;
 mod prompt;
 mod ready;
+mod server;
 mod words;
 
 use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpgrp, tcgetpgrp};
+use nix::unistd::{getpgrp, tcgetpgrp};
 use samepath_model::{Link, Mode, Tolerance, shortage};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::capture::CaptureReport;
-use crate::control::{ControlError, NAME_VARIABLE, RUNTIME_VARIABLE, Runtime};
-use crate::endpoint::{enter_before_exec, take_terminal_before_exec};
+use crate::control::{ControlError, Runtime};
 use crate::ledger::Cut;
 use crate::link::Nanos;
 use crate::namespace::{OnTerminate, contain};
-use crate::nest::{Addresses, Outer};
+use crate::nest::Outer;
 use crate::path::{Around, Keep, LivePath, PathError};
 use crate::relay::Relay;
 use crate::sockets::Service;
@@ -36,12 +34,14 @@ use crate::sys::monotonic;
 use crate::tell;
 use crate::{limits, procfs, sysctl};
 use brood::Brood;
+use command::run_command;
 use control::{Call, Life};
 use error::Failure;
 pub use error::LinkError;
 pub use plan::LinkPlan;
 use plan::load;
 pub use ready::Ready;
+use server::{Server, start_server};
 use words::summarise;
 
 /// How it ended.
@@ -219,137 +219,5 @@ fn tell_ends(plan: &LinkPlan, path: &LivePath, controller: &str) {
     }
     for port in &plan.host_ports {
         tell!("link: the host's {} is at the server end's port {}", port.service, port.at);
-    }
-}
-
-/// The addresses, and what the link is, for scripts and prompts.
-fn tell_addresses(command: &mut Command, plan: &LinkPlan, path: &LivePath, call: &Call) {
-    let ends = path.addresses;
-    command.env("SAMEPATH_CLIENT", ends.client.to_string()).env("SAMEPATH_LINK", plan.link.to_string());
-    // Where it has no server of its own, the server is that of the link around it, through both.
-    let has_server = plan.server_command.is_some() || !plan.host_ports.is_empty() || !ends.leads_on();
-    let inherited = |name: &str| std::env::var_os(name).is_some();
-    if has_server || !inherited("SAMEPATH_SERVER") {
-        let server = if has_server { ends.server } else { Addresses::OUTERMOST.server };
-        command.env("SAMEPATH_SERVER", server.to_string());
-    }
-    // Inside a user namespace nobody would find it by themselves.
-    if let Some(runtime) = &call.runtime {
-        command.env(RUNTIME_VARIABLE, runtime.dir());
-    }
-    if let Some(conditions) = call.conditions_file() {
-        command.env(NAME_VARIABLE, &call.name).env(prompt::CONDITIONS_VARIABLE, conditions);
-    }
-    if path.ipv6 {
-        command.env("SAMEPATH_CLIENT6", ends.client6.to_string());
-        if has_server || !inherited("SAMEPATH_SERVER6") {
-            let server = if has_server { ends.server6 } else { Addresses::OUTERMOST.server6 };
-            command.env("SAMEPATH_SERVER6", server.to_string());
-        }
-    }
-}
-
-fn start_server(text: &str, plan: &LinkPlan, path: &LivePath, call: &Call) -> io::Result<Pid> {
-    let mut command = Command::new("/bin/sh");
-    // The terminal's input is the command's alone, and so are its signals.
-    // Standard output is the command's alone: what the server says goes where people read.
-    command.arg("-c").arg(text).stdin(Stdio::null()).stdout(std::io::stderr()).process_group(0);
-    tell_addresses(&mut command, plan, path, call);
-    limits::restore_before_exec(&mut command);
-    enter_before_exec(&mut command, &path.namespaces.server);
-    Ok(Pid::from_raw(command.spawn()?.id() as i32))
-}
-
-/// The server command, as it runs.
-struct Server {
-    pid: Pid,
-    /// It is known to have ended.
-    ended: bool,
-    /// That has been said.
-    told: bool,
-}
-
-impl Server {
-    /// Says, once, that it has ended with an error: whatever the client says then is no news of the link. With no
-    /// error it may have left somebody behind who serves, or have served its only client.
-    fn look_after(&mut self, brood: &Brood) {
-        let Some(status) = brood.status_of(self.pid).filter(|_| !self.ended) else { return };
-        self.ended = true;
-        self.told = !status.success();
-        match (status.code(), status.signal().and_then(|signal| Signal::try_from(signal).ok())) {
-            (Some(0), _) => {}
-            (Some(code), _) => tell!("link: the server command has ended with status {code}; nobody may be serving"),
-            (None, Some(signal)) => tell!("link: the server command was ended by {signal}; nobody may be serving"),
-            (None, None) => tell!("link: the server command has ended ({status}); nobody may be serving"),
-        }
-    }
-}
-
-/// Runs the command to its end.
-fn run_command(
-    plan: &LinkPlan,
-    leads_terminal: bool,
-    brood: &mut Brood,
-    mut server: Option<&mut Server>,
-    life: &mut Life<'_>,
-) -> Result<i32, String> {
-    let path = life.path;
-    let shell = match plan.command.split_first() {
-        Some((program, arguments)) => {
-            let mut command = Command::new(program);
-            command.args(arguments);
-            prompt::Shell::from(command)
-        }
-        None => prompt::shell(&life.call.name),
-    };
-    let prompt::Shell { mut command, startup } = shell;
-    let program = command.get_program().to_owned();
-    tell_addresses(&mut command, plan, path, life.call);
-    // Job control is the shell's alone. Any other command is a part of the job that the user's shell started.
-    if leads_terminal && plan.command.is_empty() {
-        take_terminal_before_exec(&mut command);
-    }
-    limits::restore_before_exec(&mut command);
-    enter_before_exec(&mut command, &path.namespaces.client);
-    let spawned = command.spawn();
-    drop(startup);
-    let child = match spawned {
-        Ok(child) => Pid::from_raw(child.id() as i32),
-        Err(error) => {
-            let program = program.to_string_lossy();
-            return Ok(match error.kind() {
-                io::ErrorKind::NotFound => {
-                    tell!("cannot run `{program}`: there is no such command; check its name and PATH");
-                    127
-                }
-                _ => {
-                    tell!("cannot run `{program}`: {}", shortage::told_of_start(&error));
-                    126
-                }
-            });
-        }
-    };
-    loop {
-        let listener = life.call.listener.as_ref();
-        brood.wait(Instant::now() + Duration::from_secs(3600), listener).map_err(|error| error.to_string())?;
-        if let Some(listener) = listener {
-            listener.serve(|request| life.answer(request));
-        }
-        if std::mem::take(&mut brood.asked_for_status) {
-            life.print_status();
-        }
-        if let Some(server) = server.as_mut() {
-            server.look_after(brood);
-        }
-        if let Some(signal) = brood.asked_to_end.take() {
-            let _ = kill(child, signal);
-        }
-        if let Some(status) = brood.status_of(child) {
-            return Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)));
-        }
-        if !path.is_running() {
-            let _ = kill(child, Signal::SIGKILL);
-            return Err("the link's data thread ended early".into());
-        }
     }
 }
