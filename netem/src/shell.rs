@@ -3,6 +3,7 @@
 //! The command runs in the client's namespace with our terminal, a server command of the user's in
 //! the server's. When the command ends, everything that either of them started ends.
 
+mod attempt;
 mod brood;
 mod command;
 mod control;
@@ -17,10 +18,9 @@ mod words;
 use std::io;
 
 use nix::unistd::{getpgrp, tcgetpgrp};
-use samepath_model::{Link, Mode, Tolerance, shortage};
+use samepath_model::{Tolerance, shortage};
 use serde::{Deserialize, Serialize};
 
-use crate::backend::Backend;
 use crate::capture::CaptureReport;
 use crate::control::{ControlError, Runtime};
 use crate::ledger::Cut;
@@ -32,7 +32,8 @@ use crate::relay::Relay;
 use crate::sockets::Service;
 use crate::sys::monotonic;
 use crate::tell;
-use crate::{limits, procfs, sysctl};
+use crate::{limits, procfs};
+pub use attempt::attempt;
 use brood::Brood;
 use command::run_command;
 use control::{Call, Life};
@@ -42,7 +43,7 @@ pub use plan::LinkPlan;
 use plan::load;
 pub use ready::Ready;
 use server::{Server, start_server};
-use words::summarise;
+use words::{summarise, tell_ends, with_remedy};
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,28 +64,6 @@ pub struct Ended {
 enum Handed {
     Ended(Ended),
     Failed(Failure),
-}
-
-/// Whether a link can be brought up on this backend here: tries it, with one that has no conditions and comes down
-/// again at once. The calling process must have one thread, and may be in a user namespace of its own afterwards.
-/// Gives back, in words, which kernel settings of its ends are not as they were asked for.
-///
-/// # Errors
-/// What stands against it, with the remedy: [`LinkError::is_lack`] tells what this machine cannot do from what
-/// went wrong.
-pub fn attempt(backend: Backend) -> Result<Option<String>, LinkError> {
-    let bytes = contain(OnTerminate::Kill, || {
-        let path = LivePath::up(&Link::transparent(), 0, backend, Mode::Auto, Keep::default(), Around::Nothing);
-        let tried = path.map(|path| path.not_granted().map(with_remedy)).map_err(Failure::from);
-        serde_json::to_vec(&tried).expect("a failure always has a text form")
-    })?;
-    let tried: Result<Option<String>, Failure> = serde_json::from_slice(&bytes)?;
-    Ok(tried?)
-}
-
-/// Settings that were not granted, and what to do about it.
-fn with_remedy(not_granted: &str) -> String {
-    format!("kernel settings of the link's ends are not as they have to be: {not_granted}; {}", sysctl::REMEDY)
 }
 
 /// Runs the command across the link.
@@ -203,21 +182,4 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
         summarise(&report, &controller);
     }
     Ok(Ended { status, capture: report.capture, ledger_cut: report.ledger_cut, changes })
-}
-
-/// What the ends have that a program across the link may not expect.
-fn tell_ends(plan: &LinkPlan, path: &LivePath, controller: &str) {
-    let whose = if plan.controller.is_some() { "as asked" } else { "the host's default; --controller sets another" };
-    tell!("link: TCP of both ends begins with {controller} ({whose})");
-    if !path.ipv6 {
-        /// RFC 8200, section 5.
-        const LEAST: u16 = 1280;
-        match plan.link.mtu {
-            mtu if mtu < LEAST => tell!("link: without IPv6, which needs an MTU of {LEAST}, and here it is {mtu}"),
-            _ => tell!("link: without IPv6, which the kernel does not have, or has switched off"),
-        }
-    }
-    for port in &plan.host_ports {
-        tell!("link: the host's {} is at the server end's port {}", port.service, port.at);
-    }
 }

@@ -4,10 +4,11 @@ use std::fmt;
 
 use samepath_model::record::{DirectionReport, Lateness, LinkReport};
 
+use super::plan::LinkPlan;
 use crate::backend::ActiveBackend;
 use crate::control::{LinkStatus, Snapshot};
-use crate::path::PathReport;
-use crate::tell;
+use crate::path::{LivePath, PathReport};
+use crate::{sysctl, tell};
 
 /// For people, in some lines.
 impl fmt::Display for LinkStatus {
@@ -96,4 +97,26 @@ impl fmt::Display for Counts<'_> {
         }
         Ok(())
     }
+}
+
+/// What the ends have that a program across the link may not expect.
+pub(super) fn tell_ends(plan: &LinkPlan, path: &LivePath, controller: &str) {
+    let whose = if plan.controller.is_some() { "as asked" } else { "the host's default; --controller sets another" };
+    tell!("link: TCP of both ends begins with {controller} ({whose})");
+    if !path.ipv6 {
+        /// RFC 8200, section 5.
+        const LEAST: u16 = 1280;
+        match plan.link.mtu {
+            mtu if mtu < LEAST => tell!("link: without IPv6, which needs an MTU of {LEAST}, and here it is {mtu}"),
+            _ => tell!("link: without IPv6, which the kernel does not have, or has switched off"),
+        }
+    }
+    for port in &plan.host_ports {
+        tell!("link: the host's {} is at the server end's port {}", port.service, port.at);
+    }
+}
+
+/// Settings that were not granted, and what to do about it.
+pub(super) fn with_remedy(not_granted: &str) -> String {
+    format!("kernel settings of the link's ends are not as they have to be: {not_granted}; {}", sysctl::REMEDY)
 }
