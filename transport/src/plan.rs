@@ -11,7 +11,6 @@ use samepath_model::workload::{StreamId, Workload};
 use serde::{Deserialize, Serialize};
 
 use crate::frame;
-use crate::udp::MAX_DATAGRAM as MAX_UDP;
 
 /// Bytes of a full TCP segment at an MTU of 1500, the unit of the initial window.
 pub(crate) const SEGMENT: u64 = 1448;
@@ -20,6 +19,9 @@ pub(crate) const SEGMENT: u64 = 1448;
 const V4_HEADERS: u16 = 28;
 /// Headers of IPv6 and UDP.
 const V6_HEADERS: u16 = 48;
+
+/// The largest UDP payload (RFC 768, over IPv4).
+pub(crate) const MAX_DATAGRAM: usize = 65_507;
 
 /// The least UDP payload that a path must carry for QUIC (RFC 9000, section 14).
 pub const QUIC_LEAST: u16 = 1200;
@@ -217,7 +219,7 @@ impl Plan {
             Workload::Bulk(bulk) => bulk.datagram.map(|d| d.bytes() as usize),
             Workload::Messages(_) => None,
         };
-        asked.unwrap_or(full).clamp(frame::HEADER_LEN + 1, MAX_UDP)
+        asked.unwrap_or(full).clamp(frame::HEADER_LEN + 1, MAX_DATAGRAM)
     }
 
     /// The rate at which `udp` offers UDP payload (frame headers included), so that the IP packets

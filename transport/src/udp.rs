@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::TransportError;
 use crate::control::Secret;
 use crate::lane::Preface;
+use crate::plan::MAX_DATAGRAM;
 use crate::tcp::{cannot_bind, canonical};
 
 /// What is asked for the buffers of a UDP socket: tens of milliseconds at gigabits.
@@ -32,9 +33,6 @@ const ANSWER: u16 = u16::MAX;
 
 /// How often a client repeats its preface.
 const REPEAT: Duration = Duration::from_millis(250);
-
-/// The largest UDP payload (RFC 768, over IPv4).
-pub(crate) const MAX_DATAGRAM: usize = 65_507;
 
 /// Binds a UDP socket with large buffers; `[::]` takes IPv4 too. `shared` lets further sockets of
 /// this process have the same port.
