@@ -25,8 +25,7 @@ use serde_json::Value;
 
 use super::credit::Credit;
 use super::frames::{Frame, Frames};
-use super::qlog::Contents;
-use super::schema::{self, Owner};
+use super::schema::{self, Contents, Owner};
 use crate::carriage::datagram_run;
 use crate::clock;
 use crate::frame::{HEADER_LEN, Header};

@@ -67,17 +67,6 @@ pub(super) fn log_events(
     Ok(())
 }
 
-/// What a packet held, for the log.
-#[derive(Debug)]
-pub(super) struct Contents {
-    /// Its number.
-    pub(super) number: u64,
-    /// Bytes in all, header and tag included.
-    pub(super) size: usize,
-    /// Its frames, as the schema writes them.
-    pub(super) frames: Vec<Value>,
-}
-
 /// A file that gets quinn's records, each whole and completed.
 #[derive(Debug)]
 pub(super) struct Completed<W> {

@@ -9,6 +9,17 @@ use super::frames::{Frame, Frames};
 /// quinn keeps the default exponent of acknowledgement delays (RFC 9000, section 18.2).
 const ACK_DELAY_EXPONENT: u32 = 3;
 
+/// What a packet held, for the log.
+#[derive(Debug)]
+pub(super) struct Contents {
+    /// Its number.
+    pub(super) number: u64,
+    /// Bytes in all, header and tag included.
+    pub(super) size: usize,
+    /// Its frames, as the schema writes them.
+    pub(super) frames: Vec<Value>,
+}
+
 /// The frames of a packet's plaintext in the schema's words; those behind one that cannot be read are left
 /// out.
 pub(super) fn frames(plaintext: &[u8]) -> Vec<Value> {
