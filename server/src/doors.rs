@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use samepath_model::Transport;
 use samepath_model::record::End;
-use samepath_transport::control::{Asked, Secret};
-use samepath_transport::lane::Preface;
+use samepath_transport::control::Asked;
+use samepath_transport::credentials::{Preface, Secret};
 use samepath_transport::{Lane, Plan, TransportError, quic, tcp, tls, udp};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};

@@ -37,6 +37,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
 use crate::clock;
+use crate::credentials::Secret;
 use crate::half::{HalfReport, Phase};
 use crate::identity::{self, Fingerprint, Pin, random};
 use crate::plan::Plan;
@@ -54,9 +55,6 @@ const MAX_REPORT: usize = 512 << 20;
 
 /// How long the other end may take to answer where nothing has to be played first.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-
-/// The secret of one session, shown by each of its data connections.
-pub type Secret = [u8; 16];
 
 /// Where the server takes data connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

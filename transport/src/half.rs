@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::carriage::Place;
-use crate::lane::{Below, Lane, Preface};
+use crate::credentials::Preface;
+use crate::lane::{Below, Lane};
 use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::probe::{PathSample, Probe, Usage};

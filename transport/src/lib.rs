@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`plan`] | what both ends must agree on before anything is sent |
 //! | [`control`] | the control connection: token, agreement, clock, reports |
+//! | [`credentials`] | the secret of a session, and how a data connection shows it |
 //! | [`half`] | one end's part of a playing; `send` and `receive` are its two kinds |
 //! | [`lane`] | what a half is given: a connection, whatever its transport |
 //! | [`tcp`], [`tls`], [`quic`], [`udp`] | one transport each, both ends |
@@ -25,6 +26,7 @@
 mod carriage;
 pub mod clock;
 pub mod control;
+pub mod credentials;
 mod ending;
 pub mod error;
 pub mod frame;

@@ -42,10 +42,10 @@ use observe::Observed;
 pub use observe::Observer;
 use qlog::{log_directory, log_events};
 
-use crate::control::Secret;
+use crate::credentials::{Preface, Secret};
 use crate::ending::Ending;
 use crate::identity::{self, Fingerprint, Identity, Pin};
-use crate::lane::{Below, Preface};
+use crate::lane::Below;
 use crate::plan::SEGMENT;
 use crate::{Plan, TransportError, tcp, udp};
 

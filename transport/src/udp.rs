@@ -20,8 +20,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use crate::TransportError;
-use crate::control::Secret;
-use crate::lane::Preface;
+use crate::credentials::{Preface, Secret};
 use crate::plan::MAX_DATAGRAM;
 use crate::tcp::{cannot_bind, canonical};
 

@@ -14,7 +14,7 @@ use quinn_proto::transport_parameters::TransportParameters;
 
 use super::observe::Observer;
 use crate::Plan;
-use crate::control::Secret;
+use crate::credentials::Secret;
 
 /// Who looks at the next first packet of a client, once it is let in.
 #[derive(Debug, Clone, Default)]
