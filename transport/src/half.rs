@@ -16,11 +16,11 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::carriage::Place;
 use crate::credentials::Preface;
-use crate::lane::{Below, Lane};
+use crate::lane::Lane;
 use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::probe::{PathSample, Probe, Usage};
-use crate::quic::Observer;
+use crate::quic::{Below, Observer};
 use crate::receive::{Received, Sink};
 use crate::send::{SendLog, Sent};
 use crate::tls::Tap;

@@ -3,16 +3,15 @@
 //! Invariant: `tcp`, `tls` and `quic/shared` run the very same code above this module.
 
 use std::io::{self, IoSlice};
-use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use samepath_model::record::{End, Setting};
+use samepath_model::record::End;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::TransportError;
 use crate::carriage::Place;
-use crate::quic::{Flight, Observer};
+use crate::quic::Below;
 use crate::tls::DataStream;
 use crate::udp::Datagrams;
 
@@ -28,19 +27,6 @@ pub enum Lane {
     Quic(quinn::Connection, Below),
     /// A UDP socket connected to the peer.
     Udp(Datagrams),
-}
-
-/// What lies below a QUIC connection.
-#[derive(Debug)]
-pub struct Below {
-    /// Effective settings of the socket.
-    pub settings: Vec<Setting>,
-    /// The port from which the client connects.
-    pub client_port: u16,
-    /// Who notes its packets, where they are mapped to messages.
-    pub observer: Option<Arc<Observer>>,
-    /// Its bytes in flight.
-    pub flight: Flight,
 }
 
 impl Lane {

@@ -45,7 +45,6 @@ use qlog::{log_directory, log_events};
 use crate::credentials::{Preface, Secret};
 use crate::ending::Ending;
 use crate::identity::{self, Fingerprint, Identity, Pin};
-use crate::lane::Below;
 use crate::plan::SEGMENT;
 use crate::{Plan, TransportError, tcp, udp};
 
@@ -159,6 +158,19 @@ fn observer(plan: &Plan, end: End, client_port: u16, ipv6: bool) -> Option<Arc<O
     let room = plan.datagram(ipv6) - crate::frame::HEADER_LEN;
     let logs = log_directory().is_some();
     (plan.mapping || logs).then(|| Observer::new(end, client_port, room as u64, plan.mapping, logs))
+}
+
+/// What lies below a QUIC connection.
+#[derive(Debug)]
+pub struct Below {
+    /// Effective settings of the socket.
+    pub settings: Vec<Setting>,
+    /// The port from which the client connects.
+    pub client_port: u16,
+    /// Who notes its packets, where they are mapped to messages.
+    pub observer: Option<Arc<Observer>>,
+    /// Its bytes in flight.
+    pub flight: Flight,
 }
 
 /// Connects; [`show`] then says whose connection it is. Returns the endpoint too, which must outlive the connection,
