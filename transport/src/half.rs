@@ -21,8 +21,7 @@ use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::probe::{PathSample, Probe, Usage};
 use crate::quic::{Below, Observer};
-use crate::receive::{Received, Sink};
-use crate::send::{SendLog, Sent};
+use crate::recorder::{Received, SendLog, Sent, Sink};
 use crate::tls::Tap;
 use crate::{TransportError, clock, receive, send};
 
@@ -84,6 +83,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn log(&self) -> std::sync::MutexGuard<'_, SendLog> {
+        self.sent.lock().expect("no panic while held")
+    }
+
     /// Moves on; never back.
     pub(crate) fn reached(&self, phase: Phase) {
         self.phase.send_if_modified(|now| {

@@ -12,6 +12,7 @@
 //! | [`lane`] | what a half is given: a connection, whatever its transport |
 //! | [`tcp`], [`tls`], [`quic`], [`udp`] | one transport each, both ends |
 //! | [`frame`], [`payload`] | what is written on every one of them, and how it is verified |
+//! | `recorder` | what each end notes of the messages |
 //! | `carriage` | where the messages lie in what is sent, for the mapping of packets to messages |
 //! | [`reach`] | which of a host's addresses is taken |
 //! | [`identity`] | certificates, fingerprints, the TLS settings |
@@ -40,6 +41,7 @@ pub mod probe;
 pub mod quic;
 pub mod reach;
 mod receive;
+mod recorder;
 pub mod runtime;
 mod send;
 pub mod tcp;

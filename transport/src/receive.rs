@@ -4,21 +4,17 @@
 //! One task a byte stream: streams read one after the other would block each other in the
 //! application, which is the very thing to be measured.
 //!
-//! Here is who reads what; the books are in `sink`, and what datagrams need beside them in `arrivals`.
-
-mod arrivals;
-mod sink;
+//! Here is who reads what; what is noted of it, [`Sink`] says.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-pub(crate) use sink::{Received, Sink};
-
 use crate::frame::{Decoder, HEADER_LEN};
 use crate::half::{Phase, Shared, Tasks, next_lane};
 use crate::lane::{ByteReader, Lane};
+use crate::recorder::Sink;
 use crate::udp::Datagrams;
 use crate::{TransportError, clock};
 

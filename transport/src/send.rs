@@ -4,12 +4,11 @@
 //! take it; the delay counts from the release.
 //!
 //! Here is who writes on which lane, and when each message is released. What writes is in `messages` and `bulk`
-//! (ordered byte streams, by `framing`) and `datagrams`; whose turn it is, in `order`; the books, in `log`.
+//! (ordered byte streams, by `framing`) and `datagrams`; whose turn it is, in `order`.
 
 mod bulk;
 mod datagrams;
 mod framing;
-mod log;
 mod messages;
 mod order;
 
@@ -24,7 +23,6 @@ use tokio::task::JoinSet;
 
 use bulk::{write_bulk, write_one_after_the_other};
 use datagrams::{send_bulk, send_messages};
-pub(crate) use log::{SendLog, Sent};
 use messages::{write_each_on_its_own, write_messages};
 use order::priority;
 

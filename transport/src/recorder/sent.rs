@@ -6,7 +6,6 @@ use samepath_model::carriage::{LayoutRecord, SightRecord};
 use serde::{Deserialize, Serialize};
 
 use crate::carriage;
-use crate::half::Shared;
 use crate::plan::Plan;
 use crate::tls::Tap;
 
@@ -23,12 +22,12 @@ pub struct Sent {
 /// The sender's books.
 #[derive(Debug, Default)]
 pub(crate) struct SendLog {
-    pub(super) sent: Sent,
+    pub(crate) sent: Sent,
     bytes: u64,
-    pub(super) datagrams: u64,
+    pub(crate) datagrams: u64,
     /// Where the messages lie; under TLS in the plaintext.
-    pub(super) layout: Vec<LayoutRecord>,
-    pub(super) sights: Vec<SightRecord>,
+    pub(crate) layout: Vec<LayoutRecord>,
+    pub(crate) sights: Vec<SightRecord>,
 }
 
 impl SendLog {
@@ -37,12 +36,12 @@ impl SendLog {
         SendLog { sent: Sent { at: vec![0; n], bytes: vec![0; n] }, ..SendLog::default() }
     }
 
-    pub(super) fn wrote(&mut self, index: usize, bytes: u64) {
+    pub(crate) fn wrote(&mut self, index: usize, bytes: u64) {
         self.sent.bytes[index] += bytes;
         self.bytes += bytes;
     }
 
-    pub(super) fn finished(&mut self, index: usize, at: u64) {
+    pub(crate) fn finished(&mut self, index: usize, at: u64) {
         self.sent.at[index] = at;
     }
 
@@ -75,11 +74,5 @@ impl SendLog {
 
     pub(crate) fn into_report(self) -> Sent {
         self.sent
-    }
-}
-
-impl Shared {
-    pub(super) fn log(&self) -> std::sync::MutexGuard<'_, SendLog> {
-        self.sent.lock().expect("no panic while held")
     }
 }

@@ -33,16 +33,16 @@ pub(crate) struct Sink {
     plan: Plan,
     payload: Payload,
     slots: Vec<Slot>,
-    pub(super) missing: u64,
-    pub(super) warmup_left: u64,
+    pub(crate) missing: u64,
+    pub(crate) warmup_left: u64,
     /// Bytes in each bin after the epoch.
     bins: Vec<u64>,
-    pub(super) epoch: Option<u64>,
+    pub(crate) epoch: Option<u64>,
     first_byte: Option<u64>,
     bytes: u64,
     datagrams: u64,
     duplicates: u64,
-    pub(super) last_arrival: u64,
+    pub(crate) last_arrival: u64,
     /// Which datagrams of unfinished messages have arrived.
     parts: HashMap<usize, Parts>,
     jitter: Jitter,
@@ -141,7 +141,7 @@ impl Sink {
     }
 
     /// Bytes of an ordered byte stream.
-    pub(super) fn ordered(&mut self, piece: &Piece<'_>, now: u64) -> Result<(), TransportError> {
+    pub(crate) fn ordered(&mut self, piece: &Piece<'_>, now: u64) -> Result<(), TransportError> {
         let Header { kind, stream, seq, .. } = piece.header;
         let unexpected = TransportError::Unexpected { stream, seq, offset: piece.offset };
         let len = piece.bytes.len() as u64;
@@ -187,7 +187,7 @@ impl Sink {
 
     /// A datagram: one frame, whole. What is no frame of the playing is an error, because the
     /// socket is connected to the peer alone.
-    pub(super) fn datagram(&mut self, datagram: &[u8], room: u64, now: u64) -> Result<(), TransportError> {
+    pub(crate) fn datagram(&mut self, datagram: &[u8], room: u64, now: u64) -> Result<(), TransportError> {
         let (head, bytes) = datagram.split_first_chunk::<HEADER_LEN>().ok_or(SHORT)?;
         let header = Header::decode(head)?;
         let Header { kind, stream, seq, offset, .. } = header;
@@ -233,7 +233,7 @@ impl Sink {
         Ok(())
     }
 
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.missing == 0
     }
 }

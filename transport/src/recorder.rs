@@ -1,0 +1,10 @@
+//! Recorder of one endpoint: what it has sent or received of each message, and when.
+//!
+//! The sender's part is in `sent`, the receiver's in `received`, with what datagrams need beside it in `arrivals`.
+
+mod arrivals;
+mod received;
+mod sent;
+
+pub(crate) use received::{Received, Sink};
+pub(crate) use sent::{SendLog, Sent};
