@@ -64,7 +64,7 @@ pub struct Target {
 pub struct Played {
     /// The records.
     pub report: PlayReport,
-    /// See [`samepath_transport::half::HalfReport`]; of the receiver.
+    /// See [`samepath_transport::HalfReport`]; of the receiver.
     pub jitter_ns: Option<u64>,
     /// Datagrams that arrived a second time.
     pub duplicates: u64,

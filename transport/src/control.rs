@@ -38,9 +38,9 @@ use tokio_rustls::TlsStream;
 
 use crate::clock;
 use crate::credentials::Secret;
-use crate::half::{HalfReport, Phase};
 use crate::identity::{self, Fingerprint, Pin, random};
 use crate::plan::Plan;
+use crate::report::{HalfReport, Phase};
 use crate::{TransportError, reach, tls};
 
 /// The protocol's version: both ends must speak the same.

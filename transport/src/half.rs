@@ -7,10 +7,8 @@
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 
-use samepath_model::carriage::{LayoutRecord, SightRecord};
 use samepath_model::record::{End, EndReport, Lateness, Metric, SERIES_BIN_NANOS, Setting};
 use samepath_model::start::StartState;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -21,41 +19,10 @@ use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::probe::{PathSample, Probe, Usage};
 use crate::quic::{Below, Observer};
-use crate::recorder::{Received, SendLog, Sent, Sink};
+use crate::recorder::{SendLog, Sink};
+use crate::report::{HalfReport, Phase};
 use crate::tls::Tap;
 use crate::{TransportError, clock, receive, send};
-
-/// How far a half has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Phase {
-    /// Connections are still missing.
-    Waiting,
-    /// Every connection is there.
-    Bound,
-    /// Warm-up is over: the receiver has all of it, the sender every acknowledgement of it. (The sender of a cold
-    /// workload goes from `Bound` to `Finished`.)
-    Warm,
-    /// The sender has handed over everything; the receiver has got everything, or waited in vain
-    /// for what datagrams lost.
-    Finished,
-}
-
-/// What one end knows when it is over. Times are CLOCK_MONOTONIC of that end, in nanoseconds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct HalfReport {
-    /// The sender's books.
-    pub sent: Option<Sent>,
-    /// The receiver's books.
-    pub received: Option<Received>,
-    /// Time series.
-    pub series: Vec<(u64, Metric, f64)>,
-    /// Where the messages lie that it sent, where that was to be noted.
-    pub layout: Vec<LayoutRecord>,
-    /// What it saw in its packets, likewise.
-    pub sights: Vec<SightRecord>,
-    /// The rest.
-    pub end: EndReport,
-}
 
 /// What the tasks of a half share.
 #[derive(Debug)]

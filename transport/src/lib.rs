@@ -12,6 +12,7 @@
 //! | [`lane`] | what a half is given: a connection, whatever its transport |
 //! | [`tcp`], [`tls`], [`quic`], [`udp`] | one transport each, both ends |
 //! | [`frame`], [`payload`] | what is written on every one of them, and how it is verified |
+//! | [`report`] | how far an end has come, and what it knows when it is over |
 //! | `recorder` | what each end notes of the messages |
 //! | `carriage` | where the messages lie in what is sent, for the mapping of packets to messages |
 //! | [`reach`] | which of a host's addresses is taken |
@@ -42,6 +43,7 @@ pub mod quic;
 pub mod reach;
 mod receive;
 mod recorder;
+pub mod report;
 pub mod runtime;
 mod send;
 pub mod tcp;
@@ -50,6 +52,7 @@ pub mod udp;
 
 pub use ending::{EndedBy, Ending};
 pub use error::TransportError;
-pub use half::{Half, HalfReport, Phase};
+pub use half::Half;
 pub use lane::Lane;
 pub use plan::Plan;
+pub use report::{HalfReport, Phase};

@@ -12,9 +12,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::frame::{Decoder, HEADER_LEN};
-use crate::half::{Phase, Shared, Tasks, next_lane};
+use crate::half::{Shared, Tasks, next_lane};
 use crate::lane::{ByteReader, Lane};
 use crate::recorder::Sink;
+use crate::report::Phase;
 use crate::udp::Datagrams;
 use crate::{TransportError, clock};
 
