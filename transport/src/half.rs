@@ -17,7 +17,7 @@ use crate::credentials::Preface;
 use crate::lane::Lane;
 use crate::payload::Payload;
 use crate::plan::Plan;
-use crate::probe::{PathSample, Probe, Usage};
+use crate::probe::{PathSample, Probe, Usage, Used};
 use crate::quic::{Below, Observer};
 use crate::recorder::{SendLog, Sink};
 use crate::report::{HalfReport, Phase};
@@ -50,6 +50,35 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    fn new(
+        plan: Plan,
+        sends: bool,
+        phase: watch::Sender<Phase>,
+        epoch: watch::Receiver<Option<u64>>,
+        peer_finished: watch::Receiver<bool>,
+        peer_warm: watch::Receiver<bool>,
+    ) -> Shared {
+        Shared {
+            payload: Payload::new(plan.seed),
+            sent: Mutex::new(if sends { SendLog::new(&plan) } else { SendLog::default() }),
+            sink: Mutex::new((!sends).then(|| Sink::new(&plan))),
+            turn: tokio::sync::Mutex::default(),
+            end: plan.end(sends),
+            observers: Mutex::default(),
+            taps: Mutex::default(),
+            plan,
+            phase,
+            epoch,
+            peer_finished,
+            peer_warm,
+            probes: Mutex::default(),
+            settings: Mutex::default(),
+            samples: Mutex::default(),
+            lateness: Mutex::default(),
+            start: Mutex::default(),
+        }
+    }
+
     pub(crate) fn log(&self) -> std::sync::MutexGuard<'_, SendLog> {
         self.sent.lock().expect("no panic while held")
     }
@@ -192,6 +221,85 @@ impl Shared {
         let mut samples = self.samples.lock().expect("no panic while held");
         samples.extend(sample.points().map(|(metric, value)| (at, metric, value)));
     }
+
+    /// Notes how late a tick was served, in nanoseconds.
+    fn late(&self, nanos: u64) {
+        self.lateness.lock().expect("no panic while held").push(nanos);
+    }
+
+    /// Messages delivered so far, of those in the schedule; `None` at the sender.
+    fn delivered(&self) -> Option<(u64, u64)> {
+        let sink = self.sink.lock().expect("no panic while held");
+        sink.as_ref().map(|sink| (sink.delivered(), self.plan.message_count() as u64))
+    }
+
+    /// Whether nothing moves that should: at the receiver, hardly anything has come, and nothing for `silence`
+    /// nanoseconds; at the sender, a connection's timer has run out several times in a row.
+    fn is_stuck(&self, silence: u64) -> bool {
+        /// What a path that drops full-size packets lets through, as long as a window is small.
+        const HARDLY_ANYTHING: u64 = 4096;
+        if let Some(sink) = self.sink.lock().expect("no panic while held").as_ref() {
+            let since = clock::now().saturating_sub(sink.last_arrival());
+            return sink.bytes() < HARDLY_ANYTHING && since > silence;
+        }
+        self.probes.lock().expect("no panic while held").iter().any(Probe::is_stuck)
+    }
+
+    /// The books, which are closed with it; `used` is what the process has used.
+    fn report(&self, used: Used) -> HalfReport {
+        let path = PathSample::take(&self.probes.lock().expect("no panic while held"));
+        let mut settings = std::mem::take(&mut *self.settings.lock().expect("no panic while held"));
+        let is_udp = !self.plan.arm.transport.is_reliable();
+        let mut report = HalfReport {
+            series: std::mem::take(&mut self.samples.lock().expect("no panic while held")),
+            end: EndReport {
+                cpu_user_ns: used.user_ns,
+                cpu_system_ns: used.system_ns,
+                wall_ns: used.wall_ns,
+                wake_lateness: Lateness::of(std::mem::take(&mut self.lateness.lock().expect("no panic while held"))),
+                ..EndReport::default()
+            },
+            ..HalfReport::default()
+        };
+        match self.sink.lock().expect("no panic while held").take() {
+            Some(sink) => {
+                report.end.bytes_received = sink.bytes();
+                report.end.datagrams_received = is_udp.then(|| sink.datagrams());
+                report.series.extend(sink.series());
+                report.received = Some(sink.into_report());
+            }
+            None => {
+                let mut log = std::mem::take(&mut *self.sent.lock().expect("no panic while held"));
+                report.end.retransmissions = path.retransmissions;
+                report.end.buffer_limited_us = path.buffer_limited_us;
+                report.end.start = *self.start.lock().expect("no panic while held");
+                report.end.bytes_sent = log.bytes();
+                report.end.datagrams_sent = is_udp.then(|| log.datagrams());
+                let taps = std::mem::take(&mut *self.taps.lock().expect("no panic while held"));
+                (report.layout, report.sights) = (log.layout(taps), log.take_sights());
+                report.sent = Some(log.into_report());
+            }
+        }
+        let mut unread = 0;
+        for observer in self.observers.lock().expect("no panic while held").drain(..) {
+            let (sights, missed) = observer.take();
+            report.sights.extend(sights);
+            unread += missed;
+            report.series.extend(observer.take_credit());
+        }
+        for probe in self.probes.lock().expect("no panic while held").iter() {
+            if let Probe::Quic(_, flight) = probe {
+                let full = |(at, is_full)| (at, Metric::WindowFull, if is_full { 1.0 } else { 0.0 });
+                report.series.extend(flight.take_full().into_iter().map(full));
+            }
+        }
+        if unread > 0 {
+            // It shows in the trial's record; the packets have no bytes in the analysis.
+            settings.push(Setting::new("mapping.packets-not-read", Some("0".into()), unread.to_string()));
+        }
+        report.end.settings = settings.into();
+        report
+    }
 }
 
 /// A half at work. Dropping it ends it.
@@ -214,25 +322,7 @@ impl Half {
         let (phase_sender, phase) = watch::channel(Phase::Waiting);
         let (peer_finished, peer) = watch::channel(false);
         let (peer_warm, peer_is_warm) = watch::channel(false);
-        let shared = Arc::new(Shared {
-            payload: Payload::new(plan.seed),
-            sent: Mutex::new(if sends { SendLog::new(&plan) } else { SendLog::default() }),
-            sink: Mutex::new((!sends).then(|| Sink::new(&plan))),
-            turn: tokio::sync::Mutex::default(),
-            end: plan.end(sends),
-            observers: Mutex::default(),
-            taps: Mutex::default(),
-            plan,
-            phase: phase_sender,
-            epoch,
-            peer_finished: peer,
-            peer_warm: peer_is_warm,
-            probes: Mutex::default(),
-            settings: Mutex::default(),
-            samples: Mutex::default(),
-            lateness: Mutex::default(),
-            start: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new(plan, sends, phase_sender, epoch, peer, peer_is_warm));
         let work = if sends {
             tokio::spawn(send::run(shared.clone(), lanes))
         } else {
@@ -290,79 +380,19 @@ impl Half {
 
     /// Messages delivered so far, of those in the schedule; for a word to people.
     pub fn delivered(&self) -> Option<(u64, u64)> {
-        let sink = self.shared.sink.lock().expect("no panic while held");
-        sink.as_ref().map(|sink| (sink.delivered(), self.shared.plan.message_count() as u64))
+        self.shared.delivered()
     }
 
     /// Whether nothing moves that should: as its receiver, hardly anything has come, and nothing for `silence`
     /// nanoseconds; as its sender, a connection's timer has run out several times in a row.
     pub fn is_stuck(&self, silence: u64) -> bool {
-        /// What a path that drops full-size packets lets through, as long as a window is small.
-        const HARDLY_ANYTHING: u64 = 4096;
-        if let Some(sink) = self.shared.sink.lock().expect("no panic while held").as_ref() {
-            let since = clock::now().saturating_sub(sink.last_arrival());
-            return sink.bytes() < HARDLY_ANYTHING && since > silence;
-        }
-        self.shared.probes.lock().expect("no panic while held").iter().any(Probe::is_stuck)
+        self.shared.is_stuck(silence)
     }
 
     /// Ends it and hands over its books.
     pub fn finish(self) -> HalfReport {
         self.end();
-        let used = self.started.elapsed();
-        let shared = &self.shared;
-        let path = PathSample::take(&shared.probes.lock().expect("no panic while held"));
-        let mut settings = std::mem::take(&mut *shared.settings.lock().expect("no panic while held"));
-        let is_udp = !shared.plan.arm.transport.is_reliable();
-        let mut report = HalfReport {
-            series: std::mem::take(&mut shared.samples.lock().expect("no panic while held")),
-            end: EndReport {
-                cpu_user_ns: used.user_ns,
-                cpu_system_ns: used.system_ns,
-                wall_ns: used.wall_ns,
-                wake_lateness: Lateness::of(std::mem::take(&mut shared.lateness.lock().expect("no panic while held"))),
-                ..EndReport::default()
-            },
-            ..HalfReport::default()
-        };
-        match shared.sink.lock().expect("no panic while held").take() {
-            Some(sink) => {
-                report.end.bytes_received = sink.bytes();
-                report.end.datagrams_received = is_udp.then(|| sink.datagrams());
-                report.series.extend(sink.series());
-                report.received = Some(sink.into_report());
-            }
-            None => {
-                let mut log = std::mem::take(&mut *shared.sent.lock().expect("no panic while held"));
-                report.end.retransmissions = path.retransmissions;
-                report.end.buffer_limited_us = path.buffer_limited_us;
-                report.end.start = *shared.start.lock().expect("no panic while held");
-                report.end.bytes_sent = log.bytes();
-                report.end.datagrams_sent = is_udp.then(|| log.datagrams());
-                let taps = std::mem::take(&mut *shared.taps.lock().expect("no panic while held"));
-                (report.layout, report.sights) = (log.layout(taps), log.take_sights());
-                report.sent = Some(log.into_report());
-            }
-        }
-        let mut unread = 0;
-        for observer in shared.observers.lock().expect("no panic while held").drain(..) {
-            let (sights, missed) = observer.take();
-            report.sights.extend(sights);
-            unread += missed;
-            report.series.extend(observer.take_credit());
-        }
-        for probe in shared.probes.lock().expect("no panic while held").iter() {
-            if let Probe::Quic(_, flight) = probe {
-                let full = |(at, is_full)| (at, Metric::WindowFull, if is_full { 1.0 } else { 0.0 });
-                report.series.extend(flight.take_full().into_iter().map(full));
-            }
-        }
-        if unread > 0 {
-            // It shows in the trial's record; the packets have no bytes in the analysis.
-            settings.push(Setting::new("mapping.packets-not-read", Some("0".into()), unread.to_string()));
-        }
-        report.end.settings = settings.into();
-        report
+        self.shared.report(self.started.elapsed())
     }
 }
 
@@ -395,7 +425,7 @@ async fn tick(shared: Arc<Shared>, samples: bool) -> std::io::Result<()> {
     loop {
         timer.until(next).await?;
         let late = clock::now().saturating_sub(next);
-        shared.lateness.lock().expect("no panic while held").push(late);
+        shared.late(late);
         shared.limit_windows();
         if samples {
             shared.sample();
