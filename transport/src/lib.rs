@@ -13,6 +13,7 @@
 //! | [`tcp`], [`tls`], [`quic`], [`udp`] | one transport each, both ends |
 //! | [`frame`], [`payload`] | what is written on every one of them, and how it is verified |
 //! | [`report`] | how far an end has come, and what it knows when it is over |
+//! | `session`, `tasks` | what the tasks of an end share, and how they are kept together |
 //! | `recorder` | what each end notes of the messages |
 //! | `carriage` | where the messages lie in what is sent, for the mapping of packets to messages |
 //! | [`reach`] | which of a host's addresses is taken |
@@ -46,6 +47,8 @@ mod recorder;
 pub mod report;
 pub mod runtime;
 mod send;
+mod session;
+mod tasks;
 pub mod tcp;
 pub mod tls;
 pub mod udp;

@@ -12,10 +12,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::frame::{Decoder, HEADER_LEN};
-use crate::half::{Shared, Tasks, next_lane};
 use crate::lane::{ByteReader, Lane};
 use crate::recorder::Sink;
 use crate::report::Phase;
+use crate::session::Shared;
+use crate::tasks::{Tasks, next_lane};
 use crate::udp::Datagrams;
 use crate::{TransportError, clock};
 

@@ -27,9 +27,10 @@ use messages::{write_each_on_its_own, write_messages};
 use order::priority;
 
 use crate::carriage::Place;
-use crate::half::{AbortOnDrop, Shared, Tasks, next_lane};
 use crate::lane::{ByteWriter, Lane, To};
 use crate::report::Phase;
+use crate::session::Shared;
+use crate::tasks::{AbortOnDrop, Tasks, next_lane};
 use crate::{TransportError, clock};
 
 /// Sends the workload over the lanes as they come.

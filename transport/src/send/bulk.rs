@@ -9,8 +9,8 @@ use samepath_model::workload::{Message, StreamId, Workload};
 
 use super::order::again;
 use crate::frame::{Header, Kind, MAX_PAYLOAD};
-use crate::half::Shared;
 use crate::lane::ByteWriter;
+use crate::session::Shared;
 use crate::{TransportError, clock};
 
 /// What a turn of the round-robin carries where bulk transfers compete.

@@ -11,7 +11,8 @@ use super::bulk::Deadline;
 use super::order::again;
 use crate::carriage::Place;
 use crate::frame::{HEADER_LEN, Header, Kind};
-use crate::half::{AbortOnDrop, Shared};
+use crate::session::Shared;
+use crate::tasks::AbortOnDrop;
 use crate::udp::Datagrams;
 use crate::{TransportError, clock};
 

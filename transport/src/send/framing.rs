@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::frame::{HEADER_LEN, Header, Kind};
-use crate::half::Shared;
 use crate::lane::ByteWriter;
+use crate::session::Shared;
 
 /// A frame whose payload is shorter than this is copied behind its header: one buffer, one record.
 const COPY_BELOW: usize = 16 << 10;

@@ -15,9 +15,9 @@ use super::order::{next_turn, priority};
 use super::{Queue, quic_writer};
 use crate::carriage::Place;
 use crate::frame::{HEADER_LEN, Header, Kind};
-use crate::half::Shared;
 use crate::lane::ByteWriter;
 use crate::payload::WARMUP_SEQ;
+use crate::session::Shared;
 use crate::{TransportError, clock};
 
 /// What a turn of the round-robin carries where messages compete.

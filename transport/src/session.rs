@@ -1,0 +1,299 @@
+//! State of one endpoint of a session, shared by the tasks that send, receive and sample.
+
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex};
+
+use samepath_model::record::{End, EndReport, Lateness, Metric, Setting};
+use samepath_model::start::StartState;
+use tokio::sync::watch;
+
+use crate::carriage::Place;
+use crate::clock;
+use crate::credentials::Preface;
+use crate::lane::Lane;
+use crate::payload::Payload;
+use crate::plan::Plan;
+use crate::probe::{PathSample, Probe, Used};
+use crate::quic::{Below, Observer};
+use crate::recorder::{SendLog, Sink};
+use crate::report::{HalfReport, Phase};
+use crate::tls::Tap;
+
+/// What the tasks of a half share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) plan: Plan,
+    pub(crate) payload: Payload,
+    pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) epoch: watch::Receiver<Option<u64>>,
+    pub(crate) peer_finished: watch::Receiver<bool>,
+    pub(crate) peer_warm: watch::Receiver<bool>,
+    sent: Mutex<SendLog>,
+    pub(crate) sink: Mutex<Option<Sink>>,
+    /// Held by the bulk writer whose turn it is, where several share a connection.
+    pub(crate) turn: tokio::sync::Mutex<()>,
+    /// Which end it is.
+    pub(crate) end: End,
+    observers: Mutex<Vec<Arc<Observer>>>,
+    /// Records of TLS, by the client's port.
+    taps: Mutex<Vec<(u16, Tap)>>,
+    probes: Mutex<Vec<Probe>>,
+    settings: Mutex<Vec<Setting>>,
+    samples: Mutex<Vec<(u64, Metric, f64)>>,
+    lateness: Mutex<Vec<u64>>,
+    start: Mutex<Option<StartState>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        plan: Plan,
+        sends: bool,
+        phase: watch::Sender<Phase>,
+        epoch: watch::Receiver<Option<u64>>,
+        peer_finished: watch::Receiver<bool>,
+        peer_warm: watch::Receiver<bool>,
+    ) -> Shared {
+        Shared {
+            payload: Payload::new(plan.seed),
+            sent: Mutex::new(if sends { SendLog::new(&plan) } else { SendLog::default() }),
+            sink: Mutex::new((!sends).then(|| Sink::new(&plan))),
+            turn: tokio::sync::Mutex::default(),
+            end: plan.end(sends),
+            observers: Mutex::default(),
+            taps: Mutex::default(),
+            plan,
+            phase,
+            epoch,
+            peer_finished,
+            peer_warm,
+            probes: Mutex::default(),
+            settings: Mutex::default(),
+            samples: Mutex::default(),
+            lateness: Mutex::default(),
+            start: Mutex::default(),
+        }
+    }
+
+    /// The sender's records.
+    pub(crate) fn log(&self) -> std::sync::MutexGuard<'_, SendLog> {
+        self.sent.lock().expect("no panic while held")
+    }
+
+    /// Moves on; never back.
+    pub(crate) fn reached(&self, phase: Phase) {
+        self.phase.send_if_modified(|now| {
+            let later = phase > *now;
+            if later {
+                *now = phase;
+            }
+            later
+        });
+    }
+
+    /// The start of the schedule, once it is known.
+    pub(crate) async fn epoch(&self) -> u64 {
+        let mut epoch = self.epoch.clone();
+        let known = epoch.wait_for(Option::is_some).await.ok().and_then(|known| *known);
+        match known {
+            Some(epoch) => epoch,
+            // Nobody is left to tell: the session is over, and with it this task.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Keeps an eye on a connection, and notes what is in force on it. Of many alike, one speaks
+    /// for all.
+    pub(crate) fn watch(&self, lane: &Lane) -> std::io::Result<()> {
+        let (probe, settings) = match lane {
+            Lane::Tcp(_, stream) => {
+                self.limit_window(stream)?;
+                (Some(Probe::Tcp(crate::tcp::watch(stream)?)), crate::tcp::settings(&stream.into(), &self.plan))
+            }
+            Lane::Tls(_, stream) => {
+                let tcp = stream.get_ref().0.inner();
+                self.limit_window(tcp)?;
+                let mut settings = crate::tcp::settings(&tcp.into(), &self.plan);
+                settings.extend(crate::tls::settings(stream));
+                (Some(Probe::Tcp(crate::tcp::watch(tcp)?)), settings)
+            }
+            Lane::Quic(connection, below) => (
+                Some(Probe::Quic(connection.clone(), below.flight.clone())),
+                crate::quic::settings(connection, &self.plan, self.end, &below.settings),
+            ),
+            Lane::Udp(datagrams) => (None, datagrams.settings().to_vec()),
+        };
+        self.probes.lock().expect("no panic while held").extend(probe);
+        match lane {
+            Lane::Quic(_, Below { observer: Some(observer), flight, .. }) => {
+                if self.plan.mapping {
+                    flight.note_full();
+                }
+                self.observers.lock().expect("no panic while held").push(observer.clone());
+            }
+            Lane::Tls(_, stream) => {
+                let tap = stream.get_ref().0.tap();
+                if self.plan.mapping {
+                    let port = lane.client_port(self.end)?;
+                    self.taps.lock().expect("no panic while held").push((port, tap));
+                } else {
+                    tap.stop();
+                }
+            }
+            _ => {}
+        }
+        let mut known = self.settings.lock().expect("no panic while held");
+        if known.is_empty() {
+            *known = settings;
+        }
+        Ok(())
+    }
+
+    /// Where the sender's bytes on this lane lie, if that is to be noted.
+    pub(crate) fn place(&self, lane: &Lane) -> std::io::Result<Option<Place>> {
+        if !self.plan.mapping {
+            return Ok(None);
+        }
+        let has_preface = self.end == End::Client && matches!(lane, Lane::Tcp(..) | Lane::Tls(..));
+        let before = if has_preface { Preface::LEN as u64 } else { 0 };
+        let direction = self.plan.workload.direction();
+        Ok(Some(Place::new(direction, lane.client_port(self.end)?, 0, before)))
+    }
+
+    /// Notes one more setting that is in force; of many alike, the first speaks for all.
+    pub(crate) fn note(&self, setting: Setting) {
+        let mut known = self.settings.lock().expect("no panic while held");
+        if known.iter().all(|one| one.name != setting.name) {
+            known.push(setting);
+        }
+    }
+
+    /// Says again how large the receive windows may be.
+    pub(crate) fn limit_windows(&self) {
+        for probe in self.probes.lock().expect("no panic while held").iter() {
+            if let Probe::Tcp(socket) = probe {
+                // It was accepted as the connection began.
+                let _ = self.limit_window(socket);
+            }
+        }
+    }
+
+    /// Says again how large the receive window of a connection may be. The kernel forgets it: with a handshake of TLS
+    /// before the schedule starts, else with the first full segment.
+    fn limit_window<S: AsRawFd>(&self, socket: &S) -> std::io::Result<()> {
+        self.plan.tuning.receive_window.map_or(Ok(()), |window| crate::tcp::clamp_window(socket, window))
+    }
+
+    /// Says to the controllers of QUIC whether a warm-up is under way: see [`crate::quic::Flight::open`].
+    pub(crate) fn open_windows(&self, open: bool) {
+        for probe in self.probes.lock().expect("no panic while held").iter() {
+            if let Probe::Quic(_, flight) = probe {
+                flight.open(open);
+            }
+        }
+    }
+
+    /// Bytes that were handed to the transports and are not acknowledged, where the peer has all of them.
+    pub(crate) fn unacknowledged(&self) -> std::io::Result<u64> {
+        self.probes.lock().expect("no panic while held").iter().map(Probe::unacknowledged).sum()
+    }
+
+    /// Notes the state from which the schedule starts.
+    pub(crate) fn note_start(&self) {
+        let sample = PathSample::take(&self.probes.lock().expect("no panic while held"));
+        *self.start.lock().expect("no panic while held") = sample.as_start(&self.plan);
+    }
+
+    /// Notes a change of the sender's state, where packets are mapped to messages.
+    pub(crate) fn mark(&self, metric: Metric, value: f64) {
+        if self.plan.mapping {
+            self.samples.lock().expect("no panic while held").push((clock::now(), metric, value));
+        }
+    }
+
+    /// Samples the connections.
+    pub(crate) fn sample(&self) {
+        let at = clock::now();
+        let sample = PathSample::take(&self.probes.lock().expect("no panic while held"));
+        let mut samples = self.samples.lock().expect("no panic while held");
+        samples.extend(sample.points().map(|(metric, value)| (at, metric, value)));
+    }
+
+    /// Notes how late a tick was served, in nanoseconds.
+    pub(crate) fn late(&self, nanos: u64) {
+        self.lateness.lock().expect("no panic while held").push(nanos);
+    }
+
+    /// Messages delivered so far, of those in the schedule; `None` at the sender.
+    pub(crate) fn delivered(&self) -> Option<(u64, u64)> {
+        let sink = self.sink.lock().expect("no panic while held");
+        sink.as_ref().map(|sink| (sink.delivered(), self.plan.message_count() as u64))
+    }
+
+    /// Whether nothing moves that should: at the receiver, hardly anything has come, and nothing for `silence`
+    /// nanoseconds; at the sender, a connection's timer has run out several times in a row.
+    pub(crate) fn is_stuck(&self, silence: u64) -> bool {
+        /// What a path that drops full-size packets lets through, as long as a window is small.
+        const HARDLY_ANYTHING: u64 = 4096;
+        if let Some(sink) = self.sink.lock().expect("no panic while held").as_ref() {
+            let since = clock::now().saturating_sub(sink.last_arrival());
+            return sink.bytes() < HARDLY_ANYTHING && since > silence;
+        }
+        self.probes.lock().expect("no panic while held").iter().any(Probe::is_stuck)
+    }
+
+    /// The books, which are closed with it; `used` is what the process has used.
+    pub(crate) fn report(&self, used: Used) -> HalfReport {
+        let path = PathSample::take(&self.probes.lock().expect("no panic while held"));
+        let mut settings = std::mem::take(&mut *self.settings.lock().expect("no panic while held"));
+        let is_udp = !self.plan.arm.transport.is_reliable();
+        let mut report = HalfReport {
+            series: std::mem::take(&mut self.samples.lock().expect("no panic while held")),
+            end: EndReport {
+                cpu_user_ns: used.user_ns,
+                cpu_system_ns: used.system_ns,
+                wall_ns: used.wall_ns,
+                wake_lateness: Lateness::of(std::mem::take(&mut self.lateness.lock().expect("no panic while held"))),
+                ..EndReport::default()
+            },
+            ..HalfReport::default()
+        };
+        match self.sink.lock().expect("no panic while held").take() {
+            Some(sink) => {
+                report.end.bytes_received = sink.bytes();
+                report.end.datagrams_received = is_udp.then(|| sink.datagrams());
+                report.series.extend(sink.series());
+                report.received = Some(sink.into_report());
+            }
+            None => {
+                let mut log = std::mem::take(&mut *self.sent.lock().expect("no panic while held"));
+                report.end.retransmissions = path.retransmissions;
+                report.end.buffer_limited_us = path.buffer_limited_us;
+                report.end.start = *self.start.lock().expect("no panic while held");
+                report.end.bytes_sent = log.bytes();
+                report.end.datagrams_sent = is_udp.then(|| log.datagrams());
+                let taps = std::mem::take(&mut *self.taps.lock().expect("no panic while held"));
+                (report.layout, report.sights) = (log.layout(taps), log.take_sights());
+                report.sent = Some(log.into_report());
+            }
+        }
+        let mut unread = 0;
+        for observer in self.observers.lock().expect("no panic while held").drain(..) {
+            let (sights, missed) = observer.take();
+            report.sights.extend(sights);
+            unread += missed;
+            report.series.extend(observer.take_credit());
+        }
+        for probe in self.probes.lock().expect("no panic while held").iter() {
+            if let Probe::Quic(_, flight) = probe {
+                let full = |(at, is_full)| (at, Metric::WindowFull, if is_full { 1.0 } else { 0.0 });
+                report.series.extend(flight.take_full().into_iter().map(full));
+            }
+        }
+        if unread > 0 {
+            // It shows in the trial's record; the packets have no bytes in the analysis.
+            settings.push(Setting::new("mapping.packets-not-read", Some("0".into()), unread.to_string()));
+        }
+        report.end.settings = settings.into();
+        report
+    }
+}
