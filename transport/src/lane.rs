@@ -131,6 +131,16 @@ impl ByteWriter {
     }
 }
 
+/// A QUIC stream, from its start; `place` is that of its connection.
+pub(crate) fn quic_writer(
+    stream: quinn::SendStream,
+    connection: &quinn::Connection,
+    place: Option<&Place>,
+) -> ByteWriter {
+    let place = place.map(|place| place.stream(quinn::VarInt::from(stream.id()).into_inner()));
+    ByteWriter::new(To::Quic(stream, connection.clone()), place)
+}
+
 /// Writes all of `chunks`, at most `at_once` bytes in a call.
 async fn write_vectored<S: AsyncWrite + Unpin>(
     stream: &mut S,

@@ -3,31 +3,32 @@
 //! Open loop: a message goes to its lane's queue at its release time, whether or not the lane can
 //! take it; the delay counts from the release.
 //!
-//! Here is who writes on which lane, and when each message is released. What writes is in `messages` and `bulk`
-//! (ordered byte streams, by `framing`) and `datagrams`; whose turn it is, in `order`.
+//! Here is who writes on which lane; when each message is released, in `release`. What writes is in `messages` and
+//! `bulk` (ordered byte streams, by `framing`) and `datagrams`; whose turn it is, in `order`.
 
 mod bulk;
 mod datagrams;
 mod framing;
 mod messages;
 mod order;
+mod release;
 
 use std::sync::Arc;
 
 use samepath_model::Order;
 use samepath_model::arm::Mapping;
 use samepath_model::record::Setting;
-use samepath_model::workload::{Message, Workload};
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use samepath_model::workload::Workload;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use bulk::{write_bulk, write_one_after_the_other};
 use datagrams::{send_bulk, send_messages};
 use messages::{write_each_on_its_own, write_messages};
 use order::priority;
+use release::{Queue, release};
 
-use crate::carriage::Place;
-use crate::lane::{ByteWriter, Lane, To};
+use crate::lane::{ByteWriter, Lane, To, quic_writer};
 use crate::report::Phase;
 use crate::session::Shared;
 use crate::tasks::{AbortOnDrop, Tasks, next_lane};
@@ -79,8 +80,6 @@ async fn settle(shared: Arc<Shared>) -> Result<(), TransportError> {
     shared.reached(Phase::Warm);
     Ok(())
 }
-
-type Queue = UnboundedReceiver<Message>;
 
 /// Starts what writes on one lane.
 async fn start(
@@ -151,12 +150,6 @@ async fn start(
     Ok(())
 }
 
-/// A QUIC stream, from its start; `place` is that of its connection.
-fn quic_writer(stream: quinn::SendStream, connection: &quinn::Connection, place: Option<&Place>) -> ByteWriter {
-    let place = place.map(|place| place.stream(quinn::VarInt::from(stream.id()).into_inner()));
-    ByteWriter::new(To::Quic(stream, connection.clone()), place)
-}
-
 fn write(shared: &Arc<Shared>, writer: ByteWriter, n: u16, queue: Option<Queue>, tasks: &mut Tasks) {
     let per_stream = shared.plan.arm.mapping != Mapping::Shared;
     let streams = if per_stream { n..n + 1 } else { 0..shared.plan.workload.streams() };
@@ -164,17 +157,4 @@ fn write(shared: &Arc<Shared>, writer: ByteWriter, n: u16, queue: Option<Queue>,
         Some(queue) => tasks.spawn(write_messages(shared.clone(), writer, streams, queue)),
         None => tasks.spawn(write_bulk(shared.clone(), writer, streams)),
     };
-}
-
-/// Puts each message into its lane's queue at its time.
-async fn release(shared: Arc<Shared>, queues: Vec<UnboundedSender<Message>>) -> Result<(), TransportError> {
-    let epoch = shared.epoch().await;
-    let mut timer = clock::Timer::new()?;
-    for message in shared.plan.workload.schedule() {
-        timer.until(epoch + message.release.as_nanos()).await?;
-        let writer = if queues.len() == 1 { 0 } else { usize::from(message.stream) };
-        // It fails only where the lane failed, which says so itself.
-        let _ = queues[writer].send(message);
-    }
-    Ok(())
 }

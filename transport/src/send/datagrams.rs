@@ -6,9 +6,9 @@ use std::sync::Arc;
 use samepath_model::units::{ByteCount, Duration};
 use samepath_model::workload::StreamId;
 
-use super::Queue;
 use super::bulk::Deadline;
 use super::order::again;
+use super::release::Queue;
 use crate::carriage::Place;
 use crate::frame::{HEADER_LEN, Header, Kind};
 use crate::session::Shared;

@@ -12,10 +12,10 @@ use samepath_model::workload::{Message, StreamId, share};
 use tokio::task::JoinSet;
 
 use super::order::{next_turn, priority};
-use super::{Queue, quic_writer};
+use super::release::Queue;
 use crate::carriage::Place;
 use crate::frame::{HEADER_LEN, Header, Kind};
-use crate::lane::ByteWriter;
+use crate::lane::{ByteWriter, quic_writer};
 use crate::payload::WARMUP_SEQ;
 use crate::session::Shared;
 use crate::{TransportError, clock};
