@@ -15,9 +15,13 @@
 mod cli;
 mod doors;
 mod journal;
+mod limits;
 mod room;
 mod serve;
 mod session;
+mod shutdown;
 
 pub use cli::{ServerArgs, main};
-pub use serve::{Limits, Ready, Server, ServerConfig, Shutdown};
+pub use limits::Limits;
+pub use serve::{Ready, Server, ServerConfig};
+pub use shutdown::Shutdown;

@@ -1,10 +1,9 @@
-//! The server: its ports, its limits, and its end.
+//! The server: its ports, what it serves, and its end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use samepath_model::units::ByteCount;
 use samepath_transport::control::{Asked, Ports, ServerControl};
 use samepath_transport::identity::{self, Fingerprint, Identity};
 use samepath_transport::{TransportError, quic, tcp, tls, udp};
@@ -16,41 +15,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::doors::Registry;
 use crate::journal::Journal;
+use crate::limits::Limits;
 use crate::room::{Place, Room};
 use crate::session::{self, Context};
+use crate::shutdown::Shutdown;
 
 /// How long running sessions may go on once the server is told to end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
-
-/// What clients may ask of this server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Sessions at once.
-    pub sessions: usize,
-    /// Longest time limit that a client may set itself.
-    pub duration: samepath_model::Duration,
-    /// Memory for the books of all sessions together.
-    pub memory: ByteCount,
-    /// How long a connection may take to prove itself; over QUIC, where only an expected client can begin, six times as
-    /// long, as lost packets are sent again after 1, 3, 7, 15 and 31 s (RFC 9002, section 6.2). At the TCP and TLS doors,
-    /// and in a handshake of QUIC, the time begins anew while an open session still misses a connection there.
-    pub proof: samepath_model::Duration,
-    /// How long a session may outlive its client's time limit, whatever the client does: the reports have to be
-    /// fetched.
-    pub slack: samepath_model::Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            sessions: 64,
-            duration: samepath_model::Duration::from_secs(3600),
-            memory: ByteCount::new(1 << 30),
-            proof: samepath_model::Duration::from_secs(10),
-            slack: samepath_model::Duration::from_secs(30),
-        }
-    }
-}
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -62,18 +33,6 @@ pub struct ServerConfig {
     pub token: String,
     /// What they may ask.
     pub limits: Limits,
-}
-
-/// How far the end has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Shutdown {
-    /// Not at all.
-    #[default]
-    Running,
-    /// No new sessions; those that run may finish, for a bounded time.
-    Draining,
-    /// At once.
-    Now,
 }
 
 /// Where a server can be reached, once everything is bound.

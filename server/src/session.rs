@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use crate::doors::Registry;
 use crate::journal::Journal;
-use crate::serve::{Limits, Shutdown};
+use crate::limits::Limits;
+use crate::shutdown::Shutdown;
 
 /// How long it may take to tell a client, in a few bytes, that it gets nothing.
 const FAREWELL: Duration = Duration::from_secs(2);
