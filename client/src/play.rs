@@ -12,7 +12,7 @@ use samepath_transport::control::{self, Answer, ClientControl, ClockOffset, Requ
 use samepath_transport::credentials::Preface;
 use samepath_transport::identity::Pin;
 use samepath_transport::udp::Datagrams;
-use samepath_transport::{Half, HalfReport, Lane, Phase, Plan, TransportError, clock, quic, reach, tcp, tls};
+use samepath_transport::{Connection, Half, HalfReport, Phase, Plan, TransportError, clock, quic, reach, tcp, tls};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -86,11 +86,11 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
     let mut control = control::connect(&target.control, target.pin, &target.token, plan).await?;
     let data = data_address(target, &control).await?;
     let offset = control.clock_offset().await?;
-    let (lanes_in, lanes) = mpsc::channel(64);
+    let (connections_in, connections) = mpsc::channel(64);
     let (epoch_in, epoch) = watch::channel(None);
     let sends = plan.sends(End::Client);
     let mut playing = Playing {
-        half: Half::start(plan.clone(), sends, lanes, epoch),
+        half: Half::start(plan.clone(), sends, connections, epoch),
         sends,
         control,
         ours: Phase::Waiting,
@@ -117,10 +117,10 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
         playing.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         clock::Timer::new()?.until(epoch).await?;
         connect_from = epoch;
-        playing.connect(data, plan, connect_from, lanes_in);
+        playing.connect(data, plan, connect_from, connections_in);
     } else {
         connect_from = clock::now();
-        playing.connect(data, plan, connect_from, lanes_in);
+        playing.connect(data, plan, connect_from, connections_in);
         if !playing.advance(limit, Playing::is_warm).await? {
             return Err(playing.too_late(plan));
         }
@@ -211,29 +211,29 @@ struct Connected {
 
 impl Playing {
     /// Starts to make every data connection, at once.
-    fn connect(&mut self, to: SocketAddr, plan: &Plan, from: u64, lanes: mpsc::Sender<Lane>) {
+    fn connect(&mut self, to: SocketAddr, plan: &Plan, from: u64, connections: mpsc::Sender<Connection>) {
         let (secret, fingerprint, ports) = (self.control.secret, self.control.fingerprint, self.control.ports);
         self.connecting_since = (plan.rtt == samepath_model::Duration::ZERO).then_some(from);
-        for lane in 0..plan.connections() {
-            let (plan, lanes) = (plan.clone(), lanes.clone());
+        for number in 0..plan.connections() {
+            let (plan, connections) = (plan.clone(), connections.clone());
             let at = move |port| with_port(to, port);
             self.connectors.spawn(async move {
-                let preface = Preface { secret, lane };
+                let preface = Preface { secret, number };
                 let mut handshake_ns = None;
                 let mut up = || handshake_ns = Some(clock::now() - from);
                 let mut kept = None;
-                let lane = match plan.arm.transport {
+                let connection = match plan.arm.transport {
                     Transport::Tcp => {
                         let mut stream = tcp::connect(at(ports.tcp), &plan).await?;
                         up();
                         preface.write(&mut stream).await?;
-                        Lane::Tcp(lane, stream)
+                        Connection::Tcp(number, stream)
                     }
                     Transport::Tls => {
                         let mut stream = tls::connect(at(ports.tls), &plan, fingerprint).await?;
                         up();
                         preface.write(&mut stream).await?;
-                        Lane::Tls(lane, Box::new(stream))
+                        Connection::Tls(number, Box::new(stream))
                     }
                     Transport::Quic => {
                         let (endpoint, connection, below) =
@@ -241,14 +241,14 @@ impl Playing {
                         up();
                         quic::show(&connection, secret).await?;
                         kept = Some(endpoint);
-                        Lane::Quic(connection, below)
+                        Connection::Quic(connection, below)
                     }
                     Transport::Udp => {
-                        Lane::Udp(Datagrams::connect(at(ports.udp), secret, plan.time_limit.std()).await?)
+                        Connection::Udp(Datagrams::connect(at(ports.udp), secret, plan.time_limit.std()).await?)
                     }
                 };
                 // It fails only where the half failed, which says so itself.
-                let _ = lanes.send(lane).await;
+                let _ = connections.send(connection).await;
                 Ok(Connected { handshake_ns, kept })
             });
         }

@@ -78,8 +78,8 @@ async fn strangers_by_udp_and_quic_keep_no_client_out() {
         strangers.spawn(async move { quic::connect(to, &plan, fingerprint, identity::random()).await.map(drop) });
     }
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    for lane in 0..1000 {
-        let preface = Preface { secret: identity::random(), lane }.encode();
+    for number in 0..1000 {
+        let preface = Preface { secret: identity::random(), number }.encode();
         socket.send_to(&preface, (ip, server.ready.udp_port)).await.unwrap();
     }
     play_all(&server).await;

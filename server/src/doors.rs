@@ -12,7 +12,7 @@ use samepath_model::Transport;
 use samepath_model::record::End;
 use samepath_transport::control::Asked;
 use samepath_transport::credentials::{Preface, Secret};
-use samepath_transport::{Lane, Plan, TransportError, quic, tcp, tls, udp};
+use samepath_transport::{Connection, Plan, TransportError, quic, tcp, tls, udp};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -30,7 +30,7 @@ pub(crate) struct Registry {
 #[derive(Debug)]
 struct Open {
     plan: Plan,
-    lanes: mpsc::Sender<Lane>,
+    connections: mpsc::Sender<Connection>,
     /// Connections that have come.
     bound: HashSet<u16>,
 }
@@ -66,9 +66,14 @@ impl Registry {
     }
 
     /// Lets a session's connections in.
-    pub(crate) fn open(self: &Arc<Self>, secret: Secret, asked: &Asked, lanes: mpsc::Sender<Lane>) -> Entry {
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        secret: Secret,
+        asked: &Asked,
+        connections: mpsc::Sender<Connection>,
+    ) -> Entry {
         let Asked { plan, same_host } = asked;
-        self.lock().insert(secret, Open { plan: plan.clone(), lanes, bound: HashSet::new() });
+        self.lock().insert(secret, Open { plan: plan.clone(), connections, bound: HashSet::new() });
         if plan.arm.transport == Transport::Quic {
             self.quic.expect(secret, plan, *same_host);
         }
@@ -76,17 +81,17 @@ impl Registry {
     }
 
     /// The session that this connection belongs to, if it is one it still misses.
-    fn claim(&self, preface: Preface, transport: Transport) -> io::Result<(Plan, mpsc::Sender<Lane>)> {
+    fn claim(&self, preface: Preface, transport: Transport) -> io::Result<(Plan, mpsc::Sender<Connection>)> {
         let stranger = || io::Error::new(io::ErrorKind::PermissionDenied, "no session misses this connection");
         let mut open = self.lock();
         let session = open.get_mut(&preface.secret).ok_or_else(stranger)?;
         if session.plan.arm.transport != transport
-            || preface.lane >= session.plan.connections()
-            || !session.bound.insert(preface.lane)
+            || preface.number >= session.plan.connections()
+            || !session.bound.insert(preface.number)
         {
             return Err(stranger());
         }
-        Ok((session.plan.clone(), session.lanes.clone()))
+        Ok((session.plan.clone(), session.connections.clone()))
     }
 
     /// Whether this session is open, and still misses a connection.
@@ -123,9 +128,9 @@ impl Registry {
                 let is_missed = || registry.missing(transport) > 0;
                 // A stranger learns nothing but that the connection is closed.
                 match place.prove(registry.take_tcp(stream, tls), is_missed).await {
-                    Ok(Ok((lanes, lane))) => {
+                    Ok(Ok((connections, connection))) => {
                         drop(place);
-                        let _ = lanes.send(lane).await;
+                        let _ = connections.send(connection).await;
                     }
                     Ok(Err(error)) => place.failed(&TransportError::from(error).seen_at(End::Server)),
                     Err(left) => place.left(left),
@@ -138,21 +143,21 @@ impl Registry {
         &self,
         mut stream: TcpStream,
         tls: Option<Arc<rustls::ServerConfig>>,
-    ) -> io::Result<(mpsc::Sender<Lane>, Lane)> {
+    ) -> io::Result<(mpsc::Sender<Connection>, Connection)> {
         match tls {
             None => {
                 let preface = Preface::read(&mut stream).await?;
-                let (plan, lanes) = self.claim(preface, Transport::Tcp)?;
+                let (plan, connections) = self.claim(preface, Transport::Tcp)?;
                 tcp::tune(&SockRef::from(&stream), &plan).map_err(io::Error::other)?;
-                Ok((lanes, Lane::Tcp(preface.lane, stream)))
+                Ok((connections, Connection::Tcp(preface.number, stream)))
             }
             Some(config) => {
                 // The tickets are off, so nothing follows the handshake that Nagle could hold up.
                 let mut stream = tls::accept_data(config, stream).await?;
                 let preface = Preface::read(&mut stream).await?;
-                let (plan, lanes) = self.claim(preface, Transport::Tls)?;
+                let (plan, connections) = self.claim(preface, Transport::Tls)?;
                 tcp::tune(&SockRef::from(stream.get_ref().0.inner()), &plan).map_err(io::Error::other)?;
-                Ok((lanes, Lane::Tls(preface.lane, Box::new(stream))))
+                Ok((connections, Connection::Tls(preface.number, Box::new(stream))))
             }
         }
     }
@@ -179,8 +184,8 @@ impl Registry {
                     Err(left) => return place.left(left),
                 };
                 drop(place);
-                if let Ok((_, lanes)) = registry.claim(Preface { secret, lane: 0 }, Transport::Quic) {
-                    let _ = lanes.send(Lane::Quic(connection, below)).await;
+                if let Ok((_, connections)) = registry.claim(Preface { secret, number: 0 }, Transport::Quic) {
+                    let _ = connections.send(Connection::Quic(connection, below)).await;
                 }
             });
         }
@@ -193,15 +198,15 @@ impl Registry {
                 sleep(std::time::Duration::from_millis(100)).await;
                 continue;
             };
-            let Ok((_, lanes)) = self.claim(hello.preface, Transport::Udp) else { continue };
+            let Ok((_, connections)) = self.claim(hello.preface, Transport::Udp) else { continue };
             match server.connect(&hello) {
                 Ok(datagrams) => {
-                    let _ = lanes.send(Lane::Udp(datagrams)).await;
+                    let _ = connections.send(Connection::Udp(datagrams)).await;
                 }
                 // The client asks again.
                 Err(_) => {
                     if let Some(session) = self.lock().get_mut(&hello.preface.secret) {
-                        session.bound.remove(&hello.preface.lane);
+                        session.bound.remove(&hello.preface.number);
                     }
                 }
             }

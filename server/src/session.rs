@@ -141,12 +141,12 @@ async fn play(
 ) -> Result<(), TransportError> {
     let secret = identity::random();
     // Room for all, so that no door waits for a half.
-    let (lanes_in, lanes) = mpsc::channel(asked.plan.connections().max(1).into());
-    let entry = context.registry.open(secret, &asked, lanes_in);
+    let (connections_in, connections) = mpsc::channel(asked.plan.connections().max(1).into());
+    let entry = context.registry.open(secret, &asked, connections_in);
     let plan = asked.plan;
     let (epoch_in, epoch) = watch::channel(None);
     let sends = plan.sends(End::Server);
-    let mut half = Half::start(plan, sends, lanes, epoch);
+    let mut half = Half::start(plan, sends, connections, epoch);
     control.welcome(secret, context.ports).await?;
     let mut told = Phase::Waiting;
     loop {

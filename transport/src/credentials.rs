@@ -13,7 +13,7 @@ pub struct Preface {
     /// The session's secret.
     pub secret: Secret,
     /// The connection's number within the session.
-    pub lane: u16,
+    pub number: u16,
 }
 
 impl Preface {
@@ -29,7 +29,7 @@ impl Preface {
         let mut bytes = [0; Preface::LEN];
         bytes[..8].copy_from_slice(&Preface::MAGIC);
         bytes[8..24].copy_from_slice(&self.secret);
-        bytes[24..26].copy_from_slice(&self.lane.to_be_bytes());
+        bytes[24..26].copy_from_slice(&self.number.to_be_bytes());
         bytes
     }
 
@@ -37,7 +37,7 @@ impl Preface {
     pub fn decode(bytes: &[u8]) -> Option<Preface> {
         let bytes: &[u8; Preface::LEN] = bytes.try_into().ok()?;
         let secret = bytes[8..24].try_into().ok()?;
-        (bytes[..8] == Preface::MAGIC).then_some(Preface { secret, lane: u16::from_be_bytes([bytes[24], bytes[25]]) })
+        (bytes[..8] == Preface::MAGIC).then_some(Preface { secret, number: u16::from_be_bytes([bytes[24], bytes[25]]) })
     }
 
     /// Writes it on a byte stream.
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_preface_round_trips_and_is_no_frame() {
-        let preface = Preface { secret: [7; 16], lane: 3 };
+        let preface = Preface { secret: [7; 16], number: 3 };
         let bytes = preface.encode();
         assert_eq!(Preface::decode(&bytes), Some(preface));
         assert_eq!(Preface::decode(&bytes[1..]), None);

@@ -1,7 +1,7 @@
 //! One end's part of a playing: the sender's half or the receiver's.
 //!
-//! A half is given its connections as they come up ([`Lane`]), works on its own, says how far it
-//! has come ([`Phase`]), and at the end hands over its books ([`HalfReport`]). It neither knows nor
+//! A half is given its connections as they come up ([`Connection`]), works on its own, says how far
+//! it has come ([`Phase`]), and at the end hands over its books ([`HalfReport`]). It neither knows nor
 //! asks whether it runs in the client or the server.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use samepath_model::record::SERIES_BIN_NANOS;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::lane::Lane;
+use crate::connection::Connection;
 use crate::plan::Plan;
 use crate::probe::Usage;
 use crate::report::{HalfReport, Phase};
@@ -32,16 +32,21 @@ pub struct Half {
 
 impl Half {
     /// Starts the sender's half (`sends`) or the receiver's, which will get its connections from
-    /// `lanes` and the start of the schedule from `epoch`.
-    pub fn start(plan: Plan, sends: bool, lanes: mpsc::Receiver<Lane>, epoch: watch::Receiver<Option<u64>>) -> Half {
+    /// `connections` and the start of the schedule from `epoch`.
+    pub fn start(
+        plan: Plan,
+        sends: bool,
+        connections: mpsc::Receiver<Connection>,
+        epoch: watch::Receiver<Option<u64>>,
+    ) -> Half {
         let (phase_sender, phase) = watch::channel(Phase::Waiting);
         let (peer_finished, peer) = watch::channel(false);
         let (peer_warm, peer_is_warm) = watch::channel(false);
         let shared = Arc::new(Shared::new(plan, sends, phase_sender, epoch, peer, peer_is_warm));
         let work = if sends {
-            tokio::spawn(send::run(shared.clone(), lanes))
+            tokio::spawn(send::run(shared.clone(), connections))
         } else {
-            tokio::spawn(receive::run(shared.clone(), lanes))
+            tokio::spawn(receive::run(shared.clone(), connections))
         };
         let sampler = tokio::spawn(tick(shared.clone(), sends));
         Half { shared, phase, peer_finished, peer_warm, started: Usage::now(), work: Some(work), sampler }

@@ -9,7 +9,7 @@
 //! | [`control`] | the control connection: token, agreement, clock, reports |
 //! | [`credentials`] | the secret of a session, and how a data connection shows it |
 //! | [`half`] | one end's part of a playing; `send` and `receive` are its two kinds |
-//! | [`lane`] | what a half is given: a connection, whatever its transport |
+//! | [`connection`] | a data connection, whatever its transport |
 //! | [`tcp`], [`tls`], [`quic`], [`udp`] | one transport each, both ends |
 //! | [`frame`], [`payload`] | what is written on every one of them, and how it is verified |
 //! | [`report`] | how far an end has come, and what it knows when it is over |
@@ -28,6 +28,7 @@
 
 mod carriage;
 pub mod clock;
+pub mod connection;
 pub mod control;
 pub mod credentials;
 mod ending;
@@ -35,7 +36,6 @@ pub mod error;
 pub mod frame;
 pub mod half;
 pub mod identity;
-pub mod lane;
 pub mod limits;
 pub mod payload;
 pub mod plan;
@@ -53,9 +53,9 @@ pub mod tcp;
 pub mod tls;
 pub mod udp;
 
+pub use connection::Connection;
 pub use ending::{EndedBy, Ending};
 pub use error::TransportError;
 pub use half::Half;
-pub use lane::Lane;
 pub use plan::Plan;
 pub use report::{HalfReport, Phase};

@@ -217,7 +217,7 @@ pub async fn connect(
 /// When the connection broke.
 pub async fn show(connection: &quinn::Connection, secret: Secret) -> Result<(), TransportError> {
     let (mut send, _) = connection.open_bi().await.map_err(io::Error::from)?;
-    send.write_all(&Preface { secret, lane: 0 }.encode()).await.map_err(io::Error::from)?;
+    send.write_all(&Preface { secret, number: 0 }.encode()).await.map_err(io::Error::from)?;
     let _ = send.finish();
     Ok(())
 }

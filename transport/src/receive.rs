@@ -1,5 +1,5 @@
-//! The receiver's half: reads every lane at once, verifies every byte, notes when each message was
-//! whole.
+//! The receiver's half: reads every connection at once, verifies every byte, notes when each message
+//! was whole.
 //!
 //! One task a byte stream: streams read one after the other would block each other in the
 //! application, which is the very thing to be measured.
@@ -11,12 +11,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::connection::{ByteReader, Connection};
 use crate::frame::{Decoder, HEADER_LEN};
-use crate::lane::{ByteReader, Lane};
 use crate::recorder::Sink;
 use crate::report::Phase;
 use crate::session::Shared;
-use crate::tasks::{Tasks, next_lane};
+use crate::tasks::{Tasks, next_connection};
 use crate::udp::Datagrams;
 use crate::{TransportError, clock};
 
@@ -38,8 +38,11 @@ impl Shared {
     }
 }
 
-/// Receives the workload over the lanes as they come.
-pub(crate) async fn run(shared: Arc<Shared>, mut lanes: mpsc::Receiver<Lane>) -> Result<(), TransportError> {
+/// Receives the workload over the connections as they come.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    mut connections: mpsc::Receiver<Connection>,
+) -> Result<(), TransportError> {
     let mut tasks: Tasks = JoinSet::new();
     if shared.plan.is_cold() {
         // Bins are counted from the epoch, which is announced before the first connection is made.
@@ -59,9 +62,9 @@ pub(crate) async fn run(shared: Arc<Shared>, mut lanes: mpsc::Receiver<Lane>) ->
         });
     }
     for _ in 0..shared.plan.connections() {
-        let lane = next_lane(&mut lanes, &mut tasks).await?;
-        shared.watch(&lane)?;
-        start(&shared, lane, &mut tasks);
+        let connection = next_connection(&mut connections, &mut tasks).await?;
+        shared.watch(&connection)?;
+        start(&shared, connection, &mut tasks);
     }
     shared.reached(Phase::Bound);
     // There may be nothing to warm up with.
@@ -72,13 +75,13 @@ pub(crate) async fn run(shared: Arc<Shared>, mut lanes: mpsc::Receiver<Lane>) ->
     Err(TransportError::Control("every connection is gone".into()))
 }
 
-fn start(shared: &Arc<Shared>, lane: Lane, tasks: &mut Tasks) {
+fn start(shared: &Arc<Shared>, connection: Connection, tasks: &mut Tasks) {
     let shared = shared.clone();
-    match lane {
-        Lane::Tcp(_, stream) => tasks.spawn(read(shared, ByteReader::Tcp(stream))),
-        Lane::Tls(_, stream) => tasks.spawn(read(shared, ByteReader::Tls(stream))),
-        Lane::Quic(connection, _) => tasks.spawn(accept(shared, connection)),
-        Lane::Udp(datagrams) => tasks.spawn(receive(shared, datagrams)),
+    match connection {
+        Connection::Tcp(_, stream) => tasks.spawn(read(shared, ByteReader::Tcp(stream))),
+        Connection::Tls(_, stream) => tasks.spawn(read(shared, ByteReader::Tls(stream))),
+        Connection::Quic(connection, _) => tasks.spawn(accept(shared, connection)),
+        Connection::Udp(datagrams) => tasks.spawn(receive(shared, datagrams)),
     };
 }
 
@@ -125,9 +128,9 @@ async fn read(shared: Arc<Shared>, mut reader: ByteReader) -> Result<(), Transpo
 /// How long a receiver waits for stragglers, round trips apart.
 const GRACE_NANOS: u64 = 500_000_000;
 
-async fn receive(shared: Arc<Shared>, lane: Datagrams) -> Result<(), TransportError> {
-    let mut room = lane.room();
-    let payload = (shared.plan.datagram(lane.is_ipv6()) - HEADER_LEN) as u64;
+async fn receive(shared: Arc<Shared>, socket: Datagrams) -> Result<(), TransportError> {
+    let mut room = socket.room();
+    let payload = (shared.plan.datagram(socket.is_ipv6()) - HEADER_LEN) as u64;
     let grace = GRACE_NANOS + 2 * shared.plan.rtt.as_nanos();
     let mut peer_finished = shared.peer_finished.clone();
     let mut timer = clock::Timer::new()?;
@@ -136,11 +139,11 @@ async fn receive(shared: Arc<Shared>, lane: Datagrams) -> Result<(), TransportEr
     loop {
         tokio::select! {
             biased;
-            received = lane.receive(&mut room) => {
+            received = socket.receive(&mut room) => {
                 received?;
                 let now = clock::now();
                 shared.enter(|sink| {
-                    room.datagrams().filter(|d| !lane.is_preface(d)).try_for_each(|d| sink.datagram(d, payload, now))
+                    room.datagrams().filter(|d| !socket.is_preface(d)).try_for_each(|d| sink.datagram(d, payload, now))
                 })?;
             }
             finished = async { peer_finished.wait_for(|finished| *finished).await.is_ok() }, if told.is_none() => {

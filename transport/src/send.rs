@@ -1,10 +1,10 @@
 //! The sender's half: hands the schedule's bytes to the transport, whatever the mapping.
 //!
-//! Open loop: a message goes to its lane's queue at its release time, whether or not the lane can
+//! Open loop: a message goes to its writer's queue at its release time, whether or not the connection can
 //! take it; the delay counts from the release.
 //!
-//! Here is who writes on which lane; when each message is released, in `release`. What writes is in `messages` and
-//! `bulk` (ordered byte streams, by `framing`) and `datagrams`; whose turn it is, in `order`.
+//! Here is who writes on which connection; when each message is released, in `release`. What writes is in
+//! `messages` and `bulk` (ordered byte streams, by `framing`) and `datagrams`; whose turn it is, in `order`.
 
 mod bulk;
 mod datagrams;
@@ -28,14 +28,17 @@ use messages::{write_each_on_its_own, write_messages};
 use order::priority;
 use release::{Queue, release};
 
-use crate::lane::{ByteWriter, Lane, To, quic_writer};
+use crate::connection::{ByteWriter, Connection, To, quic_writer};
 use crate::report::Phase;
 use crate::session::Shared;
-use crate::tasks::{AbortOnDrop, Tasks, next_lane};
+use crate::tasks::{AbortOnDrop, Tasks, next_connection};
 use crate::{TransportError, clock};
 
-/// Sends the workload over the lanes as they come.
-pub(crate) async fn run(shared: Arc<Shared>, mut lanes: mpsc::Receiver<Lane>) -> Result<(), TransportError> {
+/// Sends the workload over the connections as they come.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    mut connections: mpsc::Receiver<Connection>,
+) -> Result<(), TransportError> {
     let plan = &shared.plan;
     let mut tasks = JoinSet::new();
     let mut queues = match plan.workload {
@@ -47,9 +50,9 @@ pub(crate) async fn run(shared: Arc<Shared>, mut lanes: mpsc::Receiver<Lane>) ->
         }
     };
     for _ in 0..plan.connections() {
-        let lane = next_lane(&mut lanes, &mut tasks).await?;
-        shared.watch(&lane)?;
-        start(&shared, lane, &mut queues, &mut tasks).await?;
+        let connection = next_connection(&mut connections, &mut tasks).await?;
+        shared.watch(&connection)?;
+        start(&shared, connection, &mut queues, &mut tasks).await?;
     }
     shared.reached(Phase::Bound);
     if !plan.is_cold() {
@@ -81,10 +84,10 @@ async fn settle(shared: Arc<Shared>) -> Result<(), TransportError> {
     Ok(())
 }
 
-/// Starts what writes on one lane.
+/// Starts what writes on one connection.
 async fn start(
     shared: &Arc<Shared>,
-    lane: Lane,
+    connection: Connection,
     queues: &mut [Option<Queue>],
     tasks: &mut Tasks,
 ) -> Result<(), TransportError> {
@@ -94,19 +97,19 @@ async fn start(
         shared.note(Setting::new("stream-order", Some(order.to_string()), order.to_string()));
     }
     let mut queue_of = |writer: u16| queues.get_mut(usize::from(writer)).and_then(Option::take);
-    let place = shared.place(&lane)?;
-    match lane {
-        Lane::Tcp(n, stream) => {
+    let place = shared.place(&connection)?;
+    match connection {
+        Connection::Tcp(n, stream) => {
             write(shared, ByteWriter::new(To::Tcp(stream), place), n, queue_of(n), tasks);
         }
-        Lane::Tls(n, stream) => {
+        Connection::Tls(n, stream) => {
             let record = plan.tls_record();
             let asked = plan.tuning.tls_record_size.map(|size| size.bytes().to_string());
             shared.note(Setting::new("tls.record-size", asked, record.unwrap_or(1 << 14).to_string()));
             let to = To::Tls(stream, record.unwrap_or(usize::MAX));
             write(shared, ByteWriter::new(to, place), n, queue_of(n), tasks);
         }
-        Lane::Quic(connection, _) => match (plan.arm.mapping, queue_of(0)) {
+        Connection::Quic(connection, _) => match (plan.arm.mapping, queue_of(0)) {
             (Mapping::PerMessage, Some(queue)) => {
                 tasks.spawn(write_each_on_its_own(shared.clone(), connection, place, queue));
             }
@@ -129,7 +132,7 @@ async fn start(
                 }
             }
         },
-        Lane::Udp(datagrams) => {
+        Connection::Udp(datagrams) => {
             // The socket is read for repeated prefaces, whose answer was lost.
             let listener = datagrams.clone();
             let answering = tokio::spawn(async move {

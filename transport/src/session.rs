@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::carriage::Place;
 use crate::clock;
+use crate::connection::Connection;
 use crate::credentials::Preface;
-use crate::lane::Lane;
 use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::probe::{PathSample, Probe, Used};
@@ -103,37 +103,37 @@ impl Shared {
 
     /// Keeps an eye on a connection, and notes what is in force on it. Of many alike, one speaks
     /// for all.
-    pub(crate) fn watch(&self, lane: &Lane) -> std::io::Result<()> {
-        let (probe, settings) = match lane {
-            Lane::Tcp(_, stream) => {
+    pub(crate) fn watch(&self, connection: &Connection) -> std::io::Result<()> {
+        let (probe, settings) = match connection {
+            Connection::Tcp(_, stream) => {
                 self.limit_window(stream)?;
                 (Some(Probe::Tcp(crate::tcp::watch(stream)?)), crate::tcp::settings(&stream.into(), &self.plan))
             }
-            Lane::Tls(_, stream) => {
+            Connection::Tls(_, stream) => {
                 let tcp = stream.get_ref().0.inner();
                 self.limit_window(tcp)?;
                 let mut settings = crate::tcp::settings(&tcp.into(), &self.plan);
                 settings.extend(crate::tls::settings(stream));
                 (Some(Probe::Tcp(crate::tcp::watch(tcp)?)), settings)
             }
-            Lane::Quic(connection, below) => (
+            Connection::Quic(connection, below) => (
                 Some(Probe::Quic(connection.clone(), below.flight.clone())),
                 crate::quic::settings(connection, &self.plan, self.end, &below.settings),
             ),
-            Lane::Udp(datagrams) => (None, datagrams.settings().to_vec()),
+            Connection::Udp(datagrams) => (None, datagrams.settings().to_vec()),
         };
         self.probes.lock().expect("no panic while held").extend(probe);
-        match lane {
-            Lane::Quic(_, Below { observer: Some(observer), flight, .. }) => {
+        match connection {
+            Connection::Quic(_, Below { observer: Some(observer), flight, .. }) => {
                 if self.plan.mapping {
                     flight.note_full();
                 }
                 self.observers.lock().expect("no panic while held").push(observer.clone());
             }
-            Lane::Tls(_, stream) => {
+            Connection::Tls(_, stream) => {
                 let tap = stream.get_ref().0.tap();
                 if self.plan.mapping {
-                    let port = lane.client_port(self.end)?;
+                    let port = connection.client_port(self.end)?;
                     self.taps.lock().expect("no panic while held").push((port, tap));
                 } else {
                     tap.stop();
@@ -148,15 +148,15 @@ impl Shared {
         Ok(())
     }
 
-    /// Where the sender's bytes on this lane lie, if that is to be noted.
-    pub(crate) fn place(&self, lane: &Lane) -> std::io::Result<Option<Place>> {
+    /// Where the sender's bytes on this connection lie, if that is to be noted.
+    pub(crate) fn place(&self, connection: &Connection) -> std::io::Result<Option<Place>> {
         if !self.plan.mapping {
             return Ok(None);
         }
-        let has_preface = self.end == End::Client && matches!(lane, Lane::Tcp(..) | Lane::Tls(..));
+        let has_preface = self.end == End::Client && matches!(connection, Connection::Tcp(..) | Connection::Tls(..));
         let before = if has_preface { Preface::LEN as u64 } else { 0 };
         let direction = self.plan.workload.direction();
-        Ok(Some(Place::new(direction, lane.client_port(self.end)?, 0, before)))
+        Ok(Some(Place::new(direction, connection.client_port(self.end)?, 0, before)))
     }
 
     /// Notes one more setting that is in force; of many alike, the first speaks for all.

@@ -4,16 +4,19 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::TransportError;
-use crate::lane::Lane;
+use crate::connection::Connection;
 
-/// What reads or writes on a half's lanes.
+/// What reads or writes on a half's connections.
 pub(crate) type Tasks = JoinSet<Result<(), TransportError>>;
 
 /// The next connection of a half that misses one; a task that fails in the meantime is the half's failure.
-pub(crate) async fn next_lane(lanes: &mut mpsc::Receiver<Lane>, tasks: &mut Tasks) -> Result<Lane, TransportError> {
+pub(crate) async fn next_connection(
+    connections: &mut mpsc::Receiver<Connection>,
+    tasks: &mut Tasks,
+) -> Result<Connection, TransportError> {
     loop {
         tokio::select! {
-            lane = lanes.recv() => return lane.ok_or_else(|| {
+            connection = connections.recv() => return connection.ok_or_else(|| {
                 TransportError::Control("the session ended before its connections were up".into())
             }),
             Some(ended) = tasks.join_next() => ended.map_err(std::io::Error::other)??,

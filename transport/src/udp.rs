@@ -104,12 +104,12 @@ impl Datagrams {
         let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = bind((any, 0).into(), false)?;
         socket.connect(address)?;
-        let lane = Datagrams::new(socket, address, secret)?;
+        let datagrams = Datagrams::new(socket, address, secret)?;
         let failed = |detail: String| TransportError::Connection { transport: "UDP", address, detail };
-        let preface = Preface { secret, lane: 0 }.encode();
+        let preface = Preface { secret, number: 0 }.encode();
         let end = Instant::now() + limit;
         loop {
-            match lane.inner.io.send(&preface).await {
+            match datagrams.inner.io.send(&preface).await {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     return Err(failed("nobody listens on that port".into()));
                 }
@@ -117,10 +117,10 @@ impl Datagrams {
                 Ok(_) => {}
             }
             // Whatever it is, it stays in the socket for the receiver to read.
-            match timeout_at((Instant::now() + REPEAT).min(end), lane.inner.io.readable()).await {
+            match timeout_at((Instant::now() + REPEAT).min(end), datagrams.inner.io.readable()).await {
                 Ok(ready) => {
                     ready?;
-                    return Ok(lane);
+                    return Ok(datagrams);
                 }
                 Err(_) if Instant::now() >= end => {
                     return Err(failed("no answer; does a firewall let UDP through?".into()));
@@ -227,7 +227,7 @@ impl Datagrams {
     pub fn is_preface(&self, datagram: &[u8]) -> bool {
         match Preface::decode(datagram) {
             Some(preface) if preface.secret == self.inner.secret => {
-                if preface.lane != ANSWER {
+                if preface.number != ANSWER {
                     self.answer();
                 }
                 true
@@ -239,7 +239,7 @@ impl Datagrams {
     /// Tells the client that its preface arrived. Lost answers are asked for again.
     fn answer(&self) {
         // Past the runtime, which would not yet call a socket writable that was just made.
-        let _ = SockRef::from(&self.inner.io).send(&Preface { secret: self.inner.secret, lane: ANSWER }.encode());
+        let _ = SockRef::from(&self.inner.io).send(&Preface { secret: self.inner.secret, number: ANSWER }.encode());
     }
 }
 
@@ -344,9 +344,9 @@ impl Server {
         }
         let socket = bind(local, true)?;
         socket.connect(peer)?;
-        let lane = Datagrams::new(socket, peer, hello.preface.secret)?;
-        lane.answer();
-        Ok(lane)
+        let datagrams = Datagrams::new(socket, peer, hello.preface.secret)?;
+        datagrams.answer();
+        Ok(datagrams)
     }
 }
 

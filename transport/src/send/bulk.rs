@@ -8,8 +8,8 @@ use samepath_model::units::ByteCount;
 use samepath_model::workload::{Message, StreamId, Workload};
 
 use super::order::again;
+use crate::connection::ByteWriter;
 use crate::frame::{Header, Kind, MAX_PAYLOAD};
-use crate::lane::ByteWriter;
 use crate::session::Shared;
 use crate::{TransportError, clock};
 

@@ -19,14 +19,14 @@ use crate::{TransportError, clock};
 /// Messages in datagrams of their own.
 pub(super) async fn send_messages(
     shared: Arc<Shared>,
-    lane: Datagrams,
+    socket: Datagrams,
     place: Option<Place>,
     mut queue: Queue,
     _answering: AbortOnDrop,
 ) -> Result<(), TransportError> {
-    let size = shared.plan.datagram(lane.is_ipv6());
+    let size = shared.plan.datagram(socket.is_ipv6());
     let room = (size - HEADER_LEN) as u64;
-    let batch = if shared.plan.offload() { lane.max_batch(size) } else { 1 };
+    let batch = if shared.plan.offload() { socket.max_batch(size) } else { 1 };
     let mut buffer = Vec::with_capacity(batch * size);
     while let Some(message) = queue.recv().await {
         let total = message.size.map_or(0, ByteCount::bytes);
@@ -53,7 +53,7 @@ pub(super) async fn send_messages(
                 offset += len as u64;
                 count += 1;
             }
-            lane.send(&buffer, size).await?;
+            socket.send(&buffer, size).await?;
             let mut log = shared.log();
             log.wrote(index, offset - start);
             log.datagrams += count as u64;
@@ -69,15 +69,15 @@ const PACE_NANOS: u64 = 50_000;
 /// One large message a stream in datagrams, paced, in the order that is set.
 pub(super) async fn send_bulk(
     shared: Arc<Shared>,
-    lane: Datagrams,
+    socket: Datagrams,
     place: Option<Place>,
     _answering: AbortOnDrop,
 ) -> Result<(), TransportError> {
     let deadline = Deadline::new(&shared);
-    let size = shared.plan.datagram(lane.is_ipv6());
+    let size = shared.plan.datagram(socket.is_ipv6());
     let room = (size - HEADER_LEN) as u64;
-    let rate = shared.plan.udp_rate(lane.is_ipv6());
-    let batch = if shared.plan.offload() { lane.max_batch(size) } else { 1 };
+    let rate = shared.plan.udp_rate(socket.is_ipv6());
+    let batch = if shared.plan.offload() { socket.max_batch(size) } else { 1 };
     let mut timer = clock::Timer::new()?;
     let mut turns: VecDeque<(StreamId, Option<u64>, u64)> =
         shared.plan.workload.schedule().map(|m| (m.stream, m.size.map(ByteCount::bytes), 0)).collect();
@@ -101,7 +101,7 @@ pub(super) async fn send_bulk(
             }
         };
         fill(&shared, &mut turns, due, room, place.as_ref(), &mut buffer);
-        lane.send(&buffer, size).await?;
+        socket.send(&buffer, size).await?;
         offered += buffer.len() as u64;
         batches += 1;
         if batches.is_multiple_of(16) {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::connection::ByteWriter;
 use crate::frame::{HEADER_LEN, Header, Kind};
-use crate::lane::ByteWriter;
 use crate::session::Shared;
 
 /// A frame whose payload is shorter than this is copied behind its header: one buffer, one record.

@@ -1,4 +1,4 @@
-//! What a half is given: a connection, whatever its transport; and the byte streams made of it.
+//! Data connections, whatever their transport, and the byte streams made of them.
 //!
 //! Invariant: `tcp`, `tls` and `quic/shared` run the very same code above this module.
 
@@ -17,7 +17,7 @@ use crate::udp::Datagrams;
 
 /// A data connection that belongs to a session.
 #[derive(Debug)]
-pub enum Lane {
+pub enum Connection {
     /// One TCP connection, and its number among those of the session.
     Tcp(u16, TcpStream),
     /// One TLS connection, and its number.
@@ -29,7 +29,7 @@ pub enum Lane {
     Udp(Datagrams),
 }
 
-impl Lane {
+impl Connection {
     /// The port from which the client connects.
     ///
     /// # Errors
@@ -40,10 +40,10 @@ impl Lane {
             End::Server => stream.peer_addr(),
         };
         match self {
-            Lane::Tcp(_, stream) => of_tcp(stream).map(|address| address.port()),
-            Lane::Tls(_, stream) => of_tcp(stream.get_ref().0.inner()).map(|address| address.port()),
-            Lane::Quic(_, below) => Ok(below.client_port),
-            Lane::Udp(datagrams) => datagrams.client_port(end),
+            Connection::Tcp(_, stream) => of_tcp(stream).map(|address| address.port()),
+            Connection::Tls(_, stream) => of_tcp(stream.get_ref().0.inner()).map(|address| address.port()),
+            Connection::Quic(_, below) => Ok(below.client_port),
+            Connection::Udp(datagrams) => datagrams.client_port(end),
         }
     }
 }
