@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use samepath_transport::control::{Asked, Ports, ServerControl};
 use samepath_transport::identity::{self, Fingerprint, Identity};
-use samepath_transport::{TransportError, quic, tcp, tls, udp};
+use samepath_transport::stack::quinn as quic;
+use samepath_transport::{TransportError, tcp, tls, udp};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::TransportError;
 use crate::carriage::Place;
-use crate::quic::Below;
+use crate::stack::quinn::Below;
 use crate::tls::DataStream;
 use crate::udp::Datagrams;
 

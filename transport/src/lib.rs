@@ -10,7 +10,8 @@
 //! | [`credentials`] | the secret of a session, and how a data connection shows it |
 //! | [`half`] | one end's part of a playing; `send` and `receive` are its two kinds |
 //! | [`connection`] | a data connection, whatever its transport |
-//! | [`tcp`], [`tls`], [`quic`], [`udp`] | one transport each, both ends |
+//! | [`tcp`], [`tls`], [`stack`], [`udp`] | one transport each, both ends; of QUIC a stack each |
+//! | [`quic`] | the frames of its packets |
 //! | [`frame`], [`payload`] | what is written on every one of them, and how it is verified |
 //! | [`report`] | how far an end has come, and what it knows when it is over |
 //! | `session`, `tasks` | what the tasks of an end share, and how they are kept together |
@@ -48,6 +49,7 @@ pub mod report;
 pub mod runtime;
 mod send;
 mod session;
+pub mod stack;
 mod tasks;
 pub mod tcp;
 pub mod tls;

@@ -7,7 +7,7 @@ use samepath_model::record::Metric;
 use samepath_model::start::StartState;
 
 use crate::plan::SEGMENT;
-use crate::quic::Flight;
+use crate::stack::quinn::Flight;
 use crate::{Plan, clock, tcp};
 
 /// A connection that can be asked.

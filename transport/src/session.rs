@@ -14,9 +14,9 @@ use crate::credentials::Preface;
 use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::probe::{PathSample, Probe, Used};
-use crate::quic::{Below, Observer};
 use crate::recorder::{SendLog, Sink};
 use crate::report::{HalfReport, Phase};
+use crate::stack::quinn::{self, Below, Observer};
 use crate::tls::Tap;
 
 /// What the tasks of a half share.
@@ -118,7 +118,7 @@ impl Shared {
             }
             Connection::Quic(connection, below) => (
                 Some(Probe::Quic(connection.clone(), below.flight.clone())),
-                crate::quic::settings(connection, &self.plan, self.end, &below.settings),
+                quinn::settings(connection, &self.plan, self.end, &below.settings),
             ),
             Connection::Udp(datagrams) => (None, datagrams.settings().to_vec()),
         };
@@ -183,7 +183,7 @@ impl Shared {
         self.plan.tuning.receive_window.map_or(Ok(()), |window| crate::tcp::clamp_window(socket, window))
     }
 
-    /// Says to the controllers of QUIC whether a warm-up is under way: see [`crate::quic::Flight::open`].
+    /// Says to the controllers of QUIC whether a warm-up is under way: see [`quinn::Flight::open`].
     pub(crate) fn open_windows(&self, open: bool) {
         for probe in self.probes.lock().expect("no panic while held").iter() {
             if let Probe::Quic(_, flight) = probe {

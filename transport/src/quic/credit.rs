@@ -9,18 +9,18 @@ use super::frames::Frame;
 
 /// What one end of a connection was held by. Times are as they are given.
 #[derive(Debug, Default)]
-pub(super) struct Credit {
+pub(crate) struct Credit {
     /// The limit of the connection at which it waits.
     connection: Option<u64>,
     /// The limits of the streams that wait at theirs.
     streams: HashMap<u64, u64>,
     /// Each change, as points of a time series.
-    pub(super) changes: Vec<(u64, Metric, f64)>,
+    pub(crate) changes: Vec<(u64, Metric, f64)>,
 }
 
 impl Credit {
     /// A frame that this end sent, or received.
-    pub(super) fn see(&mut self, at: u64, is_sent: bool, frame: &Frame<'_>) {
+    pub(crate) fn see(&mut self, at: u64, is_sent: bool, frame: &Frame<'_>) {
         match *frame {
             Frame::DataBlocked(limit) if is_sent => {
                 let waits_already = self.connection.replace(limit).is_some();

@@ -212,7 +212,7 @@ impl<'a> Frames<'a> {
     }
 
     /// A number of one to eight bytes (RFC 9000, section 16).
-    pub(super) fn varint(&mut self) -> Option<u64> {
+    pub(crate) fn varint(&mut self) -> Option<u64> {
         let first = *self.plaintext.get(self.at)?;
         let bytes = self.take(1 << (first >> 6))?;
         Some(bytes[1..].iter().fold(u64::from(first & 0x3f), |value, byte| value << 8 | u64::from(*byte)))
@@ -223,7 +223,7 @@ impl<'a> Frames<'a> {
     }
 
     /// Bytes behind their length.
-    pub(super) fn counted(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn counted(&mut self) -> Option<&'a [u8]> {
         let length = self.varint()?;
         self.take(usize::try_from(length).ok()?)
     }

@@ -23,12 +23,12 @@ use samepath_model::link::Direction;
 use samepath_model::record::{End, Metric};
 use serde_json::Value;
 
-use super::credit::Credit;
-use super::frames::{Frame, Frames};
 use super::schema::{self, Contents, Owner};
 use crate::carriage::datagram_run;
 use crate::clock;
 use crate::frame::{HEADER_LEN, Header};
+use crate::quic::credit::Credit;
+use crate::quic::{Frame, Frames};
 
 /// Notes the packets of one connection at one of its ends.
 #[derive(Debug)]

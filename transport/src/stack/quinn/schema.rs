@@ -4,7 +4,7 @@ use quinn_proto::transport_parameters::TransportParameters;
 use samepath_model::hex;
 use serde_json::{Map, Value, json};
 
-use super::frames::{Frame, Frames};
+use crate::quic::{Frame, Frames};
 
 /// quinn keeps the default exponent of acknowledgement delays (RFC 9000, section 18.2).
 const ACK_DELAY_EXPONENT: u32 = 3;

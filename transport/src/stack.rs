@@ -1,0 +1,3 @@
+//! Stacks that speak QUIC, a folder each.
+
+pub mod quinn;
