@@ -200,9 +200,9 @@ fn a_patched_crate_is_the_published_one_but_for_its_patch() {
     let manifest = std::fs::read_to_string(vendored.join("Cargo.toml")).unwrap();
     let version = locked("quinn-proto");
     assert!(manifest.contains(&format!("version = \"{version}\"")), "the vendored crate is not version {version}");
-    let stack = std::fs::read_to_string(root.join("transport/src/stack/quinn.rs")).unwrap();
+    let stack = std::fs::read_to_string(root.join("transport/src/stack/quinn/config.rs")).unwrap();
     let said = format!("quinn {}, quinn-proto {version} patched: ", locked("quinn"));
-    assert!(stack.contains(&said), "transport/src/stack/quinn.rs has to say `{said}`");
+    assert!(stack.contains(&said), "transport/src/stack/quinn/config.rs has to say `{said}`");
 }
 
 /// A test that cannot run here says so in one way, so that it is counted: `samepath_testing`.

@@ -1,0 +1,68 @@
+//! Client's end of a connection by quinn.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{Endpoint, TokioRuntime};
+use samepath_model::record::End;
+
+use super::config::{endpoint_config, transport_config};
+use super::connection::{Below, first_id, observer};
+use super::flight::Flight;
+use super::observe::Observed;
+use super::qlog::log_events;
+use crate::credentials::{Preface, Secret};
+use crate::ending::Ending;
+use crate::identity::{self, Fingerprint, Pin};
+use crate::{Plan, TransportError, udp};
+
+/// Connects; [`show`] then says whose connection it is. Returns the endpoint too, which must outlive the connection,
+/// and what lies below it.
+///
+/// # Errors
+/// When the handshake fails.
+pub async fn connect(
+    address: SocketAddr,
+    plan: &Plan,
+    fingerprint: Fingerprint,
+    secret: Secret,
+) -> Result<(Endpoint, quinn::Connection, Below), TransportError> {
+    let failed = |detail: String| TransportError::Connection { transport: "QUIC", address, detail };
+    let (tls, _) = identity::client_config(Pin::Exactly(fingerprint), identity::ALPN_DATA)?;
+    let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
+
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = udp::bind((any, 0).into(), false)?;
+    let settings = udp::settings(&socket);
+    let endpoint = Endpoint::new(endpoint_config(), None, socket, Arc::new(TokioRuntime))?;
+    let client_port = endpoint.local_addr()?.port();
+    let observer = observer(plan, End::Client, client_port, address.is_ipv6());
+    let tls = Arc::new(tls);
+    let mut config = quinn::ClientConfig::new(match &observer {
+        Some(observer) => Arc::new(Observed { config: tls, observer: observer.clone() }),
+        None => tls,
+    });
+    let flight = Flight::default();
+    let mut transport = transport_config(plan, End::Client, address.is_ipv6(), &flight);
+    // qvis moves the server's times to the client's, and so it is the server's log that says by how much.
+    log_events(&mut transport, End::Client, &first_id(&secret), observer.as_ref(), false)?;
+    config.transport_config(Arc::new(transport));
+    config.initial_dst_cid_provider(Arc::new(move || first_id(&secret)));
+    let connecting =
+        endpoint.connect_with(config, address, identity::SERVER_NAME).map_err(|error| failed(error.to_string()))?;
+    let connection = connecting.await.map_err(|error| failed(Ending::of_quic(&error).to_string()))?;
+    Ok((endpoint, connection, Below { settings, client_port, observer, flight }))
+}
+
+/// Shows whose connection it is, on its first stream.
+///
+/// # Errors
+/// When the connection broke.
+pub async fn show(connection: &quinn::Connection, secret: Secret) -> Result<(), TransportError> {
+    let (mut send, _) = connection.open_bi().await.map_err(io::Error::from)?;
+    send.write_all(&Preface { secret, number: 0 }.encode()).await.map_err(io::Error::from)?;
+    let _ = send.finish();
+    Ok(())
+}
