@@ -177,6 +177,12 @@ impl Plan {
         }
     }
 
+    /// The most that waits in a sender by QUIC. It must not limit where the receiver's window is the subject.
+    pub(crate) fn send_window(&self) -> u64 {
+        const LEAST: u64 = 6 << 20;
+        self.window().max(LEAST)
+    }
+
     /// Payload of the largest UDP datagram that fits one packet.
     pub const fn max_datagram(&self, ipv6: bool) -> u16 {
         self.mtu - if ipv6 { V6_HEADERS } else { V4_HEADERS }

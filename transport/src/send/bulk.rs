@@ -72,7 +72,7 @@ pub(super) async fn write_bulk(
     let mut chunks = Vec::new();
     let mut written: Vec<(StreamId, u64, bool)> = Vec::new();
     let mut is_first = true;
-    let send_window = crate::stack::quinn::send_window(&shared.plan);
+    let send_window = shared.plan.send_window();
     while !turns.is_empty() {
         let over = deadline.is_over();
         let order = shared.plan.tuning.order;

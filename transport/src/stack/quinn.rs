@@ -19,7 +19,6 @@ mod server;
 mod socket;
 
 pub use client::{connect, show};
-pub(crate) use config::send_window;
 pub use config::{STACK, settings};
 pub use connection::Below;
 pub use flight::Flight;

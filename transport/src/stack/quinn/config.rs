@@ -52,7 +52,7 @@ pub(super) fn transport_config(plan: &Plan, end: End, ipv6: bool, flight: &Fligh
         .stream_receive_window(as_varint(window))
         // The connection's window holds several streams' worth, unless the window is the subject.
         .receive_window(as_varint(if tuning.receive_window.is_some() { window } else { window.saturating_mul(2) }))
-        .send_window(send_window(plan))
+        .send_window(plan.send_window())
         .max_concurrent_uni_streams(as_varint(concurrent_streams(plan, end)))
         .send_fairness(tuning.quic_send_fairness)
         .enable_segmentation_offload(plan.offload())
@@ -77,12 +77,6 @@ pub(super) fn endpoint_config() -> EndpointConfig {
     // The fixed bit stays set (no greasing, RFC 9287): by it the ledger knows QUIC from other datagrams.
     config.grease_quic_bit(false);
     config
-}
-
-/// The most that waits in the sender. It must not limit where the receiver's window is the subject.
-pub(crate) fn send_window(plan: &Plan) -> u64 {
-    const LEAST: u64 = 6 << 20;
-    plan.window().max(LEAST)
 }
 
 /// What was asked of quinn, and what its connection says is in force.
