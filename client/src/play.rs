@@ -195,7 +195,7 @@ struct Playing {
     connectors: JoinSet<Result<Connected, TransportError>>,
     handshake_ns: Option<u64>,
     /// What must outlive the connections.
-    kept: Vec<quinn::Endpoint>,
+    kept: Vec<quic::Endpoint>,
     transport: Transport,
     is_cold: bool,
     /// When the connections began to be made, on a path of which nothing is known.
@@ -207,7 +207,7 @@ struct Playing {
 /// A connection that is up.
 struct Connected {
     handshake_ns: Option<u64>,
-    kept: Option<quinn::Endpoint>,
+    kept: Option<quic::Endpoint>,
 }
 
 impl Playing {
@@ -237,12 +237,11 @@ impl Playing {
                         Connection::Tls(number, Box::new(stream))
                     }
                     Transport::Quic => {
-                        let (endpoint, connection, below) =
-                            quic::connect(at(ports.quic), &plan, fingerprint, secret).await?;
+                        let (connection, endpoint) = quic::connect(at(ports.quic), &plan, fingerprint, secret).await?;
                         up();
                         quic::show(&connection, secret).await?;
                         kept = Some(endpoint);
-                        Connection::Quic(connection, below)
+                        Connection::Quinn(connection)
                     }
                     Transport::Udp => {
                         Connection::Udp(Datagrams::connect(at(ports.udp), secret, plan.time_limit.std()).await?)

@@ -147,7 +147,7 @@ async fn a_quic_connection_that_stalls_makes_way_for_the_next() {
     let control = control::connect(&[server.address], server.pin, support::TOKEN, &plan).await.unwrap();
     let to = (server.address.ip(), control.ports.quic).into();
     // It has a connection, but never says whose it is.
-    let (_endpoint, stalled, _) = quic::connect(to, &plan, control.fingerprint, control.secret).await.unwrap();
+    let (stalled, _endpoint) = quic::connect(to, &plan, control.fingerprint, control.secret).await.unwrap();
     timeout(NEVER, stalled.closed()).await.expect("it does not wait for the session");
     let next = timeout(NEVER, quic::connect(to, &plan, control.fingerprint, control.secret)).await;
     assert!(next.expect("it gets an answer").is_ok());

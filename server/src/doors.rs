@@ -165,13 +165,14 @@ impl Registry {
 
     /// Takes QUIC connections; the endpoint lets in only those that a session expects.
     pub(crate) async fn quic_door(self: Arc<Self>, server: Arc<quic::Server>, room: Arc<Room>) {
-        while let Some((secret, connecting, below)) = server.accept().await {
-            let mut place = room.enter(connecting.remote_address(), self.missing(Transport::Quic));
+        while let Some(incoming) = server.accept().await {
+            let secret = incoming.secret();
+            let mut place = room.enter(incoming.remote_address(), self.missing(Transport::Quic));
             let registry = self.clone();
             tokio::spawn(async move {
                 // Over a lossy path the timers of a handshake back off to minutes, too (RFC 9002, section 6.2).
                 let is_missed = || registry.misses(&secret);
-                let shaken = match place.prove(quic::handshake(connecting), is_missed).await {
+                let shaken = match place.prove(incoming.handshake(), is_missed).await {
                     Ok(Ok(connection)) => {
                         place.renew();
                         place.prove(quic::accept(connection, secret), || false).await
@@ -186,7 +187,7 @@ impl Registry {
                 };
                 drop(place);
                 if let Ok((_, connections)) = registry.claim(Preface { secret, number: 0 }, Transport::Quic) {
-                    let _ = connections.send(Connection::Quic(connection, below)).await;
+                    let _ = connections.send(Connection::Quinn(connection)).await;
                 }
             });
         }

@@ -1,19 +1,27 @@
-//! Data connections, whatever their transport, and the byte streams made of them.
+//! Data connections, whatever carries them, and their byte streams: the one file that tells the stacks apart.
+//!
+//! A stack is a module of its own, and a variant in each enum here; what is above asks only for what a
+//! connection offers (`Service`).
 //!
 //! Invariant: `tcp`, `tls` and `quic/shared` run the very same code above this module.
 
-use std::io::{self, IoSlice};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
-use samepath_model::record::End;
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use bytes::Bytes;
+use samepath_model::record::{End, Setting};
+use samepath_model::units::ByteCount;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::TransportError;
-use crate::carriage::Place;
-use crate::stack::quinn::Below;
-use crate::tls::DataStream;
+use crate::credentials::Preface;
+use crate::probe::Sample;
+use crate::stack::quinn::{self, Observer};
+use crate::tls::{DataStream, Tap};
 use crate::udp::Datagrams;
+use crate::vectored::write_vectored;
+use crate::{Plan, TransportError, tcp, tls};
 
 /// A data connection that belongs to a session.
 #[derive(Debug)]
@@ -22,14 +30,43 @@ pub enum Connection {
     Tcp(u16, TcpStream),
     /// One TLS connection, and its number.
     Tls(u16, Box<DataStream>),
-    /// One QUIC connection, on which streams are opened as the mapping says, and what it does not know
-    /// itself.
-    Quic(quinn::Connection, Below),
+    /// One QUIC connection by quinn, on which streams are opened as the mapping says.
+    Quinn(quinn::Connection),
     /// A UDP socket connected to the peer.
     Udp(Datagrams),
 }
 
+/// What a connection offers to the payload (RFC 8095).
+#[derive(Debug)]
+pub(crate) enum Service<S> {
+    /// One ordered byte stream.
+    Stream(S),
+    /// Any number of ordered byte streams.
+    Streams(Streams),
+    /// Datagrams, of which any may be lost.
+    Datagrams(Datagrams),
+}
+
+/// How a connection's packets are attributed to messages, where sequence numbers alone do not say it.
+#[derive(Debug)]
+pub(crate) enum Attribution {
+    /// By sequence numbers alone, or by what the datagrams say themselves.
+    Plain,
+    /// By the TLS records that are written.
+    Records(Tap),
+    /// By the packets as they are sealed and opened.
+    Packets(Arc<Observer>),
+}
+
 impl Connection {
+    /// Its number among those of the session.
+    pub(crate) const fn number(&self) -> u16 {
+        match self {
+            Connection::Tcp(number, _) | Connection::Tls(number, _) => *number,
+            Connection::Quinn(_) | Connection::Udp(_) => 0,
+        }
+    }
+
     /// The port from which the client connects.
     ///
     /// # Errors
@@ -41,144 +78,175 @@ impl Connection {
         };
         match self {
             Connection::Tcp(_, stream) => of_tcp(stream).map(|address| address.port()),
-            Connection::Tls(_, stream) => of_tcp(stream.get_ref().0.inner()).map(|address| address.port()),
-            Connection::Quic(_, below) => Ok(below.client_port),
+            Connection::Tls(_, stream) => of_tcp(tls::socket(stream)).map(|address| address.port()),
+            Connection::Quinn(connection) => Ok(connection.client_port()),
             Connection::Udp(datagrams) => datagrams.client_port(end),
+        }
+    }
+
+    /// What was asked, and what is in force on it.
+    pub(crate) fn settings(&self, plan: &Plan, end: End) -> Vec<Setting> {
+        match self {
+            Connection::Tcp(_, stream) => tcp::settings(&stream.into(), plan),
+            Connection::Tls(_, stream) => {
+                let mut settings = tcp::settings(&tls::socket(stream).into(), plan);
+                settings.extend(tls::settings(stream));
+                settings
+            }
+            Connection::Quinn(connection) => connection.settings(plan, end),
+            Connection::Udp(datagrams) => datagrams.settings().to_vec(),
+        }
+    }
+
+    /// What is in force on it at its sender alone.
+    pub(crate) fn sender_setting(&self, plan: &Plan) -> Option<Setting> {
+        matches!(self, Connection::Tls(..)).then(|| tls::record_size(plan))
+    }
+
+    /// Bytes that this end has written on the byte stream that carries the payload, before the first frame.
+    pub(crate) fn written_before(&self, end: End) -> u64 {
+        let shows_preface = end == End::Client && matches!(self, Connection::Tcp(..) | Connection::Tls(..));
+        if shows_preface { Preface::LEN as u64 } else { 0 }
+    }
+
+    /// A handle to ask it by, while others read and write it; `None` where there is nothing to ask.
+    pub(crate) fn probe(&self) -> io::Result<Option<Probe>> {
+        Ok(match self {
+            Connection::Tcp(_, stream) => Some(Probe::Tcp(tcp::watch(stream)?)),
+            Connection::Tls(_, stream) => Some(Probe::Tcp(tcp::watch(tls::socket(stream))?)),
+            Connection::Quinn(connection) => Some(Probe::Quinn(connection.probe())),
+            Connection::Udp(_) => None,
+        })
+    }
+
+    /// By what its packets are attributed to messages.
+    pub(crate) fn attribution(&self) -> Attribution {
+        match self {
+            Connection::Tls(_, stream) => Attribution::Records(stream.get_ref().0.tap()),
+            Connection::Quinn(connection) => {
+                connection.observer().map_or(Attribution::Plain, |observer| Attribution::Packets(observer.clone()))
+            }
+            Connection::Tcp(..) | Connection::Udp(_) => Attribution::Plain,
+        }
+    }
+
+    /// What it offers to a sender.
+    pub(crate) fn into_sender(self, plan: &Plan) -> Service<SendStream> {
+        match self {
+            Connection::Tcp(_, stream) => Service::Stream(SendStream::Tcp(stream)),
+            Connection::Tls(_, stream) => {
+                Service::Stream(SendStream::Tls(stream, plan.tls_record().unwrap_or(usize::MAX)))
+            }
+            Connection::Quinn(connection) => Service::Streams(Streams::Quinn(connection)),
+            Connection::Udp(datagrams) => Service::Datagrams(datagrams),
+        }
+    }
+
+    /// What it offers to a receiver.
+    pub(crate) fn into_receiver(self) -> Service<RecvStream> {
+        match self {
+            Connection::Tcp(_, stream) => Service::Stream(RecvStream::Tcp(stream)),
+            Connection::Tls(_, stream) => Service::Stream(RecvStream::Tls(stream)),
+            Connection::Quinn(connection) => Service::Streams(Streams::Quinn(connection)),
+            Connection::Udp(datagrams) => Service::Datagrams(datagrams),
+        }
+    }
+}
+
+/// A connection of many byte streams.
+#[derive(Debug)]
+pub(crate) enum Streams {
+    Quinn(quinn::Connection),
+}
+
+impl Streams {
+    /// Opens a stream to be written, waiting for the credit to do so (RFC 9000, section 4.6).
+    pub(crate) async fn open(&self) -> Result<SendStream, TransportError> {
+        match self {
+            Streams::Quinn(connection) => connection.open().await.map(SendStream::Quinn),
+        }
+    }
+
+    /// The next stream that the peer has opened. Cancel-safe.
+    pub(crate) async fn accept(&self) -> Result<RecvStream, TransportError> {
+        match self {
+            Streams::Quinn(connection) => connection.accept().await.map(RecvStream::Quinn),
         }
     }
 }
 
 /// An ordered byte stream, to be written.
 #[derive(Debug)]
-pub(crate) struct ByteWriter {
-    to: To,
-    /// Where its next byte lies, where that is noted.
-    pub(crate) place: Option<Place>,
-}
-
-/// What carries it.
-#[derive(Debug)]
-pub(crate) enum To {
+pub(crate) enum SendStream {
     Tcp(TcpStream),
     /// With the most plaintext in a record.
     Tls(Box<DataStream>, usize),
-    Quic(quinn::SendStream, quinn::Connection),
+    Quinn(quinn::SendStream),
 }
 
-/// The most chunks handed over at once: a TLS record's worth of small messages.
-const VECTORS: usize = 128;
+impl SendStream {
+    /// Its identifier on its connection; 0 where it is the connection.
+    pub(crate) fn id(&self) -> u64 {
+        match self {
+            SendStream::Tcp(_) | SendStream::Tls(..) => 0,
+            SendStream::Quinn(stream) => stream.id(),
+        }
+    }
 
-impl ByteWriter {
-    pub(crate) const fn new(to: To, place: Option<Place>) -> Self {
-        ByteWriter { to, place }
+    /// Says when it goes among the streams of its connection: higher goes first, and streams of one priority take
+    /// turns.
+    pub(crate) fn set_priority(&self, priority: i32) -> Result<(), TransportError> {
+        match self {
+            SendStream::Tcp(_) | SendStream::Tls(..) => Ok(()),
+            SendStream::Quinn(stream) => stream.set_priority(priority),
+        }
     }
 
     /// Hands all of `chunks` to the transport, in order, without copying where it can.
     pub(crate) async fn write_all(&mut self, chunks: &mut [Bytes]) -> Result<(), TransportError> {
-        match &mut self.to {
-            To::Tcp(stream) => write_vectored(stream, chunks, usize::MAX).await?,
-            To::Tls(stream, record) => {
+        match self {
+            SendStream::Tcp(stream) => write_vectored(stream, chunks, usize::MAX).await?,
+            SendStream::Tls(stream, record) => {
                 // What rustls is given in one call begins a record of its own. Its own setting of the
                 // size is the server's, for all sessions; a session's is known after the handshake.
                 write_vectored(stream, chunks, *record).await?;
                 // rustls buffers what the socket did not take at once.
                 stream.flush().await?;
             }
-            To::Quic(stream, _) => stream.write_all_chunks(chunks).await.map_err(io::Error::from)?,
+            SendStream::Quinn(stream) => stream.write_all(chunks).await?,
         }
         Ok(())
     }
 
     /// Whether other writers of the session draw on the same room in the transport.
     pub(crate) const fn shares_window(&self) -> bool {
-        matches!(self.to, To::Quic(..))
+        matches!(self, SendStream::Quinn(_))
     }
 
-    /// Keeps what waits in the transport to what keeps it busy: twice the congestion window, as
-    /// the kernel's autotuning does for TCP. quinn would buffer its whole send window, and a
-    /// transfer for a time would go on for seconds after it on a slow path.
-    ///
-    /// On a path of unknown rate (`is_known` false) four bandwidth-delay products as measured are
-    /// enough, too: where nothing is ever lost, as within a host, the congestion window grows
-    /// without end, and only the socket's buffer with it.
-    ///
-    /// Returns the longest chunk that should be written: quinn counts a chunk until all of it is
-    /// acknowledged, so one as long as the window would stop the sender for a round trip.
+    /// Keeps what waits in the transport to what keeps it busy, at most to `most`; `is_known` is whether the path's
+    /// rate is. Returns the longest chunk that should be written.
     pub(crate) fn bound_backlog(&self, most: u64, is_known: bool) -> u64 {
-        const LEAST: u64 = 512 << 10;
-        const LEAST_UNKNOWN: u64 = 1 << 20;
-        if let To::Quic(_, connection) = &self.to {
-            let path = connection.stats().path;
-            let mut window = path.cwnd.saturating_mul(2).max(LEAST);
-            if !is_known {
-                let unqueued = path.min_rtt.as_secs_f64() / path.rtt.as_secs_f64().max(1e-9);
-                let bdp = path.cwnd as f64 * unqueued.min(1.0);
-                window = window.min(((4.0 * bdp) as u64).max(LEAST_UNKNOWN));
-            }
-            let window = window.min(most);
-            connection.set_send_window(window);
-            return (window / 16).max(1);
+        match self {
+            // The kernel's autotuning does.
+            SendStream::Tcp(_) | SendStream::Tls(..) => u64::MAX,
+            SendStream::Quinn(stream) => stream.bound_backlog(most, is_known),
         }
-        u64::MAX
     }
 
     /// Says that nothing more comes, where the transport can say so without ending the connection.
     pub(crate) fn finish(&mut self) {
-        if let To::Quic(stream, _) = &mut self.to {
-            // It fails only where the stream is closed already.
-            let _ = stream.finish();
+        if let SendStream::Quinn(stream) = self {
+            stream.finish();
         }
     }
-}
-
-/// A QUIC stream, from its start; `place` is that of its connection.
-pub(crate) fn quic_writer(
-    stream: quinn::SendStream,
-    connection: &quinn::Connection,
-    place: Option<&Place>,
-) -> ByteWriter {
-    let place = place.map(|place| place.stream(quinn::VarInt::from(stream.id()).into_inner()));
-    ByteWriter::new(To::Quic(stream, connection.clone()), place)
-}
-
-/// Writes all of `chunks`, at most `at_once` bytes in a call.
-async fn write_vectored<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    mut chunks: &mut [Bytes],
-    at_once: usize,
-) -> io::Result<()> {
-    while !chunks.is_empty() {
-        let mut slices = [IoSlice::new(&[]); VECTORS];
-        let (mut count, mut room) = (0, at_once);
-        for (slice, chunk) in slices.iter_mut().zip(chunks.iter()) {
-            *slice = IoSlice::new(&chunk[..chunk.len().min(room)]);
-            (count, room) = (count + 1, room - slice.len());
-            if room == 0 {
-                break;
-            }
-        }
-        let mut written = stream.write_vectored(&slices[..count]).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        while let Some(first) = chunks.first_mut() {
-            if written < first.len() {
-                first.advance(written);
-                break;
-            }
-            written -= first.len();
-            chunks = &mut chunks[1..];
-        }
-    }
-    Ok(())
 }
 
 /// An ordered byte stream, to be read.
 #[derive(Debug)]
-pub(crate) enum ByteReader {
+pub(crate) enum RecvStream {
     Tcp(TcpStream),
     Tls(Box<DataStream>),
-    Quic(quinn::RecvStream),
+    Quinn(quinn::RecvStream),
 }
 
 /// Where a reader puts what it reads: reused from read to read.
@@ -201,23 +269,26 @@ impl Scratch {
     }
 }
 
-impl ByteReader {
+impl RecvStream {
     /// Room for this reader.
     pub(crate) fn scratch(&self) -> Scratch {
         match self {
-            ByteReader::Tcp(_) | ByteReader::Tls(_) => Scratch::Buffer(vec![0; BUFFER], 0),
-            ByteReader::Quic(_) => Scratch::Chunks(vec![Bytes::new(); 64], 0),
+            RecvStream::Tcp(_) | RecvStream::Tls(_) => Scratch::Buffer(vec![0; BUFFER], 0),
+            RecvStream::Quinn(_) => Scratch::Chunks(vec![Bytes::new(); 64], 0),
         }
     }
 
+    /// Whether it ends by itself, while its connection goes on.
+    pub(crate) const fn ends_alone(&self) -> bool {
+        matches!(self, RecvStream::Quinn(_))
+    }
+
     /// Reads what is there, waiting for at least a byte; `false` at the end of the stream.
-    pub(crate) async fn read(&mut self, scratch: &mut Scratch) -> io::Result<bool> {
+    pub(crate) async fn read(&mut self, scratch: &mut Scratch) -> Result<bool, TransportError> {
         match (self, &mut *scratch) {
-            (ByteReader::Tcp(stream), Scratch::Buffer(buffer, n)) => *n = stream.read(buffer).await?,
-            (ByteReader::Tls(stream), Scratch::Buffer(buffer, n)) => *n = stream.read(buffer).await?,
-            (ByteReader::Quic(stream), Scratch::Chunks(chunks, n)) => {
-                *n = stream.read_chunks(chunks).await?.unwrap_or(0);
-            }
+            (RecvStream::Tcp(stream), Scratch::Buffer(buffer, n)) => *n = stream.read(buffer).await?,
+            (RecvStream::Tls(stream), Scratch::Buffer(buffer, n)) => *n = stream.read(buffer).await?,
+            (RecvStream::Quinn(stream), Scratch::Chunks(chunks, n)) => *n = stream.read_chunks(chunks).await?,
             _ => unreachable!("a reader is used with the room it made"),
         }
         Ok(match scratch {
@@ -226,30 +297,67 @@ impl ByteReader {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+/// A connection that can be asked, and told, while others read and write it.
+#[derive(Debug)]
+pub(crate) enum Probe {
+    Tcp(OwnedFd),
+    Quinn(quinn::Probe),
+}
 
-    proptest! {
-        #[test]
-        fn vectored_writes_keep_every_byte(
-            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..50), 1..40),
-            room in 1usize..64,
-            at_once in 1usize..200,
-        ) {
-            let expected = chunks.concat();
-            let mut chunks: Vec<Bytes> = chunks.into_iter().map(Bytes::from).collect();
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let got = runtime.block_on(async {
-                let (mut near, mut far) = tokio::io::duplex(room);
-                let write = async { write_vectored(&mut near, &mut chunks, at_once).await.unwrap(); drop(near); };
-                let mut got = Vec::new();
-                let (_, read) = tokio::join!(write, far.read_to_end(&mut got));
-                read.unwrap();
-                got
-            });
-            prop_assert_eq!(got, expected);
+impl Probe {
+    /// What it says of itself; `None` where it could not be asked.
+    pub(crate) fn sample(&self) -> Option<Sample> {
+        match self {
+            Probe::Tcp(socket) => tcp::sample(socket),
+            Probe::Quinn(probe) => Some(probe.sample()),
+        }
+    }
+
+    /// Bytes that are not acknowledged, where the peer has all of them.
+    pub(crate) fn unacknowledged(&self) -> io::Result<u64> {
+        match self {
+            Probe::Tcp(socket) => tcp::unacknowledged(socket),
+            Probe::Quinn(probe) => Ok(probe.unacknowledged()),
+        }
+    }
+
+    /// Whether TCP sends the same again and again without an acknowledgement; QUIC probes the path itself.
+    pub(crate) fn is_stuck(&self) -> bool {
+        const IN_A_ROW: u8 = 3;
+        match self {
+            Probe::Tcp(socket) => tcp::info(socket).is_ok_and(|info| info.timeouts >= IN_A_ROW),
+            Probe::Quinn(_) => false,
+        }
+    }
+
+    /// Says again how large its receive window may be. The kernel forgets it: with a handshake of TLS before the
+    /// schedule starts, else with the first full segment.
+    pub(crate) fn limit_receive_window(&self, window: ByteCount) -> io::Result<()> {
+        match self {
+            Probe::Tcp(socket) => tcp::clamp_window(socket, window),
+            Probe::Quinn(_) => Ok(()),
+        }
+    }
+
+    /// Says to its congestion controller whether a warm-up is under way, where that has to be told.
+    pub(crate) fn open_window(&self, open: bool) {
+        if let Probe::Quinn(probe) = self {
+            probe.open_window(open);
+        }
+    }
+
+    /// From now on it is noted when its congestion window is full, where that shows.
+    pub(crate) fn note_full_window(&self) {
+        if let Probe::Quinn(probe) = self {
+            probe.note_full_window();
+        }
+    }
+
+    /// When its congestion window was full, and when it was not any more; handed over once.
+    pub(crate) fn take_full_window(&self) -> Vec<(u64, bool)> {
+        match self {
+            Probe::Tcp(_) => Vec::new(),
+            Probe::Quinn(probe) => probe.take_full_window(),
         }
     }
 }

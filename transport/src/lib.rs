@@ -54,6 +54,7 @@ mod tasks;
 pub mod tcp;
 pub mod tls;
 pub mod udp;
+mod vectored;
 
 pub use connection::Connection;
 pub use ending::{EndedBy, Ending};

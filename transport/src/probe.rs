@@ -1,40 +1,34 @@
-//! What a connection says of itself while it works, and what the process used.
-
-use std::os::fd::OwnedFd;
+//! Samples of what connections say of themselves while they work, and what the process used.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use samepath_model::record::Metric;
 use samepath_model::start::StartState;
 
-use crate::plan::SEGMENT;
-use crate::stack::quinn::Flight;
-use crate::{Plan, clock, tcp};
+use crate::{Plan, clock};
 
-/// A connection that can be asked.
-#[derive(Debug)]
-pub(crate) enum Probe {
-    Tcp(OwnedFd),
-    Quic(quinn::Connection, Flight),
-}
-
-impl Probe {
-    /// Bytes that are not acknowledged. Of QUIC those in flight: what waits in quinn to be sent it does not tell, but
-    /// nothing does where the peer has all.
-    pub(crate) fn unacknowledged(&self) -> std::io::Result<u64> {
-        match self {
-            Probe::Tcp(socket) => tcp::unacknowledged(socket),
-            Probe::Quic(_, flight) => Ok(flight.unacknowledged()),
-        }
-    }
-
-    /// Whether TCP sends the same again and again without an acknowledgement; QUIC probes the path itself.
-    pub(crate) fn is_stuck(&self) -> bool {
-        const IN_A_ROW: u8 = 3;
-        match self {
-            Probe::Tcp(socket) => tcp::info(socket).is_ok_and(|info| info.timeouts >= IN_A_ROW),
-            Probe::Quic(..) => false,
-        }
-    }
+/// What one connection says of itself; `None` where its transport does not tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Sample {
+    /// Bytes of payload in a full segment.
+    pub(crate) segment: u64,
+    /// Congestion window in bytes.
+    pub(crate) window: Option<u64>,
+    /// Smoothed round-trip time in microseconds.
+    pub(crate) srtt_us: Option<u64>,
+    /// Packets sent again, or lost, since the connection began.
+    pub(crate) retransmissions: Option<u64>,
+    /// Bytes in flight.
+    pub(crate) in_flight: Option<u64>,
+    /// For how long it had nothing to send because its send buffer was full, in microseconds.
+    pub(crate) buffer_limited_us: Option<u64>,
+    /// Pacing rate in bytes per second.
+    pub(crate) pacing_rate: Option<u64>,
+    /// Rate of delivery by the latest estimate, in bytes per second.
+    pub(crate) delivery_rate: Option<u64>,
+    /// For how long the receiver's window held it, in microseconds.
+    pub(crate) receive_window_limited_us: Option<u64>,
+    /// Bytes that it was given and has not sent yet.
+    pub(crate) unsent: Option<u64>,
 }
 
 /// What all connections of a session say together.
@@ -56,37 +50,27 @@ pub(crate) struct PathSample {
 }
 
 impl PathSample {
-    /// Asks every connection.
-    pub(crate) fn take(probes: &[Probe]) -> PathSample {
+    /// Adds them up; `None` is a connection that could not be asked.
+    pub(crate) fn of(samples: impl Iterator<Item = Option<Sample>>) -> PathSample {
         let mut all = PathSample::default();
-        let add = |sum: &mut Option<u64>, value: u64| *sum = Some(sum.unwrap_or(0) + value);
-        all.connections = u16::try_from(probes.len()).unwrap_or(u16::MAX);
-        for probe in probes {
-            match probe {
-                Probe::Tcp(socket) => {
-                    let Ok(info) = tcp::info(socket) else { continue };
-                    all.segments += info.segment;
-                    add(&mut all.window, info.window);
-                    add(&mut all.retransmissions, info.retransmissions);
-                    add(&mut all.in_flight, info.in_flight);
-                    add(&mut all.buffer_limited_us, info.buffer_limited_us);
-                    info.pacing_rate.into_iter().for_each(|rate| add(&mut all.pacing_rate, rate));
-                    info.delivery_rate.into_iter().for_each(|rate| add(&mut all.delivery_rate, rate));
-                    all.srtt_us = all.srtt_us.max(Some(info.srtt_us));
-                    add(&mut all.unsent, info.unsent);
-                    add(&mut all.receive_window_limited_us, info.receive_window_limited_us);
-                }
-                // quinn does not say how fast it paces.
-                Probe::Quic(connection, flight) => {
-                    let path = connection.stats().path;
-                    all.segments += SEGMENT;
-                    add(&mut all.in_flight, flight.bytes());
-                    add(&mut all.window, path.cwnd);
-                    add(&mut all.retransmissions, path.lost_packets);
-                    let srtt = u64::try_from(path.rtt.as_micros()).unwrap_or(u64::MAX);
-                    all.srtt_us = all.srtt_us.max(Some(srtt));
-                }
+        let add = |sum: &mut Option<u64>, value: Option<u64>| {
+            if let Some(value) = value {
+                *sum = Some(sum.unwrap_or(0) + value);
             }
+        };
+        for sample in samples {
+            all.connections = all.connections.saturating_add(1);
+            let Some(sample) = sample else { continue };
+            all.segments += sample.segment;
+            add(&mut all.window, sample.window);
+            all.srtt_us = all.srtt_us.max(sample.srtt_us);
+            add(&mut all.retransmissions, sample.retransmissions);
+            add(&mut all.in_flight, sample.in_flight);
+            add(&mut all.buffer_limited_us, sample.buffer_limited_us);
+            add(&mut all.pacing_rate, sample.pacing_rate);
+            add(&mut all.delivery_rate, sample.delivery_rate);
+            add(&mut all.receive_window_limited_us, sample.receive_window_limited_us);
+            add(&mut all.unsent, sample.unsent);
         }
         all
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::connection::{ByteReader, Connection};
+use crate::connection::{Connection, RecvStream, Service, Streams};
 use crate::frame::{Decoder, HEADER_LEN};
 use crate::recorder::Sink;
 use crate::report::Phase;
@@ -77,35 +77,30 @@ pub(crate) async fn run(
 
 fn start(shared: &Arc<Shared>, connection: Connection, tasks: &mut Tasks) {
     let shared = shared.clone();
-    match connection {
-        Connection::Tcp(_, stream) => tasks.spawn(read(shared, ByteReader::Tcp(stream))),
-        Connection::Tls(_, stream) => tasks.spawn(read(shared, ByteReader::Tls(stream))),
-        Connection::Quic(connection, _) => tasks.spawn(accept(shared, connection)),
-        Connection::Udp(datagrams) => tasks.spawn(receive(shared, datagrams)),
+    match connection.into_receiver() {
+        Service::Stream(stream) => tasks.spawn(read(shared, stream)),
+        Service::Streams(streams) => tasks.spawn(accept(shared, streams)),
+        Service::Datagrams(datagrams) => tasks.spawn(receive(shared, datagrams)),
     };
 }
 
 /// Accepts the sender's streams, each read by a task of its own.
-async fn accept(shared: Arc<Shared>, connection: quinn::Connection) -> Result<(), TransportError> {
+async fn accept(shared: Arc<Shared>, streams: Streams) -> Result<(), TransportError> {
     let mut readers: Tasks = JoinSet::new();
     loop {
         tokio::select! {
-            stream = connection.accept_uni() => match stream {
-                Ok(stream) => {
-                    readers.spawn(read(shared.clone(), ByteReader::Quic(stream)));
-                }
-                Err(error) => return Err(std::io::Error::from(error).into()),
-            },
+            stream = streams.accept() => {
+                readers.spawn(read(shared.clone(), stream?));
+            }
             Some(ended) = readers.join_next() => ended.map_err(std::io::Error::other)??,
         }
     }
 }
 
-async fn read(shared: Arc<Shared>, mut reader: ByteReader) -> Result<(), TransportError> {
-    let mut scratch = reader.scratch();
+async fn read(shared: Arc<Shared>, mut stream: RecvStream) -> Result<(), TransportError> {
+    let mut scratch = stream.scratch();
     let mut decoder = Decoder::default();
-    let is_quic = matches!(reader, ByteReader::Quic(_));
-    while reader.read(&mut scratch).await? {
+    while stream.read(&mut scratch).await? {
         let now = clock::now();
         shared.enter(|sink| {
             for mut bytes in scratch.pieces() {
@@ -119,7 +114,7 @@ async fn read(shared: Arc<Shared>, mut reader: ByteReader) -> Result<(), Transpo
     // QUIC streams end one by one, each after its last frame. A TCP connection stays open until the
     // session is over: one that ends before everything is here was lost.
     let missing = shared.enter(|sink| Ok(sink.missing))?;
-    if missing > 0 && !(is_quic && decoder.is_between_frames()) {
+    if missing > 0 && !(stream.ends_alone() && decoder.is_between_frames()) {
         return Err(TransportError::Closed { missing });
     }
     Ok(())

@@ -12,6 +12,7 @@ mod framing;
 mod messages;
 mod order;
 mod release;
+mod writer;
 
 use std::sync::Arc;
 
@@ -27,8 +28,9 @@ use datagrams::{send_bulk, send_messages};
 use messages::{write_each_on_its_own, write_messages};
 use order::priority;
 use release::{Queue, release};
+use writer::ByteWriter;
 
-use crate::connection::{ByteWriter, Connection, To, quic_writer};
+use crate::connection::{Connection, Service};
 use crate::report::Phase;
 use crate::session::Shared;
 use crate::tasks::{AbortOnDrop, Tasks, next_connection};
@@ -98,29 +100,26 @@ async fn start(
     }
     let mut queue_of = |writer: u16| queues.get_mut(usize::from(writer)).and_then(Option::take);
     let place = shared.place(&connection)?;
-    match connection {
-        Connection::Tcp(n, stream) => {
-            write(shared, ByteWriter::new(To::Tcp(stream), place), n, queue_of(n), tasks);
+    if let Some(setting) = connection.sender_setting(plan) {
+        shared.note(setting);
+    }
+    let number = connection.number();
+    match connection.into_sender(plan) {
+        Service::Stream(stream) => {
+            write(shared, ByteWriter { stream, place }, number, queue_of(number), tasks);
         }
-        Connection::Tls(n, stream) => {
-            let record = plan.tls_record();
-            let asked = plan.tuning.tls_record_size.map(|size| size.bytes().to_string());
-            shared.note(Setting::new("tls.record-size", asked, record.unwrap_or(1 << 14).to_string()));
-            let to = To::Tls(stream, record.unwrap_or(usize::MAX));
-            write(shared, ByteWriter::new(to, place), n, queue_of(n), tasks);
-        }
-        Connection::Quic(connection, _) => match (plan.arm.mapping, queue_of(0)) {
+        Service::Streams(streams) => match (plan.arm.mapping, queue_of(0)) {
             (Mapping::PerMessage, Some(queue)) => {
-                tasks.spawn(write_each_on_its_own(shared.clone(), connection, place, queue));
+                tasks.spawn(write_each_on_its_own(shared.clone(), streams, place, queue));
             }
             (mapping, mut first) => {
                 // A bulk transfer has one message a stream.
                 let writers = if mapping == Mapping::Shared { 1 } else { plan.workload.streams() };
                 let mut in_order = Vec::new();
                 for n in 0..writers {
-                    let stream = connection.open_uni().await.map_err(std::io::Error::from)?;
-                    stream.set_priority(priority(order, n.into())).map_err(std::io::Error::from)?;
-                    let writer = quic_writer(stream, &connection, place.as_ref());
+                    let stream = streams.open().await?;
+                    stream.set_priority(priority(order, n.into()))?;
+                    let writer = ByteWriter::one_of_many(stream, place.as_ref());
                     let queue = if n == 0 { first.take() } else { queue_of(n) };
                     match (order, &plan.workload) {
                         (Order::Sequential, Workload::Bulk(_)) => in_order.push((writer, plan.streams_of(n))),
@@ -132,7 +131,7 @@ async fn start(
                 }
             }
         },
-        Connection::Udp(datagrams) => {
+        Service::Datagrams(datagrams) => {
             // The socket is read for repeated prefaces, whose answer was lost.
             let listener = datagrams.clone();
             let answering = tokio::spawn(async move {

@@ -1,6 +1,5 @@
 //! State of one endpoint of a session, shared by the tasks that send, receive and sample.
 
-use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 
 use samepath_model::record::{End, EndReport, Lateness, Metric, Setting};
@@ -9,14 +8,13 @@ use tokio::sync::watch;
 
 use crate::carriage::Place;
 use crate::clock;
-use crate::connection::Connection;
-use crate::credentials::Preface;
+use crate::connection::{Attribution, Connection, Probe};
 use crate::payload::Payload;
 use crate::plan::Plan;
-use crate::probe::{PathSample, Probe, Used};
+use crate::probe::{PathSample, Used};
 use crate::recorder::{SendLog, Sink};
 use crate::report::{HalfReport, Phase};
-use crate::stack::quinn::{self, Below, Observer};
+use crate::stack::quinn::Observer;
 use crate::tls::Tap;
 
 /// What the tasks of a half share.
@@ -104,42 +102,25 @@ impl Shared {
     /// Keeps an eye on a connection, and notes what is in force on it. Of many alike, one speaks
     /// for all.
     pub(crate) fn watch(&self, connection: &Connection) -> std::io::Result<()> {
-        let (probe, settings) = match connection {
-            Connection::Tcp(_, stream) => {
-                self.limit_window(stream)?;
-                (Some(Probe::Tcp(crate::tcp::watch(stream)?)), crate::tcp::settings(&stream.into(), &self.plan))
+        let probe = connection.probe()?;
+        if let Some(probe) = &probe {
+            self.limit_window(probe)?;
+        }
+        let settings = connection.settings(&self.plan, self.end);
+        if let Some(probe) = probe {
+            if self.plan.mapping {
+                probe.note_full_window();
             }
-            Connection::Tls(_, stream) => {
-                let tcp = stream.get_ref().0.inner();
-                self.limit_window(tcp)?;
-                let mut settings = crate::tcp::settings(&tcp.into(), &self.plan);
-                settings.extend(crate::tls::settings(stream));
-                (Some(Probe::Tcp(crate::tcp::watch(tcp)?)), settings)
+            self.probes.lock().expect("no panic while held").push(probe);
+        }
+        match connection.attribution() {
+            Attribution::Packets(observer) => self.observers.lock().expect("no panic while held").push(observer),
+            Attribution::Records(tap) if self.plan.mapping => {
+                let port = connection.client_port(self.end)?;
+                self.taps.lock().expect("no panic while held").push((port, tap));
             }
-            Connection::Quic(connection, below) => (
-                Some(Probe::Quic(connection.clone(), below.flight.clone())),
-                quinn::settings(connection, &self.plan, self.end, &below.settings),
-            ),
-            Connection::Udp(datagrams) => (None, datagrams.settings().to_vec()),
-        };
-        self.probes.lock().expect("no panic while held").extend(probe);
-        match connection {
-            Connection::Quic(_, Below { observer: Some(observer), flight, .. }) => {
-                if self.plan.mapping {
-                    flight.note_full();
-                }
-                self.observers.lock().expect("no panic while held").push(observer.clone());
-            }
-            Connection::Tls(_, stream) => {
-                let tap = stream.get_ref().0.tap();
-                if self.plan.mapping {
-                    let port = connection.client_port(self.end)?;
-                    self.taps.lock().expect("no panic while held").push((port, tap));
-                } else {
-                    tap.stop();
-                }
-            }
-            _ => {}
+            Attribution::Records(tap) => tap.stop(),
+            Attribution::Plain => {}
         }
         let mut known = self.settings.lock().expect("no panic while held");
         if known.is_empty() {
@@ -153,8 +134,7 @@ impl Shared {
         if !self.plan.mapping {
             return Ok(None);
         }
-        let has_preface = self.end == End::Client && matches!(connection, Connection::Tcp(..) | Connection::Tls(..));
-        let before = if has_preface { Preface::LEN as u64 } else { 0 };
+        let before = connection.written_before(self.end);
         let direction = self.plan.workload.direction();
         Ok(Some(Place::new(direction, connection.client_port(self.end)?, 0, before)))
     }
@@ -170,25 +150,19 @@ impl Shared {
     /// Says again how large the receive windows may be.
     pub(crate) fn limit_windows(&self) {
         for probe in self.probes.lock().expect("no panic while held").iter() {
-            if let Probe::Tcp(socket) = probe {
-                // It was accepted as the connection began.
-                let _ = self.limit_window(socket);
-            }
+            // It was accepted as the connection began.
+            let _ = self.limit_window(probe);
         }
     }
 
-    /// Says again how large the receive window of a connection may be. The kernel forgets it: with a handshake of TLS
-    /// before the schedule starts, else with the first full segment.
-    fn limit_window<S: AsRawFd>(&self, socket: &S) -> std::io::Result<()> {
-        self.plan.tuning.receive_window.map_or(Ok(()), |window| crate::tcp::clamp_window(socket, window))
+    fn limit_window(&self, probe: &Probe) -> std::io::Result<()> {
+        self.plan.tuning.receive_window.map_or(Ok(()), |window| probe.limit_receive_window(window))
     }
 
-    /// Says to the controllers of QUIC whether a warm-up is under way: see [`quinn::Flight::open`].
+    /// Says to the congestion controllers whether a warm-up is under way.
     pub(crate) fn open_windows(&self, open: bool) {
         for probe in self.probes.lock().expect("no panic while held").iter() {
-            if let Probe::Quic(_, flight) = probe {
-                flight.open(open);
-            }
+            probe.open_window(open);
         }
     }
 
@@ -197,9 +171,14 @@ impl Shared {
         self.probes.lock().expect("no panic while held").iter().map(Probe::unacknowledged).sum()
     }
 
+    /// What all connections say together.
+    fn path(&self) -> PathSample {
+        PathSample::of(self.probes.lock().expect("no panic while held").iter().map(Probe::sample))
+    }
+
     /// Notes the state from which the schedule starts.
     pub(crate) fn note_start(&self) {
-        let sample = PathSample::take(&self.probes.lock().expect("no panic while held"));
+        let sample = self.path();
         *self.start.lock().expect("no panic while held") = sample.as_start(&self.plan);
     }
 
@@ -213,7 +192,7 @@ impl Shared {
     /// Samples the connections.
     pub(crate) fn sample(&self) {
         let at = clock::now();
-        let sample = PathSample::take(&self.probes.lock().expect("no panic while held"));
+        let sample = self.path();
         let mut samples = self.samples.lock().expect("no panic while held");
         samples.extend(sample.points().map(|(metric, value)| (at, metric, value)));
     }
@@ -243,7 +222,7 @@ impl Shared {
 
     /// The books, which are closed with it; `used` is what the process has used.
     pub(crate) fn report(&self, used: Used) -> HalfReport {
-        let path = PathSample::take(&self.probes.lock().expect("no panic while held"));
+        let path = self.path();
         let mut settings = std::mem::take(&mut *self.settings.lock().expect("no panic while held"));
         let is_udp = !self.plan.arm.transport.is_reliable();
         let mut report = HalfReport {
@@ -284,10 +263,8 @@ impl Shared {
             report.series.extend(observer.take_credit());
         }
         for probe in self.probes.lock().expect("no panic while held").iter() {
-            if let Probe::Quic(_, flight) = probe {
-                let full = |(at, is_full)| (at, Metric::WindowFull, if is_full { 1.0 } else { 0.0 });
-                report.series.extend(flight.take_full().into_iter().map(full));
-            }
+            let full = |(at, is_full)| (at, Metric::WindowFull, if is_full { 1.0 } else { 0.0 });
+            report.series.extend(probe.take_full_window().into_iter().map(full));
         }
         if unread > 0 {
             // It shows in the trial's record; the packets have no bytes in the analysis.

@@ -11,6 +11,7 @@ use samepath_model::workload::Workload;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use crate::probe::Sample;
 use crate::{Plan, TransportError};
 
 /// How many connections may wait to be accepted.
@@ -271,6 +272,23 @@ pub fn info(socket: &OwnedFd) -> io::Result<Info> {
         unsent: info.tcpi_notsent_bytes.into(),
         timeouts: info.tcpi_backoff,
         receive_window_limited_us: info.tcpi_rwnd_limited,
+    })
+}
+
+/// What a connection says of itself; `None` where it could not be asked.
+pub(crate) fn sample(socket: &OwnedFd) -> Option<Sample> {
+    let info = info(socket).ok()?;
+    Some(Sample {
+        segment: info.segment,
+        window: Some(info.window),
+        srtt_us: Some(info.srtt_us),
+        retransmissions: Some(info.retransmissions),
+        in_flight: Some(info.in_flight),
+        buffer_limited_us: Some(info.buffer_limited_us),
+        pacing_rate: info.pacing_rate,
+        delivery_rate: info.delivery_rate,
+        receive_window_limited_us: Some(info.receive_window_limited_us),
+        unsent: Some(info.unsent),
     })
 }
 

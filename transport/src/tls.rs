@@ -70,6 +70,17 @@ pub async fn connect(address: SocketAddr, plan: &Plan, fingerprint: Fingerprint)
     Ok(TlsStream::Client(stream))
 }
 
+/// The socket below.
+pub(crate) fn socket(stream: &DataStream) -> &TcpStream {
+    stream.get_ref().0.inner()
+}
+
+/// The most plaintext that a sender puts into a record.
+pub(crate) fn record_size(plan: &Plan) -> Setting {
+    let asked = plan.tuning.tls_record_size.map(|size| size.bytes().to_string());
+    Setting::new("tls.record-size", asked, plan.tls_record().unwrap_or(1 << 14).to_string())
+}
+
 /// What was agreed in the handshake.
 pub fn settings(stream: &DataStream) -> Vec<Setting> {
     let (_, tls) = stream.get_ref();

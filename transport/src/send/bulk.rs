@@ -8,7 +8,7 @@ use samepath_model::units::ByteCount;
 use samepath_model::workload::{Message, StreamId, Workload};
 
 use super::order::again;
-use crate::connection::ByteWriter;
+use super::writer::ByteWriter;
 use crate::frame::{Header, Kind, MAX_PAYLOAD};
 use crate::session::Shared;
 use crate::{TransportError, clock};
@@ -82,7 +82,7 @@ pub(super) async fn write_bulk(
             1 => (1, MAX_PAYLOAD as u64),
             _ => (BULK_FRAMES, BULK_CHUNK),
         };
-        let most = most.min(writer.bound_backlog(send_window, shared.plan.rate.is_some()));
+        let most = most.min(writer.stream.bound_backlog(send_window, shared.plan.rate.is_some()));
         is_first = false;
         while written.len() < frames {
             let Some((stream, size, offset)) = turns.pop_front() else { break };
@@ -104,8 +104,8 @@ pub(super) async fn write_bulk(
         {
             // Streams of one QUIC connection share its send window, which quinn gives to whoever
             // asks first; in turns, each gets its share.
-            let _turn = if writer.shares_window() { Some(shared.turn.lock().await) } else { None };
-            writer.write_all(&mut chunks).await?;
+            let _turn = if writer.stream.shares_window() { Some(shared.turn.lock().await) } else { None };
+            writer.stream.write_all(&mut chunks).await?;
         }
         chunks.clear();
         let at = clock::now();
@@ -117,6 +117,6 @@ pub(super) async fn write_bulk(
             }
         }
     }
-    writer.finish();
+    writer.stream.finish();
     Ok(())
 }

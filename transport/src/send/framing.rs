@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::connection::ByteWriter;
+use super::writer::ByteWriter;
 use crate::frame::{HEADER_LEN, Header, Kind};
 use crate::session::Shared;
 

@@ -13,8 +13,9 @@ use tokio::task::JoinSet;
 
 use super::order::{next_turn, priority};
 use super::release::Queue;
+use super::writer::ByteWriter;
 use crate::carriage::Place;
-use crate::connection::{ByteWriter, quic_writer};
+use crate::connection::{SendStream, Streams};
 use crate::frame::{HEADER_LEN, Header, Kind};
 use crate::payload::WARMUP_SEQ;
 use crate::session::Shared;
@@ -50,13 +51,13 @@ async fn write_warmup(
             shared.frame(header, writer, &mut chunks);
             offset += len;
             if chunks.len() >= WARMUP_CHUNKS {
-                writer.write_all(&mut chunks).await?;
+                writer.stream.write_all(&mut chunks).await?;
                 chunks.clear();
             }
         }
     }
     if !chunks.is_empty() {
-        writer.write_all(&mut chunks).await?;
+        writer.stream.write_all(&mut chunks).await?;
     }
     Ok(())
 }
@@ -120,7 +121,7 @@ pub(super) async fn write_messages(
                 turns.push_back(place);
             }
         }
-        writer.write_all(&mut chunks).await?;
+        writer.stream.write_all(&mut chunks).await?;
         chunks.clear();
         let at = clock::now();
         let mut log = shared.log();
@@ -131,14 +132,14 @@ pub(super) async fn write_messages(
             }
         }
     }
-    writer.finish();
+    writer.stream.finish();
     Ok(())
 }
 
 /// Opens a stream for a message, and notes how long there was none to be had.
-async fn open_stream(shared: &Shared, connection: &quinn::Connection) -> Result<quinn::SendStream, TransportError> {
-    let mut opening = pin!(connection.open_uni());
-    let opened = match poll_fn(|context| Poll::Ready(opening.as_mut().poll(context))).await {
+async fn open_stream(shared: &Shared, streams: &Streams) -> Result<SendStream, TransportError> {
+    let mut opening = pin!(streams.open());
+    match poll_fn(|context| Poll::Ready(opening.as_mut().poll(context))).await {
         Poll::Ready(opened) => opened,
         Poll::Pending => {
             shared.mark(Metric::StreamsBlocked, 1.0);
@@ -146,22 +147,21 @@ async fn open_stream(shared: &Shared, connection: &quinn::Connection) -> Result<
             shared.mark(Metric::StreamsBlocked, 0.0);
             opened
         }
-    };
-    Ok(opened.map_err(std::io::Error::from)?)
+    }
 }
 
 /// A QUIC stream for each message, opened in the order of release.
 pub(super) async fn write_each_on_its_own(
     shared: Arc<Shared>,
-    connection: quinn::Connection,
+    streams: Streams,
     place: Option<Place>,
     mut queue: Queue,
 ) -> Result<(), TransportError> {
     if shared.plan.warmup() > 0 {
-        let stream = connection.open_uni().await.map_err(std::io::Error::from)?;
-        let mut writer = quic_writer(stream, &connection, place.as_ref());
+        let stream = streams.open().await?;
+        let mut writer = ByteWriter::one_of_many(stream, place.as_ref());
         write_warmup(&shared, &mut writer, 0..shared.plan.workload.streams()).await?;
-        writer.finish();
+        writer.stream.finish();
     }
     let mut tasks = JoinSet::new();
     let (mut open, mut released) = (true, 0);
@@ -175,11 +175,11 @@ pub(super) async fn write_each_on_its_own(
             message = queue.recv(), if open => match message {
                 None => open = false,
                 Some(message) => {
-                    let stream = open_stream(&shared, &connection).await?;
+                    let stream = open_stream(&shared, &streams).await?;
                     let turn = priority(shared.plan.tuning.order, released);
-                    stream.set_priority(turn).map_err(std::io::Error::from)?;
+                    stream.set_priority(turn)?;
                     released += 1;
-                    let mut writer = quic_writer(stream, &connection, place.as_ref());
+                    let mut writer = ByteWriter::one_of_many(stream, place.as_ref());
                     let shared = shared.clone();
                     tasks.spawn(async move {
                         let mut chunks = Vec::new();
@@ -191,12 +191,12 @@ pub(super) async fn write_each_on_its_own(
                             let (stream, seq) = (message.stream, message.seq);
                             let header = Header { kind: Kind::Data, stream, len: len as u32, seq, offset };
                             shared.frame(header, &mut writer, &mut chunks);
-                            writer.write_all(&mut chunks).await?;
+                            writer.stream.write_all(&mut chunks).await?;
                             chunks.clear();
                             offset += len;
                             shared.log().wrote(index, len);
                         }
-                        writer.finish();
+                        writer.stream.finish();
                         shared.log().finished(index, clock::now());
                         Ok(())
                     });

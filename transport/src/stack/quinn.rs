@@ -18,9 +18,8 @@ mod schema;
 mod server;
 mod socket;
 
-pub use client::{connect, show};
-pub use config::{STACK, settings};
-pub use connection::Below;
-pub use flight::Flight;
-pub use observe::Observer;
-pub use server::{Server, accept, handshake};
+pub use client::{Endpoint, connect, show};
+pub use connection::Connection;
+pub(crate) use connection::{Probe, RecvStream, SendStream};
+pub(crate) use observe::Observer;
+pub use server::{Incoming, Server, accept};

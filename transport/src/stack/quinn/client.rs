@@ -4,12 +4,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use quinn::TokioRuntime;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{Endpoint, TokioRuntime};
 use samepath_model::record::End;
 
 use super::config::{endpoint_config, transport_config};
-use super::connection::{Below, first_id, observer};
+use super::connection::{Below, Connection, first_id, observer};
 use super::flight::Flight;
 use super::observe::Observed;
 use super::qlog::log_events;
@@ -18,8 +18,13 @@ use crate::ending::Ending;
 use crate::identity::{self, Fingerprint, Pin};
 use crate::{Plan, TransportError, udp};
 
-/// Connects; [`show`] then says whose connection it is. Returns the endpoint too, which must outlive the connection,
-/// and what lies below it.
+/// A client's endpoint, which must outlive its connection.
+#[derive(Debug)]
+pub struct Endpoint {
+    _inner: quinn::Endpoint,
+}
+
+/// Connects; [`show`] then says whose connection it is.
 ///
 /// # Errors
 /// When the handshake fails.
@@ -28,7 +33,7 @@ pub async fn connect(
     plan: &Plan,
     fingerprint: Fingerprint,
     secret: Secret,
-) -> Result<(Endpoint, quinn::Connection, Below), TransportError> {
+) -> Result<(Connection, Endpoint), TransportError> {
     let failed = |detail: String| TransportError::Connection { transport: "QUIC", address, detail };
     let (tls, _) = identity::client_config(Pin::Exactly(fingerprint), identity::ALPN_DATA)?;
     let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(error.to_string()))?;
@@ -36,7 +41,7 @@ pub async fn connect(
     let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = udp::bind((any, 0).into(), false)?;
     let settings = udp::settings(&socket);
-    let endpoint = Endpoint::new(endpoint_config(), None, socket, Arc::new(TokioRuntime))?;
+    let endpoint = quinn::Endpoint::new(endpoint_config(), None, socket, Arc::new(TokioRuntime))?;
     let client_port = endpoint.local_addr()?.port();
     let observer = observer(plan, End::Client, client_port, address.is_ipv6());
     let tls = Arc::new(tls);
@@ -52,16 +57,17 @@ pub async fn connect(
     config.initial_dst_cid_provider(Arc::new(move || first_id(&secret)));
     let connecting =
         endpoint.connect_with(config, address, identity::SERVER_NAME).map_err(|error| failed(error.to_string()))?;
-    let connection = connecting.await.map_err(|error| failed(Ending::of_quic(&error).to_string()))?;
-    Ok((endpoint, connection, Below { settings, client_port, observer, flight }))
+    let inner = connecting.await.map_err(|error| failed(Ending::of_quic(&error).to_string()))?;
+    let below = Below { settings, client_port, observer, flight };
+    Ok((Connection { inner, below }, Endpoint { _inner: endpoint }))
 }
 
 /// Shows whose connection it is, on its first stream.
 ///
 /// # Errors
 /// When the connection broke.
-pub async fn show(connection: &quinn::Connection, secret: Secret) -> Result<(), TransportError> {
-    let (mut send, _) = connection.open_bi().await.map_err(io::Error::from)?;
+pub async fn show(connection: &Connection, secret: Secret) -> Result<(), TransportError> {
+    let (mut send, _) = connection.inner.open_bi().await.map_err(io::Error::from)?;
     send.write_all(&Preface { secret, number: 0 }.encode()).await.map_err(io::Error::from)?;
     let _ = send.finish();
     Ok(())

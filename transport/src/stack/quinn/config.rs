@@ -13,7 +13,7 @@ use crate::plan::SEGMENT;
 use crate::{Plan, tcp};
 
 /// Whose code speaks QUIC here, and what is changed in it; the versions are those of `Cargo.lock`.
-pub const STACK: &str =
+const STACK: &str =
     concat!("quinn 0.11.12, quinn-proto 0.11.19 patched: ", include_str!("../../../../vendor/quinn-proto/PATCHED"));
 
 /// The streams that the other end may have open at once: ample for a sender ([`streams::limit`]), so that stream credit
@@ -80,7 +80,7 @@ pub(super) fn endpoint_config() -> EndpointConfig {
 }
 
 /// What was asked of quinn, and what its connection says is in force.
-pub fn settings(connection: &quinn::Connection, plan: &Plan, end: End, endpoint: &[Setting]) -> Vec<Setting> {
+pub(super) fn settings(connection: &quinn::Connection, plan: &Plan, end: End, endpoint: &[Setting]) -> Vec<Setting> {
     let tuning = &plan.tuning;
     let path = connection.stats().path;
     let ipv6 = tcp::canonical(connection.remote_address()).is_ipv6();

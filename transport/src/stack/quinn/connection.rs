@@ -1,28 +1,186 @@
-//! What goes with a connection of quinn, at either end.
+//! A connection of quinn and its streams, and what is noted of it at this end.
 
+use std::io;
 use std::sync::Arc;
 
-use quinn::ConnectionId;
+use bytes::Bytes;
+use quinn::{ConnectionId, VarInt};
 use samepath_model::record::{End, Setting};
 use sha2::{Digest, Sha256};
 
+use super::config;
 use super::flight::Flight;
 use super::observe::Observer;
 use super::qlog::log_directory;
-use crate::Plan;
 use crate::credentials::Secret;
+use crate::plan::SEGMENT;
+use crate::probe::Sample;
+use crate::{Plan, TransportError};
+
+/// A QUIC connection, and what it does not know itself.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) inner: quinn::Connection,
+    pub(super) below: Below,
+}
 
 /// What lies below a QUIC connection.
 #[derive(Debug)]
-pub struct Below {
+pub(super) struct Below {
     /// Effective settings of the socket.
-    pub settings: Vec<Setting>,
+    pub(super) settings: Vec<Setting>,
     /// The port from which the client connects.
-    pub client_port: u16,
+    pub(super) client_port: u16,
     /// Who notes its packets, where they are mapped to messages.
-    pub observer: Option<Arc<Observer>>,
+    pub(super) observer: Option<Arc<Observer>>,
     /// Its bytes in flight.
-    pub flight: Flight,
+    pub(super) flight: Flight,
+}
+
+impl Connection {
+    /// The port from which the client connects.
+    pub(crate) const fn client_port(&self) -> u16 {
+        self.below.client_port
+    }
+
+    /// What was asked, and what is in force.
+    pub(crate) fn settings(&self, plan: &Plan, end: End) -> Vec<Setting> {
+        config::settings(&self.inner, plan, end, &self.below.settings)
+    }
+
+    /// Who notes its packets, where they are mapped to messages, or logged.
+    pub(crate) const fn observer(&self) -> Option<&Arc<Observer>> {
+        self.below.observer.as_ref()
+    }
+
+    /// A handle to ask it by.
+    pub(crate) fn probe(&self) -> Probe {
+        Probe { connection: self.inner.clone(), flight: self.below.flight.clone() }
+    }
+
+    /// Opens a stream to be written.
+    pub(crate) async fn open(&self) -> Result<SendStream, TransportError> {
+        let stream = self.inner.open_uni().await.map_err(io::Error::from)?;
+        Ok(SendStream { stream, connection: self.inner.clone() })
+    }
+
+    /// The next stream that the peer has opened.
+    pub(crate) async fn accept(&self) -> Result<RecvStream, TransportError> {
+        Ok(RecvStream(self.inner.accept_uni().await.map_err(io::Error::from)?))
+    }
+
+    /// Waits until it has ended, for whatever reason.
+    pub async fn closed(&self) {
+        self.inner.closed().await;
+    }
+}
+
+/// A stream to be written.
+#[derive(Debug)]
+pub(crate) struct SendStream {
+    stream: quinn::SendStream,
+    connection: quinn::Connection,
+}
+
+impl SendStream {
+    /// Its ID, type bits included (RFC 9000, section 2.1).
+    pub(crate) fn id(&self) -> u64 {
+        VarInt::from(self.stream.id()).into_inner()
+    }
+
+    /// Higher goes first; streams of one priority take turns.
+    pub(crate) fn set_priority(&self, priority: i32) -> Result<(), TransportError> {
+        Ok(self.stream.set_priority(priority).map_err(io::Error::from)?)
+    }
+
+    /// Hands over all of `chunks`, in order, without copying.
+    pub(crate) async fn write_all(&mut self, chunks: &mut [Bytes]) -> Result<(), TransportError> {
+        Ok(self.stream.write_all_chunks(chunks).await.map_err(io::Error::from)?)
+    }
+
+    /// Keeps what waits in the transport to what keeps it busy: twice the congestion window, as
+    /// the kernel's autotuning does for TCP. quinn would buffer its whole send window, and a
+    /// transfer for a time would go on for seconds after it on a slow path.
+    ///
+    /// On a path of unknown rate (`is_known` false) four bandwidth-delay products as measured are
+    /// enough, too: where nothing is ever lost, as within a host, the congestion window grows
+    /// without end, and only the socket's buffer with it.
+    ///
+    /// Returns the longest chunk that should be written: quinn counts a chunk until all of it is
+    /// acknowledged, so one as long as the window would stop the sender for a round trip.
+    pub(crate) fn bound_backlog(&self, most: u64, is_known: bool) -> u64 {
+        const LEAST: u64 = 512 << 10;
+        const LEAST_UNKNOWN: u64 = 1 << 20;
+        let path = self.connection.stats().path;
+        let mut window = path.cwnd.saturating_mul(2).max(LEAST);
+        if !is_known {
+            let unqueued = path.min_rtt.as_secs_f64() / path.rtt.as_secs_f64().max(1e-9);
+            let bdp = path.cwnd as f64 * unqueued.min(1.0);
+            window = window.min(((4.0 * bdp) as u64).max(LEAST_UNKNOWN));
+        }
+        let window = window.min(most);
+        self.connection.set_send_window(window);
+        (window / 16).max(1)
+    }
+
+    /// Says that nothing more comes.
+    pub(crate) fn finish(&mut self) {
+        // It fails only where the stream is closed already.
+        let _ = self.stream.finish();
+    }
+}
+
+/// A stream to be read.
+#[derive(Debug)]
+pub(crate) struct RecvStream(quinn::RecvStream);
+
+impl RecvStream {
+    /// Reads what is there into `chunks`, waiting for at least one; how many it is, 0 at the stream's end.
+    pub(crate) async fn read_chunks(&mut self, chunks: &mut [Bytes]) -> Result<usize, TransportError> {
+        Ok(self.0.read_chunks(chunks).await.map_err(io::Error::from)?.unwrap_or(0))
+    }
+}
+
+/// A handle by which a connection is asked and told.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    connection: quinn::Connection,
+    flight: Flight,
+}
+
+impl Probe {
+    /// What the connection says of itself; quinn does not say how fast it paces.
+    pub(crate) fn sample(&self) -> Sample {
+        let path = self.connection.stats().path;
+        Sample {
+            segment: SEGMENT,
+            window: Some(path.cwnd),
+            srtt_us: Some(u64::try_from(path.rtt.as_micros()).unwrap_or(u64::MAX)),
+            retransmissions: Some(path.lost_packets),
+            in_flight: Some(self.flight.bytes()),
+            ..Sample::default()
+        }
+    }
+
+    /// Bytes in flight. What waits in quinn to be sent it does not tell, but nothing does where the peer has all.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        self.flight.unacknowledged()
+    }
+
+    /// See [`Flight::open`].
+    pub(crate) fn open_window(&self, open: bool) {
+        self.flight.open(open);
+    }
+
+    /// See [`Flight::note_full`].
+    pub(crate) fn note_full_window(&self) {
+        self.flight.note_full();
+    }
+
+    /// See [`Flight::take_full`].
+    pub(crate) fn take_full_window(&self) -> Vec<(u64, bool)> {
+        self.flight.take_full()
+    }
 }
 
 /// The connection ID of a session's first packet: visible to all, so a hash of the secret.

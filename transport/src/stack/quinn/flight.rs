@@ -24,7 +24,7 @@ use crate::clock;
 
 /// The count of one connection, for whoever samples it.
 #[derive(Debug, Clone, Default)]
-pub struct Flight(Arc<Shared>, Arc<Full>);
+pub(super) struct Flight(Arc<Shared>, Arc<Full>);
 
 /// What the controller and whoever holds the connection tell each other.
 #[derive(Debug, Default)]
@@ -47,17 +47,17 @@ struct Full {
 
 impl Flight {
     /// Bytes in flight now.
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.0.bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of which word is still to come: an end that has nothing to send but acknowledgements waits for none.
-    pub(crate) fn unacknowledged(&self) -> u64 {
+    pub(super) fn unacknowledged(&self) -> u64 {
         self.bytes().saturating_sub(self.0.acks.load(Ordering::Relaxed))
     }
 
     /// Says whether a warm-up is under way: then every acknowledgement opens the window, as Linux has it.
-    pub fn open(&self, opening: bool) {
+    pub(super) fn open(&self, opening: bool) {
         self.0.opening.store(opening, Ordering::Relaxed);
     }
 
@@ -66,12 +66,12 @@ impl Flight {
     }
 
     /// From now on it is noted when the window is full.
-    pub(crate) fn note_full(&self) {
+    pub(super) fn note_full(&self) {
         self.1.is_noted.store(true, Ordering::Relaxed);
     }
 
     /// Each change since it is noted; handed over once.
-    pub(crate) fn take_full(&self) -> Vec<(u64, bool)> {
+    pub(super) fn take_full(&self) -> Vec<(u64, bool)> {
         std::mem::take(&mut self.1.changes.lock().expect("no panic while held"))
     }
 

@@ -32,7 +32,7 @@ use crate::quic::{Frame, Frames};
 
 /// Notes the packets of one connection at one of its ends.
 #[derive(Debug)]
-pub struct Observer {
+pub(crate) struct Observer {
     end: End,
     client_port: u16,
     /// The payload of the datagrams that messages are cut into, where they are.

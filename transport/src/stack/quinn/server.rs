@@ -10,7 +10,7 @@ use quinn::{Endpoint, Runtime, TokioRuntime, VarInt};
 use samepath_model::record::{End, Setting};
 
 use super::config::{endpoint_config, transport_config};
-use super::connection::{Below, first_id, observer};
+use super::connection::{Below, Connection, first_id, observer};
 use super::expected::{Expected, Guest, Watched};
 use super::flight::Flight;
 use super::observe::Observed;
@@ -83,7 +83,7 @@ impl Server {
 
     /// The next handshake of an expected client; `None` once the endpoint is closed. Of one session there is one at
     /// a time: whatever else comes with the ID of its first packet goes to the connection that is there.
-    pub async fn accept(&self) -> Option<(Secret, quinn::Connecting, Below)> {
+    pub async fn accept(&self) -> Option<Incoming> {
         loop {
             let incoming = self.endpoint.accept().await?;
             let id = incoming.orig_dst_cid();
@@ -110,7 +110,7 @@ impl Server {
             // It fails only where the packet itself was malformed.
             if let Ok(connecting) = incoming.accept_with(Arc::new(config)) {
                 let below = Below { settings: self.settings.clone(), client_port: address.port(), observer, flight };
-                return Some((secret, connecting, below));
+                return Some(Incoming { secret, connecting, below });
             }
         }
     }
@@ -121,20 +121,40 @@ impl Server {
     }
 }
 
-/// Completes a handshake.
-///
-/// # Errors
-/// When it fails.
-pub async fn handshake(connecting: quinn::Connecting) -> io::Result<quinn::Connection> {
-    Ok(connecting.await?)
+/// A handshake of an expected client.
+#[derive(Debug)]
+pub struct Incoming {
+    secret: Secret,
+    connecting: quinn::Connecting,
+    below: Below,
+}
+
+impl Incoming {
+    /// The session that expects it.
+    pub const fn secret(&self) -> Secret {
+        self.secret
+    }
+
+    /// Where it comes from.
+    pub fn remote_address(&self) -> SocketAddr {
+        self.connecting.remote_address()
+    }
+
+    /// Completes the handshake.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn handshake(self) -> io::Result<Connection> {
+        Ok(Connection { inner: self.connecting.await?, below: self.below })
+    }
 }
 
 /// Reads whose connection it is.
 ///
 /// # Errors
 /// When it is not that of the expected session.
-pub async fn accept(connection: quinn::Connection, secret: Secret) -> io::Result<quinn::Connection> {
-    let (_, mut stream) = connection.accept_bi().await?;
+pub async fn accept(connection: Connection, secret: Secret) -> io::Result<Connection> {
+    let (_, mut stream) = connection.inner.accept_bi().await?;
     let preface = Preface::read(&mut stream).await?;
     if preface.secret != secret {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "another session's secret"));
