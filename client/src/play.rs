@@ -8,12 +8,11 @@ use samepath_model::Transport;
 use samepath_model::carriage::SightRecord;
 use samepath_model::record::{End, MessageRecord, PlayReport, SeriesPoint};
 use samepath_model::workload::Workload;
+use samepath_transport::connection::Endpoint;
 use samepath_transport::control::{self, Answer, ClientControl, ClockOffset, Request};
 use samepath_transport::credentials::Preface;
 use samepath_transport::identity::Pin;
-use samepath_transport::stack::quinn as quic;
-use samepath_transport::udp::Datagrams;
-use samepath_transport::{Connection, Half, HalfReport, Phase, Plan, TransportError, clock, reach, tcp, tls};
+use samepath_transport::{Connection, Half, HalfReport, Phase, Plan, TransportError, clock, dial, reach};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -99,7 +98,7 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
         told_warm: plan.is_cold(),
         connectors: JoinSet::new(),
         handshake_ns: None,
-        kept: Vec::new(),
+        endpoints: Vec::new(),
         transport: plan.arm.transport,
         is_cold: plan.is_cold(),
         connecting_since: None,
@@ -136,13 +135,13 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
     if !finished && plan.arm.transport.is_reliable() && drain_end(plan, epoch).is_none() {
         return Err(playing.too_late(plan));
     }
-    let Playing { half, control, handshake_ns, kept, .. } = playing;
+    let Playing { half, control, handshake_ns, endpoints, .. } = playing;
     let server = with_port(data, control.address.port());
     let theirs = timeout(REPORT_LIMIT, control.collect())
         .await
         .map_err(|_| TransportError::Timeout("the server did not hand over its report within 30 s".into()))??;
     let ours = half.finish();
-    drop(kept);
+    drop(endpoints);
     let set_up = SetUp { server, from: connect_from, handshake_ns };
     Ok(merge(plan, epoch, set_up, offset, ours, theirs))
 }
@@ -195,7 +194,7 @@ struct Playing {
     connectors: JoinSet<Result<Connected, TransportError>>,
     handshake_ns: Option<u64>,
     /// What must outlive the connections.
-    kept: Vec<quic::Endpoint>,
+    endpoints: Vec<Endpoint>,
     transport: Transport,
     is_cold: bool,
     /// When the connections began to be made, on a path of which nothing is known.
@@ -207,49 +206,22 @@ struct Playing {
 /// A connection that is up.
 struct Connected {
     handshake_ns: Option<u64>,
-    kept: Option<quic::Endpoint>,
+    endpoint: Option<Endpoint>,
 }
 
 impl Playing {
     /// Starts to make every data connection, at once.
     fn connect(&mut self, to: SocketAddr, plan: &Plan, from: u64, connections: mpsc::Sender<Connection>) {
-        let (secret, fingerprint, ports) = (self.control.secret, self.control.fingerprint, self.control.ports);
+        let ClientControl { secret, fingerprint, ports, .. } = self.control;
+        let to = with_port(to, ports.of(plan.arm.transport));
         self.connecting_since = (plan.rtt == samepath_model::Duration::ZERO).then_some(from);
         for number in 0..plan.connections() {
             let (plan, connections) = (plan.clone(), connections.clone());
-            let at = move |port| with_port(to, port);
             self.connectors.spawn(async move {
-                let preface = Preface { secret, number };
-                let mut handshake_ns = None;
-                let mut up = || handshake_ns = Some(clock::now() - from);
-                let mut kept = None;
-                let connection = match plan.arm.transport {
-                    Transport::Tcp => {
-                        let mut stream = tcp::connect(at(ports.tcp), &plan).await?;
-                        up();
-                        preface.write(&mut stream).await?;
-                        Connection::Tcp(number, stream)
-                    }
-                    Transport::Tls => {
-                        let mut stream = tls::connect(at(ports.tls), &plan, fingerprint).await?;
-                        up();
-                        preface.write(&mut stream).await?;
-                        Connection::Tls(number, Box::new(stream))
-                    }
-                    Transport::Quic => {
-                        let (connection, endpoint) = quic::connect(at(ports.quic), &plan, fingerprint, secret).await?;
-                        up();
-                        quic::show(&connection, secret).await?;
-                        kept = Some(endpoint);
-                        Connection::Quinn(connection)
-                    }
-                    Transport::Udp => {
-                        Connection::Udp(Datagrams::connect(at(ports.udp), secret, plan.time_limit.std()).await?)
-                    }
-                };
+                let dialed = dial(to, &plan, fingerprint, Preface { secret, number }).await?;
                 // It fails only where the half failed, which says so itself.
-                let _ = connections.send(connection).await;
-                Ok(Connected { handshake_ns, kept })
+                let _ = connections.send(dialed.connection).await;
+                Ok(Connected { handshake_ns: dialed.up_at.map(|at| at - from), endpoint: dialed.endpoint })
             });
         }
     }
@@ -330,7 +302,7 @@ impl Playing {
                     let connected = connected.map_err(std::io::Error::other)??;
                     // Several connections are up when the last of them is.
                     self.handshake_ns = self.handshake_ns.max(connected.handshake_ns);
-                    self.kept.extend(connected.kept);
+                    self.endpoints.extend(connected.endpoint);
                 }
                 reached = self.half.reach(next), if self.ours < Phase::Finished => {
                     reached?;

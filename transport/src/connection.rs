@@ -6,22 +6,25 @@
 //! Invariant: `tcp`, `tls` and `quic/shared` run the very same code above this module.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use samepath_model::arm::Transport;
 use samepath_model::record::{End, Setting};
 use samepath_model::units::ByteCount;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::credentials::Preface;
+use crate::identity::Fingerprint;
 use crate::probe::Sample;
 use crate::stack::quinn::{self, Observer};
 use crate::tls::{DataStream, Tap};
 use crate::udp::Datagrams;
 use crate::vectored::write_vectored;
-use crate::{Plan, TransportError, tcp, tls};
+use crate::{Plan, TransportError, clock, tcp, tls};
 
 /// A data connection that belongs to a session.
 #[derive(Debug)]
@@ -56,6 +59,62 @@ pub(crate) enum Attribution {
     Records(Tap),
     /// By the packets as they are sealed and opened.
     Packets(Arc<Observer>),
+}
+
+/// The client's end of a connection that is up.
+#[derive(Debug)]
+pub struct Dialed {
+    /// The connection, which has shown whose it is.
+    pub connection: Connection,
+    /// When its handshake was done: CLOCK_MONOTONIC, nanoseconds; `None` where there is none.
+    pub up_at: Option<u64>,
+    /// What must outlive it, where anything must.
+    pub endpoint: Option<Endpoint>,
+}
+
+/// What a client's connection comes from.
+#[derive(Debug)]
+pub enum Endpoint {
+    /// An endpoint of quinn.
+    Quinn(quinn::Endpoint),
+}
+
+/// Connects to a server's port for the plan's transport, and shows whose connection it is.
+///
+/// # Errors
+/// When the server cannot be reached, a handshake fails, or the connection broke.
+pub async fn dial(
+    address: SocketAddr,
+    plan: &Plan,
+    fingerprint: Fingerprint,
+    preface: Preface,
+) -> Result<Dialed, TransportError> {
+    let mut up_at = None;
+    let mut up = || up_at = Some(clock::now());
+    let mut endpoint = None;
+    let connection = match plan.arm.transport {
+        Transport::Tcp => {
+            let mut stream = tcp::connect(address, plan).await?;
+            up();
+            preface.write(&mut stream).await?;
+            Connection::Tcp(preface.number, stream)
+        }
+        Transport::Tls => {
+            let mut stream = tls::connect(address, plan, fingerprint).await?;
+            up();
+            preface.write(&mut stream).await?;
+            Connection::Tls(preface.number, Box::new(stream))
+        }
+        Transport::Quic => {
+            let (connection, its) = quinn::connect(address, plan, fingerprint, preface.secret).await?;
+            up();
+            connection.show(preface).await?;
+            endpoint = Some(Endpoint::Quinn(its));
+            Connection::Quinn(connection)
+        }
+        Transport::Udp => Connection::Udp(Datagrams::connect(address, preface.secret, plan.time_limit.std()).await?),
+    };
+    Ok(Dialed { connection, up_at, endpoint })
 }
 
 impl Connection {

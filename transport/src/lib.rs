@@ -56,7 +56,7 @@ pub mod tls;
 pub mod udp;
 mod vectored;
 
-pub use connection::Connection;
+pub use connection::{Connection, dial};
 pub use ending::{EndedBy, Ending};
 pub use error::TransportError;
 pub use half::Half;

@@ -1,5 +1,6 @@
 //! Vocabulary of the control connection: what client and server say to each other.
 
+use samepath_model::arm::Transport;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -19,6 +20,18 @@ pub struct Ports {
     pub quic: u16,
     /// Plain UDP.
     pub udp: u16,
+}
+
+impl Ports {
+    /// The port for this transport.
+    pub const fn of(&self, transport: Transport) -> u16 {
+        match transport {
+            Transport::Tcp => self.tcp,
+            Transport::Tls => self.tls,
+            Transport::Quic => self.quic,
+            Transport::Udp => self.udp,
+        }
+    }
 }
 
 /// What a client says.

@@ -18,7 +18,7 @@ mod schema;
 mod server;
 mod socket;
 
-pub use client::{Endpoint, connect, show};
+pub use client::{Endpoint, connect};
 pub use connection::Connection;
 pub(crate) use connection::{Probe, RecvStream, SendStream};
 pub(crate) use observe::Observer;

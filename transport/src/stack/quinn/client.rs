@@ -1,6 +1,5 @@
 //! Client's end of a connection by quinn.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use super::connection::{Below, Connection, first_id, observer};
 use super::flight::Flight;
 use super::observe::Observed;
 use super::qlog::log_events;
-use crate::credentials::{Preface, Secret};
+use crate::credentials::Secret;
 use crate::ending::Ending;
 use crate::identity::{self, Fingerprint, Pin};
 use crate::{Plan, TransportError, udp};
@@ -24,7 +23,7 @@ pub struct Endpoint {
     _inner: quinn::Endpoint,
 }
 
-/// Connects; [`show`] then says whose connection it is.
+/// Connects; `Connection::show` then says whose connection it is.
 ///
 /// # Errors
 /// When the handshake fails.
@@ -60,15 +59,4 @@ pub async fn connect(
     let inner = connecting.await.map_err(|error| failed(Ending::of_quic(&error).to_string()))?;
     let below = Below { settings, client_port, observer, flight };
     Ok((Connection { inner, below }, Endpoint { _inner: endpoint }))
-}
-
-/// Shows whose connection it is, on its first stream.
-///
-/// # Errors
-/// When the connection broke.
-pub async fn show(connection: &Connection, secret: Secret) -> Result<(), TransportError> {
-    let (mut send, _) = connection.inner.open_bi().await.map_err(io::Error::from)?;
-    send.write_all(&Preface { secret, number: 0 }.encode()).await.map_err(io::Error::from)?;
-    let _ = send.finish();
-    Ok(())
 }

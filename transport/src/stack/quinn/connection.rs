@@ -12,7 +12,7 @@ use super::config;
 use super::flight::Flight;
 use super::observe::Observer;
 use super::qlog::log_directory;
-use crate::credentials::Secret;
+use crate::credentials::{Preface, Secret};
 use crate::plan::SEGMENT;
 use crate::probe::Sample;
 use crate::{Plan, TransportError};
@@ -38,6 +38,17 @@ pub(super) struct Below {
 }
 
 impl Connection {
+    /// Shows whose connection it is, on its first stream.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub(crate) async fn show(&self, preface: Preface) -> Result<(), TransportError> {
+        let (mut send, _) = self.inner.open_bi().await.map_err(io::Error::from)?;
+        send.write_all(&preface.encode()).await.map_err(io::Error::from)?;
+        let _ = send.finish();
+        Ok(())
+    }
+
     /// The port from which the client connects.
     pub(crate) const fn client_port(&self) -> u16 {
         self.below.client_port
