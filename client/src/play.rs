@@ -117,10 +117,10 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
         playing.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         clock::Timer::new()?.until(epoch).await?;
         connect_from = epoch;
-        playing.connect(data, plan, connect_from, connections_in);
+        playing.connect(data, plan, connect_from, connections_in)?;
     } else {
         connect_from = clock::now();
-        playing.connect(data, plan, connect_from, connections_in);
+        playing.connect(data, plan, connect_from, connections_in)?;
         if !playing.advance(limit, Playing::is_warm).await? {
             return Err(playing.too_late(plan));
         }
@@ -150,7 +150,8 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
 /// connection reached first.
 async fn data_address(target: &Target, control: &ClientControl) -> Result<SocketAddr, TransportError> {
     let Some(data) = &target.data else { return Ok(control.address) };
-    let mut candidates: Vec<SocketAddr> = data.iter().map(|to| with_port(*to, control.ports.tcp)).collect();
+    let port = control.port(Transport::Tcp)?;
+    let mut candidates: Vec<SocketAddr> = data.iter().map(|to| with_port(*to, port)).collect();
     candidates.sort_by_key(|to| to.is_ipv6() != control.address.is_ipv6());
     if let [only] = candidates[..] {
         return Ok(only);
@@ -211,9 +212,18 @@ struct Connected {
 
 impl Playing {
     /// Starts to make every data connection, at once.
-    fn connect(&mut self, to: SocketAddr, plan: &Plan, from: u64, connections: mpsc::Sender<Connection>) {
-        let ClientControl { secret, fingerprint, ports, .. } = self.control;
-        let to = with_port(to, ports.of(plan.arm.transport));
+    ///
+    /// # Errors
+    /// When the server takes none by this transport.
+    fn connect(
+        &mut self,
+        to: SocketAddr,
+        plan: &Plan,
+        from: u64,
+        connections: mpsc::Sender<Connection>,
+    ) -> Result<(), TransportError> {
+        let (secret, fingerprint) = (self.control.secret, self.control.fingerprint);
+        let to = with_port(to, self.control.port(plan.arm.transport)?);
         self.connecting_since = (plan.rtt == samepath_model::Duration::ZERO).then_some(from);
         for number in 0..plan.connections() {
             let (plan, connections) = (plan.clone(), connections.clone());
@@ -224,6 +234,7 @@ impl Playing {
                 Ok(Connected { handshake_ns: dialed.up_at.map(|at| at - from), endpoint: dialed.endpoint })
             });
         }
+        Ok(())
     }
 
     /// The receiver has the warm-up, and the sender every acknowledgement of it.

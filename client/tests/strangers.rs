@@ -145,7 +145,7 @@ async fn a_quic_connection_that_stalls_makes_way_for_the_next() {
     let server = serve_with(Limits { proof: Duration::from_millis(100), ..Limits::default() });
     let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
     let control = control::connect(&[server.address], server.pin, support::TOKEN, &plan).await.unwrap();
-    let to = (server.address.ip(), control.ports.quic).into();
+    let to = (server.address.ip(), control.port(Transport::Quic).unwrap()).into();
     // It has a connection, but never says whose it is.
     let (stalled, _endpoint) = quic::connect(to, &plan, control.fingerprint, control.secret).await.unwrap();
     timeout(NEVER, stalled.closed()).await.expect("it does not wait for the session");
@@ -189,7 +189,7 @@ async fn a_slow_quic_handshake_is_waited_for_while_its_session_is_open() {
     let server = serve_with(Limits { proof: Duration::from_millis(100), ..Limits::default() });
     let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
     let control = control::connect(&[server.address], server.pin, support::TOKEN, &plan).await.unwrap();
-    let quic = (server.address.ip(), control.ports.quic).into();
+    let quic = (server.address.ip(), control.port(Transport::Quic).unwrap()).into();
     let relay = slow_relay(quic, StdDuration::from_millis(1500)).await;
     let connected = timeout(NEVER, quic::connect(relay, &plan, control.fingerprint, control.secret)).await;
     assert!(connected.expect("it ends").is_ok());

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use samepath_transport::control::{Asked, Ports, ServerControl};
+use samepath_model::Transport;
+use samepath_transport::control::{Asked, ServerControl};
 use samepath_transport::identity::{self, Fingerprint, Identity};
 use samepath_transport::stack::quinn as quic;
-use samepath_transport::{TransportError, tcp, tls, udp};
+use samepath_transport::{Ports, TransportError, tcp, tls, udp};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -85,12 +86,12 @@ impl Server {
         let udp = udp::Server::bind(second)?;
         Ok(Server {
             address: control.local_addr()?,
-            ports: Ports {
-                tcp: tcp.local_addr()?.port(),
-                tls: tls.local_addr()?.port(),
-                quic: quic.local_addr()?.port(),
-                udp: udp.local_addr().port(),
-            },
+            ports: Ports::from_iter([
+                (Transport::Tcp, tcp.local_addr()?.port()),
+                (Transport::Tls, tls.local_addr()?.port()),
+                (Transport::Quic, quic.local_addr()?.port()),
+                (Transport::Udp, udp.local_addr().port()),
+            ]),
             control,
             tcp,
             tls,
@@ -105,12 +106,13 @@ impl Server {
 
     /// Where it can be reached.
     pub fn ready(&self) -> Ready {
+        let port = |transport| self.ports.get(transport).expect("every transport has its port");
         Ready {
             control: self.address.to_string(),
-            tcp_port: self.ports.tcp,
-            tls_port: self.ports.tls,
-            quic_port: self.ports.quic,
-            udp_port: self.ports.udp,
+            tcp_port: port(Transport::Tcp),
+            tls_port: port(Transport::Tls),
+            quic_port: port(Transport::Quic),
+            udp_port: port(Transport::Udp),
             fingerprint: self.fingerprint.to_string(),
         }
     }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use samepath_model::record::End;
-use samepath_transport::control::{Answer, Asked, Ports, Request, ServerControl};
-use samepath_transport::{Half, Phase, Plan, TransportError, clock, identity};
+use samepath_transport::control::{Answer, Asked, Request, ServerControl};
+use samepath_transport::{Half, Phase, Plan, Ports, TransportError, clock, identity};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
@@ -147,7 +147,7 @@ async fn play(
     let (epoch_in, epoch) = watch::channel(None);
     let sends = plan.sends(End::Server);
     let mut half = Half::start(plan, sends, connections, epoch);
-    control.welcome(secret, context.ports).await?;
+    control.welcome(secret, context.ports.clone()).await?;
     let mut told = Phase::Waiting;
     loop {
         let next = match told {

@@ -37,6 +37,6 @@ mod server;
 
 pub use client::{ClientControl, connect};
 pub use codec::VERSION;
-pub use message::{Answer, Ports, Request};
+pub use message::{Answer, Request};
 pub use offset::ClockOffset;
 pub use server::{Asked, MAX_REQUEST, ServerControl};

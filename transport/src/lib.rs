@@ -8,6 +8,7 @@
 //! | [`plan`] | what both ends must agree on before anything is sent |
 //! | [`control`] | the control connection: token, agreement, clock, reports |
 //! | [`credentials`] | the secret of a session, and how a data connection shows it |
+//! | [`ports`] | where a server takes data connections |
 //! | [`half`] | one end's part of a playing; `send` and `receive` are its two kinds |
 //! | [`connection`] | a data connection, whatever its transport |
 //! | [`tcp`], [`tls`], [`stack`], [`udp`] | one transport each, both ends; of QUIC a stack each |
@@ -40,6 +41,7 @@ pub mod identity;
 pub mod limits;
 pub mod payload;
 pub mod plan;
+pub mod ports;
 pub mod probe;
 pub mod quic;
 pub mod reach;
@@ -61,4 +63,5 @@ pub use ending::{EndedBy, Ending};
 pub use error::TransportError;
 pub use half::Half;
 pub use plan::Plan;
+pub use ports::Ports;
 pub use report::{HalfReport, Phase};

@@ -3,18 +3,20 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use samepath_model::arm::Transport;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
 use super::codec::{Raw, Reader, Stream, VERSION, Writer, is_hang_up, parse};
-use super::message::{Answer, Ports, Request, host};
+use super::message::{Answer, Request, host};
 use super::offset::ClockOffset;
 use super::proof::{Prover, binding, is_proven, prove};
 use crate::credentials::Secret;
 use crate::identity::{self, Fingerprint, Pin};
 use crate::plan::Plan;
+use crate::ports::Ports;
 use crate::report::HalfReport;
 use crate::{TransportError, clock, reach, tls};
 
@@ -36,7 +38,7 @@ pub struct ClientControl {
     /// To be shown by data connections.
     pub secret: Secret,
     /// Where they go.
-    pub ports: Ports,
+    ports: Ports,
     /// Whether both ends run on one boot of one kernel.
     pub same_host: bool,
 }
@@ -142,6 +144,15 @@ async fn open(
 }
 
 impl ClientControl {
+    /// The port for data connections by this transport.
+    ///
+    /// # Errors
+    /// When the server has named none.
+    pub fn port(&self, transport: Transport) -> Result<u16, TransportError> {
+        let unnamed = || TransportError::Control(format!("the server has named no port for {transport}"));
+        self.ports.get(transport).ok_or_else(unnamed)
+    }
+
     /// Measures the offset of the server's clock from ours.
     ///
     /// # Errors

@@ -1,38 +1,13 @@
 //! Vocabulary of the control connection: what client and server say to each other.
 
-use samepath_model::arm::Transport;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::credentials::Secret;
 use crate::identity::random;
 use crate::plan::Plan;
+use crate::ports::Ports;
 use crate::report::Phase;
-
-/// Where the server takes data connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ports {
-    /// TCP.
-    pub tcp: u16,
-    /// TLS over TCP.
-    pub tls: u16,
-    /// QUIC, over UDP.
-    pub quic: u16,
-    /// Plain UDP.
-    pub udp: u16,
-}
-
-impl Ports {
-    /// The port for this transport.
-    pub const fn of(&self, transport: Transport) -> u16 {
-        match transport {
-            Transport::Tcp => self.tcp,
-            Transport::Tls => self.tls,
-            Transport::Quic => self.quic,
-            Transport::Udp => self.udp,
-        }
-    }
-}
 
 /// What a client says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,11 +5,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use super::codec::{REPORT, Reader, Stream, VERSION, Writer};
-use super::message::{Answer, Ports, Request, host};
+use super::message::{Answer, Request, host};
 use super::proof::{Binding, Prover, binding, is_proven, prove};
 use crate::TransportError;
 use crate::credentials::Secret;
 use crate::plan::Plan;
+use crate::ports::Ports;
 use crate::report::HalfReport;
 
 /// The longest control message a server reads.
