@@ -10,22 +10,20 @@ use std::sync::{Arc, Mutex};
 
 use samepath_model::Transport;
 use samepath_model::record::End;
+use samepath_transport::connection::{Admission, Incoming, Listener};
 use samepath_transport::control::Asked;
 use samepath_transport::credentials::{Preface, Secret};
-use samepath_transport::stack::quinn as quic;
-use samepath_transport::{Connection, Plan, TransportError, tcp, tls, udp};
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use samepath_transport::{Connection, Plan, TransportError, udp};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::room::Room;
+use crate::room::{Place, Room};
 
 /// The open sessions, by secret.
 #[derive(Debug)]
 pub(crate) struct Registry {
     open: Mutex<HashMap<Secret, Open>>,
-    quic: Arc<quic::Server>,
+    admission: Admission,
 }
 
 #[derive(Debug)]
@@ -46,7 +44,7 @@ pub(crate) struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.registry.lock().remove(&self.secret);
-        self.registry.quic.forget(&self.secret);
+        self.registry.admission.forget(&self.secret);
     }
 }
 
@@ -58,8 +56,13 @@ impl Open {
 }
 
 impl Registry {
-    pub(crate) fn new(quic: Arc<quic::Server>) -> Registry {
-        Registry { open: Mutex::default(), quic }
+    pub(crate) fn new(admission: Admission) -> Registry {
+        Registry { open: Mutex::default(), admission }
+    }
+
+    /// Ends every connection that was let in before it had proven anything.
+    pub(crate) fn close(&self) {
+        self.admission.close();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Secret, Open>> {
@@ -75,9 +78,7 @@ impl Registry {
     ) -> Entry {
         let Asked { plan, same_host } = asked;
         self.lock().insert(secret, Open { plan: plan.clone(), connections, bound: HashSet::new() });
-        if plan.arm.transport == Transport::Quic {
-            self.quic.expect(secret, plan, *same_host);
-        }
+        self.admission.expect(secret, plan, *same_host);
         Entry { registry: self.clone(), secret }
     }
 
@@ -106,90 +107,56 @@ impl Registry {
         open.values().filter(|session| session.plan.arm.transport == transport).map(Open::misses).sum()
     }
 
-    /// Takes TCP connections, with TLS or without.
-    pub(crate) async fn tcp_door(
-        self: Arc<Self>,
-        listener: TcpListener,
-        tls: Option<Arc<rustls::ServerConfig>>,
-        room: Arc<Room>,
-    ) {
-        let transport = if tls.is_some() { Transport::Tls } else { Transport::Tcp };
+    /// Takes the connections of a data port.
+    pub(crate) async fn door(self: Arc<Self>, listener: Listener, room: Arc<Room>) {
+        let transport = listener.transport();
         loop {
-            let (stream, from) = match listener.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    room.cannot_accept(&error).await;
-                    continue;
+            match listener.accept().await {
+                Ok(Some(incoming)) => {
+                    let place = room.enter(incoming.remote_address(), self.missing(transport));
+                    tokio::spawn(self.clone().admit(incoming, transport, place));
                 }
-            };
-            let mut place = room.enter(from, self.missing(transport));
-            let (registry, tls) = (self.clone(), tls.clone());
-            tokio::spawn(async move {
-                // Over a lossy path TCP's timer may have backed off to minutes (RFC 6298, section 5).
-                let is_missed = || registry.missing(transport) > 0;
-                // A stranger learns nothing but that the connection is closed.
-                match place.prove(registry.take_tcp(stream, tls), is_missed).await {
-                    Ok(Ok((connections, connection))) => {
-                        drop(place);
-                        let _ = connections.send(connection).await;
-                    }
-                    Ok(Err(error)) => place.failed(&TransportError::from(error).seen_at(End::Server)),
-                    Err(left) => place.left(left),
-                }
-            });
+                Ok(None) => return,
+                Err(error) => room.cannot_accept(&error).await,
+            }
         }
     }
 
-    async fn take_tcp(
-        &self,
-        mut stream: TcpStream,
-        tls: Option<Arc<rustls::ServerConfig>>,
-    ) -> io::Result<(mpsc::Sender<Connection>, Connection)> {
-        match tls {
+    /// Hands a connection over to its session, once it has shown which that is.
+    async fn admit(self: Arc<Self>, incoming: Incoming, transport: Transport, mut place: Place) {
+        let expected_by = incoming.expected_by();
+        // Over a lossy path the timers of TCP (RFC 6298, section 5) and of a handshake of QUIC (RFC 9002, section 6.2)
+        // may have backed off to minutes.
+        let shown = match expected_by {
             None => {
-                let preface = Preface::read(&mut stream).await?;
-                let (plan, connections) = self.claim(preface, Transport::Tcp)?;
-                tcp::tune(&SockRef::from(&stream), &plan).map_err(io::Error::other)?;
-                Ok((connections, Connection::Tcp(preface.number, stream)))
+                let shown = async { incoming.handshake().await?.preface().await };
+                place.prove(shown, || self.missing(transport) > 0).await
             }
-            Some(config) => {
-                // The tickets are off, so nothing follows the handshake that Nagle could hold up.
-                let mut stream = tls::accept_data(config, stream).await?;
-                let preface = Preface::read(&mut stream).await?;
-                let (plan, connections) = self.claim(preface, Transport::Tls)?;
-                tcp::tune(&SockRef::from(stream.get_ref().0.inner()), &plan).map_err(io::Error::other)?;
-                Ok((connections, Connection::Tls(preface.number, Box::new(stream))))
-            }
-        }
-    }
-
-    /// Takes QUIC connections; the endpoint lets in only those that a session expects.
-    pub(crate) async fn quic_door(self: Arc<Self>, server: Arc<quic::Server>, room: Arc<Room>) {
-        while let Some(incoming) = server.accept().await {
-            let secret = incoming.secret();
-            let mut place = room.enter(incoming.remote_address(), self.missing(Transport::Quic));
-            let registry = self.clone();
-            tokio::spawn(async move {
-                // Over a lossy path the timers of a handshake back off to minutes, too (RFC 9002, section 6.2).
-                let is_missed = || registry.misses(&secret);
-                let shaken = match place.prove(incoming.handshake(), is_missed).await {
-                    Ok(Ok(connection)) => {
-                        place.renew();
-                        place.prove(quic::accept(connection, secret), || false).await
-                    }
-                    Ok(Err(error)) => Ok(Err(error)),
-                    Err(left) => Err(left),
-                };
-                let connection = match shaken {
-                    Ok(Ok(connection)) => connection,
-                    Ok(Err(error)) => return place.failed(&TransportError::from(error).seen_at(End::Server)),
-                    Err(left) => return place.left(left),
-                };
-                drop(place);
-                if let Ok((_, connections)) = registry.claim(Preface { secret, number: 0 }, Transport::Quic) {
-                    let _ = connections.send(Connection::Quinn(connection)).await;
+            Some(secret) => match place.prove(incoming.handshake(), || self.misses(&secret)).await {
+                Ok(Ok(unclaimed)) => {
+                    place.renew();
+                    place.prove(unclaimed.preface(), || false).await
                 }
-            });
+                Ok(Err(error)) => Ok(Err(error)),
+                Err(left) => Err(left),
+            },
+        };
+        // A stranger learns nothing but that the connection is closed.
+        let (preface, connection) = match shown {
+            Ok(Ok(shown)) => shown,
+            Ok(Err(error)) => return place.failed(&error.seen_at(End::Server)),
+            Err(left) => return place.left(left),
+        };
+        let claimed = self.claim(preface, transport).map_err(TransportError::from);
+        let claimed = claimed.and_then(|(plan, connections)| connection.tune(&plan).map(|()| connections));
+        match claimed {
+            Ok(connections) => {
+                drop(place);
+                let _ = connections.send(connection).await;
+            }
+            // It was expected, so it is no stranger: its session has ended since, or has its connection.
+            Err(_) if expected_by.is_some() => {}
+            Err(error) => place.failed(&error.seen_at(End::Server)),
         }
     }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use samepath_model::Transport;
+use samepath_transport::connection::Listeners;
 use samepath_transport::control::{Asked, ServerControl};
 use samepath_transport::identity::{self, Fingerprint, Identity};
-use samepath_transport::stack::quinn as quic;
-use samepath_transport::{Ports, TransportError, tcp, tls, udp};
+use samepath_transport::{TransportError, listen, tcp, tls};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -58,14 +58,9 @@ pub struct Ready {
 #[derive(Debug)]
 pub struct Server {
     control: TcpListener,
-    tcp: TcpListener,
-    tls: TcpListener,
-    udp: udp::Server,
-    quic: Arc<quic::Server>,
     control_tls: Arc<rustls::ServerConfig>,
-    data_tls: Arc<rustls::ServerConfig>,
     address: SocketAddr,
-    ports: Ports,
+    listeners: Listeners,
     fingerprint: Fingerprint,
     config: ServerConfig,
 }
@@ -80,25 +75,17 @@ impl Server {
         let identity = Identity::generate()?;
         let [first, second, third] = ports(config.listen.port())?.map(|port| SocketAddr::new(config.listen.ip(), port));
         let control = tcp::listen(first)?;
-        let tcp = tcp::listen(second)?;
-        let tls = tcp::listen(third)?;
-        let quic = Arc::new(quic::Server::bind(first, &identity)?);
-        let udp = udp::Server::bind(second)?;
+        let at = |transport| match transport {
+            Transport::Quic => first,
+            Transport::Tcp | Transport::Udp => second,
+            Transport::Tls => third,
+        };
+        let listeners = listen(at, &identity)?;
         Ok(Server {
             address: control.local_addr()?,
-            ports: Ports::from_iter([
-                (Transport::Tcp, tcp.local_addr()?.port()),
-                (Transport::Tls, tls.local_addr()?.port()),
-                (Transport::Quic, quic.local_addr()?.port()),
-                (Transport::Udp, udp.local_addr().port()),
-            ]),
             control,
-            tcp,
-            tls,
-            udp,
-            quic,
             control_tls: Arc::new(identity.server_config(identity::ALPN_CONTROL)?),
-            data_tls: Arc::new(identity.server_config(identity::ALPN_DATA)?),
+            listeners,
             fingerprint: identity.fingerprint(),
             config,
         })
@@ -106,7 +93,7 @@ impl Server {
 
     /// Where it can be reached.
     pub fn ready(&self) -> Ready {
-        let port = |transport| self.ports.get(transport).expect("every transport has its port");
+        let port = |transport| self.listeners.ports.get(transport).expect("every transport has its port");
         Ready {
             control: self.address.to_string(),
             tcp_port: port(Transport::Tcp),
@@ -129,26 +116,27 @@ impl Server {
 
     /// Serves until `shutdown` says otherwise, and `log` what happens, a line each.
     pub async fn serve(self, mut shutdown: watch::Receiver<Shutdown>, log: impl Fn(&str) + Send + Sync + 'static) {
-        let registry = Arc::new(Registry::new(self.quic.clone()));
+        let Listeners { tcp, tls, quic, udp, admission, ports } = self.listeners;
+        let registry = Arc::new(Registry::new(admission));
         let journal = Arc::new(Journal::new(log));
         let limits = self.config.limits;
         let proof = limits.proof.std();
         let room = |name, patience| Room::new(name, patience, journal.clone());
         // Dropped with this function, and every door with it.
         let mut doors = JoinSet::new();
-        doors.spawn(registry.clone().tcp_door(self.tcp, None, room("TCP connection", proof)));
-        doors.spawn(registry.clone().tcp_door(self.tls, Some(self.data_tls), room("TLS connection", proof)));
-        doors.spawn(registry.clone().quic_door(self.quic.clone(), room("QUIC connection", 6 * proof)));
-        doors.spawn(registry.clone().udp_door(self.udp));
+        doors.spawn(registry.clone().door(tcp, room("TCP connection", proof)));
+        doors.spawn(registry.clone().door(tls, room("TLS connection", proof)));
+        doors.spawn(registry.clone().door(quic, room("QUIC connection", 6 * proof)));
+        doors.spawn(registry.clone().udp_door(udp));
         let diary = journal.clone();
         doors.spawn(async move { diary.keep().await });
 
         let control = room("control connection", proof);
         let context = Arc::new(Context {
             token: self.config.token,
-            ports: self.ports,
+            ports,
             limits,
-            registry,
+            registry: registry.clone(),
             slots: Arc::new(Semaphore::new(limits.sessions)),
             memory: std::sync::atomic::AtomicU64::new(0),
             journal: journal.clone(),
@@ -188,7 +176,7 @@ impl Server {
                 }
             }
         }
-        self.quic.close();
+        registry.close();
         sessions.shutdown().await;
         journal.sum_up();
     }

@@ -11,20 +11,22 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustls::ServerConfig;
 use samepath_model::arm::Transport;
 use samepath_model::record::{End, Setting};
 use samepath_model::units::ByteCount;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::credentials::Preface;
-use crate::identity::Fingerprint;
+use crate::credentials::{Preface, Secret};
+use crate::identity::{self, Fingerprint, Identity};
+use crate::ports::Ports;
 use crate::probe::Sample;
 use crate::stack::quinn::{self, Observer};
 use crate::tls::{DataStream, Tap};
 use crate::udp::Datagrams;
 use crate::vectored::write_vectored;
-use crate::{Plan, TransportError, clock, tcp, tls};
+use crate::{Plan, TransportError, clock, tcp, tls, udp};
 
 /// A data connection that belongs to a session.
 #[derive(Debug)]
@@ -117,7 +119,204 @@ pub async fn dial(
     Ok(Dialed { connection, up_at, endpoint })
 }
 
+/// A server's data ports.
+#[derive(Debug)]
+pub struct Listeners {
+    /// TCP.
+    pub tcp: Listener,
+    /// TLS over TCP.
+    pub tls: Listener,
+    /// QUIC, over UDP.
+    pub quic: Listener,
+    /// Plain UDP, where nothing but a preface ever arrives.
+    pub udp: udp::Server,
+    /// The sessions whose clients may connect.
+    pub admission: Admission,
+    /// The ports themselves.
+    pub ports: Ports,
+}
+
+/// Binds the data ports of a server; 0 lets the kernel choose one.
+///
+/// # Errors
+/// When a port is taken or not permitted, with the remedy.
+pub fn listen(at: impl Fn(Transport) -> SocketAddr, identity: &Identity) -> Result<Listeners, TransportError> {
+    let tcp = tcp::listen(at(Transport::Tcp))?;
+    let tls = tcp::listen(at(Transport::Tls))?;
+    let quic = Arc::new(quinn::Server::bind(at(Transport::Quic), identity)?);
+    let udp = udp::Server::bind(at(Transport::Udp))?;
+    Ok(Listeners {
+        ports: Ports::from_iter([
+            (Transport::Tcp, tcp.local_addr()?.port()),
+            (Transport::Tls, tls.local_addr()?.port()),
+            (Transport::Quic, quic.local_addr()?.port()),
+            (Transport::Udp, udp.local_addr().port()),
+        ]),
+        tcp: Listener::Tcp(tcp),
+        tls: Listener::Tls(tls, Arc::new(identity.server_config(identity::ALPN_DATA)?)),
+        quic: Listener::Quinn(quic.clone()),
+        udp,
+        admission: Admission { quinn: quic },
+    })
+}
+
+/// A data port at which connections arrive.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// TLS over TCP.
+    Tls(TcpListener, Arc<ServerConfig>),
+    /// QUIC by quinn.
+    Quinn(Arc<quinn::Server>),
+}
+
+impl Listener {
+    /// The transport of its connections.
+    pub const fn transport(&self) -> Transport {
+        match self {
+            Listener::Tcp(_) => Transport::Tcp,
+            Listener::Tls(..) => Transport::Tls,
+            Listener::Quinn(_) => Transport::Quic,
+        }
+    }
+
+    /// The next connection; `None` once the port is closed.
+    ///
+    /// # Errors
+    /// When none can be taken for the moment: the process has no file descriptors left.
+    pub async fn accept(&self) -> io::Result<Option<Incoming>> {
+        Ok(match self {
+            Listener::Tcp(listener) => {
+                let (stream, from) = listener.accept().await?;
+                Some(Incoming::Tcp(stream, from))
+            }
+            Listener::Tls(listener, config) => {
+                let (stream, from) = listener.accept().await?;
+                Some(Incoming::Tls(stream, from, config.clone()))
+            }
+            Listener::Quinn(server) => server.accept().await.map(Incoming::Quinn),
+        })
+    }
+}
+
+/// The sessions whose clients the listeners may let in before these have proven anything.
+#[derive(Debug)]
+pub struct Admission {
+    quinn: Arc<quinn::Server>,
+}
+
+impl Admission {
+    /// Lets a session's client connect; `same_host` is whether it runs on this host.
+    pub fn expect(&self, secret: Secret, plan: &Plan, same_host: bool) {
+        match plan.arm.transport {
+            Transport::Quic => self.quinn.expect(secret, plan, same_host),
+            // Whoever connects shows the secret itself.
+            Transport::Tcp | Transport::Tls | Transport::Udp => {}
+        }
+    }
+
+    /// Lets it connect no longer.
+    pub fn forget(&self, secret: &Secret) {
+        self.quinn.forget(secret);
+    }
+
+    /// Ends every connection that was let in so.
+    pub fn close(&self) {
+        self.quinn.close();
+    }
+}
+
+/// A connection that has arrived, and has proven nothing.
+#[derive(Debug)]
+pub enum Incoming {
+    /// TCP, and where it comes from.
+    Tcp(TcpStream, SocketAddr),
+    /// TCP without its handshake of TLS yet.
+    Tls(TcpStream, SocketAddr, Arc<ServerConfig>),
+    /// QUIC without its handshake yet.
+    Quinn(quinn::Incoming),
+}
+
+impl Incoming {
+    /// Where it comes from.
+    pub fn remote_address(&self) -> SocketAddr {
+        match self {
+            Incoming::Tcp(_, from) | Incoming::Tls(_, from, _) => *from,
+            Incoming::Quinn(incoming) => incoming.remote_address(),
+        }
+    }
+
+    /// The session that expects it, where its first packet says so.
+    pub const fn expected_by(&self) -> Option<Secret> {
+        match self {
+            Incoming::Tcp(..) | Incoming::Tls(..) => None,
+            Incoming::Quinn(incoming) => Some(incoming.secret()),
+        }
+    }
+
+    /// Completes the handshake, where there is one.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn handshake(self) -> Result<Unclaimed, TransportError> {
+        Ok(match self {
+            Incoming::Tcp(stream, _) => Unclaimed::Tcp(stream),
+            // The tickets are off, so nothing follows the handshake that Nagle could hold up.
+            Incoming::Tls(stream, _, config) => Unclaimed::Tls(Box::new(tls::accept_data(config, stream).await?)),
+            Incoming::Quinn(incoming) => Unclaimed::Quinn(incoming.secret(), incoming.handshake().await?),
+        })
+    }
+}
+
+/// A connection that is up, and has not shown whose it is.
+#[derive(Debug)]
+pub enum Unclaimed {
+    /// TCP.
+    Tcp(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<DataStream>),
+    /// QUIC by quinn, and the session that expects it.
+    Quinn(Secret, quinn::Connection),
+}
+
+impl Unclaimed {
+    /// Reads whose it is.
+    ///
+    /// # Errors
+    /// When it ends, or starts with anything but a preface, or with another session's than the one that expects it.
+    pub async fn preface(self) -> Result<(Preface, Connection), TransportError> {
+        Ok(match self {
+            Unclaimed::Tcp(mut stream) => {
+                let preface = Preface::read(&mut stream).await?;
+                (preface, Connection::Tcp(preface.number, stream))
+            }
+            Unclaimed::Tls(mut stream) => {
+                let preface = Preface::read(&mut stream).await?;
+                (preface, Connection::Tls(preface.number, stream))
+            }
+            Unclaimed::Quinn(secret, connection) => {
+                connection.shown(secret).await?;
+                (Preface { secret, number: 0 }, Connection::Quinn(connection))
+            }
+        })
+    }
+}
+
 impl Connection {
+    /// Sets what the plan says at the server's end, which knows it only now.
+    ///
+    /// # Errors
+    /// When the kernel refuses, with the remedy.
+    pub fn tune(&self, plan: &Plan) -> Result<(), TransportError> {
+        match self {
+            Connection::Tcp(_, stream) => tcp::tune(&stream.into(), plan),
+            Connection::Tls(_, stream) => tcp::tune(&tls::socket(stream).into(), plan),
+            // Their settings were known when they were made.
+            Connection::Quinn(_) | Connection::Udp(_) => Ok(()),
+        }
+    }
+
     /// Its number among those of the session.
     pub(crate) const fn number(&self) -> u16 {
         match self {

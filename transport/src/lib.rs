@@ -58,7 +58,7 @@ pub mod tls;
 pub mod udp;
 mod vectored;
 
-pub use connection::{Connection, dial};
+pub use connection::{Connection, dial, listen};
 pub use ending::{EndedBy, Ending};
 pub use error::TransportError;
 pub use half::Half;

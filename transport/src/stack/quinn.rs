@@ -22,4 +22,4 @@ pub use client::{Endpoint, connect};
 pub use connection::Connection;
 pub(crate) use connection::{Probe, RecvStream, SendStream};
 pub(crate) use observe::Observer;
-pub use server::{Incoming, Server, accept};
+pub use server::{Incoming, Server};

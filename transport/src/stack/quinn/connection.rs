@@ -49,6 +49,19 @@ impl Connection {
         Ok(())
     }
 
+    /// Reads whose connection it is.
+    ///
+    /// # Errors
+    /// When it is not that of the expected session.
+    pub(crate) async fn shown(&self, secret: Secret) -> Result<(), TransportError> {
+        let (_, mut stream) = self.inner.accept_bi().await.map_err(io::Error::from)?;
+        let preface = Preface::read(&mut stream).await?;
+        if preface.secret != secret {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "another session's secret").into());
+        }
+        Ok(())
+    }
+
     /// The port from which the client connects.
     pub(crate) const fn client_port(&self) -> u16 {
         self.below.client_port

@@ -16,7 +16,7 @@ use super::flight::Flight;
 use super::observe::Observed;
 use super::qlog::{log_directory, log_events};
 use super::socket::GuardedSocket;
-use crate::credentials::{Preface, Secret};
+use crate::credentials::Secret;
 use crate::identity::{self, Identity};
 use crate::{Plan, TransportError, tcp, udp};
 
@@ -41,7 +41,7 @@ impl Server {
     ///
     /// # Errors
     /// When the port is taken, with the remedy.
-    pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Server, TransportError> {
+    pub(crate) fn bind(address: SocketAddr, identity: &Identity) -> Result<Server, TransportError> {
         let socket = udp::bind(address, false)?;
         let settings = udp::settings(&socket);
         let tls = identity.server_config(identity::ALPN_DATA)?;
@@ -66,24 +66,24 @@ impl Server {
     ///
     /// # Errors
     /// When the socket is gone.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.endpoint.local_addr()
     }
 
     /// Lets a session's client connect; `same_host` is whether it runs on this host.
-    pub fn expect(&self, secret: Secret, plan: &Plan, same_host: bool) {
+    pub(crate) fn expect(&self, secret: Secret, plan: &Plan, same_host: bool) {
         self.expected.insert(first_id(&secret), secret, plan.clone(), same_host);
     }
 
     /// Lets it connect no longer.
-    pub fn forget(&self, secret: &Secret) {
+    pub(crate) fn forget(&self, secret: &Secret) {
         self.expected.remove(&first_id(secret));
         self.socket.proven.lock().expect("no panic while held").retain(|_, owner| owner != secret);
     }
 
     /// The next handshake of an expected client; `None` once the endpoint is closed. Of one session there is one at
     /// a time: whatever else comes with the ID of its first packet goes to the connection that is there.
-    pub async fn accept(&self) -> Option<Incoming> {
+    pub(crate) async fn accept(&self) -> Option<Incoming> {
         loop {
             let incoming = self.endpoint.accept().await?;
             let id = incoming.orig_dst_cid();
@@ -116,7 +116,7 @@ impl Server {
     }
 
     /// Ends every connection.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.endpoint.close(VarInt::from_u32(0), b"the server is shutting down");
     }
 }
@@ -131,12 +131,12 @@ pub struct Incoming {
 
 impl Incoming {
     /// The session that expects it.
-    pub const fn secret(&self) -> Secret {
+    pub(crate) const fn secret(&self) -> Secret {
         self.secret
     }
 
     /// Where it comes from.
-    pub fn remote_address(&self) -> SocketAddr {
+    pub(crate) fn remote_address(&self) -> SocketAddr {
         self.connecting.remote_address()
     }
 
@@ -144,20 +144,8 @@ impl Incoming {
     ///
     /// # Errors
     /// When it fails.
-    pub async fn handshake(self) -> io::Result<Connection> {
-        Ok(Connection { inner: self.connecting.await?, below: self.below })
+    pub(crate) async fn handshake(self) -> Result<Connection, TransportError> {
+        let inner = self.connecting.await.map_err(io::Error::from)?;
+        Ok(Connection { inner, below: self.below })
     }
-}
-
-/// Reads whose connection it is.
-///
-/// # Errors
-/// When it is not that of the expected session.
-pub async fn accept(connection: Connection, secret: Secret) -> io::Result<Connection> {
-    let (_, mut stream) = connection.inner.accept_bi().await?;
-    let preface = Preface::read(&mut stream).await?;
-    if preface.secret != secret {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "another session's secret"));
-    }
-    Ok(connection)
 }
