@@ -1,13 +1,11 @@
 //! How a data connection ended before its time: which end ended it, and with what.
 //!
-//! Each transport tells it in its own way: quinn by errors whose text leaves out the inner one, TCP by the kernel's
-//! error numbers, TLS by alerts. Here all become one sentence, whose subject is the end that acted.
+//! Each transport tells it in its own way: TCP by the kernel's error numbers, TLS by alerts, a QUIC stack by errors of
+//! its own. Here all become one sentence, whose subject is the end that acted.
 
 use std::fmt;
 use std::io;
 
-use quinn::{ConnectionError, ReadError, VarInt, WriteError};
-use quinn_proto::{FrameType, TransportErrorCode};
 use samepath_model::record::End;
 
 /// Who ended a connection.
@@ -58,23 +56,12 @@ impl fmt::Display for Ending {
 }
 
 impl Ending {
-    /// What an error of a socket, of TLS or of quinn says of a connection's end; `None` where it is no such error.
+    /// What an error of a socket or of TLS says of a connection's end; `None` where it is no such error.
     pub fn of(error: &io::Error) -> Option<Ending> {
         let inner = error.get_ref();
         let is = |by, detail: &str| Some(Ending::new(None, by, detail.to_owned()));
-        if let Some(inner) = inner {
-            if let Some(error) = inner.downcast_ref::<ConnectionError>() {
-                return Some(Ending::of_quic(error));
-            }
-            if let Some(error) = inner.downcast_ref::<WriteError>() {
-                return Ending::of_write(error);
-            }
-            if let Some(error) = inner.downcast_ref::<ReadError>() {
-                return Ending::of_read(error);
-            }
-            if let Some(error) = inner.downcast_ref::<rustls::Error>() {
-                return Some(Ending::of_tls(error));
-            }
+        if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Some(Ending::of_tls(error));
         }
         use io::ErrorKind::{
             BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut,
@@ -93,57 +80,6 @@ impl Ending {
         }
     }
 
-    /// What quinn says.
-    pub fn of_quic(error: &ConnectionError) -> Ending {
-        let quic = |by, detail| Ending::new(Some("QUIC"), by, detail);
-        match error {
-            ConnectionError::VersionMismatch => {
-                quic(EndedBy::Peer, "it speaks no version of QUIC that this end speaks".into())
-            }
-            ConnectionError::TransportError(error) => {
-                quic(EndedBy::Local, told(error.code, error.frame, &error.reason))
-            }
-            ConnectionError::ConnectionClosed(close) => {
-                quic(EndedBy::Peer, told(close.error_code, close.frame_type, &String::from_utf8_lossy(&close.reason)))
-            }
-            ConnectionError::ApplicationClosed(close) => {
-                quic(EndedBy::Peer, application(close.error_code, &String::from_utf8_lossy(&close.reason)))
-            }
-            ConnectionError::Reset => {
-                quic(EndedBy::Peer, "a stateless reset: it knows the connection no longer".into())
-            }
-            ConnectionError::TimedOut => {
-                quic(EndedBy::Timeout, "no packet came within the idle timeout (RFC 9000, section 10.1)".into())
-            }
-            ConnectionError::LocallyClosed => quic(EndedBy::Local, "its application closed it".into()),
-            ConnectionError::CidsExhausted => quic(EndedBy::Local, "no connection ID was left".into()),
-        }
-    }
-
-    fn of_write(error: &WriteError) -> Option<Ending> {
-        let quic = |by, detail| Some(Ending::new(Some("QUIC"), by, detail));
-        match error {
-            WriteError::ConnectionLost(error) => Some(Ending::of_quic(error)),
-            WriteError::Stopped(code) => {
-                quic(EndedBy::Peer, format!("it reads a stream no longer (STOP_SENDING, {})", application(*code, "")))
-            }
-            WriteError::ClosedStream => quic(EndedBy::Local, "a stream was closed before all was written".into()),
-            WriteError::ZeroRttRejected => None,
-        }
-    }
-
-    fn of_read(error: &ReadError) -> Option<Ending> {
-        let quic = |by, detail| Some(Ending::new(Some("QUIC"), by, detail));
-        match error {
-            ReadError::ConnectionLost(error) => Some(Ending::of_quic(error)),
-            ReadError::Reset(code) => {
-                quic(EndedBy::Peer, format!("it gave up a stream (RESET_STREAM, {})", application(*code, "")))
-            }
-            ReadError::ClosedStream => quic(EndedBy::Local, "a stream was closed before all was read".into()),
-            ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => None,
-        }
-    }
-
     /// What rustls says: an alert that came, or why this end sent one.
     fn of_tls(error: &rustls::Error) -> Ending {
         match error {
@@ -154,90 +90,19 @@ impl Ending {
         }
     }
 
-    const fn new(transport: Option<&'static str>, by: EndedBy, detail: String) -> Ending {
+    pub(crate) const fn new(transport: Option<&'static str>, by: EndedBy, detail: String) -> Ending {
         Ending { transport, by, seen_at: None, detail }
     }
 }
 
-/// An error of QUIC's own (RFC 9000, section 20.1): name and code, the frame that led to it, the reason.
-fn told(code: TransportErrorCode, frame: Option<FrameType>, reason: &str) -> String {
-    let number = u64::from(code);
-    let mut text = match number {
-        // Alerts of TLS, by their number (RFC 9001, section 4.8).
-        0x100..=0x1ff => {
-            let alert = rustls::AlertDescription::from((number & 0xff) as u8);
-            format!("CRYPTO_ERROR ({number:#x}), TLS alert {alert:?}")
-        }
-        0..=0x10 => format!("{code:?} ({number:#x})"),
-        _ => format!("transport error {number:#x}"),
-    };
-    if let Some(frame) = frame {
-        text += &format!(" at a frame {frame}");
-    }
-    if !reason.is_empty() {
-        text += &format!(": {reason}");
-    }
-    text
-}
-
-/// An application's error (RFC 9000, section 20.2).
-fn application(code: VarInt, reason: &str) -> String {
-    let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-    format!("application error {:#x}{reason}", code.into_inner())
-}
-
 #[cfg(test)]
 mod tests {
-    use quinn_proto::{ApplicationClose, ConnectionClose};
-
     use super::*;
 
     fn text(error: impl Into<io::Error>, at: Option<End>) -> String {
         let mut ending = Ending::of(&error.into()).expect("it ends a connection");
         ending.seen_at = at;
         ending.to_string()
-    }
-
-    #[test]
-    fn an_end_of_quic_is_told_whole_however_deep_it_lies() {
-        let close = ConnectionError::ConnectionClosed(ConnectionClose {
-            error_code: TransportErrorCode::INTERNAL_ERROR,
-            frame_type: None,
-            reason: b"too many gaps in stream buffer"[..].into(),
-        });
-        let told = "the QUIC connection ended: the client closed it: INTERNAL_ERROR (0x1): too many gaps in stream \
-                    buffer";
-        assert_eq!(text(WriteError::ConnectionLost(close.clone()), Some(End::Server)), told);
-        assert_eq!(text(ReadError::ConnectionLost(close.clone()), Some(End::Server)), told);
-        assert_eq!(text(close, Some(End::Server)), told);
-        let local = ConnectionError::TransportError(quinn_proto::TransportError {
-            code: TransportErrorCode::FLOW_CONTROL_ERROR,
-            frame: None,
-            reason: "more than allowed".into(),
-        });
-        assert_eq!(
-            text(local, Some(End::Server)),
-            "the QUIC connection ended: the server closed it: FLOW_CONTROL_ERROR (0x3): more than allowed"
-        );
-        let application = ConnectionError::ApplicationClosed(ApplicationClose {
-            error_code: VarInt::from_u32(7),
-            reason: b"enough"[..].into(),
-        });
-        assert_eq!(
-            text(application, None),
-            "the QUIC connection ended: the other end closed it: application error 0x7: enough"
-        );
-        let alert = ConnectionError::ConnectionClosed(ConnectionClose {
-            error_code: TransportErrorCode::crypto(42),
-            frame_type: None,
-            reason: Vec::new().into(),
-        });
-        assert_eq!(
-            text(alert, None),
-            "the QUIC connection ended: the other end closed it: CRYPTO_ERROR (0x12a), TLS alert BadCertificate"
-        );
-        assert!(text(ConnectionError::TimedOut, None).contains("timed out: no packet came"));
-        assert!(text(WriteError::Stopped(VarInt::from_u32(3)), None).contains("STOP_SENDING, application error 0x3"));
     }
 
     #[test]

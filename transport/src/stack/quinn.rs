@@ -10,6 +10,7 @@
 mod client;
 mod config;
 mod connection;
+mod ending;
 mod expected;
 mod flight;
 mod observe;

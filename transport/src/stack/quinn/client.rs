@@ -9,11 +9,11 @@ use samepath_model::record::End;
 
 use super::config::{endpoint_config, transport_config};
 use super::connection::{Below, Connection, first_id, observer};
+use super::ending;
 use super::flight::Flight;
 use super::observe::Observed;
 use super::qlog::log_events;
 use crate::credentials::Secret;
-use crate::ending::Ending;
 use crate::identity::{self, Fingerprint, Pin};
 use crate::{Plan, TransportError, udp};
 
@@ -56,7 +56,7 @@ pub async fn connect(
     config.initial_dst_cid_provider(Arc::new(move || first_id(&secret)));
     let connecting =
         endpoint.connect_with(config, address, identity::SERVER_NAME).map_err(|error| failed(error.to_string()))?;
-    let inner = connecting.await.map_err(|error| failed(Ending::of_quic(&error).to_string()))?;
+    let inner = connecting.await.map_err(|error| failed(ending::of_connection(&error).to_string()))?;
     let below = Below { settings, client_port, observer, flight };
     Ok((Connection { inner, below }, Endpoint { _inner: endpoint }))
 }

@@ -9,6 +9,7 @@ use samepath_model::record::{End, Setting};
 use sha2::{Digest, Sha256};
 
 use super::config;
+use super::ending::failed;
 use super::flight::Flight;
 use super::observe::Observer;
 use super::qlog::log_directory;
@@ -43,8 +44,8 @@ impl Connection {
     /// # Errors
     /// When the connection broke.
     pub(crate) async fn show(&self, preface: Preface) -> Result<(), TransportError> {
-        let (mut send, _) = self.inner.open_bi().await.map_err(io::Error::from)?;
-        send.write_all(&preface.encode()).await.map_err(io::Error::from)?;
+        let (mut send, _) = self.inner.open_bi().await.map_err(failed)?;
+        send.write_all(&preface.encode()).await.map_err(failed)?;
         let _ = send.finish();
         Ok(())
     }
@@ -54,8 +55,8 @@ impl Connection {
     /// # Errors
     /// When it is not that of the expected session.
     pub(crate) async fn shown(&self, secret: Secret) -> Result<(), TransportError> {
-        let (_, mut stream) = self.inner.accept_bi().await.map_err(io::Error::from)?;
-        let preface = Preface::read(&mut stream).await?;
+        let (_, mut stream) = self.inner.accept_bi().await.map_err(failed)?;
+        let preface = Preface::read(&mut stream).await.map_err(failed)?;
         if preface.secret != secret {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "another session's secret").into());
         }
@@ -84,13 +85,13 @@ impl Connection {
 
     /// Opens a stream to be written.
     pub(crate) async fn open(&self) -> Result<SendStream, TransportError> {
-        let stream = self.inner.open_uni().await.map_err(io::Error::from)?;
+        let stream = self.inner.open_uni().await.map_err(failed)?;
         Ok(SendStream { stream, connection: self.inner.clone() })
     }
 
     /// The next stream that the peer has opened.
     pub(crate) async fn accept(&self) -> Result<RecvStream, TransportError> {
-        Ok(RecvStream(self.inner.accept_uni().await.map_err(io::Error::from)?))
+        Ok(RecvStream(self.inner.accept_uni().await.map_err(failed)?))
     }
 
     /// Waits until it has ended, for whatever reason.
@@ -114,12 +115,12 @@ impl SendStream {
 
     /// Higher goes first; streams of one priority take turns.
     pub(crate) fn set_priority(&self, priority: i32) -> Result<(), TransportError> {
-        Ok(self.stream.set_priority(priority).map_err(io::Error::from)?)
+        self.stream.set_priority(priority).map_err(failed)
     }
 
     /// Hands over all of `chunks`, in order, without copying.
     pub(crate) async fn write_all(&mut self, chunks: &mut [Bytes]) -> Result<(), TransportError> {
-        Ok(self.stream.write_all_chunks(chunks).await.map_err(io::Error::from)?)
+        self.stream.write_all_chunks(chunks).await.map_err(failed)
     }
 
     /// Keeps what waits in the transport to what keeps it busy: twice the congestion window, as
@@ -161,7 +162,7 @@ pub(crate) struct RecvStream(quinn::RecvStream);
 impl RecvStream {
     /// Reads what is there into `chunks`, waiting for at least one; how many it is, 0 at the stream's end.
     pub(crate) async fn read_chunks(&mut self, chunks: &mut [Bytes]) -> Result<usize, TransportError> {
-        Ok(self.0.read_chunks(chunks).await.map_err(io::Error::from)?.unwrap_or(0))
+        Ok(self.0.read_chunks(chunks).await.map_err(failed)?.unwrap_or(0))
     }
 }
 

@@ -11,6 +11,7 @@ use samepath_model::record::{End, Setting};
 
 use super::config::{endpoint_config, transport_config};
 use super::connection::{Below, Connection, first_id, observer};
+use super::ending::failed;
 use super::expected::{Expected, Guest, Watched};
 use super::flight::Flight;
 use super::observe::Observed;
@@ -145,7 +146,7 @@ impl Incoming {
     /// # Errors
     /// When it fails.
     pub(crate) async fn handshake(self) -> Result<Connection, TransportError> {
-        let inner = self.connecting.await.map_err(io::Error::from)?;
+        let inner = self.connecting.await.map_err(failed)?;
         Ok(Connection { inner, below: self.below })
     }
 }
