@@ -66,6 +66,28 @@ fn members_depend_on_each_other_only_as_the_design_allows() {
     assert_eq!(seen, ALLOWED.len());
 }
 
+/// A QUIC stack is the affair of `transport`, and there of a folder in `stack`.
+#[test]
+fn transport_alone_depends_on_quinn() {
+    let metadata = metadata();
+    let mut seen = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        if !ALLOWED.iter().any(|(member, _)| *member == name) {
+            continue;
+        }
+        // Those of tests, too.
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let dependency = dependency["name"].as_str().unwrap();
+            if matches!(dependency, "quinn" | "quinn-proto") {
+                assert_eq!(name, "samepath-transport", "{name} must not depend on {dependency}");
+                seen.push(dependency);
+            }
+        }
+    }
+    assert_eq!(seen, ["quinn", "quinn-proto"]);
+}
+
 #[test]
 fn every_dependency_has_a_licence_that_fits() {
     let metadata = metadata();

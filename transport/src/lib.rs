@@ -10,9 +10,9 @@
 //! | [`credentials`] | the secret of a session, and how a data connection shows it |
 //! | [`ports`] | where a server takes data connections |
 //! | [`half`] | one end's part of a playing; `send` and `receive` are its two kinds |
-//! | [`connection`] | a data connection, whatever its transport |
+//! | [`connection`] | a data connection, whatever its transport: `dial` makes the client's end, `listen` the server's |
 //! | [`tcp`], [`tls`], [`stack`], [`udp`] | one transport each, both ends; of QUIC a stack each |
-//! | [`quic`] | the frames of its packets |
+//! | [`quic`] | the frames of QUIC's packets, whichever stack sends them |
 //! | [`frame`], [`payload`] | what is written on every one of them, and how it is verified |
 //! | [`report`] | how far an end has come, and what it knows when it is over |
 //! | `session`, `tasks` | what the tasks of an end share, and how they are kept together |
