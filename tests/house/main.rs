@@ -1,5 +1,8 @@
-//! The house rules that no compiler keeps: which crate may depend on which, the licences of what is
-//! built in, that every dependency says why it is there, and that an error tells its cause once.
+//! The house rules that no compiler keeps: which crate may depend on which, that no modules depend on each other in a
+//! circle, the licences of what is built in, that every dependency says why it is there, and that an error tells its
+//! cause once.
+
+mod modules;
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -86,6 +89,23 @@ fn transport_alone_depends_on_quinn() {
         }
     }
     assert_eq!(seen, ["quinn", "quinn-proto"]);
+}
+
+#[test]
+fn no_modules_depend_on_each_other_in_a_circle() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let members = ["", "model", "transport", "client", "server", "netem", "results", "testing"];
+    let circles: Vec<String> = members
+        .iter()
+        .flat_map(|member| {
+            let said = |circle: Vec<modules::Name>| {
+                let names: Vec<String> = circle.iter().map(|name| name.join("::")).collect();
+                format!("{member}: {}", names.join(", "))
+            };
+            modules::circles(&root.join(member).join("src")).into_iter().map(said).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(circles.is_empty(), "modules that depend on each other:\n{}", circles.join("\n"));
 }
 
 #[test]
