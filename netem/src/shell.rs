@@ -4,7 +4,6 @@
 //! the server's. When the command ends, everything that either of them started ends.
 
 mod attempt;
-mod brood;
 mod command;
 mod control;
 mod environment;
@@ -12,6 +11,7 @@ mod error;
 mod plan;
 mod prompt;
 mod ready;
+mod reaper;
 mod server;
 mod words;
 
@@ -34,7 +34,6 @@ use crate::sys::monotonic;
 use crate::tell;
 use crate::{limits, procfs};
 pub use attempt::attempt;
-use brood::Brood;
 use command::run_command;
 use control::{Call, Life};
 use error::Failure;
@@ -42,6 +41,7 @@ pub use error::LinkError;
 pub use plan::LinkPlan;
 use plan::load;
 pub use ready::Ready;
+use reaper::Reaper;
 use server::{Server, start_server};
 use words::{summarise, tell_ends, with_remedy};
 
@@ -146,7 +146,7 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
         path.namespaces.server.run(|| relay.listen(addresses, ipv6)).map_err(|error| error.to_string())??;
     }
     let mut life = Life::new(plan, &path, &call, controller);
-    let mut brood = Brood::new().map_err(|error| format!("cannot wait for processes: {error}"))?;
+    let mut reaper = Reaper::new().map_err(|error| format!("cannot wait for processes: {error}"))?;
 
     let mut server = match &plan.server_command {
         None => None,
@@ -155,19 +155,19 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
                 .map_err(|error| format!("cannot run the server command: {}", shortage::told_of_start(&error)))?;
             let mut server = Server { pid, ended: false, told: false };
             let ours: Vec<Service> = relay.iter().flat_map(Relay::taken).collect();
-            let late = ready::await_server(&plan.ready, plan.ready_limit, &path, &mut brood, pid, &ours)?;
-            server.look_after(&brood);
+            let late = ready::await_server(&plan.ready, plan.ready_limit, &path, &mut reaper, pid, &ours)?;
+            server.look_after(&reaper);
             if let Some(late) = late.filter(|_| !server.told) {
                 tell!("link: {late}");
             }
             Some(server)
         }
     };
-    let status = match brood.asked_to_end {
+    let status = match reaper.asked_to_end {
         Some(signal) => 128 + signal as i32,
         None => {
             path.set_epoch(monotonic()).map_err(|error| error.to_string())?;
-            run_command(plan, leads_terminal, &mut brood, server.as_mut(), &mut life)?
+            run_command(plan, leads_terminal, &mut reaper, server.as_mut(), &mut life)?
         }
     };
     let changes = std::mem::take(&mut life.changes);
@@ -175,7 +175,7 @@ fn conduct(plan: &LinkPlan, outside: Outside) -> Result<Ended, Failure> {
     drop(life);
     // Nobody is to wait for an answer that will not come.
     drop(call);
-    brood.end(server.map(|server| server.pid)).map_err(|error| format!("cannot end what is left: {error}"))?;
+    reaper.end(server.map(|server| server.pid)).map_err(|error| format!("cannot end what is left: {error}"))?;
     drop(relay);
     let report = path.down(&Tolerance::default()).map_err(|error| error.to_string())?;
     if !plan.quiet {

@@ -9,11 +9,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use samepath_model::shortage;
 
-use super::brood::Brood;
 use super::control::Life;
 use super::environment::tell_addresses;
 use super::plan::LinkPlan;
 use super::prompt;
+use super::reaper::Reaper;
 use super::server::Server;
 use crate::endpoint::{enter_before_exec, take_terminal_before_exec};
 use crate::limits;
@@ -23,7 +23,7 @@ use crate::tell;
 pub(super) fn run_command(
     plan: &LinkPlan,
     leads_terminal: bool,
-    brood: &mut Brood,
+    reaper: &mut Reaper,
     mut server: Option<&mut Server>,
     life: &mut Life<'_>,
 ) -> Result<i32, String> {
@@ -65,20 +65,20 @@ pub(super) fn run_command(
     };
     loop {
         let listener = life.call.listener.as_ref();
-        brood.wait(Instant::now() + Duration::from_secs(3600), listener).map_err(|error| error.to_string())?;
+        reaper.wait(Instant::now() + Duration::from_secs(3600), listener).map_err(|error| error.to_string())?;
         if let Some(listener) = listener {
             listener.serve(|request| life.answer(request));
         }
-        if std::mem::take(&mut brood.asked_for_status) {
+        if std::mem::take(&mut reaper.asked_for_status) {
             life.print_status();
         }
         if let Some(server) = server.as_mut() {
-            server.look_after(brood);
+            server.look_after(reaper);
         }
-        if let Some(signal) = brood.asked_to_end.take() {
+        if let Some(signal) = reaper.asked_to_end.take() {
             let _ = kill(child, signal);
         }
-        if let Some(status) = brood.status_of(child) {
+        if let Some(status) = reaper.status_of(child) {
             return Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)));
         }
         if !path.is_running() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 
-use super::brood::Brood;
+use super::reaper::Reaper;
 use crate::path::LivePath;
 use crate::sockets::{self, Service, Waiting};
 
@@ -125,23 +125,23 @@ pub(super) fn await_server(
     ready: &Ready,
     limit: Duration,
     path: &LivePath,
-    brood: &mut Brood,
+    reaper: &mut Reaper,
     server: Pid,
     ours: &[Service],
 ) -> Result<Option<String>, String> {
     let deadline = Instant::now() + limit;
     loop {
         let waiting = path.namespaces.server.run(sockets::waiting).map_err(|error| error.to_string())?;
-        if ready.is_met(&waiting, ours) || brood.asked_to_end.is_some() {
+        if ready.is_met(&waiting, ours) || reaper.asked_to_end.is_some() {
             return Ok(None);
         }
-        let others = brood.collect();
+        let others = reaper.collect();
         // With no error it may have left somebody behind who is about to serve.
-        let has_ended = brood.status_of(server).is_some_and(|status| !status.success() || !others);
+        let has_ended = reaper.status_of(server).is_some_and(|status| !status.success() || !others);
         if has_ended || Instant::now() >= deadline {
             return ready.given_up(limit, has_ended, &ready.missing(&waiting));
         }
-        brood.wait((Instant::now() + LATENCY).min(deadline), None).map_err(|error| error.to_string())?;
+        reaper.wait((Instant::now() + LATENCY).min(deadline), None).map_err(|error| error.to_string())?;
     }
 }
 

@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::brood::Brood;
 use super::control::Call;
 use super::environment::tell_addresses;
 use super::plan::LinkPlan;
+use super::reaper::Reaper;
 use crate::endpoint::enter_before_exec;
 use crate::limits;
 use crate::path::LivePath;
@@ -39,8 +39,8 @@ pub(super) struct Server {
 impl Server {
     /// Says, once, that it has ended with an error: whatever the client says then is no news of the link. With no
     /// error it may have left somebody behind who serves, or have served its only client.
-    pub(super) fn look_after(&mut self, brood: &Brood) {
-        let Some(status) = brood.status_of(self.pid).filter(|_| !self.ended) else { return };
+    pub(super) fn look_after(&mut self, reaper: &Reaper) {
+        let Some(status) = reaper.status_of(self.pid).filter(|_| !self.ended) else { return };
         self.ended = true;
         self.told = !status.success();
         match (status.code(), status.signal().and_then(|signal| Signal::try_from(signal).ok())) {

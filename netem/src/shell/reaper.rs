@@ -1,4 +1,4 @@
-//! The processes of a link: who ended, who is to end, and the signals that are passed on.
+//! Reaping of a link's processes, as the first process of its PID namespace, and the signals that are passed on.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,9 +20,8 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How long what is left may take to end when asked.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
 
-/// The processes below this one, which is the first of its PID namespace: those it started, and
-/// those whose parents have ended.
-pub(super) struct Brood {
+/// Collects the exit status of children and of orphans: the process is the first of its PID namespace (pid_namespaces(7)).
+pub(super) struct Reaper {
     signals: SignalFd,
     ended: Vec<(Pid, ExitStatus)>,
     /// A signal came that the command is to get.
@@ -31,12 +30,12 @@ pub(super) struct Brood {
     pub(super) asked_for_status: bool,
 }
 
-impl Brood {
+impl Reaper {
     /// The signals were blocked before the first thread was started, so that all come here.
-    pub(super) fn new() -> nix::Result<Brood> {
+    pub(super) fn new() -> nix::Result<Reaper> {
         let signals = SigSet::thread_get_mask()?;
         let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Brood { signals, ended: Vec::new(), asked_to_end: None, asked_for_status: false })
+        Ok(Reaper { signals, ended: Vec::new(), asked_to_end: None, asked_for_status: false })
     }
 
     /// Waits for signals, or somebody who would talk with the link, at most until `deadline`, and
