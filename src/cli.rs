@@ -490,7 +490,7 @@ pub(crate) struct LinkFlags {
     /// Largest IP packet in bytes [default: 1500]
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     mtu: Option<u16>,
-    /// What random loss is keyed by: the same weather at the same time, or the same fate for the n-th packet
+    /// What random loss is keyed by: the same draw at the same time, or the same fate for the n-th packet
     #[arg(long, value_name = "KEY", value_parser = loss_key)]
     loss_key: Option<LossKey>,
     /// Where random draws come from: 'counter' (no effect moves another's), or 'netem', the kernel's own sequence

@@ -1,6 +1,6 @@
 //! Cells: the trials of one part, one value of each axis and one arm, over the seeds.
 //!
-//! The trial is the unit of every statistic: messages within one trial share its weather. Void and
+//! The trial is the unit of every statistic: messages within one trial share its losses. Void and
 //! failed trials stay in their cell, counted, and out of its figures.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -28,7 +28,7 @@ pub struct Manifest {
     pub command: Vec<String>,
     /// When the run was started, in UTC (RFC 3339).
     pub started: String,
-    /// The seeds: each gives every arm the same payload and the same weather.
+    /// The seeds: each gives every arm the same payload and the same random draws.
     pub seeds: Vec<u64>,
     /// What carries the link's packets, as asked for.
     pub backend: Option<String>,

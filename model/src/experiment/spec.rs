@@ -33,7 +33,7 @@ pub struct ExperimentSpec {
     /// Number of paired seeds, where `seeds` is not given: seeds 1, 2, …, `repeat`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat: Option<u32>,
-    /// The seeds: each gives every arm the same payload and the same weather.
+    /// The seeds: each gives every arm the same payload and the same random draws.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seeds: Vec<u64>,
     /// Outside these bounds a trial is void.

@@ -36,7 +36,7 @@ pub struct Trial {
     pub axes: BTreeMap<String, String>,
     /// What is compared.
     pub arm: Arm,
-    /// Decides payload and weather.
+    /// Seed of payload and random draws.
     pub seed: u64,
     /// What is sent.
     pub workload: Workload,

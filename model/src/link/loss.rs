@@ -29,7 +29,7 @@ pub enum Loss {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LossKey {
-    /// By the time since the schedule's start: at the same instant the same weather for every arm.
+    /// By the time since the schedule's start: at the same instant the same draw for every arm.
     #[default]
     Time,
     /// By the packet's number in its direction, counted from where random loss begins: the n-th packet has the

@@ -166,13 +166,13 @@ fn a_note_is_a_comment_of_the_next_packet() {
     let mut capture = Capture::create(&path, &link).unwrap();
     let mut pipe = Pipe::new(&link, Direction::Up, 1);
     play(&mut capture, &mut pipe, Direction::Up, 1);
-    capture.note("the weather changed");
+    capture.note("the rate changed");
     capture.offered(Direction::Up, 1, &[1; 40], 9_000_000);
     capture.inside(0);
     capture.finish();
     let (packets, _) = read(&path);
     assert_eq!(packets[0].comments.len(), 1);
-    assert_eq!(packets[1].comments[0], "the weather changed");
+    assert_eq!(packets[1].comments[0], "the rate changed");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Who is lost at random: each packet alone, or in bursts by the Gilbert–Elliott model.
 //!
 //! # What arms share under time keys
-//! Paired arms have the same seed, and must meet the same weather at the same instant. Independent
+//! Paired arms have the same seed, and must meet the same draws at the same instant. Independent
 //! loss is easy: the k-th packet of a slot has a draw of its own, and that draw is a function of
 //! slot and k alone.
 //!
-//! Bursts are counted in packets, while weather goes by the clock; both cannot be had at once. Were
+//! Bursts are counted in packets, while draws go by the clock; both cannot be had at once. Were
 //! the state a function of time alone, a burst of mean length 1/r packets would be so only for one
 //! packet rate, and packets that come back to back would all share a fate. So the chain steps once
 //! for each packet, exactly as the kernel's does, and what depends on time alone are its **draws**:

@@ -29,7 +29,8 @@
 
 mod codel;
 pub mod distribution;
-pub mod draws;
+mod draw_key;
+mod draws;
 mod effects;
 pub mod entry;
 mod filter;
@@ -46,7 +47,6 @@ pub mod script;
 mod service;
 mod steps;
 mod timeline;
-mod weather;
 mod work;
 
 use std::collections::VecDeque;
@@ -56,6 +56,8 @@ use samepath_model::record::{DirectionReport, DropCause};
 use samepath_model::units::BitRate;
 
 use codel::CoDel;
+use draw_key::DrawKeys;
+pub use draw_key::SLOT;
 use draws::{Draws, Effect, Key};
 use effects::Effects;
 use entry::Entry;
@@ -70,8 +72,6 @@ use queue::{Admission, Bottleneck};
 use script::Script;
 use service::NEVER;
 use timeline::Timeline;
-pub use weather::SLOT;
-use weather::WeatherClock;
 
 /// When what is drawn for each packet begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,7 +98,7 @@ pub struct Pipe<P> {
     direction: Direction,
     seed: u64,
     mtu: u16,
-    clock: WeatherClock,
+    keys: DrawKeys,
     draws: Draws,
     /// Which packets the conditions apply to; `None`: all.
     sieve: Option<Box<Sieve>>,
@@ -217,7 +217,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             direction,
             seed,
             mtu: link.mtu,
-            clock: WeatherClock::new(link.loss_key),
+            keys: DrawKeys::new(link.loss_key),
             sieve: None,
             bypass: VecDeque::new(),
             loss: LossProcess::new(conditions.loss, link.loss_key, draws),
@@ -254,7 +254,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
     /// streams of its own; with [`Onset::WithSchedule`] nothing is drawn until then.
     pub fn set_epoch(&mut self, epoch: Nanos) {
         self.epoch = Some(epoch);
-        self.clock.set_epoch(epoch);
+        self.keys.set_epoch(epoch);
         self.loss.restart();
         self.script.restart();
         self.effects.restart();
@@ -297,7 +297,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         let Some(link) = self.awaited.take() else { return };
         let at = at.max(self.latest);
         self.serve(at);
-        self.clock.count_from(self.counters.packets);
+        self.keys.count_from(self.counters.packets);
         if let Some(netem) = &mut self.netem {
             netem.restart(link.direction(self.direction), self.seed);
         }
@@ -418,11 +418,11 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             return None;
         }
         // What the conditions do not apply to moves no draw.
-        let weather = self.clock.at(now, number - self.counters.bypassed - self.counters.elsewhere);
-        let arrival = Arrival { now, size: info.size, ip_header: info.ip_header, key: weather.key };
+        let keyed = self.keys.at(now, number - self.counters.bypassed - self.counters.elsewhere);
+        let arrival = Arrival { now, size: info.size, ip_header: info.ip_header, key: keyed.key };
 
         if self.netem.is_some() {
-            return match self.struck_by_rule(&info, number, weather.since_epoch) {
+            return match self.struck_by_rule(&info, number, keyed.since_epoch) {
                 // What never reaches the qdisc draws nothing from it.
                 Some(cause) => {
                     entry.set_queued(self.would_wait(&arrival));
@@ -438,10 +438,10 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
 
         // The loss process moves on with every packet, whatever else befalls it, so that a script
         // or an outage does not change the losses after it. So does duplication with correlation.
-        let mut lost = self.loss.strikes(weather.key);
-        let struck = self.struck_by_rule(&info, number, weather.since_epoch);
+        let mut lost = self.loss.strikes(keyed.key);
+        let struck = self.struck_by_rule(&info, number, keyed.since_epoch);
         let (share, sequence) = &mut self.effects.duplicate;
-        let duplicated = *share > 0.0 && sequence.next(&self.draws, false, weather.key) < *share;
+        let duplicated = *share > 0.0 && sequence.next(&self.draws, false, keyed.key) < *share;
         if let Some(cause) = struck {
             entry.set_queued(self.would_wait(&arrival));
             ledger(self.dropped(entry, cause));

@@ -248,7 +248,7 @@ proptest! {
         prop_assert_eq!(run(), run());
     }
 
-    /// Time keys: the same weather at the same time since the epoch, whatever happened before it.
+    /// Time keys: the same draws at the same time since the epoch, whatever happened before it.
     #[test]
     fn time_keyed_fates_belong_to_the_time_since_the_epoch(
         packets in any_packets(), seed: u64, shift in 0u64..10 * SECOND, before in vec(0u64..1_000_000, 0..50),
@@ -503,7 +503,7 @@ fn a_copy_has_draws_of_its_own() {
 }
 
 #[test]
-fn every_schedule_on_one_link_meets_the_same_weather() {
+fn every_schedule_on_one_link_meets_the_same_draws() {
     for (loss, seed) in ["20%", "burst 20% 3"].into_iter().flat_map(|loss| (0..20).map(move |seed| (loss, seed))) {
         let mut pipe = pipe(&format!("loss = '{loss}'\n[down]\ndrop = ['data 5']"), Direction::Down, seed);
         let mut play_at = |epoch: Nanos, count: u64| {

@@ -20,7 +20,7 @@ pub struct LinkPlan {
     pub link: Link,
     /// The files that its conditions name.
     pub inputs: Inputs,
-    /// Decides its weather.
+    /// Seed of its random draws.
     pub seed: u64,
     /// What carries its packets.
     pub backend: Backend,

@@ -446,7 +446,7 @@ fn method(part: &PartView<'_>) -> PartMethod {
         link: part.groups().iter().map(|group| LinkView::new(&group.cells[0].plan.link, &group.label)).collect(),
         loss_key: match plan.link.loss_key {
             samepath_model::link::LossKey::Time => {
-                "by time: at the same instant the same weather for every arm of a seed".into()
+                "by time: at the same instant the same draw for every arm of a seed".into()
             }
             samepath_model::link::LossKey::Index => {
                 "by packet: the n-th packet of a direction has the same fate".into()

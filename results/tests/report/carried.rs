@@ -80,7 +80,7 @@ pub(crate) fn messages(trial: &Trial, mut report: PlayReport) -> (PlayReport, Ve
             ledger.push(packet);
             left
         };
-        // One weather for all arms: the draws do not depend on the arm.
+        // The same losses for all arms: the draws do not depend on the arm.
         let lost = uniform(trial.seed, 1, i as u64) < p;
         let again = lost && uniform(trial.seed, 9, i as u64) < p;
         let noise = (uniform(trial.seed, 2 + transport as u64, i as u64) * 3e5) as i64 + 60_000;

@@ -228,7 +228,7 @@ fn the_timeline_does_not_claim_to_know_what_blocked() {
     // The order of the transports: tcp above quic.
     let arms: Vec<&str> = stalls.table.rows.iter().map(|row| row[0].as_str()).collect();
     assert_eq!(arms, ["tcp", "tls", "quic", "quic/shared", "udp"]);
-    // In the made-up weather a drop makes all streams of tcp late, and one of quic's.
+    // With the made-up losses a drop makes all streams of tcp late, and one of quic's.
     let streams = |row: usize| stalls.table.rows[row][4].parse::<u32>().expect("a count");
     assert!(streams(0) == 8 && streams(2) < 8, "{:?}", stalls.table.rows);
 }

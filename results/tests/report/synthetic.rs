@@ -205,7 +205,7 @@ fn messages(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
     for (i, message) in trial.workload.schedule().enumerate() {
         let released = message.release.as_nanos() as i64;
         let noise = (uniform(trial.seed, 2 + trial.arm.transport as u64, i as u64) * 3e5) as i64 + 100_000;
-        // One weather for all arms: the draw does not depend on the arm.
+        // The same losses for all arms: the draw does not depend on the arm.
         let lost = uniform(trial.seed, 1, i as u64) < p;
         ledger.push(packet(ledger.len() as u64, released + 50_000, 1008, lost));
         let mut arrived = released + one_way + 460_000 + noise;

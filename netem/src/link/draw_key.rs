@@ -1,4 +1,4 @@
-//! What an instant means to draws and scripts.
+//! Keys of the random draws: by the time since the schedule's start, or by the packet's number.
 
 use samepath_model::link::LossKey;
 
@@ -13,18 +13,18 @@ use super::instant::Nanos;
 /// falls into each. Within a slot the packets are told apart by their number.
 pub const SLOT: Nanos = 1_000_000;
 
-/// What an instant means to the draws and the script.
+/// A packet's arrival as draws and script know it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Weather {
+pub(super) struct Keyed {
     /// What the packet's draws are keyed by.
     pub(super) key: Key,
     /// Time since the epoch; `None` before it.
     pub(super) since_epoch: Option<Nanos>,
 }
 
-/// Turns arrival times into draw keys.
+/// Turns arrival times and packet numbers into draw keys.
 #[derive(Debug)]
-pub(super) struct WeatherClock {
+pub(super) struct DrawKeys {
     keyed_by: LossKey,
     epoch: Option<Nanos>,
     /// The packet from which packets are counted.
@@ -35,9 +35,9 @@ pub(super) struct WeatherClock {
     used: bool,
 }
 
-impl WeatherClock {
+impl DrawKeys {
     pub(super) fn new(keyed_by: LossKey) -> Self {
-        WeatherClock { keyed_by, epoch: None, counted_from: 0, first_packet: None, last: Key::index(0), used: false }
+        DrawKeys { keyed_by, epoch: None, counted_from: 0, first_packet: None, last: Key::index(0), used: false }
     }
 
     pub(super) fn set_epoch(&mut self, epoch: Nanos) {
@@ -52,7 +52,7 @@ impl WeatherClock {
     }
 
     /// For the `number`-th packet of the direction, which came at `now`.
-    pub(super) fn at(&mut self, now: Nanos, number: u64) -> Weather {
+    pub(super) fn at(&mut self, now: Nanos, number: u64) -> Keyed {
         let first = *self.first_packet.get_or_insert(now);
         let since_epoch = self.epoch.and_then(|epoch| now.checked_sub(epoch));
         let key = match self.keyed_by {
@@ -65,6 +65,6 @@ impl WeatherClock {
                 key
             }
         };
-        Weather { key, since_epoch }
+        Keyed { key, since_epoch }
     }
 }
