@@ -265,7 +265,7 @@ async fn both_families_are_served_each_from_the_address_that_was_asked() {
             }
         }
     }
-    // The journal names its clients as they are, not in IPv6's clothes.
+    // The log names its clients as they are, not in IPv6's clothes.
     let said = said.lock().unwrap().join("\n");
     assert!(said.contains("127.0.0.1:") && !said.contains("ffff"), "{said}");
     serving.abort();
@@ -275,27 +275,27 @@ async fn both_families_are_served_each_from_the_address_that_was_asked() {
 async fn of_several_addresses_the_one_with_a_server_is_found() {
     let server = serve();
     let port = server.address.port();
-    // Nobody listens at the first, a stranger does at the second.
-    let stranger = tokio::net::TcpListener::bind("127.0.0.3:0").await.unwrap();
-    let at_stranger = stranger.local_addr().unwrap();
+    // Nobody listens at the first, another service does at the second.
+    let other = tokio::net::TcpListener::bind("127.0.0.3:0").await.unwrap();
+    let at_other = other.local_addr().unwrap();
     let answering = tokio::spawn(async move {
-        while let Ok((mut stream, _)) = stranger.accept().await {
+        while let Ok((mut stream, _)) = other.accept().await {
             let _ = stream.write_all(b"220 mail.example ESMTP\r\n").await;
         }
     });
     let nobody = SocketAddr::from(([127, 0, 0, 2], port));
     let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 100_000));
-    let target = Target { control: vec![nobody, at_stranger, server.address], ..server.target() };
+    let target = Target { control: vec![nobody, at_other, server.address], ..server.target() };
     let played = play(&target, &plan, |_| {}).await.unwrap();
     assert!(played.report.complete);
     assert_eq!(played.server, server.address, "the data go where the control connection went");
 
-    let target = Target { control: vec![nobody, at_stranger], ..server.target() };
+    let target = Target { control: vec![nobody, at_other], ..server.target() };
     let error = play(&target, &plan, |_| {}).await.unwrap_err();
     let TransportError::NoneOf { tried } = &error else { panic!("{error}") };
     assert_eq!(tried.len(), 2);
     let text = error.to_string();
-    for of in [nobody.to_string(), at_stranger.to_string()] {
+    for of in [nobody.to_string(), at_other.to_string()] {
         assert!(text.contains(&of), "{of} is missing: {text}");
     }
     answering.abort();
@@ -337,7 +337,7 @@ async fn only_those_who_know_are_let_in() {
 }
 
 #[tokio::test]
-async fn strangers_are_recognised() {
+async fn other_services_are_recognised() {
     let plan = plan(Arm::default_of(Transport::Tcp), bytes(Direction::Down, 1, 1000));
     let target = |control: SocketAddr| Target {
         control: vec![control],

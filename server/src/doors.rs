@@ -84,14 +84,14 @@ impl Registry {
 
     /// The session that this connection belongs to, if it is one it still misses.
     fn claim(&self, preface: Preface, transport: Transport) -> io::Result<(Plan, mpsc::Sender<Connection>)> {
-        let stranger = || io::Error::new(io::ErrorKind::PermissionDenied, "no session misses this connection");
+        let refused = || io::Error::new(io::ErrorKind::PermissionDenied, "no session misses this connection");
         let mut open = self.lock();
-        let session = open.get_mut(&preface.secret).ok_or_else(stranger)?;
+        let session = open.get_mut(&preface.secret).ok_or_else(refused)?;
         if session.plan.arm.transport != transport
             || preface.number >= session.plan.connections()
             || !session.bound.insert(preface.number)
         {
-            return Err(stranger());
+            return Err(refused());
         }
         Ok((session.plan.clone(), session.connections.clone()))
     }
@@ -141,7 +141,7 @@ impl Registry {
                 Err(left) => Err(left),
             },
         };
-        // A stranger learns nothing but that the connection is closed.
+        // An unauthenticated peer learns nothing but that the connection is closed.
         let (preface, connection) = match shown {
             Ok(Ok(shown)) => shown,
             Ok(Err(error)) => return place.failed(&error.seen_at(End::Server)),
@@ -154,7 +154,7 @@ impl Registry {
                 drop(place);
                 let _ = connections.send(connection).await;
             }
-            // It was expected, so it is no stranger: its session has ended since, or has its connection.
+            // It was expected, so its client has authenticated: its session has ended since, or has its connection.
             Err(_) if expected_by.is_some() => {}
             Err(error) => place.failed(&error.seen_at(End::Server)),
         }

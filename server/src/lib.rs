@@ -6,16 +6,16 @@
 //! Invariant: no byte from the network makes it panic, hold unbounded memory, or send a datagram
 //! to an address from which nothing came that only a session's secret makes.
 //!
-//! **What a stranger can do.** Who has not the token gets a place behind a door for a fixed time, and nothing else. No
-//! single stranger keeps a client out that way: `room` has the rule, and says against what it does not hold (many
-//! addresses that are fast together; a flood of the network or the processor). Log lines about strangers are bounded
-//! (`journal`). Who has the token is trusted with what [`Limits`] allow, each session for its time and no longer; it can
+//! **What an unauthenticated peer can do.** Who has not the token gets a place behind a door for a fixed time, and nothing
+//! else. No single one keeps a client out that way: `room` has the rule, and says against what it does not hold (many
+//! addresses that are fast together; a flood of the network or the processor). Log lines about them are bounded
+//! (`log`). Who has the token is trusted with what [`Limits`] allow, each session for its time and no longer; it can
 //! take all of it.
 
 mod cli;
 mod doors;
-mod journal;
 mod limits;
+mod log;
 mod room;
 mod serve;
 mod session;

@@ -9,9 +9,9 @@
 //! - a door has several times as many; where all are taken, the oldest connection of the address that has the
 //!   most gives way.
 //!
-//! So one stranger, however many connections it opens, meets only itself and who shares its address; and those
+//! So one peer, however many connections it opens, meets only itself and who shares its address; and those
 //! too get in unless it opens more connections than its places within the time of their handshake. It does not
-//! hold against a stranger with many addresses that is as fast as that, nor against one that fills the network or
+//! hold against one with many addresses that is as fast as that, nor against one that fills the network or
 //! the processor: that is a firewall's work.
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,7 +25,7 @@ use samepath_transport::tcp;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::journal::Journal;
+use crate::log::Log;
 
 /// Places for connections of one address, beside those that open sessions wait for.
 const OF_ONE: usize = 64;
@@ -39,7 +39,7 @@ pub(crate) struct Room {
     /// What connections at this door are called.
     name: &'static str,
     patience: Duration,
-    journal: Arc<Journal>,
+    log: Arc<Log>,
     waiting: Mutex<Waiting>,
 }
 
@@ -77,8 +77,8 @@ pub(crate) enum Left {
 }
 
 impl Room {
-    pub(crate) fn new(name: &'static str, patience: Duration, journal: Arc<Journal>) -> Arc<Room> {
-        Arc::new(Room { name, patience, journal, waiting: Mutex::default() })
+    pub(crate) fn new(name: &'static str, patience: Duration, log: Arc<Log>) -> Arc<Room> {
+        Arc::new(Room { name, patience, log, waiting: Mutex::default() })
     }
 
     /// Gives a connection a place, at the cost of another one where there is none. `expected` is how many
@@ -88,7 +88,7 @@ impl Room {
         let (stay, gone) = oneshot::channel();
         let (number, left) = self.lock().enter(source(from.ip()), stay, OF_ONE + expected, OF_ALL + 2 * expected);
         if let Some(left) = left {
-            self.journal.stranger(self.name, || {
+            self.log.unauthenticated(self.name, || {
                 format!("a {} of {left} that had proven nothing gave way to one of {}", self.name, from.ip())
             });
         }
@@ -97,7 +97,7 @@ impl Room {
 
     /// Out of descriptors, most likely: says so, and waits for sessions to give some back.
     pub(crate) async fn cannot_accept(&self, error: &io::Error) {
-        self.journal.stranger(self.name, || format!("cannot accept a {}: {}", self.name, shortage::told(error)));
+        self.log.unauthenticated(self.name, || format!("cannot accept a {}: {}", self.name, shortage::told(error)));
         sleep(Duration::from_millis(100)).await;
     }
 
@@ -177,7 +177,7 @@ impl Place {
 
     /// Says that nothing came of this connection.
     pub(crate) fn failed(&self, why: &dyn std::fmt::Display) {
-        self.room.journal.stranger(self.room.name, || format!("{}: {}: {why}", self.from, self.room.name));
+        self.room.log.unauthenticated(self.room.name, || format!("{}: {}: {why}", self.from, self.room.name));
     }
 }
 
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn one_address_meets_only_itself() {
         let mut waiting = Waiting::default();
-        // A client, then a stranger that opens a thousand.
+        // A client, then a peer that opens a thousand.
         assert_eq!(enter(&mut waiting, &[1], 4, 12), [None]);
         let gone = enter(&mut waiting, &[2; 1000], 4, 12);
         assert_eq!((gone[..4].to_vec(), gone[4..].to_vec()), (vec![None; 4], vec![Some(2); 996]));
@@ -235,14 +235,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_ends_with_its_time_or_its_room() {
-        let journal = Arc::new(Journal::new(|_| {}));
+        let log = Arc::new(Log::new(|_| {}));
         let from = |n: u16| SocketAddr::from(([10, 0, 0, 1], n));
-        let room = Room::new("connection", Duration::ZERO, journal.clone());
+        let room = Room::new("connection", Duration::ZERO, log.clone());
         let late = room.enter(from(0), 0).prove(std::future::pending::<()>(), || false).await;
         assert_eq!(late, Err(Left::Late(Duration::ZERO)));
         assert!(room.lock().places.is_empty(), "it is given back");
 
-        let room = Room::new("connection", Duration::from_secs(3600), journal);
+        let room = Room::new("connection", Duration::from_secs(3600), log);
         let mut first = room.enter(from(0), 0);
         assert_eq!(first.prove(std::future::ready(7), || false).await, Ok(7));
         let others: Vec<Place> = (1..=OF_ONE).map(|n| room.enter(from(n as u16), 0)).collect();

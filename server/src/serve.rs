@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::doors::Registry;
-use crate::journal::Journal;
 use crate::limits::Limits;
+use crate::log::Log;
 use crate::room::{Place, Room};
 use crate::session::{self, Context};
 use crate::shutdown::Shutdown;
@@ -118,18 +118,18 @@ impl Server {
     pub async fn serve(self, mut shutdown: watch::Receiver<Shutdown>, log: impl Fn(&str) + Send + Sync + 'static) {
         let Listeners { tcp, tls, quic, udp, admission, ports } = self.listeners;
         let registry = Arc::new(Registry::new(admission));
-        let journal = Arc::new(Journal::new(log));
+        let log = Arc::new(Log::new(log));
         let limits = self.config.limits;
         let proof = limits.proof.std();
-        let room = |name, patience| Room::new(name, patience, journal.clone());
+        let room = |name, patience| Room::new(name, patience, log.clone());
         // Dropped with this function, and every door with it.
         let mut doors = JoinSet::new();
         doors.spawn(registry.clone().door(tcp, room("TCP connection", proof)));
         doors.spawn(registry.clone().door(tls, room("TLS connection", proof)));
         doors.spawn(registry.clone().door(quic, room("QUIC connection", 6 * proof)));
         doors.spawn(registry.clone().udp_door(udp));
-        let diary = journal.clone();
-        doors.spawn(async move { diary.keep().await });
+        let summed = log.clone();
+        doors.spawn(async move { summed.keep().await });
 
         let control = room("control connection", proof);
         let context = Arc::new(Context {
@@ -139,7 +139,7 @@ impl Server {
             registry: registry.clone(),
             slots: Arc::new(Semaphore::new(limits.sessions)),
             memory: std::sync::atomic::AtomicU64::new(0),
-            journal: journal.clone(),
+            log: log.clone(),
         });
         let mut sessions = JoinSet::new();
         let mut end = None;
@@ -171,14 +171,14 @@ impl Server {
                     break;
                 },
                 () = async { end.as_mut().expect("it is asked for only where it is set").await }, if end.is_some() => {
-                    journal.say("some sessions did not end in time");
+                    log.say("some sessions did not end in time");
                     break;
                 }
             }
         }
         registry.close();
         sessions.shutdown().await;
-        journal.sum_up();
+        log.sum_up();
     }
 }
 
@@ -225,7 +225,7 @@ async fn hear(
         Ok(Err(error)) => place.failed(&error),
         Err(left) => {
             place.left(left);
-            // What the socket takes at once: nobody waits any longer for a stranger.
+            // What the socket takes at once: nobody waits any longer for a peer that has not authenticated.
             let _ = timeout(Duration::ZERO, control.refuse(&left.to_string())).await;
         }
     }

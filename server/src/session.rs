@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 use crate::doors::Registry;
-use crate::journal::Journal;
 use crate::limits::Limits;
+use crate::log::Log;
 use crate::shutdown::Shutdown;
 
 /// How long it may take to tell a client, in a few bytes, that it gets nothing.
@@ -29,7 +29,7 @@ pub(crate) struct Context {
     pub(crate) slots: Arc<Semaphore>,
     /// Bytes that the sessions have been granted.
     pub(crate) memory: AtomicU64,
-    pub(crate) journal: Arc<Journal>,
+    pub(crate) log: Arc<Log>,
 }
 
 impl Context {
@@ -112,21 +112,21 @@ pub(crate) async fn run(
     let _admitted = match context.admit(plan, stage) {
         Ok(admitted) => admitted,
         Err(reason) => {
-            context.journal.say(&format!("{name}: refused: {reason}"));
+            context.log.say(&format!("{name}: refused: {reason}"));
             let _ = timeout(FAREWELL, control.refuse(&reason)).await;
             return;
         }
     };
-    context.journal.say(&format!("{name}: begins"));
+    context.log.say(&format!("{name}: begins"));
     // Around all of it: a client that reads no more keeps us waiting wherever we write.
     let lifetime = plan.time_limit.std().saturating_add(context.limits.slack.std());
     let played = timeout(lifetime, play(&mut control, asked, context, shutdown))
         .await
         .unwrap_or_else(|_| Err(TransportError::Timeout("the session's time is over".into())));
     match played {
-        Ok(()) => context.journal.say(&format!("{name}: done")),
+        Ok(()) => context.log.say(&format!("{name}: done")),
         Err(error) => {
-            context.journal.say(&format!("{name}: {error}"));
+            context.log.say(&format!("{name}: {error}"));
             let failed = Answer::Failed { reason: error.to_string() };
             let _ = timeout(FAREWELL, control.send(&failed)).await;
         }

@@ -115,12 +115,12 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
-fn a_stranger_on_the_port_is_told_apart() {
-    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = stranger.local_addr().unwrap().to_string();
+fn another_service_on_the_port_is_told_apart() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         use std::io::Write;
-        if let Ok((mut socket, _)) = stranger.accept() {
+        if let Ok((mut socket, _)) = other.accept() {
             let _ = socket.write_all(b"220 mail.example ESMTP\r\n");
             let _ = std::io::copy(&mut socket, &mut std::io::sink());
         }
@@ -131,7 +131,7 @@ fn a_stranger_on_the_port_is_told_apart() {
 }
 
 #[test]
-fn a_server_that_is_killed_is_told_from_a_stranger() {
+fn a_killed_server_is_told_from_another_service() {
     let mut server = Server::start();
     let client = samepath()
         .args(["client", &server.control, "--token", "sesame", "--arm", "tcp", "--duration", "60s"])

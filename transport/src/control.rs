@@ -1,7 +1,7 @@
 //! The control connection: who may, what is to be played, when it starts, what came of it.
 //!
 //! TLS 1.3 over TCP, beside the measured connections. Both ends open with eight fixed bytes and
-//! their protocol version, so that a stranger or another version is told as such. Then messages:
+//! their protocol version, so that another service or another version is told as such. Then messages:
 //! a kind byte, a length, and JSON (small things) or postcard (reports).
 //!
 //! **Token.** Both ends know a shared secret and prove it with an HMAC over a value exported from

@@ -96,7 +96,7 @@ pub(crate) fn play(backend: &'static str, conditions: &str, seed: u64, flood: Fl
         packets: read_packets(&spool, flood),
         said,
     };
-    // A stranger on the link would have its share of the draws.
+    // Other traffic on the link would have its share of the draws.
     assert!(!scene.said.contains("not seen to arrive"), "{backend}: {}", scene.said);
     scene.must_agree();
     scene

@@ -47,7 +47,7 @@ pub struct ClientControl {
 /// samepath server, the others are tried in its place.
 ///
 /// # Errors
-/// When nobody, a stranger or an impostor answers, or the server refuses. Where there are several addresses and none
+/// When nobody, another service or an impostor answers, or the server refuses. Where there are several addresses and none
 /// leads to a server, each with its cause.
 pub async fn connect(
     addresses: &[SocketAddr],

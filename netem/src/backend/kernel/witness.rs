@@ -365,10 +365,10 @@ impl Watch {
             doubts.push(VoidReason::new(VoidKind::LedgerLost, words));
         }
         for story in self.stories.iter().filter(|_| self.missed == 0) {
-            if let Some(PacketInfo { size, protocol, .. }) = story.first_stranger {
-                let (direction, strangers) = (story.direction, story.strangers);
+            if let Some(PacketInfo { size, protocol, .. }) = story.first_unseen {
+                let (direction, unseen) = (story.direction, story.unseen);
                 let words = format!(
-                    "{strangers} packets left the router ({direction}) that were not seen to arrive; the first has \
+                    "{unseen} packets left the router ({direction}) that were not seen to arrive; the first has \
                      {size} bytes, of protocol {protocol}"
                 );
                 doubts.push(VoidReason::new(VoidKind::Contradiction, words));
@@ -397,8 +397,8 @@ struct Story {
     /// Departures that match no arrival yet.
     early: Vec<Event>,
     /// Departures that match no arrival, and the first of them.
-    strangers: u64,
-    first_stranger: Option<PacketInfo>,
+    unseen: u64,
+    first_unseen: Option<PacketInfo>,
 }
 
 /// A packet whose fate is open.
@@ -426,8 +426,8 @@ impl Story {
             lateness: lateness::histogram(),
             newest: None,
             early: Vec::new(),
-            strangers: 0,
-            first_stranger: None,
+            unseen: 0,
+            first_unseen: None,
         }
     }
 
@@ -494,9 +494,9 @@ impl Story {
     /// Closes the story of every packet that has left, or should have by `until`; those before which
     /// an open one stands wait for it, since the reckoning goes in order of arrival.
     fn finish_before(&mut self, until: Nanos, now: Nanos, books: &mut Books) {
-        for stranger in self.early.extract_if(.., |event| event.at.saturating_add(SKEW) <= until) {
-            self.strangers += 1;
-            self.first_stranger.get_or_insert(stranger.info);
+        for packet in self.early.extract_if(.., |event| event.at.saturating_add(SKEW) <= until) {
+            self.unseen += 1;
+            self.first_unseen.get_or_insert(packet.info);
         }
         let horizon = self.reckoning.promises.horizon();
         while let Some(open) = self.open.front() {

@@ -2,7 +2,7 @@
 //!
 //! quinn's endpoint opens a connection's first packet with keys that it makes itself, before the connection is
 //! there, and so past what observes the connection. Where logs are wanted, the keys of expected clients alone
-//! are wrapped here: a stranger's packet leaves nothing behind.
+//! are wrapped here: the packet of another client leaves nothing behind.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_packet_of_an_expected_client_is_its_observers_and_a_strangers_is_nobodys() {
+    fn first_packet_selects_observer() {
         let identity = Identity::generate().unwrap();
         let server = QuicServerConfig::try_from(identity.server_config(identity::ALPN_DATA).unwrap()).unwrap();
         let (tls, _) = identity::client_config(Pin::Exactly(identity.fingerprint()), identity::ALPN_DATA).unwrap();
@@ -157,7 +157,7 @@ mod tests {
         let client = client.start_session(1, identity::SERVER_NAME, &declared).unwrap();
         let expected = Arc::new(Expected::default());
         let watched = Watched { config: Arc::new(server), expected: expected.clone() };
-        let [guest, stranger] = [b"12345678", b"abcdefgh"].map(|id| ConnectionId::new(id));
+        let [guest, other] = [b"12345678", b"abcdefgh"].map(|id| ConnectionId::new(id));
         expected.insert(guest, identity::random(), plan(), false);
 
         let observer = Observer::new(End::Server, 4000, 1200, true, true);
@@ -173,11 +173,11 @@ mod tests {
             observer.contents(Direction::Up)
         };
         let packet = [&[0xc0, 0, 0, 1, 0x01][..], &[0; 40], &[0; 16]].concat();
-        assert!(open(&stranger, &mut packet.clone()).is_none());
+        assert!(open(&other, &mut packet.clone()).is_none());
         let contents = open(&guest, &mut packet.clone()).unwrap();
         assert_eq!((contents.number, contents.size, contents.frames.len()), (0, 61, 2), "{contents:?}");
         assert!(observer.take().0.is_empty(), "it is logged, not mapped");
         expected.remove(&guest);
-        assert!(open(&guest, &mut packet.clone()).is_none(), "a session that is over is a stranger");
+        assert!(open(&guest, &mut packet.clone()).is_none(), "a session that is over expects nothing");
     }
 }

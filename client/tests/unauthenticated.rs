@@ -26,8 +26,8 @@ use support::{Running, bytes, plan, serve, serve_with};
 /// Far longer than anything here takes; a test that waits so long has failed.
 const NEVER: StdDuration = StdDuration::from_secs(60);
 
-/// Strangers of one address: more than it has places at a door.
-const STRANGERS: usize = 70;
+/// Unauthenticated connections from one address: more than it has places at a door.
+const IDLE: usize = 70;
 
 /// Connects from an address of this host.
 async fn connect(from: IpAddr, to: SocketAddr) -> TcpStream {
@@ -44,21 +44,21 @@ async fn play_all(server: &Running) {
 }
 
 #[tokio::test]
-async fn idle_strangers_at_a_door_keep_no_client_out() {
+async fn idle_connections_at_a_door_keep_no_client_out() {
     let server = serve();
     let ip = server.address.ip();
     for port in [server.address.port(), server.ready.tcp_port, server.ready.tls_port] {
         let mut idle = Vec::new();
         // Of the client's own address, and of so many others that the door is full.
         for address in 1..=4 {
-            for _ in 0..STRANGERS {
+            for _ in 0..IDLE {
                 idle.push(connect([127, 0, 0, address].into(), (ip, port).into()).await);
             }
         }
         play_all(&server).await;
         // Somebody gave way, and the log says so, in a few lines.
-        let closed = idle.iter().filter(|stranger| stranger.try_read(&mut [0; 1]).is_ok_and(|n| n == 0)).count();
-        assert!(closed >= 4 * STRANGERS - 192, "port {port}: {closed} of {} were closed", idle.len());
+        let closed = idle.iter().filter(|connection| connection.try_read(&mut [0; 1]).is_ok_and(|n| n == 0)).count();
+        assert!(closed >= 4 * IDLE - 192, "port {port}: {closed} of {} were closed", idle.len());
     }
     let log = server.log.lock().unwrap();
     let gave_way = log.iter().filter(|line| line.contains("gave way")).count();
@@ -66,17 +66,17 @@ async fn idle_strangers_at_a_door_keep_no_client_out() {
 }
 
 #[tokio::test]
-async fn strangers_by_udp_and_quic_keep_no_client_out() {
+async fn handshakes_by_udp_and_quic_keep_no_client_out() {
     let server = serve();
     let ip = server.address.ip();
-    // Handshakes of strangers, who do not know which first packet is expected.
+    // Handshakes of those who do not know which first packet is expected.
     let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
     let Pin::Exactly(fingerprint) = server.pin else { unreachable!("it pins") };
-    let mut strangers = tokio::task::JoinSet::new();
-    for _ in 0..STRANGERS {
+    let mut handshakes = tokio::task::JoinSet::new();
+    for _ in 0..IDLE {
         let plan = plan.clone();
         let to = (ip, server.ready.quic_port).into();
-        strangers.spawn(async move { quic::connect(to, &plan, fingerprint, identity::random()).await.map(drop) });
+        handshakes.spawn(async move { quic::connect(to, &plan, fingerprint, identity::random()).await.map(drop) });
     }
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     for number in 0..1000 {
@@ -84,7 +84,7 @@ async fn strangers_by_udp_and_quic_keep_no_client_out() {
         socket.send_to(&preface, (ip, server.ready.udp_port)).await.unwrap();
     }
     play_all(&server).await;
-    assert!(strangers.try_join_next().is_none(), "no stranger has got an answer of any kind");
+    assert!(handshakes.try_join_next().is_none(), "none has got an answer of any kind");
     assert!(socket.try_recv(&mut [0; 100]).is_err());
 }
 
@@ -104,7 +104,7 @@ async fn who_proves_nothing_is_sent_away_while_a_long_session_runs() {
     }
     assert!(may_be_it.try_read(&mut [0; 1]).is_err(), "it came first, and is still there");
     drop(session);
-    assert_eq!(timeout(NEVER, may_be_it.read(&mut [0; 1])).await.expect("now it is a stranger").unwrap(), 0);
+    assert_eq!(timeout(NEVER, may_be_it.read(&mut [0; 1])).await.expect("now nobody expects it").unwrap(), 0);
     // With TLS it can be said in words.
     assert!(farewell(silent(&server).await).await.contains("nothing was proven within 0.1 s"));
     let log = server.log.lock().unwrap();
@@ -133,7 +133,7 @@ async fn who_gives_way_is_told_where_it_can_be() {
     let server = serve();
     let first = silent(&server).await;
     let mut others = Vec::new();
-    for _ in 0..STRANGERS {
+    for _ in 0..IDLE {
         others.push(TcpStream::connect(server.address).await.unwrap());
     }
     assert!(farewell(first).await.contains("too many connections wait"));
@@ -183,7 +183,7 @@ async fn slow_relay(to: SocketAddr, back: StdDuration) -> SocketAddr {
     address
 }
 
-/// Over a path that loses much, the timers of a handshake back off for longer than a stranger may wait.
+/// Over a path that loses much, the timers of a handshake back off for longer than an unauthenticated peer may wait.
 #[tokio::test]
 async fn a_slow_quic_handshake_is_waited_for_while_its_session_is_open() {
     let server = serve_with(Limits { proof: Duration::from_millis(100), ..Limits::default() });
