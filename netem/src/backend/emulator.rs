@@ -16,7 +16,7 @@ mod passthrough;
 mod sleeper;
 
 pub(crate) use account::{Account, Work};
-use command::{Epoch, Letter, Words};
+use command::{Command, Epoch, Words};
 pub(crate) use command::{Probing, Task};
 use data_thread::DataThread;
 pub(crate) use data_thread::SPIN;
@@ -36,7 +36,7 @@ use crate::link::{Nanos, Onset};
 /// A running emulator.
 #[derive(Debug)]
 pub(crate) struct Emulator {
-    worker: Worker<Letter, Result<Account, EmulatorError>>,
+    worker: Worker<Command, Result<Account, EmulatorError>>,
     epoch: Arc<Epoch>,
 }
 
@@ -75,7 +75,7 @@ impl Emulator {
         client: Client,
     ) -> Result<Emulator, EmulatorError> {
         let link = link.clone();
-        Emulator::spawn(move |words, sleeper| match passthrough::run(ports, &words.orders, sleeper)? {
+        Emulator::spawn(move |words, sleeper| match passthrough::run(ports, &words.queue, sleeper)? {
             Passed::Stopped(account) => Ok(account),
             Passed::UntilConditions { ports, sleeper, directions } => {
                 let pool = Pool::new(usize::from(link.mtu));
@@ -92,8 +92,8 @@ impl Emulator {
     ) -> Result<Emulator, EmulatorError> {
         let epoch = Arc::new(Epoch::default());
         let of_thread = epoch.clone();
-        let worker = Worker::spawn("link", move |orders, waked| {
-            work(Words { orders, epoch: of_thread }, Sleeper::new(waked).map_err(EmulatorError::Thread)?)
+        let worker = Worker::spawn("link", move |queue, waked| {
+            work(Words { queue, epoch: of_thread }, Sleeper::new(waked).map_err(EmulatorError::Thread)?)
         });
         Ok(Emulator { worker: worker.map_err(EmulatorError::Thread)?, epoch })
     }
@@ -107,17 +107,17 @@ impl Emulator {
     /// Puts these conditions in force, both directions at one instant, which is given back; `None` where the data
     /// thread does not answer.
     pub(crate) fn change(&self, link: &Link) -> Option<Nanos> {
-        self.worker.ask(|answer| Letter::Change { link: Box::new(link.clone()), answer })
+        self.worker.ask(|answer| Command::Change { link: Box::new(link.clone()), answer })
     }
 
     /// How it stands; `None` where the data thread does not answer.
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
-        self.worker.ask(|answer| Letter::Snapshot { answer })
+        self.worker.ask(|answer| Command::Snapshot { answer })
     }
 
     /// Makes way for probes, or with `None` for the trial again; tells whether the data thread did.
     pub(crate) fn probe(&self, probes: Option<&Probing>) -> bool {
-        self.worker.ask(|answer| Letter::Probe { probes: probes.cloned().map(Box::new), answer }).is_some()
+        self.worker.ask(|answer| Command::Probe { probes: probes.cloned().map(Box::new), answer }).is_some()
     }
 
     /// Whether the data thread still runs; it ends early only when a device fails.

@@ -1,6 +1,6 @@
-//! A thread that works until it is told to stop, and what whoever started it holds of it.
+//! A worker thread and its handle, with a queue of commands to it.
 //!
-//! The thread looks at one flag a turn for its letters; only when there is one does it take a lock.
+//! The thread reads one flag a turn; it takes a lock only when there is a command.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,43 +16,43 @@ use nix::unistd::{pipe2, read, write};
 /// How long a thread that is busy may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
-/// A running thread that takes letters of kind `L` and gives back a `T`. It ends when this is dropped, at the latest.
+/// A running thread that takes commands of kind `L` and gives back a `T`. It ends when this is dropped, at the latest.
 #[derive(Debug)]
 pub(super) struct Worker<L, T> {
     /// There until it is ended.
     thread: Option<JoinHandle<T>>,
-    orders: Arc<Orders<L>>,
+    queue: Arc<CommandQueue<L>>,
     /// Written to, it wakes the thread.
     wake: OwnedFd,
 }
 
-/// What the thread hears of whoever started it.
+/// Commands to the thread, and whether it is to stop.
 #[derive(Debug)]
-pub(super) struct Orders<L> {
+pub(super) struct CommandQueue<L> {
     stop: AtomicBool,
     full: AtomicBool,
-    letters: Mutex<Vec<L>>,
+    commands: Mutex<Vec<L>>,
 }
 
 impl<L: Send + 'static, T: Send + 'static> Worker<L, T> {
-    /// Starts the thread on its work, with its orders, and the descriptor that is readable when there are new ones:
-    /// see [`drain`].
+    /// Starts the thread on its work, with its queue, and the descriptor that is readable when there are commands: see
+    /// [`drain`].
     ///
     /// # Errors
     /// Where the kernel refuses.
     pub(super) fn spawn(
         name: &str,
-        work: impl FnOnce(Arc<Orders<L>>, OwnedFd) -> T + Send + 'static,
+        work: impl FnOnce(Arc<CommandQueue<L>>, OwnedFd) -> T + Send + 'static,
     ) -> io::Result<Worker<L, T>> {
         let (waked, wake) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        let orders = Arc::new(Orders {
+        let queue = Arc::new(CommandQueue {
             stop: AtomicBool::new(false),
             full: AtomicBool::new(false),
-            letters: Mutex::new(Vec::new()),
+            commands: Mutex::new(Vec::new()),
         });
-        let of_thread = orders.clone();
+        let of_thread = queue.clone();
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || work(of_thread, waked))?;
-        Ok(Worker { thread: Some(thread), orders, wake })
+        Ok(Worker { thread: Some(thread), queue, wake })
     }
 }
 
@@ -63,16 +63,16 @@ impl<L, T> Worker<L, T> {
         let _ = write(&self.wake, &[1]);
     }
 
-    /// Leaves a letter for the thread.
-    pub(super) fn post(&self, letter: L) {
-        self.orders.put(letter);
+    /// Leaves a command for the thread.
+    pub(super) fn post(&self, command: L) {
+        self.queue.put(command);
         self.wake();
     }
 
-    /// Leaves a letter that is answered once; `None` where the thread does not, or not in time.
-    pub(super) fn ask<A>(&self, letter: impl FnOnce(Sender<A>) -> L) -> Option<A> {
+    /// Leaves a command that is answered once; `None` where the thread does not, or not in time.
+    pub(super) fn ask<A>(&self, command: impl FnOnce(Sender<A>) -> L) -> Option<A> {
         let (answer, answered) = mpsc::channel();
-        self.post(letter(answer));
+        self.post(command(answer));
         answered.recv_timeout(ANSWER_LIMIT).ok()
     }
 
@@ -88,7 +88,7 @@ impl<L, T> Worker<L, T> {
 
     fn end(&mut self) -> Option<T> {
         let thread = self.thread.take()?;
-        self.orders.stop.store(true, Ordering::Release);
+        self.queue.stop.store(true, Ordering::Release);
         self.wake();
         thread.join().ok()
     }
@@ -101,26 +101,26 @@ impl<L, T> Drop for Worker<L, T> {
     }
 }
 
-impl<L> Orders<L> {
+impl<L> CommandQueue<L> {
     /// Whether it is time to end.
     #[inline]
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// The letters that have come since the last call.
+    /// The commands that have come since the last call.
     #[inline]
-    pub(super) fn letters(&self) -> Vec<L> {
+    pub(super) fn take(&self) -> Vec<L> {
         if !self.full.load(Ordering::Acquire) {
             return Vec::new();
         }
         self.full.store(false, Ordering::Release);
-        std::mem::take(&mut *self.letters.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Leaves a letter, or puts one back.
-    pub(super) fn put(&self, letter: L) {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
+    /// Leaves a command, or puts one back.
+    pub(super) fn put(&self, command: L) {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
         self.full.store(true, Ordering::Release);
     }
 }
@@ -138,10 +138,10 @@ mod tests {
 
     /// Adds what it is sent, and answers with the sum.
     fn adder() -> Worker<(u32, Option<Sender<u32>>), u32> {
-        let work = |orders: Arc<Orders<(u32, Option<Sender<u32>>)>>, waked: OwnedFd| {
+        let work = |queue: Arc<CommandQueue<(u32, Option<Sender<u32>>)>>, waked: OwnedFd| {
             let mut sum = 0;
-            while !orders.is_stopped() {
-                for (number, answer) in orders.letters() {
+            while !queue.is_stopped() {
+                for (number, answer) in queue.take() {
                     assert_ne!(number, 13, "nobody sends this number");
                     sum += number;
                     answer.into_iter().for_each(|answer| answer.send(sum).expect("it is waited for"));
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_of_one_that_is_dropped() {
-        let orders = Arc::downgrade(&adder().orders);
-        assert!(orders.upgrade().is_none(), "the thread, which shares them, has ended");
+        let queue = Arc::downgrade(&adder().queue);
+        assert!(queue.upgrade().is_none(), "the thread, which shares them, has ended");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 
 use samepath_model::link::Link;
 
-use crate::backend::worker::Orders;
+use crate::backend::worker::CommandQueue;
 use crate::control::Snapshot;
 use crate::link::nat::Client;
 use crate::link::{Nanos, Onset};
@@ -26,7 +26,7 @@ pub(crate) struct Task<'a> {
 /// Words from the harness to the data thread.
 #[derive(Debug)]
 pub(super) struct Words {
-    pub(super) orders: Arc<Orders<Letter>>,
+    pub(super) queue: Arc<CommandQueue<Command>>,
     pub(super) epoch: Arc<Epoch>,
 }
 
@@ -43,7 +43,7 @@ impl Epoch {
 
 /// What is wanted of the data thread. Each is answered once; a thread that has ended answers none.
 #[derive(Debug)]
-pub(super) enum Letter {
+pub(super) enum Command {
     /// From now on these conditions hold. The answer is the instant of the change.
     Change { link: Box<Link>, answer: Sender<Nanos> },
     /// Probes come: sets the pipes aside and takes new ones for them; with `None`, the other way round. The answer

@@ -20,7 +20,7 @@ use samepath_model::link::{Direction, Link};
 use samepath_model::record::{DirectionReport, DropCause};
 
 use super::account::{Account, Work};
-use super::command::{Letter, Probing, Task, Words};
+use super::command::{Command, Probing, Task, Words};
 use super::error::EmulatorError;
 use super::sleeper::Sleeper;
 use crate::backend::Port;
@@ -143,12 +143,12 @@ impl DataThread {
                     nat.set_epoch(epoch);
                 }
             }
-            if self.words.orders.is_stopped() {
+            if self.words.queue.is_stopped() {
                 return Ok(spun);
             }
 
-            for letter in self.words.orders.letters() {
-                self.answer(letter);
+            for command in self.words.queue.take() {
+                self.answer(command);
             }
             let mut busy = false;
             for direction in Direction::BOTH {
@@ -183,10 +183,10 @@ impl DataThread {
         self.sleeper.sleep(&self.ports, until).map_err(EmulatorError::Thread)
     }
 
-    /// Does what a letter asks for. Nobody may be left to hear the answer.
-    fn answer(&mut self, letter: Letter) {
-        match letter {
-            Letter::Change { link, answer } => {
+    /// Does what a command asks for. Nobody may be left to hear the answer.
+    fn answer(&mut self, command: Command) {
+        match command {
+            Command::Change { link, answer } => {
                 let now = monotonic();
                 self.pipes.iter_mut().for_each(|pipe| pipe.set_conditions(&link, now));
                 self.change_nat(&link, now);
@@ -197,7 +197,7 @@ impl DataThread {
                 }
                 let _ = answer.send(now);
             }
-            Letter::Probe { probes, answer } => {
+            Command::Probe { probes, answer } => {
                 if let Some(aside) = self.aside.take() {
                     self.pipes = aside.pipes;
                 }
@@ -208,7 +208,7 @@ impl DataThread {
                 }
                 let _ = answer.send(());
             }
-            Letter::Snapshot { answer } => {
+            Command::Snapshot { answer } => {
                 let [up, down] = self.reports();
                 let _ = answer.send(Snapshot {
                     up,

@@ -10,13 +10,13 @@ use samepath_model::link::Direction;
 use samepath_model::record::{DirectionReport, DropCause, Lateness};
 
 use super::account::{Account, Work};
-use super::command::Letter;
+use super::command::Command;
 use super::data_thread::BATCH;
 use super::error::EmulatorError;
 use super::sleeper::Sleeper;
 use crate::backend::Port;
 use crate::backend::segment::{HEADER, LARGEST, Split, VirtioHeader};
-use crate::backend::worker::Orders;
+use crate::backend::worker::CommandQueue;
 use crate::control::Snapshot;
 use crate::sys::{become_realtime, monotonic, thread_cpu};
 
@@ -24,24 +24,28 @@ use crate::sys::{become_realtime, monotonic, thread_cpu};
 pub(super) enum Passed {
     /// It was told to stop.
     Stopped(Account),
-    /// The next letter has conditions: others must go on.
+    /// The next command has conditions: others must go on.
     UntilConditions { ports: [Port; 2], sleeper: Sleeper, directions: [DirectionReport; 2] },
 }
 
 /// Carries packets between the ports until told to stop, or given conditions.
-pub(super) fn run(mut ports: [Port; 2], orders: &Orders<Letter>, sleeper: Sleeper) -> Result<Passed, EmulatorError> {
+pub(super) fn run(
+    mut ports: [Port; 2],
+    queue: &CommandQueue<Command>,
+    sleeper: Sleeper,
+) -> Result<Passed, EmulatorError> {
     let realtime = become_realtime();
     let (started, cpu_before) = (monotonic(), thread_cpu());
     let mut directions = [DirectionReport::default(), DirectionReport::default()];
     let mut buffer = vec![0; HEADER + LARGEST];
-    while !orders.is_stopped() {
-        let mut letters = orders.letters().into_iter();
-        for letter in letters.by_ref() {
-            if matches!(letter, Letter::Change { .. }) {
-                std::iter::once(letter).chain(letters).for_each(|letter| orders.put(letter));
+    while !queue.is_stopped() {
+        let mut commands = queue.take().into_iter();
+        for command in commands.by_ref() {
+            if matches!(command, Command::Change { .. }) {
+                std::iter::once(command).chain(commands).for_each(|command| queue.put(command));
                 return Ok(Passed::UntilConditions { ports, sleeper, directions });
             }
-            answer(letter, &directions);
+            answer(command, &directions);
         }
         let mut busy = false;
         for direction in Direction::BOTH {
@@ -73,12 +77,12 @@ pub(super) fn run(mut ports: [Port; 2], orders: &Orders<Letter>, sleeper: Sleepe
     }))
 }
 
-/// Does what a letter asks for. Nobody may be left to hear the answer.
-fn answer(letter: Letter, directions: &[DirectionReport; 2]) {
-    match letter {
+/// Does what a command asks for. Nobody may be left to hear the answer.
+fn answer(command: Command, directions: &[DirectionReport; 2]) {
+    match command {
         // Without an answer: of these the first is left to others, and there is nothing to set aside.
-        Letter::Change { .. } | Letter::Probe { .. } => {}
-        Letter::Snapshot { answer } => {
+        Command::Change { .. } | Command::Probe { .. } => {}
+        Command::Snapshot { answer } => {
             let [up, down] = directions;
             let _ = answer.send(Snapshot { up: up.clone(), down: down.clone(), ..Snapshot::default() });
         }

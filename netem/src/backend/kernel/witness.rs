@@ -33,7 +33,7 @@ use super::promise::{Promise, Reckoning, Turn};
 use crate::backend::books::Books;
 use crate::backend::lateness;
 use crate::backend::packet::Tap;
-use crate::backend::worker::{Orders, Worker, drain};
+use crate::backend::worker::{CommandQueue, Worker, drain};
 use crate::capture::Capture;
 use crate::control::Snapshot;
 use crate::ledger::Spool;
@@ -55,7 +55,7 @@ const SKEW: Nanos = 5_000_000;
 /// The thread that watches.
 #[derive(Debug)]
 pub(super) struct Witness {
-    worker: Worker<Letter, Result<RouterAccount, KernelError>>,
+    worker: Worker<Command, Result<RouterAccount, KernelError>>,
     watched: Arc<Watched>,
     /// What is heard later than this is not judged yet.
     judged_until: Arc<AtomicU64>,
@@ -63,7 +63,7 @@ pub(super) struct Witness {
 
 /// What is wanted of the thread.
 #[derive(Debug)]
-enum Letter {
+enum Command {
     /// What was promised anew, up and down.
     Turn([Turn; 2]),
     /// How things stand.
@@ -104,7 +104,7 @@ impl Witness {
             missed: 0,
             distance: clock_distance(),
         };
-        let worker = Worker::spawn("witness", move |orders, waked| watch.run(&orders, &waked))?;
+        let worker = Worker::spawn("witness", move |queue, waked| watch.run(&queue, &waked))?;
         Ok(Witness { worker, watched, judged_until })
     }
 
@@ -115,7 +115,7 @@ impl Witness {
     /// What it has counted; a packet counts as dropped only when it can no more come. `None` where the thread does
     /// not answer.
     pub(super) fn snapshot(&self) -> Option<Snapshot> {
-        self.worker.ask(|answer| Letter::Snapshot { answer })
+        self.worker.ask(|answer| Command::Snapshot { answer })
     }
 
     /// Waits with its judgement of what comes from now on, until it is told what was promised; gives back the
@@ -129,7 +129,7 @@ impl Witness {
     /// Judges again: by what was promised anew of each direction, if anything was.
     pub(super) fn judge(&self, turns: Option<[Turn; 2]>) {
         if let Some(turns) = turns {
-            self.worker.post(Letter::Turn(turns));
+            self.worker.post(Command::Turn(turns));
         }
         self.judged_until.store(Nanos::MAX, Ordering::Release);
         self.worker.wake();
@@ -233,13 +233,13 @@ struct Watch {
 }
 
 impl Watch {
-    fn run(mut self, orders: &Orders<Letter>, waked: &OwnedFd) -> Result<RouterAccount, KernelError> {
+    fn run(mut self, queue: &CommandQueue<Command>, waked: &OwnedFd) -> Result<RouterAccount, KernelError> {
         loop {
-            let stopping = orders.is_stopped();
+            let stopping = queue.is_stopped();
             let now = monotonic();
-            // Read before the letters, one of which may say how to judge what comes later.
+            // Read before the commands, one of which may say how to judge what comes later.
             let judged_until = self.judged_until.load(Ordering::Acquire).min(now.saturating_sub(SETTLING));
-            self.read(orders.letters());
+            self.read(queue.take());
             let heard = self.listen();
             self.decide(if stopping { Nanos::MAX } else { judged_until });
             if stopping {
@@ -253,12 +253,12 @@ impl Watch {
         }
     }
 
-    fn read(&mut self, letters: Vec<Letter>) {
-        for letter in letters {
-            match letter {
+    fn read(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            match command {
                 // Nobody may be left to hear the answer.
-                Letter::Snapshot { answer } => drop(answer.send(self.snapshot())),
-                Letter::Turn(turns) => {
+                Command::Snapshot { answer } => drop(answer.send(self.snapshot())),
+                Command::Turn(turns) => {
                     for (story, turn) in self.stories.iter_mut().zip(turns) {
                         story.reckoning.promises.turn(turn);
                     }
