@@ -488,7 +488,7 @@ impl Explanation {
     fn own_loss(&self, text: &mut String) {
         if self.own.is_empty() {
             if self.verdict == Verdict::NeverDelivered && !self.carried_by.is_empty() {
-                let _ = writeln!(text, "\nEvery packet that carried its bytes left the link unharmed.");
+                let _ = writeln!(text, "\nEvery packet that carried its bytes left the link intact.");
             }
             return;
         }
@@ -593,7 +593,7 @@ fn cause(packet: &PacketSaid) -> &'static str {
         Fate::Dropped(DropCause::Host) => "was refused by the host",
         Fate::Dropped(DropCause::LinkDown) => "was still under way when the link went down",
         Fate::Corrupted => "arrived with a flipped bit",
-        Fate::Delivered => "arrived unharmed",
+        Fate::Delivered => "arrived intact",
     }
 }
 

@@ -4,12 +4,13 @@
 //! held ([`samepath_model::carriage`]). So for each byte it is known when it reached the receiving
 //! host, for each message what it waited for, and nothing is inferred from a delay.
 //!
-//! Start with [`analyse`]. `packets` and `carriage` follow the bytes, `unharmed` says when they would
+//! Start with [`analyse`]. `packets` and `carriage` follow the bytes, `counterfactual` says when they would
 //! have come had nothing been lost, `parts` takes each message's delay apart, `figures` sums up a trial,
 //! `story` tells of one message; `recorded` takes a trial from the files of its run.
 
 mod analysis;
 mod carriage;
+mod counterfactual;
 mod figures;
 mod hold;
 mod packets;
@@ -18,7 +19,6 @@ mod recorded;
 mod story;
 #[cfg(test)]
 pub(crate) mod tests;
-mod unharmed;
 
 pub use analysis::{AnalyseError, Analysis, Unmapped, analyse};
 pub use hold::Held;

@@ -18,7 +18,7 @@ const SYN: u8 = 0x02;
 /// What became of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
-    /// It reached the receiving host unharmed.
+    /// It reached the receiving host intact.
     Delivered,
     /// It reached the receiving host with a flipped bit, so that its checksum or tag refused it.
     Corrupted,

@@ -20,8 +20,8 @@ use samepath_model::record::{Instant, MessageRecord};
 use samepath_model::workload::StreamId;
 
 use super::carriage::{Carriage, Place, Stretch, sweep};
+use super::counterfactual::arrivals_without_loss;
 use super::packets::NEVER;
-use super::unharmed::unharmed;
 
 /// A message counts as blocked beyond this, in nanoseconds.
 pub const BLOCKED: i64 = 1_000_000;
@@ -148,8 +148,8 @@ struct Trace {
     own: Instant,
     innocent: bool,
     /// A⁰, and the packet that makes it.
-    unharmed: Instant,
-    unharmed_by: u32,
+    lossless: Instant,
+    lossless_by: u32,
     /// First arrival of the last byte at the link.
     first: Instant,
     own_stream: Instant,
@@ -166,8 +166,8 @@ struct Trace {
 const UNKNOWN: Trace = Trace {
     own: Instant::MIN,
     innocent: true,
-    unharmed: Instant::MIN,
-    unharmed_by: u32::MAX,
+    lossless: Instant::MIN,
+    lossless_by: u32::MAX,
     first: NEVER,
     own_stream: Instant::MIN,
     all: Instant::MIN,
@@ -191,7 +191,7 @@ pub(super) fn accounts(
 ) -> Accounts {
     let mut walk = Walk {
         carriage,
-        unharmed: unharmed(&carriage.packets, link),
+        lossless: arrivals_without_loss(&carriage.packets, link),
         units,
         ordered,
         index: index(messages),
@@ -224,7 +224,7 @@ fn message_key(stream: StreamId, seq: u32) -> u64 {
 struct Walk<'a> {
     carriage: &'a Carriage,
     /// When each packet would have reached the receiving host.
-    unharmed: Vec<Instant>,
+    lossless: Vec<Instant>,
     units: bool,
     ordered: bool,
     index: Vec<(u64, u32)>,
@@ -265,7 +265,7 @@ impl Walk<'_> {
             while stretches.get(at).is_some_and(|stretch| stretch.end <= place.start) {
                 at += 1;
             }
-            let (mut own, mut unharmed, mut unharmed_by) = (Instant::MIN, Instant::MIN, u32::MAX);
+            let (mut own, mut lossless, mut lossless_by) = (Instant::MIN, Instant::MIN, u32::MAX);
             let (mut innocent, mut covered, mut last) = (true, place.start, at);
             while let Some(stretch) = stretches.get(last).filter(|stretch| stretch.start < place.end) {
                 if stretch.start > covered {
@@ -274,9 +274,9 @@ impl Walk<'_> {
                 covered = stretch.end.min(place.end);
                 own = own.max(stretch.at);
                 innocent &= packets[stretch.first as usize].delivered() != NEVER;
-                let would = self.unharmed[stretch.first as usize];
-                if would >= unharmed {
-                    (unharmed, unharmed_by) = (would, stretch.first);
+                let would = self.lossless[stretch.first as usize];
+                if would >= lossless {
+                    (lossless, lossless_by) = (would, stretch.first);
                 }
                 last += 1;
             }
@@ -301,8 +301,8 @@ impl Walk<'_> {
             }
             trace.own = trace.own.max(own);
             trace.innocent &= innocent;
-            if unharmed >= trace.unharmed {
-                (trace.unharmed, trace.unharmed_by) = (unharmed, unharmed_by);
+            if lossless >= trace.lossless {
+                (trace.lossless, trace.lossless_by) = (lossless, lossless_by);
             }
             trace.first = packets[stretches[holds_last].first as usize].arrived;
             if !self.ordered {
@@ -362,16 +362,16 @@ impl Walk<'_> {
         } else if trace.first < message.released {
             Err(Fault::BeforeRelease(message.released - trace.first))
         } else {
-            let unharmed = trace.unharmed.min(trace.own);
-            let network = unharmed - trace.first;
+            let lossless = trace.lossless.min(trace.own);
+            let network = lossless - trace.first;
             // The packet may have come to the link before the last byte did: what it waited until then is
             // part of the hold, so the queue is what its propagation leaves, not all that it waited.
-            let propagation = self.propagation(trace.unharmed_by).min(network);
+            let propagation = self.propagation(trace.lossless_by).min(network);
             let parts = Parts {
                 hold: trace.first - message.released,
                 queue: network - propagation,
                 propagation,
-                own_loss: trace.own - unharmed,
+                own_loss: trace.own - lossless,
                 intra: trace.own_stream - trace.own,
                 cross: trace.all - trace.own_stream,
                 record: trace.unit - trace.all,
@@ -394,7 +394,7 @@ impl Walk<'_> {
     fn propagation(&self, place: u32) -> i64 {
         let packet = &self.carriage.packets[place as usize];
         // A table of delays may hold some below 0, by which netem shortens the wait before it.
-        (self.unharmed[place as usize] - packet.arrived - packet.queued.cast_signed()).max(0)
+        (self.lossless[place as usize] - packet.arrived - packet.queued.cast_signed()).max(0)
     }
 }
 

@@ -441,7 +441,7 @@ fn contradictions_are_faults_that_name_the_message() {
 #[derive(Clone)]
 struct Byte {
     arrival: Option<Instant>,
-    unharmed: Instant,
+    lossless: Instant,
     first: Instant,
     stream: Option<u16>,
 }
@@ -466,15 +466,15 @@ fn bytes(made: &Made) -> Bytes {
         };
         for (domain, start, end) in carried {
             let of_domain = bytes.entry(domain).or_default();
-            let unharmed = packet.left.unwrap_or(packet.arrived + packet.queued as i64 + DELAY);
+            let lossless = packet.left.unwrap_or(packet.arrived + packet.queued as i64 + DELAY);
             for at in start as usize..end as usize {
-                let none = Byte { arrival: None, unharmed: 0, first: Instant::MAX, stream: None };
+                let none = Byte { arrival: None, lossless: 0, first: Instant::MAX, stream: None };
                 if of_domain.len() <= at {
                     of_domain.resize(at + 1, none);
                 }
                 let byte = &mut of_domain[at];
                 if byte.first == Instant::MAX {
-                    (byte.first, byte.unharmed) = (packet.arrived, unharmed);
+                    (byte.first, byte.lossless) = (packet.arrived, lossless);
                 }
                 byte.arrival = [byte.arrival, packet.left].into_iter().flatten().min();
             }
@@ -499,7 +499,7 @@ fn by_bytes(made: &Made, bytes: &Bytes, message: &MessageRecord) -> Option<[i64;
     let latest = |bytes: Vec<&Byte>| bytes.iter().map(|b| b.arrival).collect::<Option<Vec<_>>>()?.into_iter().max();
     let upto = &all[..last.end as usize];
     let of_own: Vec<&Byte> = own.iter().flat_map(|l| &all[l.start as usize..l.end as usize]).collect();
-    let (a0, first) = (of_own.iter().map(|b| b.unharmed).max()?, upto.last()?.first);
+    let (a0, first) = (of_own.iter().map(|b| b.lossless).max()?, upto.last()?.first);
     let a = latest(of_own)?;
     let stream = latest(upto.iter().filter(|b| b.stream == Some(message.stream)).collect())?;
     let before = latest(upto.iter().collect())?;

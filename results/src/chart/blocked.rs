@@ -118,16 +118,16 @@ fn messages(canvas: &mut Canvas<'_>, lanes: &Lanes<'_>, lane: &Lane<'_>, layout:
     let inside = |message: &MessageRecord| message.stream < layout.streams && message.released < to;
     let shown: Vec<_> = lane.blocking.accounts().filter(|(_, m, a)| inside(m) && a.complete > from).collect();
     for (_, message, account) in &shown {
-        let unharmed = account.arrived - account.parts.own_loss;
-        if unharmed > from {
+        let lossless = account.arrived - account.parts.own_loss;
+        if lossless > from {
             // Bars that lie on each other must not look like a dark one.
-            canvas.fill(lanes.bar(of(message), message.released, unharmed), tint(colour, 0.3), 1.0);
+            canvas.fill(lanes.bar(of(message), message.released, lossless), tint(colour, 0.3), 1.0);
         }
     }
     for (_, message, account) in shown {
-        let unharmed = account.arrived - account.parts.own_loss;
-        if account.parts.own_loss > 0 && account.arrived > from && unharmed < to {
-            canvas.fill(lanes.bar(of(message), unharmed, account.arrived), colour, 0.95);
+        let lossless = account.arrived - account.parts.own_loss;
+        if account.parts.own_loss > 0 && account.arrived > from && lossless < to {
+            canvas.fill(lanes.bar(of(message), lossless, account.arrived), colour, 0.95);
         }
         if account.parts.blocked() > 0 && account.arrived < to {
             let blocked = lanes.bar(of(message), account.arrived, account.complete);

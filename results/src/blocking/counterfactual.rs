@@ -1,4 +1,4 @@
-//! When packets would have reached the receiving host if nothing had befallen them.
+//! Counterfactual arrival times: when each packet would have reached the receiving host without loss.
 
 use samepath_model::link::{Aqm, Conditions, Direction, Generator, Link};
 use samepath_model::record::Instant;
@@ -18,9 +18,9 @@ struct Step {
     ordered: bool,
 }
 
-/// The instants for all packets, which are in the order in which they came: of one that left the link
-/// that very instant, of a dropped one its own wait and the delay then in force.
-pub(super) fn unharmed(packets: &[Packet], link: &Link) -> Vec<Instant> {
+/// The arrival time of each packet, in the order of arrival at the link: of one that left the link, when it did; of a
+/// dropped one, after its own wait in the queue and the delay then in force.
+pub(super) fn arrivals_without_loss(packets: &[Packet], link: &Link) -> Vec<Instant> {
     // A packet that waits longer than this for a bottleneck that has stopped is not followed further.
     const LONGEST: u64 = 60_000_000_000;
     let end = packets.iter().map(|packet| packet.arrived + packet.queued.min(LONGEST).cast_signed());
