@@ -22,7 +22,7 @@ use crate::{json, summary};
 
 const DEFAULT_PORT: u16 = 4433;
 
-/// How much longer than the workload itself a playing may take, unless said otherwise.
+/// How much longer than the workload itself a session may take, unless said otherwise.
 const TIME_BESIDE: Duration = Duration::from_secs(30);
 
 /// The workloads, as typed.
@@ -136,7 +136,7 @@ enum CliError {
     /// The command line or a file is wrong.
     #[error("{0}")]
     Usage(String),
-    /// The playing failed.
+    /// The session failed.
     #[error("{0}")]
     Failed(String),
 }
@@ -182,7 +182,7 @@ fn run(args: &ClientArgs) -> Result<(), CliError> {
     let lines = args.json && args.trial.is_some();
     let announce = |epoch_ns: u64| {
         if lines {
-            // Without a listener the playing still counts.
+            // Without a listener the session still counts.
             let mut out = std::io::stdout();
             let _ = writeln!(out, "{}", serde_json::json!({ "event": "start", "epoch_ns": epoch_ns }));
             let _ = out.flush();

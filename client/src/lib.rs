@@ -1,6 +1,6 @@
 //! Runs a workload against a Samepath server and reports what it saw.
 //!
-//! Start with [`play()`], which is one playing from the first connection to the report. `cli` is
+//! Start with [`play()`], which is one session from the first connection to the report. `cli` is
 //! what people and the harness call; `summary` and `json` show a report to them.
 //!
 //! Invariant: nothing here knows how a transport works.

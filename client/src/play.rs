@@ -1,4 +1,4 @@
-//! One playing of a workload, from the control connection to the report.
+//! The client's session, from the control connection to the report.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -59,7 +59,7 @@ pub struct Target {
     pub pin: Pin,
 }
 
-/// What came of a playing.
+/// The outcome of a session.
 #[derive(Debug, Clone)]
 pub struct Played {
     /// The records.
@@ -89,7 +89,7 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
     let (connections_in, connections) = mpsc::channel(64);
     let (epoch_in, epoch) = watch::channel(None);
     let sends = plan.sends(End::Client);
-    let mut playing = Playing {
+    let mut session = Session {
         half: Half::start(plan.clone(), sends, connections, epoch),
         sends,
         control,
@@ -114,28 +114,28 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
         epoch = in_step(clock::now() + COLD_NOTICE_NANOS);
         announce(epoch);
         epoch_in.send_replace(Some(epoch));
-        playing.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
+        session.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         clock::Timer::new()?.until(epoch).await?;
         connect_from = epoch;
-        playing.connect(data, plan, connect_from, connections_in)?;
+        session.connect(data, plan, connect_from, connections_in)?;
     } else {
         connect_from = clock::now();
-        playing.connect(data, plan, connect_from, connections_in)?;
-        if !playing.advance(limit, Playing::is_warm).await? {
-            return Err(playing.too_late(plan));
+        session.connect(data, plan, connect_from, connections_in)?;
+        if !session.advance(limit, Session::is_warm).await? {
+            return Err(session.too_late(plan));
         }
         epoch = in_step(clock::now() + NOTICE_NANOS + offset.rtt_ns);
         announce(epoch);
-        playing.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
+        session.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         epoch_in.send_replace(Some(epoch));
     }
 
     let end = drain_end(plan, epoch).map_or(limit, |end| end.min(limit));
-    let finished = playing.advance(end, Playing::is_finished).await?;
+    let finished = session.advance(end, Session::is_finished).await?;
     if !finished && plan.arm.transport.is_reliable() && drain_end(plan, epoch).is_none() {
-        return Err(playing.too_late(plan));
+        return Err(session.too_late(plan));
     }
-    let Playing { half, control, handshake_ns, endpoints, .. } = playing;
+    let Session { half, control, handshake_ns, endpoints, .. } = session;
     let server = with_port(data, control.address.port());
     let theirs = timeout(REPORT_LIMIT, control.collect())
         .await
@@ -182,8 +182,8 @@ fn drain_end(plan: &Plan, epoch: u64) -> Option<u64> {
     plan.workload.nominal_duration().map(|duration| epoch + duration.as_nanos() + DRAIN_NANOS)
 }
 
-/// A playing under way.
-struct Playing {
+/// A session under way.
+struct Session {
     half: Half,
     sends: bool,
     control: ClientControl,
@@ -210,7 +210,7 @@ struct Connected {
     endpoint: Option<Endpoint>,
 }
 
-impl Playing {
+impl Session {
     /// Starts to make every data connection, at once.
     ///
     /// # Errors
@@ -264,7 +264,7 @@ impl Playing {
 
     /// Lets both halves work until `done`; whether it was before `end`. Where a connection broke, the error has what
     /// the server says of it, too.
-    async fn advance(&mut self, end: u64, done: impl Fn(&Playing) -> bool) -> Result<bool, TransportError> {
+    async fn advance(&mut self, end: u64, done: impl Fn(&Session) -> bool) -> Result<bool, TransportError> {
         match self.work(end, done).await {
             Err(ours @ (TransportError::Ended(_) | TransportError::Closed { .. })) => {
                 let ours = ours.seen_at(End::Client);
@@ -289,7 +289,7 @@ impl Playing {
         }
     }
 
-    async fn work(&mut self, end: u64, done: impl Fn(&Playing) -> bool) -> Result<bool, TransportError> {
+    async fn work(&mut self, end: u64, done: impl Fn(&Session) -> bool) -> Result<bool, TransportError> {
         let mut timer = clock::Timer::new()?;
         let mut look = tokio::time::interval(LOOK);
         while !done(self) {

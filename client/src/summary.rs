@@ -67,7 +67,7 @@ pub(crate) fn rate(bytes: u64, seconds: f64) -> Option<f64> {
     (seconds > 0.0).then(|| bytes as f64 * 8.0 / seconds)
 }
 
-/// Payload bytes received in each second of the playing: start, end, bytes.
+/// Payload bytes received in each second of the session: start, end, bytes.
 pub(crate) fn intervals(played: &Played) -> Vec<(f64, f64, u64)> {
     const SECOND: i64 = 1_000_000_000;
     let mut all: Vec<(f64, f64, u64)> = Vec::new();

@@ -304,16 +304,16 @@ async fn of_several_addresses_the_one_with_a_server_is_found() {
 #[tokio::test]
 async fn many_clients_are_served_at_once() {
     let server = Arc::new(serve());
-    let mut playing = tokio::task::JoinSet::new();
+    let mut sessions = tokio::task::JoinSet::new();
     for (n, arm) in Arm::all().chain(Arm::all()).enumerate() {
         let server = server.clone();
-        playing.spawn(async move {
+        sessions.spawn(async move {
             let direction = Direction::BOTH[n / 8];
             let plan = Plan { seed: n as u64, ..plan(arm, messages(direction, 4, 700, 25)) };
             server.play(&plan).await.report.complete
         });
     }
-    let all = playing.join_all().await;
+    let all = sessions.join_all().await;
     assert!(all.len() == 16 && all.iter().all(|complete| *complete));
 }
 

@@ -495,7 +495,7 @@ pub struct EndReport {
     pub start: Option<StartState>,
 }
 
-/// What client and server together report of one playing of a workload.
+/// What client and server together report of one session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlayReport {
     /// Start of the schedule on the client's CLOCK_MONOTONIC, in nanoseconds.

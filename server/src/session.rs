@@ -1,4 +1,4 @@
-//! One session: one client, one playing of one workload.
+//! One session: one client and one workload.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

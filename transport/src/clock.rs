@@ -1,4 +1,4 @@
-//! The one clock of a playing, and a timer on it.
+//! The clock of a session, CLOCK_MONOTONIC, and a timer on it.
 //!
 //! Every time is CLOCK_MONOTONIC in nanoseconds, so that processes of one host, whatever their
 //! network namespace, need no translation between them.

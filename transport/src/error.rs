@@ -11,7 +11,7 @@ use crate::ending::Ending;
 use crate::frame::FrameError;
 use crate::plan::PlanError;
 
-/// A playing, or the connections it needs, that failed; with the remedy where there is one.
+/// A session, or the connections it needs, that failed; with the remedy where there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// Nobody answers at the address.

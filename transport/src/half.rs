@@ -1,4 +1,4 @@
-//! One end's part of a playing: the sender's half or the receiver's.
+//! One end's part of a session: the sender's half or the receiver's.
 //!
 //! A half is given its connections as they come up ([`Connection`]), works on its own, says how far
 //! it has come ([`Phase`]), and at the end hands over its books ([`HalfReport`]). It neither knows nor

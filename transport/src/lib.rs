@@ -1,6 +1,6 @@
 //! The one seam between workload and wire: the same messages over TCP, TLS, UDP and QUIC.
 //!
-//! A playing has two **halves**, the sender's and the receiver's; client and server each run one,
+//! A session has two **halves**, the sender's and the receiver's; client and server each run one,
 //! whichever the workload's direction gives them. Start with [`half`].
 //!
 //! | module | what it is for |
@@ -9,7 +9,7 @@
 //! | [`control`] | the control connection: token, agreement, clock, reports |
 //! | [`credentials`] | the secret of a session, and how a data connection shows it |
 //! | [`ports`] | where a server takes data connections |
-//! | [`half`] | one end's part of a playing; `send` and `receive` are its two kinds |
+//! | [`half`] | one end's part of a session; `send` and `receive` are its two kinds |
 //! | [`connection`] | a data connection, whatever its transport: `dial` makes the client's end, `listen` the server's |
 //! | [`tcp`], [`tls`], [`stack`], [`udp`] | one transport each, both ends; of QUIC a stack each |
 //! | [`quic`] | the frames of QUIC's packets, whichever stack sends them |

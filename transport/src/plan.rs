@@ -32,7 +32,7 @@ const MIN_WINDOW: u64 = 6 << 20;
 /// Windows are at most this large, whatever path is claimed: they are memory.
 const MAX_WINDOW: u64 = 1 << 30;
 
-/// One playing of a workload, as client and server agree on it.
+/// A session of a workload, as client and server agree on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
@@ -257,7 +257,7 @@ impl Plan {
         (stream < streams && index < self.message_count()).then_some(index)
     }
 
-    /// Bytes of memory that one end needs to keep the books of this playing.
+    /// Bytes of memory in which one end records this session.
     pub fn memory(&self) -> u64 {
         let seconds = self.time_limit.as_nanos() / 1_000_000_000 + 1;
         // A slot of each message, and a hundred samples of each series a second.

@@ -32,8 +32,8 @@ fn on_each(conditions: &str, flood: Flood, holds: impl FnMut(&Scene)) {
         backends().into_iter().map(play).collect()
     } else {
         thread::scope(|scope| {
-            let playing: Vec<_> = backends().into_iter().map(|backend| scope.spawn(move || play(backend))).collect();
-            playing.into_iter().map(|scene| scene.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+            let running: Vec<_> = backends().into_iter().map(|backend| scope.spawn(move || play(backend))).collect();
+            running.into_iter().map(|scene| scene.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
         })
     };
     scenes.iter().for_each(holds);

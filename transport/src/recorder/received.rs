@@ -185,7 +185,7 @@ impl Sink {
         Ok(())
     }
 
-    /// A datagram: one frame, whole. What is no frame of the playing is an error, because the
+    /// A datagram: one frame, whole. What is no frame of the session is an error, because the
     /// socket is connected to the peer alone.
     pub(crate) fn datagram(&mut self, datagram: &[u8], room: u64, now: u64) -> Result<(), TransportError> {
         let (head, bytes) = datagram.split_first_chunk::<HEADER_LEN>().ok_or(SHORT)?;
