@@ -312,7 +312,7 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
     writer.write_series(play.series.iter().copied())?;
     if record.trial.mapping {
         writer.write_layout(play.layout.iter().copied())?;
-        writer.write_sights(play.sights.iter().copied())?;
+        writer.write_observations(play.observations.iter().copied())?;
     }
     let mut handshake = play.handshake_ns.map(|took| Handshake::new(play.connecting, took));
     if let Some(spool) = &ledger {
@@ -349,8 +349,8 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
 /// What each message waited for; `None` where the trial's packets are not mapped to its messages.
 fn follow(trial: &Trial, play: &PlayReport, spool: &std::path::Path) -> anyhow::Result<Option<Analysis>> {
     let ledger = samepath_netem::ledger::read(spool, play.epoch_ns)?;
-    let sights = play.sights.iter().copied().map(Ok);
-    match blocking::analyse(trial, play.messages.clone(), &play.layout, ledger, sights) {
+    let observations = play.observations.iter().copied().map(Ok);
+    match blocking::analyse(trial, play.messages.clone(), &play.layout, ledger, observations) {
         Ok(analysis) => Ok(Some(analysis.told_by(&play.series))),
         Err(AnalyseError::Unmapped(_)) => Ok(None),
         Err(AnalyseError::Source(error)) => Err(error.into()),

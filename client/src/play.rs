@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use samepath_model::Transport;
-use samepath_model::carriage::SightRecord;
+use samepath_model::attribution::ObservationRecord;
 use samepath_model::record::{End, MessageRecord, PlayReport, SeriesPoint};
 use samepath_model::workload::Workload;
 use samepath_transport::connection::Endpoint;
@@ -437,11 +437,15 @@ fn merge(plan: &Plan, epoch: u64, set_up: SetUp, offset: ClockOffset, ours: Half
 
     let (mut ours, mut theirs) = (ours, theirs);
     let sender_layout = std::mem::take(if sends { &mut ours.layout } else { &mut theirs.layout });
-    let mut sights = std::mem::take(&mut ours.sights);
+    let mut observations = std::mem::take(&mut ours.observations);
     // What an end saw has its own clock's time so far.
-    sights.iter_mut().for_each(|sight| sight.at = at_client(sight.at.cast_unsigned()));
-    sights
-        .extend(theirs.sights.drain(..).map(|sight| SightRecord { at: at_server(sight.at.cast_unsigned()), ..sight }));
+    observations.iter_mut().for_each(|observation| observation.at = at_client(observation.at.cast_unsigned()));
+    observations.extend(
+        theirs
+            .observations
+            .drain(..)
+            .map(|observation| ObservationRecord { at: at_server(observation.at.cast_unsigned()), ..observation }),
+    );
 
     let first_byte = received.first_byte.map(|t| if sends { offset.to_client(t) } else { t });
     // A bulk transfer by datagrams for a time has no last message: it is complete if all arrived.
@@ -458,7 +462,7 @@ fn merge(plan: &Plan, epoch: u64, set_up: SetUp, offset: ClockOffset, ours: Half
             messages,
             series,
             layout: sender_layout,
-            sights,
+            observations,
             client: ours.end,
             server: theirs.end,
         },

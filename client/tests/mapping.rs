@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use samepath_client::{Target, play};
 use samepath_model::arm::{Arm, Mapping, Transport};
-use samepath_model::carriage::{LayoutRecord, Mark, SightRecord, datagram_domain};
+use samepath_model::attribution::{LayoutRecord, Mark, ObservationRecord, datagram_domain};
 use samepath_model::link::Direction;
 use samepath_model::record::{End, PlayReport};
 use samepath_model::tuning::Tuning;
@@ -145,13 +145,13 @@ async fn every_byte_of_every_message_has_its_place() {
 /// A packet's number, and the runs of bytes that it holds.
 type Packet = (u64, Vec<(Option<u64>, u64, u64)>);
 
-/// What is comparable of the sights.
-fn seen(sights: &[SightRecord], end: End, direction: Direction) -> HashMap<Mark, Packet> {
+/// What is comparable of the observations.
+fn seen(observations: &[ObservationRecord], end: End, direction: Direction) -> HashMap<Mark, Packet> {
     let mut seen: HashMap<Mark, Packet> = HashMap::new();
-    for sight in sights.iter().filter(|s| s.end == end && s.direction == direction) {
-        let packet = seen.entry(sight.mark).or_insert((sight.number, Vec::new()));
-        assert_eq!(packet.0, sight.number, "a tag names one packet");
-        packet.1.push((sight.domain, sight.start, sight.end_offset));
+    for observation in observations.iter().filter(|s| s.end == end && s.direction == direction) {
+        let packet = seen.entry(observation.mark).or_insert((observation.number, Vec::new()));
+        assert_eq!(packet.0, observation.number, "a tag names one packet");
+        packet.1.push((observation.domain, observation.start, observation.end_offset));
     }
     seen
 }
@@ -165,7 +165,8 @@ async fn both_ends_of_quic_see_the_same_packets() {
         for (direction, sender, receiver) in
             [(Direction::Up, End::Client, End::Server), (Direction::Down, End::Server, End::Client)]
         {
-            let (sent, received) = (seen(&report.sights, sender, direction), seen(&report.sights, receiver, direction));
+            let (sent, received) =
+                (seen(&report.observations, sender, direction), seen(&report.observations, receiver, direction));
             assert!(received.len() > 5, "{what}");
             for (mark, packet) in &received {
                 assert_eq!(sent.get(mark), Some(packet), "{what}");
@@ -173,7 +174,7 @@ async fn both_ends_of_quic_see_the_same_packets() {
         }
         // What was sent covers every byte that the messages have.
         let sent = seen(
-            &report.sights,
+            &report.observations,
             if plan.sends(End::Client) { End::Client } else { End::Server },
             plan.workload.direction(),
         );
@@ -225,7 +226,7 @@ async fn messages_of_one_instant_share_tls_records_up_to_their_size() {
 async fn nothing_is_noted_where_nobody_asked() {
     let plans = Arm::all().map(|arm| Plan { mapping: false, ..plan(arm, workloads().remove(0)) });
     for (plan, report) in played(plans).await {
-        assert!(report.layout.is_empty() && report.sights.is_empty(), "{}", plan.arm);
+        assert!(report.layout.is_empty() && report.observations.is_empty(), "{}", plan.arm);
     }
 }
 
@@ -234,13 +235,13 @@ async fn datagrams_are_seen_by_their_sender() {
     let udp = Arm::default_of(Transport::Udp);
     for (plan, report) in played(workloads().into_iter().map(|workload| plan(udp, workload))).await {
         let sender = plan.end(true);
-        assert!(report.sights.iter().all(|s| s.end == sender && s.direction == plan.workload.direction()));
+        assert!(report.observations.iter().all(|s| s.end == sender && s.direction == plan.workload.direction()));
         let sent = if sender == End::Client { &report.client } else { &report.server }.datagrams_sent.unwrap();
-        assert_eq!(report.sights.len() as u64, sent);
-        let mut numbers: Vec<_> = report.sights.iter().map(|s| s.number).collect();
+        assert_eq!(report.observations.len() as u64, sent);
+        let mut numbers: Vec<_> = report.observations.iter().map(|s| s.number).collect();
         numbers.sort_unstable();
         assert!(numbers.iter().copied().eq(0..sent));
-        let carried: u64 = report.sights.iter().map(|s| s.end_offset - s.start).sum();
+        let carried: u64 = report.observations.iter().map(|s| s.end_offset - s.start).sum();
         assert_eq!(carried, report.layout.iter().map(|run| run.end - run.start).sum::<u64>(), "{}", plan.workload);
     }
 }

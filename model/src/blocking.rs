@@ -1,6 +1,6 @@
 //! What head-of-line blocking did to the messages of a trial: the figures of its summary.
 //!
-//! Computed from the carriage of bytes ([`crate::carriage`]) and the ledger; never inferred from delays.
+//! Computed from the attribution of packets to messages ([`crate::attribution`]) and the ledger; never inferred from delays.
 
 use serde::{Deserialize, Serialize};
 

@@ -11,7 +11,7 @@
 //! | [`link`] | the emulated path's conditions |
 //! | [`profile`] | named link conditions |
 //! | [`experiment`] | a question and the matrix of trials that answers it |
-//! | [`carriage`] | which packets carried which bytes of which messages |
+//! | [`attribution`] | which packets carried which bytes of which messages |
 //! | [`blocking`] | what head-of-line blocking did to a trial's messages, as figures |
 //! | [`end`] | client or server |
 //! | [`mode`] | whether a link hands packets on one at a time |
@@ -25,8 +25,8 @@
 //! | [`record`] | what measuring hands to showing, and nothing else does |
 
 pub mod arm;
+pub mod attribution;
 pub mod blocking;
-pub mod carriage;
 pub mod end;
 pub mod experiment;
 mod hex;

@@ -228,8 +228,8 @@ pub struct PacketRecord {
     pub tcp_seq: Option<u32>,
     /// TCP flags (RFC 9293), else 0.
     pub tcp_flags: u8,
-    /// What joins the packet to an endpoint's [sight](crate::carriage::SightRecord) of it.
-    pub mark: Option<crate::carriage::Mark>,
+    /// What joins the packet to an endpoint's [observation](crate::attribution::ObservationRecord) of it.
+    pub mark: Option<crate::attribution::Mark>,
     /// Time spent waiting for the bottleneck and being transmitted, in nanoseconds; of a packet that
     /// was dropped, the time it would have spent.
     pub queued: u64,
@@ -517,9 +517,9 @@ pub struct PlayReport {
     /// Time series of both ends.
     pub series: Vec<SeriesPoint>,
     /// Where the messages lie in their ordering domains; empty unless it was asked for.
-    pub layout: Vec<crate::carriage::LayoutRecord>,
+    pub layout: Vec<crate::attribution::LayoutRecord>,
     /// What the ends saw in their packets; empty unless it was asked for.
-    pub sights: Vec<crate::carriage::SightRecord>,
+    pub observations: Vec<crate::attribution::ObservationRecord>,
     /// What the client says of itself.
     pub client: EndReport,
     /// What the server says of itself.

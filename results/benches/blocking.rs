@@ -8,7 +8,7 @@
 use std::convert::Infallible;
 use std::time::Instant;
 
-use samepath_model::carriage::{LayoutRecord, SightRecord};
+use samepath_model::attribution::{LayoutRecord, ObservationRecord};
 use samepath_model::record::{DropCause, End, MessageRecord, PacketRecord};
 use samepath_model::{Arm, Direction, Experiment, Transport, Trial};
 use samepath_results::blocking;
@@ -33,9 +33,9 @@ fn main() {
             std::iter::once(syn())
                 .chain((0..made.packets).map(|n| packet(arm.transport, n, messages)))
                 .map(Ok::<_, Infallible>),
-            made.sights.into_iter().map(Ok),
+            made.observations.into_iter().map(Ok),
         )
-        .expect("made-up carriage is whole");
+        .expect("made-up attribution is whole");
         let figures = analysis.figures().expect("messages were delivered");
         println!(
             "{arm}: {messages} messages in {:.2} s, peak {} MiB (of these records {before} MiB); faults: {:?}; {:.1} % of the \
@@ -53,7 +53,7 @@ struct Made {
     trial: Trial,
     messages: Vec<MessageRecord>,
     layout: Vec<LayoutRecord>,
-    sights: Vec<SightRecord>,
+    observations: Vec<ObservationRecord>,
     packets: u64,
 }
 
@@ -120,7 +120,7 @@ impl Made {
         let trial = Experiment::parse(&text).expect("the experiment is right").trials()[0].clone();
         let packets = n + n / 100;
         let tcp = arm.transport == Transport::Tcp;
-        let mut made = Made { trial, messages: Vec::new(), layout: Vec::new(), sights: Vec::new(), packets };
+        let mut made = Made { trial, messages: Vec::new(), layout: Vec::new(), observations: Vec::new(), packets };
         let mut ready = 0;
         for message in 0..n {
             let (stream, seq) = ((message % 8) as u16, (message / 8) as u32);
@@ -152,8 +152,8 @@ impl Made {
         for number in (0..if tcp { 0 } else { packets }).flat_map(|number| [number, number]) {
             let message = number.checked_sub(n).map_or(number, |lost| lost * 100 + 37);
             // Both ends see it; the sender first.
-            let end = if made.sights.len().is_multiple_of(2) { End::Server } else { End::Client };
-            made.sights.push(SightRecord {
+            let end = if made.observations.len().is_multiple_of(2) { End::Server } else { End::Client };
+            made.observations.push(ObservationRecord {
                 end,
                 direction: Direction::Down,
                 at: arrival(number, n),

@@ -22,7 +22,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
-use samepath_model::carriage::{LayoutRecord, Mark, SightRecord};
+use samepath_model::attribution::{LayoutRecord, Mark, ObservationRecord};
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, End, MessageRecord, Metric, PacketRecord, RECORD_SCHEMA, SeriesPoint};
 
@@ -473,7 +473,7 @@ impl Row for LayoutRecord {
     }
 }
 
-impl Row for SightRecord {
+impl Row for ObservationRecord {
     const SCHEMA: &'static str = "message sights {
         required binary end (UTF8);
         required binary direction (UTF8);
@@ -511,7 +511,7 @@ impl Row for SightRecord {
         let mut start = columns.required::<Int64Type>("start")?;
         let mut end_offset = columns.required::<Int64Type>("end_offset")?;
         let row = |at| {
-            Some(SightRecord {
+            Some(ObservationRecord {
                 end: end.next()??,
                 direction: direction.next()??,
                 at,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use samepath_model::carriage::{LayoutRecord, Mark, SightRecord};
+use samepath_model::attribution::{LayoutRecord, Mark, ObservationRecord};
 use samepath_model::experiment::{Experiment, ExperimentSpec, Trial};
 use samepath_model::record::{
     DirectionReport, DropCause, End, EndReport, LinkReport, MessageRecord, Metric, Outcome, PacketRecord, PlayReport,
@@ -74,7 +74,7 @@ pub(crate) fn add(run: &mut Run, trial: &Trial, play: &PlayReport) {
     writer.write_ledger(packets(100).map(Ok::<_, String>)).unwrap();
     if trial.mapping {
         writer.write_layout(layout(50)).unwrap();
-        writer.write_sights(sights(80)).unwrap();
+        writer.write_observations(observations(80)).unwrap();
     }
     writer.finish().unwrap();
     run.append(&record(trial, play)).unwrap();
@@ -150,7 +150,7 @@ pub(crate) fn play(trial: &Trial, slower: f64) -> PlayReport {
         complete: reliable || !lossy,
         series: series.collect(),
         layout: Vec::new(),
-        sights: Vec::new(),
+        observations: Vec::new(),
         client: EndReport { cpu_user_ns: 2_000_000, bytes_received: received, wall_ns: 1, ..EndReport::default() },
         server: EndReport {
             cpu_system_ns: 1_000_000,
@@ -210,9 +210,9 @@ pub(crate) fn layout(n: u64) -> impl Iterator<Item = LayoutRecord> {
     })
 }
 
-/// So many sights, with every field in use.
-pub(crate) fn sights(n: u64) -> impl Iterator<Item = SightRecord> {
-    (0..n).map(|number| SightRecord {
+/// So many observations, with every field in use.
+pub(crate) fn observations(n: u64) -> impl Iterator<Item = ObservationRecord> {
+    (0..n).map(|number| ObservationRecord {
         end: if number % 2 == 0 { End::Client } else { End::Server },
         direction: if number % 4 == 0 { Direction::Up } else { Direction::Down },
         at: number as i64 * 1_000 - 50_000,

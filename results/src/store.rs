@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use samepath_model::carriage::{LayoutRecord, SightRecord};
+use samepath_model::attribution::{LayoutRecord, ObservationRecord};
 use samepath_model::experiment::{Experiment, Trial, TrialId};
 use samepath_model::link::Inputs;
 use samepath_model::record::{MessageRecord, RECORD_SCHEMA, SeriesPoint, TrialRecord};
@@ -367,8 +367,8 @@ impl Run {
     ///
     /// # Errors
     /// Where the file is damaged.
-    pub fn sights(&self, id: &TrialId) -> Result<Option<Vec<SightRecord>>, StoreError> {
-        let path = self.file(id, trial::SIGHTS)?;
+    pub fn observations(&self, id: &TrialId) -> Result<Option<Vec<ObservationRecord>>, StoreError> {
+        let path = self.file(id, trial::OBSERVATIONS)?;
         if path.exists() { trial::read_all(&path).map(Some) } else { Ok(None) }
     }
 

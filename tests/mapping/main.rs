@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 
 use offline::{Connection, KeyLog, Packet, Sender};
 use relay::Relay;
-use samepath_model::carriage::Mark;
+use samepath_model::attribution::Mark;
 use samepath_model::record::{End, PlayReport};
 use samepath_model::{Direction, Experiment};
 
@@ -79,9 +79,9 @@ type Seen = (u64, Vec<(u64, u64, u64)>);
 /// The packets that this end saw in this direction, by tag.
 fn seen(report: &PlayReport, end: End, direction: Direction) -> HashMap<Mark, Seen> {
     let mut seen: HashMap<Mark, Seen> = HashMap::new();
-    for sight in report.sights.iter().filter(|s| s.end == end && s.direction == direction) {
-        let (_, runs) = seen.entry(sight.mark).or_insert((sight.number, Vec::new()));
-        runs.extend(sight.domain.map(|domain| (domain, sight.start, sight.end_offset)));
+    for observation in report.observations.iter().filter(|s| s.end == end && s.direction == direction) {
+        let (_, runs) = seen.entry(observation.mark).or_insert((observation.number, Vec::new()));
+        runs.extend(observation.domain.map(|domain| (domain, observation.start, observation.end_offset)));
     }
     seen
 }
@@ -123,7 +123,7 @@ fn both_ways_agree_on_every_one_of_fifty_thousand_packets() {
     let part = "arms = ['quic']\nworkload = { kind = 'bulk', bytes = '80MB', streams = 3 }";
     let (report, wire, log) = play(part, 101);
     let compared = agree(&report, &wire, &log);
-    println!("{compared} packets, {} on the wire, {} lines of sights", wire.len(), report.sights.len());
+    println!("{compared} packets, {} on the wire, {} lines of observations", wire.len(), report.observations.len());
     assert!(compared >= 50_000, "{compared}");
     assert!(report.server.retransmissions.unwrap() > 100, "the relay's drops make retransmissions");
 }

@@ -17,7 +17,7 @@
 //! | [`report`] | how far an end has come, and what it knows when it is over |
 //! | `session`, `tasks` | what the tasks of an end share, and how they are kept together |
 //! | `recorder` | what each end notes of the messages |
-//! | `carriage` | where the messages lie in what is sent, for the mapping of packets to messages |
+//! | `attribution` | where the messages lie in what is sent, for the attribution of packets to messages |
 //! | [`reach`] | which of a host's addresses is taken |
 //! | [`identity`] | certificates, fingerprints, the TLS settings |
 //! | [`probe`] | what a connection says of itself, and what the process used |
@@ -28,7 +28,7 @@
 //!
 //! Invariant: no module here decides what a workload is or what a figure means; that is `model`.
 
-mod carriage;
+mod attribution;
 pub mod clock;
 pub mod connection;
 pub mod control;

@@ -1,6 +1,6 @@
 //! Progress and final report of one endpoint of a session, as they cross the control connection.
 
-use samepath_model::carriage::{LayoutRecord, SightRecord};
+use samepath_model::attribution::{LayoutRecord, ObservationRecord};
 use samepath_model::record::{EndReport, Metric};
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ pub struct HalfReport {
     /// Where the messages lie that it sent, where that was to be noted.
     pub layout: Vec<LayoutRecord>,
     /// What it saw in its packets, likewise.
-    pub sights: Vec<SightRecord>,
+    pub observations: Vec<ObservationRecord>,
     /// The rest.
     pub end: EndReport,
 }

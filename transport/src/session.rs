@@ -6,7 +6,7 @@ use samepath_model::record::{End, EndReport, Lateness, Metric, Setting};
 use samepath_model::start::StartState;
 use tokio::sync::watch;
 
-use crate::carriage::Place;
+use crate::attribution::Place;
 use crate::clock;
 use crate::connection::{Attribution, Connection, Probe};
 use crate::payload::Payload;
@@ -251,14 +251,14 @@ impl Shared {
                 report.end.bytes_sent = log.bytes();
                 report.end.datagrams_sent = is_udp.then(|| log.datagrams());
                 let taps = std::mem::take(&mut *self.taps.lock().expect("no panic while held"));
-                (report.layout, report.sights) = (log.layout(taps), log.take_sights());
+                (report.layout, report.observations) = (log.layout(taps), log.take_observations());
                 report.sent = Some(log.into_report());
             }
         }
         let mut unread = 0;
         for observer in self.observers.lock().expect("no panic while held").drain(..) {
-            let (sights, missed) = observer.take();
-            report.sights.extend(sights);
+            let (observations, missed) = observer.take();
+            report.observations.extend(observations);
             unread += missed;
             report.series.extend(observer.take_credit());
         }

@@ -2,7 +2,7 @@
 //!
 //! The link core begins and finishes it; the ledger's spool holds it in a form of fixed width.
 
-use samepath_model::carriage::Mark;
+use samepath_model::attribution::Mark;
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, PacketRecord};
 

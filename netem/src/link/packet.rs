@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use samepath_model::carriage::Mark;
+use samepath_model::attribution::Mark;
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;

@@ -175,7 +175,7 @@ fn client(words: &[String]) {
         messages: Vec::new(),
         series: Vec::new(),
         layout: Vec::new(),
-        sights: Vec::new(),
+        observations: Vec::new(),
         client: EndReport::default(),
         server: EndReport::default(),
     };

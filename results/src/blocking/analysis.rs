@@ -3,7 +3,7 @@
 use std::mem::{self, Discriminant};
 
 use samepath_model::arm::{Mapping, Transport};
-use samepath_model::carriage::{LayoutRecord, SightRecord};
+use samepath_model::attribution::{LayoutRecord, ObservationRecord};
 use samepath_model::experiment::Trial;
 use samepath_model::link::Direction;
 use samepath_model::record::{End, MessageRecord, PacketRecord, SeriesPoint};
@@ -11,7 +11,7 @@ use samepath_model::tuning::Controller;
 use samepath_model::workload::StreamId;
 use samepath_model::{VoidKind, VoidReason};
 
-use super::carriage::Carriage;
+use super::attribution::Attribution;
 use super::hold::{Held, States};
 use super::packets::{self, Packet};
 use super::parts::{self, Account, BLOCKED, Fault, Stall};
@@ -19,7 +19,7 @@ use super::parts::{self, Account, BLOCKED, Fault, Stall};
 /// Why the packets of a trial cannot be mapped to its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unmapped {
-    /// Neither layout nor sights were recorded.
+    /// Neither layout nor observations were recorded.
     #[error("the trial was recorded without the mapping of packets to messages")]
     Off,
     /// Without an emulated link there is no ledger.
@@ -53,7 +53,7 @@ pub struct Analysis {
     /// In the order of the schedule.
     pub messages: Vec<MessageRecord>,
     accounts: Vec<Option<Result<Account, Fault>>>,
-    pub(super) carriage: Carriage,
+    pub(super) attribution: Attribution,
     pub(super) stalls: Vec<Stall>,
     pub(super) buffered: u128,
     pub(super) streams: u16,
@@ -77,7 +77,7 @@ pub fn analyse<E>(
     messages: Vec<MessageRecord>,
     layout: &[LayoutRecord],
     ledger: impl IntoIterator<Item = Result<PacketRecord, E>>,
-    sights: impl IntoIterator<Item = Result<SightRecord, E>>,
+    observations: impl IntoIterator<Item = Result<ObservationRecord, E>>,
 ) -> Result<Analysis, AnalyseError<E>> {
     if trial.workload.total_bytes().is_none() {
         return Err(Unmapped::OpenEnded.into());
@@ -94,13 +94,13 @@ pub fn analyse<E>(
     }
     packets::sort(&mut packets);
     let (transport, mapping) = (trial.arm.transport, trial.arm.mapping);
-    let carriage = Carriage::of(transport, layout, packets, sights).map_err(AnalyseError::Source)?;
+    let attribution = Attribution::of(transport, layout, packets, observations).map_err(AnalyseError::Source)?;
     let (units, ordered) = (transport == Transport::Tls, mapping != Mapping::Datagram);
-    let accounts = parts::accounts(&carriage, &messages, &trial.link, units, ordered);
+    let accounts = parts::accounts(&attribution, &messages, &trial.link, units, ordered);
     Ok(Analysis {
         messages,
         accounts: accounts.of,
-        carriage,
+        attribution,
         stalls: accounts.stalls,
         buffered: accounts.buffered,
         streams: trial.workload.streams(),
@@ -129,7 +129,7 @@ impl Analysis {
         let held = self.messages.iter().zip(&self.accounts).map(|(message, account)| {
             let Some(Ok(account)) = account else { return Held::default() };
             let left = message.released + account.parts.hold;
-            states.split(message.released, left, message.sent, self.carriage.identifier(account.domain))
+            states.split(message.released, left, message.sent, self.attribution.identifier(account.domain))
         });
         self.held = Some(held.collect());
         self
@@ -196,7 +196,7 @@ impl Analysis {
 
     /// The packets with payload, both directions, in the order in which they came to the link.
     pub fn packets(&self) -> &[Packet] {
-        &self.carriage.packets
+        &self.attribution.packets
     }
 
     /// The message that was blocked longest; `None` where none was.

@@ -1,15 +1,15 @@
 //! Head-of-line blocking as ground truth: which message waited for which packet, and for how long.
 //!
-//! The ledger says what became of every packet; the layout and the ends' sights say whose bytes it
-//! held ([`samepath_model::carriage`]). So for each byte it is known when it reached the receiving
+//! The ledger says what became of every packet; the layout and the ends' observations say whose bytes it
+//! held ([`samepath_model::attribution`]). So for each byte it is known when it reached the receiving
 //! host, for each message what it waited for, and nothing is inferred from a delay.
 //!
-//! Start with [`analyse`]. `packets` and `carriage` follow the bytes, `counterfactual` says when they would
+//! Start with [`analyse`]. `packets` and `attribution` follow the bytes, `counterfactual` says when they would
 //! have come had nothing been lost, `parts` takes each message's delay apart, `figures` sums up a trial,
 //! `story` tells of one message; `recorded` takes a trial from the files of its run.
 
 mod analysis;
-mod carriage;
+mod attribution;
 mod counterfactual;
 mod figures;
 mod hold;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use samepath_model::carriage::Mark;
+use samepath_model::attribution::Mark;
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, Instant, PacketRecord};
 use serde::{Serialize, Serializer};

@@ -19,7 +19,7 @@ use samepath_model::link::Link;
 use samepath_model::record::{Instant, MessageRecord};
 use samepath_model::workload::StreamId;
 
-use super::carriage::{Carriage, Place, Stretch, sweep};
+use super::attribution::{Attribution, Place, Stretch, sweep};
 use super::counterfactual::arrivals_without_loss;
 use super::packets::NEVER;
 
@@ -183,15 +183,15 @@ const UNKNOWN: Trace = Trace {
 /// Follows every message. `units`: whether bytes can be read by whole units alone (TLS records);
 /// `ordered`: whether a byte waits for those before it (all but datagrams).
 pub(super) fn accounts(
-    carriage: &Carriage,
+    attribution: &Attribution,
     messages: &[MessageRecord],
     link: &Link,
     units: bool,
     ordered: bool,
 ) -> Accounts {
     let mut walk = Walk {
-        carriage,
-        lossless: arrivals_without_loss(&carriage.packets, link),
+        attribution,
+        lossless: arrivals_without_loss(&attribution.packets, link),
         units,
         ordered,
         index: index(messages),
@@ -199,7 +199,7 @@ pub(super) fn accounts(
         buffered: 0,
         stalls: Vec::new(),
         own_streams: Vec::new(),
-        over: carriage.packets.iter().map(|packet| packet.delivered()).filter(|at| *at != NEVER).max().unwrap_or(0),
+        over: attribution.packets.iter().map(|packet| packet.delivered()).filter(|at| *at != NEVER).max().unwrap_or(0),
     };
     walk.domains();
     let of = messages.iter().zip(&walk.traces).map(|(message, trace)| walk.account(message, trace)).collect();
@@ -222,7 +222,7 @@ fn message_key(stream: StreamId, seq: u32) -> u64 {
 }
 
 struct Walk<'a> {
-    carriage: &'a Carriage,
+    attribution: &'a Attribution,
     /// When each packet would have reached the receiving host.
     lossless: Vec<Instant>,
     units: bool,
@@ -239,8 +239,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn domains(&mut self) {
-        let carriage = self.carriage;
-        let (mut places, mut runs) = (&carriage.places[..], &carriage.runs[..]);
+        let attribution = self.attribution;
+        let (mut places, mut runs) = (&attribution.places[..], &attribution.runs[..]);
         let (mut stretches, mut until) = (Vec::new(), Vec::new());
         while let Some(domain) = places.first().map(|place| place.domain) {
             let (these, later) = places.split_at(places.partition_point(|place| place.domain == domain));
@@ -249,7 +249,7 @@ impl Walk<'_> {
             let (carried, later) = runs.split_at(runs.partition_point(|run| run.domain == domain));
             runs = later;
             stretches.clear();
-            sweep(carried, &carriage.packets, &mut stretches);
+            sweep(carried, &attribution.packets, &mut stretches);
             prefixes(&stretches, &mut until);
             self.domain(these, &stretches, &until);
         }
@@ -259,8 +259,8 @@ impl Walk<'_> {
     fn domain(&mut self, places: &[Place], stretches: &[Stretch], until: &[Prefix]) {
         self.own_streams.clear();
         let mut at = 0;
-        let carriage = self.carriage;
-        let packets = &carriage.packets;
+        let attribution = self.attribution;
+        let packets = &attribution.packets;
         for place in places {
             while stretches.get(at).is_some_and(|stretch| stretch.end <= place.start) {
                 at += 1;
@@ -392,7 +392,7 @@ impl Walk<'_> {
 
     /// How long a packet was under way behind the bottleneck, or would have been.
     fn propagation(&self, place: u32) -> i64 {
-        let packet = &self.carriage.packets[place as usize];
+        let packet = &self.attribution.packets[place as usize];
         // A table of delays may hold some below 0, by which netem shortens the wait before it.
         (self.lossless[place as usize] - packet.arrived - packet.queued.cast_signed()).max(0)
     }

@@ -26,12 +26,13 @@ pub fn of_trial(run: &Run, trial: &Trial) -> Result<Analysis, AnalyseError<Store
     let layout = layout.ok_or_else(|| absent(trial.mapping, "layout.parquet", Unmapped::Off))?;
     let ledger = run.ledger(&trial.id).map_err(read)?;
     let ledger = ledger.ok_or_else(|| absent(emulated, "ledger.parquet", Unmapped::NoLedger))?;
-    let sights = match run.sights(&trial.id).map_err(read)? {
-        Some(sights) => sights,
+    let observations = match run.observations(&trial.id).map_err(read)? {
+        Some(observations) => observations,
         // The sequence numbers of TCP are in the ledger.
         None if matches!(trial.arm.transport, Transport::Tcp | Transport::Tls) => Vec::new(),
         None => return Err(absent(trial.mapping, "sights.parquet", Unmapped::Off)),
     };
-    let analysis = analyse(trial, run.messages(&trial.id).map_err(read)?, &layout, ledger, sights.into_iter().map(Ok))?;
+    let analysis =
+        analyse(trial, run.messages(&trial.id).map_err(read)?, &layout, ledger, observations.into_iter().map(Ok))?;
     Ok(analysis.told_by(&run.series(&trial.id).map_err(read)?))
 }

@@ -4,7 +4,7 @@ use samepath_model::record::{Instant, MessageRecord};
 use samepath_model::workload::StreamId;
 
 use super::analysis::Analysis;
-use super::carriage::Stretch;
+use super::attribution::Stretch;
 use super::packets::{Fate, NEVER, Packet};
 use super::parts::{Account, Fault};
 
@@ -97,7 +97,7 @@ impl Analysis {
     pub fn losses(&self) -> Vec<Loss> {
         /// Runs looked at before the one that was lost: what overlaps it is a retransmission cut anew.
         const BEFORE: usize = 64;
-        let (runs, packets) = (&self.carriage.runs, &self.carriage.packets);
+        let (runs, packets) = (&self.attribution.runs, &self.attribution.packets);
         let mut losses: std::collections::BTreeMap<u32, Option<u32>> = Default::default();
         for (i, run) in runs.iter().enumerate() {
             if packets[run.packet as usize].fate == Fate::Delivered {
@@ -130,14 +130,14 @@ impl Analysis {
             waiting: account.map_or_else(Vec::new, |account| self.waiting(place, account)),
         };
         let own = |stream, seq| stream == message.stream && seq == Some(message.seq);
-        let carriage = &self.carriage;
-        let mut places: Vec<_> = carriage.places.iter().filter(|place| own(place.stream, place.seq)).collect();
+        let attribution = &self.attribution;
+        let mut places: Vec<_> = attribution.places.iter().filter(|place| own(place.stream, place.seq)).collect();
         places.sort_unstable_by_key(|place| (place.domain, place.start));
         let Some(domain) = places.first().map(|place| place.domain) else {
             story.uncarried = message.size;
             return Some(story);
         };
-        let stretches = carriage.stretches(domain);
+        let stretches = attribution.stretches(domain);
         let mut first: Vec<u32> = Vec::new();
         for place in &places {
             let mut covered = 0;
@@ -145,7 +145,7 @@ impl Analysis {
                 let (start, end) = (stretch.start.max(place.start), stretch.end.min(place.end));
                 covered += end - start;
                 first.push(stretch.first);
-                if carriage.packets[stretch.first as usize].fate != Fate::Delivered || stretch.at == NEVER {
+                if attribution.packets[stretch.first as usize].fate != Fate::Delivered || stretch.at == NEVER {
                     self.join(&mut story.own, domain, Stretch { start, end, ..*stretch }, false);
                 }
             }
@@ -153,7 +153,7 @@ impl Analysis {
         }
         first.sort_unstable();
         first.dedup();
-        story.carried_by = first.into_iter().map(|packet| carriage.packets[packet as usize]).collect();
+        story.carried_by = first.into_iter().map(|packet| attribution.packets[packet as usize]).collect();
         if let Some(account) = account.filter(|account| account.parts.blocked() > 0) {
             for stretch in overlapping(&stretches, 0, account.unit_end) {
                 if stretch.at > account.arrived {
@@ -176,12 +176,12 @@ impl Analysis {
         inside.sort_by_key(|(_, account)| account.domain);
         let mut brought = Vec::new();
         for of_domain in inside.chunk_by(|(_, a), (_, b)| a.domain == b.domain) {
-            let stretches = self.carriage.stretches(of_domain[0].1.domain);
+            let stretches = self.attribution.stretches(of_domain[0].1.domain);
             for (place, account) in of_domain {
                 brought.extend(
                     overlapping(&stretches, account.last, account.last + 1)
                         .filter(|stretch| stretch.at != NEVER)
-                        .map(|stretch| (*place, self.carriage.packets[stretch.by as usize])),
+                        .map(|stretch| (*place, self.attribution.packets[stretch.by as usize])),
                 );
             }
         }
@@ -190,7 +190,7 @@ impl Analysis {
 
     /// Adds a stretch to the missing bytes: to the last of them where the same packets carried it.
     fn join(&self, all: &mut Vec<Missing>, domain: u32, stretch: Stretch, follows: bool) {
-        let runs = self.carriage.runs_of(domain);
+        let runs = self.attribution.runs_of(domain);
         let mut packets: Vec<u32> = runs
             .iter()
             .take_while(|run| run.start < stretch.end)
@@ -201,12 +201,12 @@ impl Analysis {
         let copies: Vec<Copy> = packets
             .into_iter()
             .map(|packet| Copy {
-                packet: self.carriage.packets[packet as usize],
+                packet: self.attribution.packets[packet as usize],
                 brought: stretch.at != NEVER && packet == stretch.by,
             })
             .collect();
         let mut of: Vec<Option<(StreamId, u32)>> = Vec::new();
-        for place in self.carriage.places_of(domain) {
+        for place in self.attribution.places_of(domain) {
             if place.start < stretch.end && place.end > stretch.start {
                 let owner = place.seq.map(|seq| (place.stream, seq));
                 if !of.contains(&owner) {
@@ -252,15 +252,15 @@ impl Analysis {
         if account.innocent {
             return Vec::new();
         }
-        let stretches = self.carriage.stretches(account.domain);
+        let stretches = self.attribution.stretches(account.domain);
         let mut lost: Vec<u32> = self
-            .carriage
+            .attribution
             .places_of(account.domain)
             .iter()
             .filter(|place| place.stream == message.stream && place.seq == Some(message.seq))
             .flat_map(|place| overlapping(&stretches, place.start, place.end))
             .map(|stretch| stretch.first)
-            .filter(|&packet| self.carriage.packets[packet as usize].fate != Fate::Delivered)
+            .filter(|&packet| self.attribution.packets[packet as usize].fate != Fate::Delivered)
             .collect();
         lost.dedup();
         lost

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use proptest::prelude::*;
 use samepath_model::arm::{Arm, Mapping, Transport};
-use samepath_model::carriage::{LayoutRecord, Mark, SightRecord, datagram_domain};
+use samepath_model::attribution::{LayoutRecord, Mark, ObservationRecord, datagram_domain};
 use samepath_model::experiment::{Experiment, Trial};
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, End, Instant, MessageRecord, PacketRecord};
@@ -41,7 +41,7 @@ pub(crate) struct Made {
     pub(crate) messages: Vec<MessageRecord>,
     layout: Vec<LayoutRecord>,
     pub(crate) ledger: Vec<PacketRecord>,
-    sights: Vec<SightRecord>,
+    observations: Vec<ObservationRecord>,
 }
 
 impl Made {
@@ -51,7 +51,7 @@ impl Made {
             messages: Vec::new(),
             layout: Vec::new(),
             ledger: Vec::new(),
-            sights: Vec::new(),
+            observations: Vec::new(),
         };
         if matches!(made.trial.arm.transport, Transport::Tcp | Transport::Tls) {
             // A connection a domain, as far as a test has domains.
@@ -103,7 +103,7 @@ impl Made {
                 let size = bytes.iter().map(|(_, start, end)| (end - start) as u32 + 10).sum();
                 let place = self.packet(arrived, None, size, dropped);
                 for &(domain, start, end_offset) in bytes {
-                    let sight = |end| SightRecord {
+                    let observation = |end| ObservationRecord {
                         end,
                         direction: Direction::Down,
                         at: arrived - 10,
@@ -114,9 +114,9 @@ impl Made {
                         start,
                         end_offset,
                     };
-                    self.sights.push(sight(End::Server));
+                    self.observations.push(observation(End::Server));
                     if dropped.is_none() {
-                        self.sights.push(sight(End::Client));
+                        self.observations.push(observation(End::Client));
                     }
                 }
                 place
@@ -176,7 +176,7 @@ impl Made {
             self.messages.clone(),
             &self.layout,
             ledger.into_iter().map(Ok::<_, Infallible>),
-            self.sights.iter().copied().map(Ok),
+            self.observations.iter().copied().map(Ok),
         )
         .unwrap()
     }
@@ -460,7 +460,7 @@ fn bytes(made: &Made) -> Bytes {
                 vec![((packet.destination_port, 0), start, start + u64::from(packet.payload))]
             }
             None => {
-                let of_it = made.sights.iter().filter(|s| Some(s.mark) == packet.mark && s.end == End::Server);
+                let of_it = made.observations.iter().filter(|s| Some(s.mark) == packet.mark && s.end == End::Server);
                 of_it.map(|s| ((PORT, s.domain.unwrap()), s.start, s.end_offset)).collect()
             }
         };

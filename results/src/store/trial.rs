@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use samepath_model::carriage::{LayoutRecord, SightRecord};
+use samepath_model::attribution::{LayoutRecord, ObservationRecord};
 use samepath_model::experiment::TrialId;
 use samepath_model::record::{MessageRecord, PacketRecord, SeriesPoint};
 
@@ -21,7 +21,7 @@ pub(super) const SERIES: &str = "series.parquet";
 /// File of the messages' places in their ordering domains.
 pub(super) const LAYOUT: &str = "layout.parquet";
 /// File of what the ends saw in their packets.
-pub(super) const SIGHTS: &str = "sights.parquet";
+pub(super) const OBSERVATIONS: &str = "sights.parquet";
 /// Ending of a directory that is not whole yet.
 pub(super) const PARTIAL: &str = ".partial";
 
@@ -101,8 +101,11 @@ impl TrialWriter {
     ///
     /// # Errors
     /// Where the file cannot be written.
-    pub fn write_sights(&mut self, sights: impl IntoIterator<Item = SightRecord>) -> Result<(), StoreError> {
-        self.write(SIGHTS, sights.into_iter().map(Ok::<_, std::convert::Infallible>))
+    pub fn write_observations(
+        &mut self,
+        observations: impl IntoIterator<Item = ObservationRecord>,
+    ) -> Result<(), StoreError> {
+        self.write(OBSERVATIONS, observations.into_iter().map(Ok::<_, std::convert::Infallible>))
     }
 
     /// Writes `ledger.parquet` as it comes, in memory that does not grow with it.

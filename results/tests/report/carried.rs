@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use samepath_model::carriage::{LayoutRecord, SightRecord, datagram_domain};
+use samepath_model::attribution::{LayoutRecord, ObservationRecord, datagram_domain};
 use samepath_model::record::{DropCause, End, MessageRecord, Metric, PacketRecord, PlayReport, SeriesPoint};
 use samepath_model::{Direction, Mapping, Transport, Trial};
 
@@ -64,7 +64,7 @@ pub(crate) fn messages(trial: &Trial, mut report: PlayReport) -> (PlayReport, Ve
                 let mut mark = [3; 16];
                 mark[..8].copy_from_slice(&packet.number.to_be_bytes());
                 (packet.protocol, packet.mark) = (17, Some(mark));
-                report.sights.push(SightRecord {
+                report.observations.push(ObservationRecord {
                     end: End::Server,
                     direction: Direction::Down,
                     at,

@@ -123,9 +123,9 @@ fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
     let mut figures = summary::summarise(trial, &report, Some(&link));
     if trial.mapping {
         let ledger = ledger.iter().cloned().map(Ok::<_, Infallible>);
-        let sights = report.sights.iter().copied().map(Ok);
-        let analysis = blocking::analyse(trial, report.messages.clone(), &report.layout, ledger, sights);
-        let analysis = analysis.expect("made-up carriage is whole");
+        let observations = report.observations.iter().copied().map(Ok);
+        let analysis = blocking::analyse(trial, report.messages.clone(), &report.layout, ledger, observations);
+        let analysis = analysis.expect("made-up attribution is whole");
         assert_eq!(analysis.faults(), Vec::new(), "{}", trial.id);
         figures.blocking = analysis.figures();
     }
@@ -139,7 +139,7 @@ fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
     writer.write_series(report.series.clone()).expect("series");
     if trial.mapping {
         writer.write_layout(report.layout.iter().copied()).expect("layout");
-        writer.write_sights(report.sights.iter().copied()).expect("sights");
+        writer.write_observations(report.observations.iter().copied()).expect("observations");
     }
     writer.write_ledger(ledger.into_iter().map(Ok::<_, Infallible>)).expect("ledger");
     writer.finish().expect("the trial is in its place");
@@ -165,7 +165,7 @@ fn empty_report(trial: &Trial) -> PlayReport {
         messages: Vec::new(),
         series: Vec::new(),
         layout: Vec::new(),
-        sights: Vec::new(),
+        observations: Vec::new(),
         client: EndReport::default(),
         server: EndReport::default(),
     }

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use samepath_model::carriage::{LayoutRecord, SightRecord};
+use samepath_model::attribution::{LayoutRecord, ObservationRecord};
 use serde::{Deserialize, Serialize};
 
-use crate::carriage;
+use crate::attribution;
 use crate::plan::Plan;
 use crate::tls::Tap;
 
@@ -27,7 +27,7 @@ pub(crate) struct SendLog {
     pub(crate) datagrams: u64,
     /// Where the messages lie; under TLS in the plaintext.
     pub(crate) layout: Vec<LayoutRecord>,
-    pub(crate) sights: Vec<SightRecord>,
+    pub(crate) observations: Vec<ObservationRecord>,
 }
 
 impl SendLog {
@@ -64,12 +64,12 @@ impl SendLog {
             by_port.entry(run.port).or_default().push(run);
         }
         let of = |port: u16| by_port.get(&port).map_or(&[][..], Vec::as_slice);
-        taps.iter().flat_map(|(port, tap)| carriage::seal(of(*port), &tap.take())).collect()
+        taps.iter().flat_map(|(port, tap)| attribution::seal(of(*port), &tap.take())).collect()
     }
 
     /// What the sender of datagrams saw in them.
-    pub(crate) fn take_sights(&mut self) -> Vec<SightRecord> {
-        std::mem::take(&mut self.sights)
+    pub(crate) fn take_observations(&mut self) -> Vec<ObservationRecord> {
+        std::mem::take(&mut self.observations)
     }
 
     pub(crate) fn into_report(self) -> Sent {

@@ -9,7 +9,7 @@ use samepath_model::workload::StreamId;
 use super::bulk::Deadline;
 use super::order::again;
 use super::release::Queue;
-use crate::carriage::Place;
+use crate::attribution::Place;
 use crate::frame::{HEADER_LEN, Header, Kind};
 use crate::session::Shared;
 use crate::tasks::AbortOnDrop;
@@ -47,7 +47,7 @@ pub(super) async fn send_messages(
                 if let Some(place) = &place {
                     let mut log = shared.log();
                     let number = log.datagrams + count as u64;
-                    log.sights.push(place.datagram(&header, room, number, clock::now()));
+                    log.observations.push(place.datagram(&header, room, number, clock::now()));
                 }
                 shared.payload.append(message.stream, message.seq, offset, len, &mut buffer);
                 offset += len as u64;
@@ -143,8 +143,8 @@ fn fill(
         buffer.extend_from_slice(&header.encode());
         shared.payload.append(stream, 0, offset, len as usize, buffer);
         if let Some(place) = place {
-            let sight = place.datagram(&header, room, log.datagrams, at);
-            log.sights.push(sight);
+            let observation = place.datagram(&header, room, log.datagrams, at);
+            log.observations.push(observation);
         }
         log.datagrams += 1;
         log.wrote(usize::from(stream), len);

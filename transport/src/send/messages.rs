@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::order::{next_turn, priority};
 use super::release::Queue;
 use super::writer::ByteWriter;
-use crate::carriage::Place;
+use crate::attribution::Place;
 use crate::connection::{SendStream, Streams};
 use crate::frame::{HEADER_LEN, Header, Kind};
 use crate::payload::WARMUP_SEQ;

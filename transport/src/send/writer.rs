@@ -1,6 +1,6 @@
 //! A byte stream to be written, and where its next byte lies.
 
-use crate::carriage::Place;
+use crate::attribution::Place;
 use crate::connection::SendStream;
 
 /// An ordered byte stream, to be written.

@@ -18,13 +18,13 @@ use quinn::crypto::{
 use quinn::{ConnectError, ConnectionId, Side};
 use quinn_proto::TransportError;
 use quinn_proto::transport_parameters::TransportParameters;
-use samepath_model::carriage::{Mark, SightRecord};
+use samepath_model::attribution::{Mark, ObservationRecord};
 use samepath_model::link::Direction;
 use samepath_model::record::{End, Metric};
 use serde_json::Value;
 
 use super::schema::{self, Contents, Owner};
-use crate::carriage::datagram_run;
+use crate::attribution::datagram_run;
 use crate::clock;
 use crate::frame::{HEADER_LEN, Header};
 use crate::quic::credit::Credit;
@@ -47,7 +47,7 @@ pub(crate) struct Observer {
 #[derive(Debug, Default)]
 struct Notes {
     /// Times are absolute: CLOCK_MONOTONIC, nanoseconds.
-    sights: Vec<SightRecord>,
+    observations: Vec<ObservationRecord>,
     /// Packets whose frames could not be read.
     unread: u64,
     /// What this end's flow-control credit held up.
@@ -83,10 +83,10 @@ impl Observer {
     }
 
     /// What was seen so far, and how many packets could not be read; it is handed over once.
-    pub(crate) fn take(&self) -> (Vec<SightRecord>, u64) {
+    pub(crate) fn take(&self) -> (Vec<ObservationRecord>, u64) {
         let mut notes = self.notes.lock().expect("no panic while held");
         let unread = std::mem::take(&mut notes.unread);
-        (std::mem::take(&mut notes.sights), unread)
+        (std::mem::take(&mut notes.observations), unread)
     }
 
     /// When this end had used up its flow-control credit, and when it had more again; it is handed over once.
@@ -113,9 +113,9 @@ impl Observer {
     fn map(&self, direction: Direction, number: u64, mark: Mark, plaintext: &[u8]) {
         let at = clock::now().cast_signed();
         let Observer { end, client_port: port, .. } = *self;
-        let none = SightRecord { end, direction, at, port, number, mark, domain: None, start: 0, end_offset: 0 };
+        let none = ObservationRecord { end, direction, at, port, number, mark, domain: None, start: 0, end_offset: 0 };
         let mut notes = self.notes.lock().expect("no panic while held");
-        let before = notes.sights.len();
+        let before = notes.observations.len();
         let is_sent = direction == self.sent();
         for frame in Frames::of(plaintext) {
             match frame {
@@ -123,20 +123,20 @@ impl Observer {
                 Ok(Frame::Stream { data: [], .. }) => {}
                 Ok(Frame::Stream { id, offset, data, .. }) => {
                     let end_offset = offset + data.len() as u64;
-                    notes.sights.push(SightRecord { domain: Some(id), start: offset, end_offset, ..none });
+                    notes.observations.push(ObservationRecord { domain: Some(id), start: offset, end_offset, ..none });
                 }
                 Ok(Frame::Datagram(data)) => {
                     let Some(Ok(header)) = data.first_chunk::<HEADER_LEN>().map(Header::decode) else { continue };
                     let (domain, run) = datagram_run(&header, self.datagram_room);
                     let (start, end_offset) = (run.start, run.end);
-                    notes.sights.push(SightRecord { domain: Some(domain), start, end_offset, ..none });
+                    notes.observations.push(ObservationRecord { domain: Some(domain), start, end_offset, ..none });
                 }
                 Ok(other) => notes.credit.see(at.cast_unsigned(), is_sent, &other),
                 Err(_) => notes.unread += 1,
             }
         }
-        if notes.sights.len() == before {
-            notes.sights.push(none);
+        if notes.observations.len() == before {
+            notes.observations.push(none);
         }
     }
 

@@ -1,12 +1,12 @@
 //! Where the sender's messages lie: its notes for the mapping of packets to messages.
 //!
-//! The records and their meaning are [`samepath_model::carriage`]'s. A byte stream's position is
+//! The records and their meaning are [`samepath_model::attribution`]'s. A byte stream's position is
 //! counted as frames are made; under TLS it is a position of the plaintext until the records' places
 //! are known ([`seal`]).
 
 use std::ops::Range;
 
-use samepath_model::carriage::{LayoutRecord, SightRecord, datagram_domain};
+use samepath_model::attribution::{LayoutRecord, ObservationRecord, datagram_domain};
 use samepath_model::link::Direction;
 use samepath_model::record::End;
 use samepath_model::workload::StreamId;
@@ -60,9 +60,9 @@ impl Place {
     }
 
     /// What the sender sees in the `number`-th datagram that it hands to the socket.
-    pub(crate) fn datagram(&self, header: &Header, room: u64, number: u64, at: u64) -> SightRecord {
+    pub(crate) fn datagram(&self, header: &Header, room: u64, number: u64, at: u64) -> ObservationRecord {
         let (domain, run) = datagram_run(header, room);
-        SightRecord {
+        ObservationRecord {
             end: match self.direction {
                 Direction::Up => End::Client,
                 Direction::Down => End::Server,

@@ -1,14 +1,14 @@
-//! Carriage: which packets carried which bytes of which messages.
+//! Attribution of packets to messages: which packets carried which bytes of which messages.
 //!
 //! An **ordering domain** is what a transport delivers strictly in order: a TCP connection, a QUIC
 //! stream; a datagram is a domain of its own. Two kinds of record meet in it:
 //!
 //! - a [`LayoutRecord`] says where the bytes of a message lie in a domain; the sender writes it;
-//! - a [`SightRecord`] says which bytes of a domain a packet held; an endpoint writes it where the
+//! - an [`ObservationRecord`] says which bytes of a domain a packet held; an endpoint writes it where the
 //!   ledger cannot see into the packet (QUIC, and UDP for its message).
 //!
-//! TCP needs no sights: the ledger has the sequence numbers, and a domain's offsets count from the
-//! initial sequence number plus one. The other sights join the ledger by the packet's
+//! TCP needs no observations: the ledger has the sequence numbers, and a domain's offsets count from the
+//! initial sequence number plus one. The other observations join the ledger by the packet's
 //! [mark](crate::record::PacketRecord::mark).
 //!
 //! A domain is named by its direction, by the client's port (which tells connections apart, in the
@@ -55,7 +55,7 @@ pub struct LayoutRecord {
 
 /// One run of a domain's bytes in one packet, as an endpoint saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SightRecord {
+pub struct ObservationRecord {
     /// Who saw it.
     pub end: End,
     /// The direction in which the packet went: up if the client sent it.

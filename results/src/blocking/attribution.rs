@@ -1,7 +1,7 @@
 //! From packets to stretches of bytes: when each byte of an ordering domain reached the receiving host.
 
 use samepath_model::arm::Transport;
-use samepath_model::carriage::{LayoutRecord, SightRecord};
+use samepath_model::attribution::{LayoutRecord, ObservationRecord};
 use samepath_model::link::Direction;
 use samepath_model::record::{End, Instant};
 use samepath_model::workload::StreamId;
@@ -39,7 +39,7 @@ pub(super) struct Stretch {
 
 /// The bytes of a trial on their way: domains, what lies in them, and what carried it.
 #[derive(Debug, Clone)]
-pub(super) struct Carriage {
+pub(super) struct Attribution {
     /// The names of the domains, in order.
     domains: Vec<u128>,
     /// By domain and offset.
@@ -50,14 +50,14 @@ pub(super) struct Carriage {
     pub(super) packets: Vec<Packet>,
 }
 
-impl Carriage {
+impl Attribution {
     /// Lays out the domains and puts the packets' bytes into them. The packets are in order.
     pub(super) fn of<E>(
         transport: Transport,
         layout: &[LayoutRecord],
         packets: Vec<Packet>,
-        sights: impl IntoIterator<Item = Result<SightRecord, E>>,
-    ) -> Result<Carriage, E> {
+        observations: impl IntoIterator<Item = Result<ObservationRecord, E>>,
+    ) -> Result<Attribution, E> {
         let mut domains: Vec<u128> =
             layout.iter().map(|record| domain_key(record.direction, record.port, record.domain)).collect();
         domains.sort_unstable();
@@ -85,22 +85,22 @@ impl Carriage {
             Transport::Quic | Transport::Udp => {
                 let marks = Marks::of(&packets);
                 let mut runs = Vec::with_capacity(packets.len());
-                for sight in sights {
-                    let sight = sight?;
-                    let sender = match sight.direction {
+                for observation in observations {
+                    let observation = observation?;
+                    let sender = match observation.direction {
                         Direction::Up => End::Client,
                         Direction::Down => End::Server,
                     };
-                    let (Some(domain), true) = (sight.domain, sight.end == sender) else { continue };
-                    let domain = find(domain_key(sight.direction, sight.port, domain));
-                    for packet in marks.with(sight.mark) {
-                        if packets[packet as usize].direction != sight.direction {
+                    let (Some(domain), true) = (observation.domain, observation.end == sender) else { continue };
+                    let domain = find(domain_key(observation.direction, observation.port, domain));
+                    for packet in marks.with(observation.mark) {
+                        if packets[packet as usize].direction != observation.direction {
                             continue;
                         }
                         if let Some(domain) = domain
-                            && sight.end_offset > sight.start
+                            && observation.end_offset > observation.start
                         {
-                            runs.push(Run { domain, packet, start: sight.start, end: sight.end_offset });
+                            runs.push(Run { domain, packet, start: observation.start, end: observation.end_offset });
                         }
                     }
                 }
@@ -108,7 +108,7 @@ impl Carriage {
             }
         };
         runs.sort_unstable_by_key(|run| (run.domain, run.start, run.packet));
-        Ok(Carriage { domains, places, runs, packets })
+        Ok(Attribution { domains, places, runs, packets })
     }
 
     /// A domain's identifier within its connection: of QUIC, the stream's ID.
