@@ -19,10 +19,10 @@
 //! Start with [`Router::make`].
 
 mod account;
+mod config;
 mod error;
 mod onset;
 mod plan;
-mod promise;
 mod qdiscs;
 mod turn;
 mod witness;
@@ -36,11 +36,11 @@ use samepath_model::record::{DirectionReport, DropCause};
 use samepath_model::{VoidKind, VoidReason};
 
 pub(crate) use account::RouterAccount;
+use config::{Config, Turn};
 pub use error::KernelError;
 use onset::{Awaited, LEAD};
 use plan::Hops;
 pub use plan::{Inexpressible, check};
-use promise::{Promise, Turn};
 pub(crate) use qdiscs::probe;
 use qdiscs::{CORE, amend, clear, furnish, places, put, queue_drops, take_away};
 use turn::Transition;
@@ -143,9 +143,9 @@ impl Router {
             Ok(namespace.run(|| Tap::open(name, link.mtu))?.map_err(cannot("open a packet socket on the router"))?)
         };
         let taps = [tap(near, CLIENT_SIDE)?, tap(outer, SERVER_SIDE)?];
-        let promises = Direction::BOTH.map(|direction| Promise::of(&first, direction));
+        let history = Direction::BOTH.map(|direction| Config::of(&first, direction));
         let witness =
-            Witness::start(taps, promises, books).map_err(cannot("start the thread that watches the router"))?;
+            Witness::start(taps, history, books).map_err(cannot("start the thread that watches the router"))?;
         Ok(Router {
             far,
             witness,
@@ -225,7 +225,7 @@ impl Router {
         let done = monotonic();
         self.witness.judge(Some(Direction::BOTH.map(|direction| Turn {
             between: [begun, done],
-            promise: Promise::of(link, direction),
+            config: Config::of(link, direction),
             emptied: transitions[direction.index()].iter().any(|transition| transition.empties),
         })));
         *self.hops.borrow_mut() = transitions.map(|[first, second]| Hops { first: first.chain, second: second.chain });
@@ -264,7 +264,7 @@ impl Router {
         let begun = self.witness.suspend_judgement();
         let told = self.amend_all(namespaces, &hops);
         let done = monotonic();
-        let turn = |direction| Turn { between: [begun, done], promise: Promise::of(&link, direction), emptied: false };
+        let turn = |direction| Turn { between: [begun, done], config: Config::of(&link, direction), emptied: false };
         self.witness.judge(Some(Direction::BOTH.map(turn)));
         told?;
         self.hops.replace(hops);

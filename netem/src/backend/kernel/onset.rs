@@ -21,13 +21,13 @@ pub(super) struct Awaited {
     pub(super) link: Link,
 }
 
-/// What the packets meet first, what then (if it is another thing), and the link that is promised first.
+/// What the packets meet first, what then (if it is another thing), and the link's conditions at first.
 pub(super) fn split(hops: [Hops; 2], link: &Link, onset: Onset) -> ([Hops; 2], Option<Awaited>, Link) {
-    let promised = link.without_draws();
-    if onset == Onset::AtOnce || promised == *link {
+    let undrawn = link.without_draws();
+    if onset == Onset::AtOnce || undrawn == *link {
         return (hops, None, link.clone());
     }
-    (hops.each_ref().map(Hops::without_draws), Some(Awaited { hops, link: link.clone() }), promised)
+    (hops.each_ref().map(Hops::without_draws), Some(Awaited { hops, link: link.clone() }), undrawn)
 }
 
 #[cfg(test)]
@@ -49,9 +49,9 @@ mod tests {
             "delay = '9ms'\nrate = '8Mbit'\nqueue = '30p'\nduplicate = '1%'\njitter = '1ms'",
             "delay = '9ms'\nrate = '8Mbit'\nqueue = '90kB'\nloss = '1%'\nloss-key = 'index'\ncorrupt = '1%'",
         ] {
-            let (first, awaited, promised) = split_of(text, Onset::WithSchedule);
+            let (first, awaited, undrawn) = split_of(text, Onset::WithSchedule);
             let Awaited { hops: then, link } = awaited.expect("something is drawn");
-            assert_eq!(promised, link.without_draws(), "{text}");
+            assert_eq!(undrawn, link.without_draws(), "{text}");
             for (first, then) in first.iter().zip(&then) {
                 let kinds =
                     |hops: &Hops| [&hops.first, &hops.second].map(|c| c.iter().map(|q| q.kind()).collect::<Vec<_>>());

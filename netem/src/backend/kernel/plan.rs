@@ -466,7 +466,7 @@ mod tests {
         }
         let buffer = up("delay = '10ms'\nrate = '8Mbit'\nqueue = '30p'").bare();
         let [Qdisc::Netem(first)] = buffer.first.as_slice() else { panic!("{buffer:?}") };
-        assert_eq!(first.limit, 30, "a buffer is a promise");
+        assert_eq!(first.limit, 30, "a buffer is no draw");
     }
 
     #[test]

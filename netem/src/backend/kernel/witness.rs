@@ -9,7 +9,7 @@
 //! - A second departure of the same content is the link's own copy; a copy that was dropped is not seen.
 //! - A packet with one flipped bit is known by the half that is whole.
 //! - A packet that did not leave is lost, or found the buffer full: told apart by the backlog that
-//!   the packets which did leave must have made. Time in the queue comes from the same reckoning.
+//!   the packets which did leave must have made. Time in the queue comes from the same model.
 //! - How late a packet left is known where neither jitter nor reordering decides it.
 
 use std::collections::{HashMap, VecDeque};
@@ -28,8 +28,8 @@ use samepath_model::record::{DirectionReport, DropCause};
 use samepath_model::{VoidKind, VoidReason};
 
 use super::account::RouterAccount;
+use super::config::{Config, QueueModel, Turn};
 use super::error::KernelError;
-use super::promise::{Promise, Reckoning, Turn};
 use crate::backend::books::Books;
 use crate::backend::lateness;
 use crate::backend::packet::Tap;
@@ -91,7 +91,7 @@ impl Witness {
     ///
     /// # Errors
     /// Where the thread cannot be started.
-    pub(super) fn start(taps: [Tap; 2], promises: [Promise; 2], books: Books) -> io::Result<Witness> {
+    pub(super) fn start(taps: [Tap; 2], history: [Config; 2], books: Books) -> io::Result<Witness> {
         let watched = Arc::new(Watched { from: AtomicU64::new(0), until: AtomicU64::new(Nanos::MAX) });
         let judged_until = Arc::new(AtomicU64::new(Nanos::MAX));
         let watch = Watch {
@@ -99,7 +99,7 @@ impl Witness {
             watched: watched.clone(),
             judged_until: judged_until.clone(),
             waiting: VecDeque::new(),
-            stories: promises.map(Story::new),
+            stories: history.map(Story::new),
             books,
             missed: 0,
             distance: clock_distance(),
@@ -260,7 +260,7 @@ impl Watch {
                 Command::Snapshot { answer } => drop(answer.send(self.snapshot())),
                 Command::Turn(turns) => {
                     for (story, turn) in self.stories.iter_mut().zip(turns) {
-                        story.reckoning.promises.turn(turn);
+                        story.queue_model.history.turn(turn);
                     }
                 }
             }
@@ -389,7 +389,7 @@ struct Story {
     first: u64,
     /// The numbers of open packets of the same content.
     alike: HashMap<[u64; 2], VecDeque<u64>>,
-    reckoning: Reckoning,
+    queue_model: QueueModel,
     report: DirectionReport,
     lateness: Histogram<u64>,
     /// The latest to arrive of those that left, and when the last one left.
@@ -415,10 +415,10 @@ struct Open {
 }
 
 impl Story {
-    fn new(promise: Promise) -> Story {
+    fn new(config: Config) -> Story {
         Story {
-            direction: promise.direction,
-            reckoning: Reckoning::new(promise),
+            direction: config.direction,
+            queue_model: QueueModel::new(config),
             open: VecDeque::new(),
             first: 0,
             alike: HashMap::new(),
@@ -467,7 +467,7 @@ impl Story {
             }
             return;
         }
-        let damaged = self.reckoning.promises.corrupts().then(|| {
+        let damaged = self.queue_model.history.corrupts().then(|| {
             let size = event.info.size;
             let like = |open: &&mut Open| open.entry.size() == size && open.print.shares_a_half(&event.print);
             self.open.iter_mut().find(|open| open.left.is_none() && like(open))
@@ -492,13 +492,13 @@ impl Story {
     }
 
     /// Closes the story of every packet that has left, or should have by `until`; those before which
-    /// an open one stands wait for it, since the reckoning goes in order of arrival.
+    /// an open one stands wait for it, since the model goes in order of arrival.
     fn finish_before(&mut self, until: Nanos, now: Nanos, books: &mut Books) {
         for packet in self.early.extract_if(.., |event| event.at.saturating_add(SKEW) <= until) {
             self.unseen += 1;
             self.first_unseen.get_or_insert(packet.info);
         }
-        let horizon = self.reckoning.promises.horizon();
+        let horizon = self.queue_model.history.horizon();
         while let Some(open) = self.open.front() {
             let arrived = open.entry.arrived();
             if until != Nanos::MAX && (arrived + horizon > until || self.may_wait(arrived, until)) {
@@ -519,10 +519,10 @@ impl Story {
     /// Whether the first open packet, if it has not left by `now`, may still wait for a slot: none that came later
     /// has left, and it is not long ago that one did.
     fn may_wait(&self, arrived: Nanos, now: Nanos) -> bool {
-        let promises = &self.reckoning.promises;
-        let Some(pause) = promises.pause() else { return false };
+        let history = &self.queue_model.history;
+        let Some(pause) = history.pause() else { return false };
         let last = self.newest.map_or(arrived, |(_, left)| left.max(arrived));
-        self.newest.is_none_or(|(newest, _)| self.first > newest) && last + pause + promises.horizon() > now
+        self.newest.is_none_or(|(newest, _)| self.first > newest) && last + pause + history.horizon() > now
     }
 
     /// The first packet's story.
@@ -533,19 +533,19 @@ impl Story {
             capture.offered(entry.direction(), entry.number(), &bytes, arrived);
             capture.inside(1 + copies.len() as u64);
         }
-        self.reckoning.come_to(arrived);
+        self.queue_model.come_to(arrived);
         match left {
             Some(left) => {
-                let departure = self.reckoning.admit(arrived, size);
+                let departure = self.queue_model.admit(arrived, size);
                 entry.set_queued(departure - arrived);
-                let due = departure + self.reckoning.promises.at(arrived).delay;
-                if self.reckoning.is_exact(arrived, departure) {
+                let due = departure + self.queue_model.history.at(arrived).delay;
+                if self.queue_model.is_exact(arrived, departure) {
                     self.lateness.saturating_record(left.saturating_sub(due));
                 }
                 books.append(entry.finish_left(left));
             }
             None => {
-                let departure = self.reckoning.peek(arrived, size);
+                let departure = self.queue_model.peek(arrived, size);
                 entry.set_queued(departure - arrived);
                 let cause = self.cause(arrived, departure, size, now);
                 *self.report.dropped.entry(cause.name().to_owned()).or_default() += 1;
@@ -553,27 +553,27 @@ impl Story {
             }
         }
         for left in copies {
-            self.reckoning.admit(arrived, size);
+            self.queue_model.admit(arrived, size);
             books.append(entry.as_duplicate().finish_left(left));
         }
-        self.report.max_backlog_bytes = self.reckoning.max_backlog;
+        self.report.max_backlog_bytes = self.queue_model.max_backlog;
     }
 
     /// Why a packet did not leave by `now`, whose transmission would have ended at `departure`.
     fn cause(&self, arrived: Nanos, departure: Nanos, size: u32, now: Nanos) -> DropCause {
-        let (promises, promise) = (&self.reckoning.promises, self.reckoning.promises.at(arrived));
+        let (history, config) = (&self.queue_model.history, self.queue_model.history.at(arrived));
         // It may still come, as late as others did.
         let late = self.lateness.max().max(SETTLING);
-        let due = departure + promise.delay + promise.spread;
-        if due + late > now || self.may_wait(arrived, now) || promises.emptied(arrived, departure) {
+        let due = departure + config.delay + config.spread;
+        if due + late > now || self.may_wait(arrived, now) || history.emptied(arrived, departure) {
             DropCause::LinkDown
-        } else if self.reckoning.is_full(arrived, size) {
+        } else if self.queue_model.is_full(arrived, size) {
             DropCause::Overflow
-        } else if promises.loses(arrived) {
+        } else if history.loses(arrived) {
             DropCause::Loss
-        } else if promise.manages {
+        } else if config.manages {
             DropCause::Aqm
-        } else if promise.has_rate() {
+        } else if config.has_rate() {
             DropCause::Overflow
         } else {
             DropCause::Host

@@ -1,4 +1,4 @@
-//! What a direction of the link has promised at which time, and what must have become of its buffer.
+//! Configured conditions over time, and a model of the bottleneck's queue to check the kernel against.
 
 use std::collections::VecDeque;
 
@@ -9,9 +9,9 @@ use crate::link::Nanos;
 /// A packet that has not left this long after it should have is taken for dropped.
 const PATIENCE: Nanos = 1_000_000_000;
 
-/// What the link promised of one direction, for reckoning.
+/// The conditions of one direction, as the model of its queue needs them.
 #[derive(Debug, Clone)]
-pub(super) struct Promise {
+pub(super) struct Config {
     pub(super) direction: Direction,
     /// Bits per second.
     rate: Option<u64>,
@@ -30,11 +30,11 @@ pub(super) struct Promise {
     mtu: u16,
 }
 
-impl Promise {
-    /// Of `direction` of this link.
-    pub(super) fn of(link: &Link, direction: Direction) -> Promise {
+impl Config {
+    /// The conditions of `direction` of this link.
+    pub(super) fn of(link: &Link, direction: Direction) -> Config {
         let conditions = link.direction(direction);
-        Promise {
+        Config {
             direction,
             rate: conditions.rate.map(|rate| rate.bits_per_second().max(1)),
             // Of a netem by itself its limit, whose packets may all wait for the rate.
@@ -84,23 +84,23 @@ pub(super) struct Turn {
     /// Between these instants the kernel was told, one queueing discipline after the other.
     pub(super) between: [Nanos; 2],
     /// What holds from then on.
-    pub(super) promise: Promise,
+    pub(super) config: Config,
     /// Whether a queue was taken away, with what it held.
     pub(super) emptied: bool,
 }
 
-/// What has been promised of one direction, as far back as packets may still be under way.
+/// The conditions of one direction over time, as far back as packets may still be under way.
 #[derive(Debug)]
-pub(super) struct Promises {
+pub(super) struct ConfigHistory {
     /// The last one holds from the end of the last turn on.
-    first: Promise,
+    first: Config,
     /// In order of time.
     turns: VecDeque<Turn>,
 }
 
-impl Promises {
-    pub(super) fn new(first: Promise) -> Promises {
-        Promises { first, turns: VecDeque::new() }
+impl ConfigHistory {
+    pub(super) fn new(first: Config) -> ConfigHistory {
+        ConfigHistory { first, turns: VecDeque::new() }
     }
 
     pub(super) fn turn(&mut self, turn: Turn) {
@@ -111,33 +111,33 @@ impl Promises {
     fn forget(&mut self, arrived: Nanos) {
         while self.turns.front().is_some_and(|turn| turn.between[1] <= arrived) {
             let turn = self.turns.pop_front().expect("there is a first");
-            self.first = turn.promise;
+            self.first = turn.config;
         }
     }
 
     /// What holds for a packet that came at `arrived`. While the kernel was being told, what is new.
-    pub(super) fn at(&self, arrived: Nanos) -> &Promise {
-        self.turns.iter().rev().find(|turn| turn.between[0] <= arrived).map_or(&self.first, |turn| &turn.promise)
+    pub(super) fn at(&self, arrived: Nanos) -> &Config {
+        self.turns.iter().rev().find(|turn| turn.between[0] <= arrived).map_or(&self.first, |turn| &turn.config)
     }
 
-    fn all(&self) -> impl Iterator<Item = &Promise> {
-        std::iter::once(&self.first).chain(self.turns.iter().map(|turn| &turn.promise))
+    fn all(&self) -> impl Iterator<Item = &Config> {
+        std::iter::once(&self.first).chain(self.turns.iter().map(|turn| &turn.config))
     }
 
     /// The longest time after its arrival at which a packet may still leave: what waits for the rate as it changes
     /// goes on at the new one.
     pub(super) fn horizon(&self) -> Nanos {
-        self.all().map(Promise::horizon).max().unwrap_or(0)
+        self.all().map(Config::horizon).max().unwrap_or(0)
     }
 
     /// The longest pause before a slot, where there were or are slots.
     pub(super) fn pause(&self) -> Option<Nanos> {
-        self.all().filter_map(|promise| promise.pause).max()
+        self.all().filter_map(|config| config.pause).max()
     }
 
     /// Whether bits may have been flipped.
     pub(super) fn corrupts(&self) -> bool {
-        self.all().any(|promise| promise.corrupts)
+        self.all().any(|config| config.corrupts)
     }
 
     /// Whether what came at `arrived` may have been lost: while the kernel was being told, by either rule.
@@ -145,7 +145,7 @@ impl Promises {
         let of_before = |turn: &Turn| turn.between[0] <= arrived && arrived < turn.between[1];
         let before = self.turns.iter().position(of_before).is_some_and(|at| match at.checked_sub(1) {
             None => self.first.loses,
-            Some(before) => self.turns[before].promise.loses,
+            Some(before) => self.turns[before].config.loses,
         });
         before || self.at(arrived).loses
     }
@@ -159,8 +159,8 @@ impl Promises {
 
 /// The bottleneck's buffer as it must have been, from the packets that passed it, in order of their arrival.
 #[derive(Debug)]
-pub(super) struct Reckoning {
-    pub(super) promises: Promises,
+pub(super) struct QueueModel {
+    pub(super) history: ConfigHistory,
     free_at: Nanos,
     /// End of transmission and size of what has not been transmitted.
     backlog: VecDeque<(Nanos, u32)>,
@@ -170,10 +170,10 @@ pub(super) struct Reckoning {
     settled_from: Nanos,
 }
 
-impl Reckoning {
-    pub(super) fn new(promise: Promise) -> Reckoning {
-        Reckoning {
-            promises: Promises::new(promise),
+impl QueueModel {
+    pub(super) fn new(config: Config) -> QueueModel {
+        QueueModel {
+            history: ConfigHistory::new(config),
             free_at: 0,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
@@ -184,21 +184,21 @@ impl Reckoning {
 
     /// Comes to the instant `arrived`, at which a packet came.
     pub(super) fn come_to(&mut self, arrived: Nanos) {
-        while let Some(turn) = self.promises.turns.front().filter(|turn| turn.between[1] <= arrived) {
+        while let Some(turn) = self.history.turns.front().filter(|turn| turn.between[1] <= arrived) {
             let [begin, end] = turn.between;
-            let (rate, emptied) = (turn.promise.rate, turn.emptied);
+            let (rate, emptied) = (turn.config.rate, turn.emptied);
             self.advance(begin);
             let before = self.free_at;
             self.change_rate(begin, rate, emptied);
             self.settled_from = self.settled_from.max(before).max(self.free_at).max(end);
-            self.promises.forget(end);
+            self.history.forget(end);
         }
         self.advance(arrived);
     }
 
     /// Has what waits at `now` go on at another rate.
     fn change_rate(&mut self, now: Nanos, rate: Option<u64>, emptied: bool) {
-        let old = self.promises.first.rate;
+        let old = self.history.first.rate;
         let (Some(old), Some(new), false) = (old, rate, emptied) else {
             self.backlog.clear();
             self.backlog_bytes = 0;
@@ -226,12 +226,12 @@ impl Reckoning {
 
     /// When its transmission ends; nothing changes.
     pub(super) fn peek(&self, now: Nanos, size: u32) -> Nanos {
-        self.free_at.max(now) + self.promises.at(now).transmission(u64::from(size))
+        self.free_at.max(now) + self.history.at(now).transmission(u64::from(size))
     }
 
     /// Takes a packet that passed, and says when its transmission ended.
     pub(super) fn admit(&mut self, now: Nanos, size: u32) -> Nanos {
-        if !self.promises.at(now).has_rate() {
+        if !self.history.at(now).has_rate() {
             return now;
         }
         self.free_at = self.peek(now, size);
@@ -243,19 +243,19 @@ impl Reckoning {
 
     /// Whether the time at which a packet should have left follows from the arrivals alone.
     pub(super) fn is_exact(&self, arrived: Nanos, departure: Nanos) -> bool {
-        let turned = self.promises.turns.iter().any(|turn| turn.between[0] <= departure);
-        self.promises.at(arrived).exact && arrived >= self.settled_from && !turned
+        let turned = self.history.turns.iter().any(|turn| turn.between[0] <= departure);
+        self.history.at(arrived).exact && arrived >= self.settled_from && !turned
     }
 
     /// Whether one more would not have found room: to within a packet of the largest size, since the
     /// kernel's instants are not ours.
     pub(super) fn is_full(&self, now: Nanos, size: u32) -> bool {
-        let promise = self.promises.at(now);
-        match promise.capacity {
+        let config = self.history.at(now);
+        match config.capacity {
             None => false,
             Some(QueueCapacity::Packets(limit)) => self.backlog.len() + 1 >= limit as usize,
             Some(QueueCapacity::Bytes(limit)) => {
-                self.backlog_bytes + u64::from(size) + u64::from(promise.mtu) > limit.bytes()
+                self.backlog_bytes + u64::from(size) + u64::from(config.mtu) > limit.bytes()
             }
         }
     }
@@ -268,58 +268,58 @@ mod tests {
 
     const MS: Nanos = 1_000_000;
 
-    fn promise(text: &str) -> Promise {
+    fn config(text: &str) -> Config {
         let link = toml::from_str::<LinkSpec>(text).unwrap().resolve().unwrap();
-        Promise::of(&link, Direction::Up)
+        Config::of(&link, Direction::Up)
     }
 
     fn turn(between: [Nanos; 2], text: &str) -> Turn {
-        Turn { between, promise: promise(text), emptied: false }
+        Turn { between, config: config(text), emptied: false }
     }
 
     #[test]
     fn a_packet_meets_the_conditions_of_its_arrival() {
-        let mut promises = Promises::new(promise("delay = '5ms'\nloss = '1%'\nloss-key = 'index'"));
-        promises.turn(turn([10 * MS, 12 * MS], "delay = '9ms'\ncorrupt = '1%'"));
-        promises.turn(turn([20 * MS, 22 * MS], "delay = '1ms'"));
-        let delay = |at: Nanos| promises.at(at * MS).delay / MS;
+        let mut history = ConfigHistory::new(config("delay = '5ms'\nloss = '1%'\nloss-key = 'index'"));
+        history.turn(turn([10 * MS, 12 * MS], "delay = '9ms'\ncorrupt = '1%'"));
+        history.turn(turn([20 * MS, 22 * MS], "delay = '1ms'"));
+        let delay = |at: Nanos| history.at(at * MS).delay / MS;
         assert_eq!([0, 9, 10, 19, 20, 99].map(delay), [5, 5, 9, 9, 1, 1]);
-        assert_eq!([9, 11, 12].map(|at| promises.loses(at * MS)), [true, true, false]);
-        assert!(promises.corrupts());
-        promises.forget(22 * MS);
-        assert!(!promises.corrupts() && promises.at(0).delay == MS);
+        assert_eq!([9, 11, 12].map(|at| history.loses(at * MS)), [true, true, false]);
+        assert!(history.corrupts());
+        history.forget(22 * MS);
+        assert!(!history.corrupts() && history.at(0).delay == MS);
     }
 
     #[test]
     fn what_waits_as_the_rate_changes_goes_on_at_the_new_one() {
         // A packet of 1,000 bytes takes a millisecond, and later two.
-        let mut reckoning = Reckoning::new(promise("rate = '8Mbit'\nqueue = '99p'"));
+        let mut queue_model = QueueModel::new(config("rate = '8Mbit'\nqueue = '99p'"));
         for expected in 1..=10 {
-            reckoning.come_to(0);
-            assert_eq!(reckoning.admit(0, 1000), expected * MS);
+            queue_model.come_to(0);
+            assert_eq!(queue_model.admit(0, 1000), expected * MS);
         }
-        reckoning.promises.turn(turn([4 * MS + MS / 2, 5 * MS], "rate = '4Mbit'\nqueue = '99p'"));
-        assert!(!reckoning.is_exact(0, 5 * MS), "it met both rates");
+        queue_model.history.turn(turn([4 * MS + MS / 2, 5 * MS], "rate = '4Mbit'\nqueue = '99p'"));
+        assert!(!queue_model.is_exact(0, 5 * MS), "it met both rates");
         // Half of the fifth and five more are left, and take eleven milliseconds.
-        reckoning.come_to(6 * MS);
-        assert_eq!(reckoning.admit(6 * MS, 1000), 4 * MS + MS / 2 + 11 * MS + 2 * MS);
-        assert!(!reckoning.is_exact(6 * MS, 17 * MS + MS / 2), "it waited for some that met both");
-        reckoning.come_to(30 * MS);
-        assert_eq!(reckoning.admit(30 * MS, 1000), 32 * MS);
-        assert!(reckoning.is_exact(30 * MS, 32 * MS));
+        queue_model.come_to(6 * MS);
+        assert_eq!(queue_model.admit(6 * MS, 1000), 4 * MS + MS / 2 + 11 * MS + 2 * MS);
+        assert!(!queue_model.is_exact(6 * MS, 17 * MS + MS / 2), "it waited for some that met both");
+        queue_model.come_to(30 * MS);
+        assert_eq!(queue_model.admit(30 * MS, 1000), 32 * MS);
+        assert!(queue_model.is_exact(30 * MS, 32 * MS));
     }
 
     #[test]
     fn what_a_queue_held_as_it_was_taken_away_is_known() {
-        let mut reckoning = Reckoning::new(promise("rate = '8Mbit'\nqueue = '99kB'"));
-        reckoning.come_to(0);
-        reckoning.admit(0, 9000);
+        let mut queue_model = QueueModel::new(config("rate = '8Mbit'\nqueue = '99kB'"));
+        queue_model.come_to(0);
+        queue_model.admit(0, 9000);
         let new = Turn { emptied: true, ..turn([5 * MS, 6 * MS], "rate = '8Mbit'\nqueue = '99p'") };
-        reckoning.promises.turn(new);
-        assert!(reckoning.promises.emptied(MS, 7 * MS));
-        assert!(!reckoning.promises.emptied(MS, 4 * MS), "it had left before");
-        assert!(!reckoning.promises.emptied(6 * MS, 7 * MS), "it came to the new one");
-        reckoning.come_to(7 * MS);
-        assert_eq!(reckoning.admit(7 * MS, 1000), 8 * MS, "nothing waits before it");
+        queue_model.history.turn(new);
+        assert!(queue_model.history.emptied(MS, 7 * MS));
+        assert!(!queue_model.history.emptied(MS, 4 * MS), "it had left before");
+        assert!(!queue_model.history.emptied(6 * MS, 7 * MS), "it came to the new one");
+        queue_model.come_to(7 * MS);
+        assert_eq!(queue_model.admit(7 * MS, 1000), 8 * MS, "nothing waits before it");
     }
 }
