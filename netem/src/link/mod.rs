@@ -30,7 +30,7 @@
 mod codel;
 pub mod distribution;
 mod draw_key;
-mod draws;
+pub mod draws;
 mod effects;
 pub mod entry;
 mod filter;
