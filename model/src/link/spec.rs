@@ -20,16 +20,16 @@ macro_rules! specs {
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
         #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
         pub struct ConditionsSpec {
-            $(#[doc = concat!("See [`Conditions::", stringify!($field), "`].")]
+            $(#[doc = concat!("See [`super::Conditions::", stringify!($field), "`].")]
             #[serde(skip_serializing_if = "Option::is_none")]
             pub $field: Option<$kind>,)*
-            /// See [`Conditions::drops`].
+            /// See [`Conditions::drops`](super::Conditions::drops).
             #[serde(skip_serializing_if = "Vec::is_empty")]
             pub drop: Vec<ScriptedDrop>,
-            /// See [`Conditions::outages`].
+            /// See [`Conditions::outages`](super::Conditions::outages).
             #[serde(skip_serializing_if = "Vec::is_empty")]
             pub outage: Vec<Outage>,
-            /// See [`Conditions::changes`].
+            /// See [`Conditions::changes`](super::Conditions::changes).
             #[serde(skip_serializing_if = "Vec::is_empty")]
             pub change: Vec<Change>,
         }
@@ -66,16 +66,16 @@ macro_rules! specs {
             /// Where the random draws come from.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub generator: Option<Generator>,
-            /// See [`Link::rebind`].
+            /// See [`Link::rebind`](super::Link::rebind).
             #[serde(skip_serializing_if = "Vec::is_empty")]
             pub rebind: Vec<Rebind>,
-            $(#[doc = concat!("See [`Conditions::", stringify!($field), "`].")]
+            $(#[doc = concat!("See [`super::Conditions::", stringify!($field), "`].")]
             #[serde(skip_serializing_if = "Option::is_none")]
             pub $field: Option<$kind>,)*
-            /// See [`Conditions::outages`].
+            /// See [`Conditions::outages`](super::Conditions::outages).
             #[serde(skip_serializing_if = "Vec::is_empty")]
             pub outage: Vec<Outage>,
-            /// See [`Conditions::changes`].
+            /// See [`Conditions::changes`](super::Conditions::changes).
             #[serde(skip_serializing_if = "Vec::is_empty")]
             pub change: Vec<Change>,
             /// Conditions of one direction, over those of both.
