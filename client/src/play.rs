@@ -24,11 +24,15 @@ const COLD_NOTICE_NANOS: u64 = 5_000_000;
 /// How far ahead the start of a schedule is announced, round trips of the control connection apart.
 const NOTICE_NANOS: u64 = 50_000_000;
 
-/// A schedule starts at a multiple of this of CLOCK_MONOTONIC, and so in step with the kernel's tick, by which TCP's
-/// timers expire (CONFIG_HZ: 100, 250, 300 or 1000 ticks a second). At any other phase two arms would send a packet again
-/// up to a tick apart, and meet other random losses from there on. From a tick of 1 ms on the timer wheel rounds up what
-/// is more than 64 ticks ahead, the shortest retransmission timeout among it, to eight (kernel/time/timer.c).
+/// A schedule starts at a multiple of this of CLOCK_MONOTONIC, and [`PHASE_NANOS`], and so in step with the kernel's
+/// tick, by which TCP's timers expire (CONFIG_HZ: 100, 250, 300 or 1000 ticks a second). At any other phase two arms would
+/// send a packet again up to a tick apart, and meet other random losses from there on. From a tick of 1 ms on the timer
+/// wheel rounds up what is more than 64 ticks ahead, the shortest retransmission timeout among it, to eight
+/// (kernel/time/timer.c).
 const TICKS_NANOS: u64 = 40_000_000;
+
+/// How long after such an instant: between two ticks, whose work would make the ends late on a busy machine.
+const PHASE_NANOS: u64 = 2_000_000;
 
 /// How long after its last release a schedule may take to be delivered.
 const DRAIN_NANOS: u64 = 10_000_000_000;
@@ -171,7 +175,7 @@ const fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
 
 /// The first instant from this one on that is in step with the kernel's tick.
 const fn in_step(instant: u64) -> u64 {
-    instant.next_multiple_of(TICKS_NANOS)
+    instant.saturating_sub(PHASE_NANOS).next_multiple_of(TICKS_NANOS) + PHASE_NANOS
 }
 
 /// When waiting for what was released is over; `None` where only the time limit ends it.
