@@ -6,15 +6,12 @@ use crate::backend::kernel::KernelError;
 use crate::capture::CaptureError;
 use crate::device::DeviceError;
 use crate::ledger::LedgerError;
-use crate::namespace::{NamespaceError, StepError};
+use crate::namespace::NamespaceError;
 use crate::nest::NestError;
 
 /// A path that could not be set up, or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PathError {
-    /// A step that the kernel refused.
-    #[error(transparent)]
-    Step(#[from] StepError),
     /// The namespaces.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
