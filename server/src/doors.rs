@@ -96,7 +96,7 @@ impl Registry {
         Ok((session.plan.clone(), session.connections.clone()))
     }
 
-    /// Whether this session is open, and still misses a connection.
+    /// Whether a session with this secret is open, and still misses a connection.
     fn misses(&self, secret: &Secret) -> bool {
         self.lock().get(secret).is_some_and(|session| session.misses() > 0)
     }

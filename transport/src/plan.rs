@@ -257,7 +257,7 @@ impl Plan {
         (stream < streams && index < self.message_count()).then_some(index)
     }
 
-    /// Bytes of memory in which one end records this session.
+    /// Bytes of memory in which one end records what it sends or receives.
     pub fn memory(&self) -> u64 {
         let seconds = self.time_limit.as_nanos() / 1_000_000_000 + 1;
         // A slot of each message, and a hundred samples of each series a second.
