@@ -118,14 +118,20 @@ fn near(what: String, wanted: f64, tolerance: f64, found: f64, unit: &str) -> Fi
 /// A finding of a time in one trial, in milliseconds, which settles nothing where it is off by no more than the link and
 /// the ends were late in that trial.
 fn near_in(record: &TrialRecord, what: String, wanted: f64, tolerance: f64, found: f64) -> Finding {
-    timed(what, wanted, tolerance, found, latest(record))
+    unless_late(near(what, wanted, tolerance, found, "ms"), (found - wanted).abs() - tolerance, latest(record))
 }
 
-fn timed(what: String, wanted: f64, tolerance: f64, found: f64, late: f64) -> Finding {
-    let mut finding = near(what, wanted, tolerance, found, "ms");
-    if finding.verdict == Verdict::Fail && (found - wanted).abs() - tolerance <= late {
+/// As [`near_in`], between two bounds.
+fn within_in(record: &TrialRecord, what: String, least: f64, most: f64, found: f64) -> Finding {
+    unless_late(within(what, least, most, found, "ms"), (found - most).max(least - found), latest(record))
+}
+
+/// This finding of a time, inconclusive where it is no further outside its bounds than the machine was late. Both in
+/// milliseconds.
+fn unless_late(mut finding: Finding, outside: f64, late: f64) -> Finding {
+    if finding.verdict == Verdict::Fail && outside <= late {
         finding.verdict = Verdict::Inconclusive;
-        finding.found += &format!("; the link and the ends were late by up to {} ms", short(late));
+        finding.found += &format!("; the machine was late by {} ms", short(late));
     }
     finding
 }
@@ -178,7 +184,8 @@ mod tests {
     /// As late as the machine was, a time proves nothing against theory; later, it does.
     #[test]
     fn a_time_is_judged_beyond_what_the_machine_was_late_by() {
-        let verdict = |found| timed("x".into(), 50.0, 5.0, found, 3.0).verdict;
+        let finding = |found| near("x".into(), 50.0, 5.0, found, "ms");
+        let verdict = |found: f64| unless_late(finding(found), (found - 50.0).abs() - 5.0, 3.0).verdict;
         assert_eq!(verdict(55.0), Verdict::Pass);
         assert_eq!(verdict(57.9), Verdict::Inconclusive);
         assert_eq!(verdict(58.1), Verdict::Fail);

@@ -8,7 +8,7 @@ use samepath_model::{Direction, Transport};
 use samepath_netem::link::packet::TCP_SYN;
 use samepath_results::Run;
 
-use super::{Finding, done, flow, near, near_in, within};
+use super::{Finding, done, flow, near, near_in, within_in};
 
 /// T1. TCP's handshake takes one round trip, TLS 1.3 one more, QUIC's one in all; the request and its
 /// first byte one more. UDP has no handshake. Scored as the slope of time against round-trip time, so that
@@ -65,7 +65,7 @@ pub(crate) fn first_packets_lost(run: &Run) -> anyhow::Result<Vec<Finding>> {
             findings.push(near(what("of them and the next, SYN"), dropped as f64 + 1.0, 0.0, syns as f64, "packets"));
             let timeouts = dropped as f64;
             let most = timeouts * (1000.0 + timer_slot_ms(1000.0)) + TOLERANCE;
-            findings.push(within(what("waited"), timeouts * 1000.0 - TOLERANCE, most, waited, "ms"));
+            findings.push(within_in(record, what("waited"), timeouts * 1000.0 - TOLERANCE, most, waited));
         } else {
             // One packet, then two probes, then two: 3 lost are two timeouts.
             let timeouts = dropped.div_ceil(2) as i32;
