@@ -8,7 +8,7 @@ use crate::percentiles::Percentiles;
 
 /// Head-of-line blocking in one trial, over the messages that were delivered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields)]
 pub struct Blocking {
     /// Messages that were delivered and whose bytes could be followed.
     pub messages: u64,
@@ -25,11 +25,9 @@ pub struct Blocking {
     pub stall_mean_ms: f64,
     /// The same of the stream that stalled longest.
     pub stall_max_ms: f64,
-    /// The same of each stream, by its number; empty in records from before it was kept.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// The same of each stream, by its number.
     pub stall_of_stream_ms: Vec<f64>,
-    /// Its percentiles over the streams; `None` in records from before they were kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Its percentiles over the streams.
     pub stall_ms: Option<Percentiles>,
     /// Bytes that had arrived and could not be delivered, times how long, in byte-seconds.
     pub buffered_byte_seconds: f64,
@@ -39,14 +37,14 @@ pub struct Blocking {
     pub of_innocent: DelayParts,
     /// Mean parts over the slowest hundredth of the messages, at least one.
     pub of_slowest: DelayParts,
-    /// What the hold was made of: means over all messages. `None` in records from before it was kept.
+    /// What the hold was made of: means over all messages; `None` where the sender told nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldParts>,
 }
 
 /// The parts into which a message's hold at its sender falls, in milliseconds, by what held it; they add up to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields)]
 pub struct HoldParts {
     /// The application, or the send path above the transport: before the message was handed over.
     pub application: f64,
@@ -88,7 +86,7 @@ impl HoldParts {
 
 /// The parts into which a delay falls, in milliseconds; they add up to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields)]
 pub struct DelayParts {
     /// From the release until the last byte first came to the link: the application, the transport's
     /// windows, its pacing.

@@ -236,10 +236,8 @@ pub struct PacketRecord {
     /// Whether one of its bits was flipped.
     pub corrupted: bool,
     /// Whether the link marked it "congestion experienced" (RFC 3168) in place of dropping it.
-    #[serde(default)]
     pub congestion_marked: bool,
     /// Whether it passed the link's conditions by, as one that their filter does not match.
-    #[serde(default)]
     pub bypassed: bool,
     /// When it really left the link for the receiving host.
     pub left: Option<Instant>,
@@ -269,7 +267,6 @@ pub struct DirectionReport {
     /// Packets with a flipped bit.
     pub corrupted: u64,
     /// Packets marked "congestion experienced".
-    #[serde(default)]
     pub marked: u64,
     /// Packets that the filter did not match, which met no condition. They are among those offered and delivered.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -295,9 +292,7 @@ pub struct Lateness {
     pub p99_ns: u64,
     /// Largest.
     pub max_ns: u64,
-    /// How often which lateness was met, ascending; bins without any are left out. Empty in records
-    /// from before it was kept.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// How often which lateness was met, ascending; bins without any are left out.
     pub histogram: Vec<LatenessBin>,
 }
 
@@ -390,8 +385,7 @@ pub struct Probes {
 pub struct Setting {
     /// What was set, as `tcp.congestion-control` or `quic.initial-window`.
     pub name: String,
-    /// What it is to a comparison. Of records from before it was kept, `ample`.
-    #[serde(default)]
+    /// What it is to a comparison.
     pub kind: SettingKind,
     /// What was asked for; `None` where it was only read.
     pub asked: Option<String>,
@@ -474,7 +468,6 @@ pub struct EndReport {
     pub retransmissions: Option<u64>,
     /// For how long, in microseconds, the connections had nothing to send because a send buffer was full, as TCP
     /// counts it (`tcpi_sndbuf_limited`). `None` where none was TCP's.
-    #[serde(default)]
     pub buffer_limited_us: Option<u64>,
     /// Payload bytes of messages given to the transport; a warm-up is not among them.
     pub bytes_sent: u64,
@@ -490,8 +483,7 @@ pub struct EndReport {
     /// Effective settings of its sockets and connections.
     pub settings: Settings,
     /// Of a sender, the state from which its schedule started. `None` of a workload that starts with its
-    /// connections, over `udp`, and in records from before it was kept.
-    #[serde(default)]
+    /// connections, and over `udp`.
     pub start: Option<StartState>,
 }
 
@@ -580,7 +572,7 @@ impl Outcome {
 
 /// The figures of one trial, computed from its records alone.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields)]
 pub struct Summary {
     /// Messages that the schedule released.
     pub messages: u64,
@@ -641,7 +633,6 @@ pub struct TrialRecord {
     /// What was to be done.
     pub trial: Trial,
     /// Which attempt at the trial this is, from 1: one that the machine voided is followed by another.
-    #[serde(default = "first")]
     pub attempt: u32,
     /// How it ended.
     #[serde(flatten)]
@@ -670,11 +661,6 @@ pub struct TrialRecord {
     /// the link's ledger so far).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
-}
-
-/// The attempt of records from before there were several.
-const fn first() -> u32 {
-    1
 }
 
 impl TrialRecord {

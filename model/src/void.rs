@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// What was not kept of a trial's conditions. In files by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,13 +40,11 @@ pub enum VoidKind {
     Limit,
     /// An end was out of memory.
     Memory,
-    /// Of a record from before kinds were kept.
-    Unknown,
 }
 
 impl VoidKind {
     /// Every kind.
-    pub const ALL: [VoidKind; 17] = [
+    pub const ALL: [VoidKind; 16] = [
         VoidKind::LinkLate,
         VoidKind::EndLate,
         VoidKind::Steal,
@@ -63,7 +61,6 @@ impl VoidKind {
         VoidKind::Setting,
         VoidKind::Limit,
         VoidKind::Memory,
-        VoidKind::Unknown,
     ];
 
     /// Whether it is what else the machine had to do: the same trial, run again, may well count. What is so in every
@@ -82,12 +79,9 @@ impl VoidKind {
             | VoidKind::ProbeDelay
             | VoidKind::ProbeRate => true,
             // A trial that needs more memory than there is needs as much again.
-            VoidKind::Oversize
-            | VoidKind::Contradiction
-            | VoidKind::Setting
-            | VoidKind::Limit
-            | VoidKind::Memory
-            | VoidKind::Unknown => false,
+            VoidKind::Oversize | VoidKind::Contradiction | VoidKind::Setting | VoidKind::Limit | VoidKind::Memory => {
+                false
+            }
         }
     }
 }
@@ -112,13 +106,12 @@ impl fmt::Display for VoidKind {
             VoidKind::Setting => "a setting was not granted",
             VoidKind::Limit => "a limit that was to be ample was reached",
             VoidKind::Memory => "an end was out of memory",
-            VoidKind::Unknown => "the kind was not recorded",
         })
     }
 }
 
 /// One reason why a trial is void.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct VoidReason {
     /// What was not kept.
     pub kind: VoidKind,
@@ -139,22 +132,6 @@ impl fmt::Display for VoidReason {
     }
 }
 
-/// Records before schema 3 have the words alone.
-impl<'de> Deserialize<'de> for VoidReason {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<VoidReason, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form {
-            Words(String),
-            Typed { kind: VoidKind, words: String },
-        }
-        Ok(match Form::deserialize(deserializer)? {
-            Form::Words(words) => VoidReason { kind: VoidKind::Unknown, words },
-            Form::Typed { kind, words } => VoidReason { kind, words },
-        })
-    }
-}
-
 /// The words of all, in one line.
 pub fn in_words(reasons: &[VoidReason]) -> String {
     reasons.iter().map(|reason| reason.words.as_str()).collect::<Vec<_>>().join("; ")
@@ -170,15 +147,8 @@ mod tests {
         let text = serde_json::to_string(&late).expect("it has a text form");
         assert_eq!(text, r#"{"kind":"link-late","words":"late by 3 ms"}"#);
         assert_eq!(serde_json::from_str::<VoidReason>(&text).expect("its own text"), late);
+        assert!(serde_json::from_str::<VoidReason>(r#"{"kind":"moon","words":""}"#).is_err());
         let words: std::collections::BTreeSet<_> = VoidKind::ALL.iter().map(ToString::to_string).collect();
         assert_eq!(words.len(), VoidKind::ALL.len());
-    }
-
-    #[test]
-    fn what_was_recorded_in_words_alone_is_of_no_known_kind() {
-        let old: VoidReason = serde_json::from_str(r#""late by 3 ms""#).expect("words");
-        assert_eq!(old, VoidReason::new(VoidKind::Unknown, "late by 3 ms"));
-        assert!(!old.kind.is_by_the_machine());
-        assert!(serde_json::from_str::<VoidReason>(r#"{"kind":"moon","words":""}"#).is_err());
     }
 }

@@ -21,7 +21,7 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnPath, Type};
 use samepath_model::attribution::{LayoutRecord, Mark, ObservationRecord};
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, End, MessageRecord, Metric, PacketRecord, RECORD_SCHEMA, SeriesPoint};
@@ -37,8 +37,8 @@ const EPOCH_KEY: &str = "samepath.epoch_ns";
 /// A file that cannot be read as the records it should hold.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ColumnError {
-    #[error("it is of version {0}, but this program reads up to {RECORD_SCHEMA}")]
-    Newer(u32),
+    #[error("it is of format version {0}, but this program reads version {RECORD_SCHEMA}")]
+    Version(u32),
     #[error("{0}")]
     Content(String),
     #[error(transparent)]
@@ -129,7 +129,7 @@ pub(crate) struct RowReader<R> {
 }
 
 impl<R: Row> RowReader<R> {
-    /// Opens the file, and refuses one of another kind or of a newer version.
+    /// Opens the file, and refuses one of another kind, of another version or with other columns.
     pub(crate) fn new(input: File) -> Result<Self, ColumnError> {
         let file = SerializedFileReader::new(input)?;
         let metadata = file.metadata().file_metadata();
@@ -143,8 +143,16 @@ impl<R: Row> RowReader<R> {
             .and_then(|pairs| pairs.iter().find(|pair| pair.key == SCHEMA_KEY))
             .and_then(|pair| pair.value.as_ref()?.parse::<u32>().ok())
             .ok_or_else(|| ColumnError::Content(format!("its metadata has no `{SCHEMA_KEY}`: not a file of a run")))?;
-        if version > RECORD_SCHEMA {
-            return Err(ColumnError::Newer(version));
+        if version != RECORD_SCHEMA {
+            return Err(ColumnError::Version(version));
+        }
+        let names = |schema: &Type| schema.get_fields().iter().map(|field| field.name().to_owned()).collect::<Vec<_>>();
+        let (has, should) = (names(metadata.schema_descr().root_schema()), names(&wanted));
+        if let Some(missing) = should.iter().find(|name| !has.contains(name)) {
+            return Err(ColumnError::Content(format!("it has no column `{missing}`")));
+        }
+        if let Some(other) = has.iter().find(|name| !should.contains(name)) {
+            return Err(ColumnError::Content(format!("it has a column `{other}`, which this program does not know")));
         }
         Ok(RowReader { file, next_group: 0, rows: Vec::new().into_iter() })
     }
@@ -217,25 +225,13 @@ pub(crate) struct ColumnsIn<'a> {
 }
 
 impl ColumnsIn<'_> {
-    /// The values of a column found by its name: the order of columns may change between versions.
+    /// The values of a column found by its name.
     fn optional<T: DataType>(&self, name: &str) -> Result<Vec<Option<T::T>>, ColumnError> {
-        if !self.has(name) {
-            return Err(ColumnError::Content(format!("it has no column `{name}`")));
-        }
-        self.added::<T>(name)
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.group.metadata().columns().iter().any(|column| column.column_path().string() == name)
-    }
-
-    /// As `optional`; of a column that earlier versions did not have, nothing but missing values.
-    fn added<T: DataType>(&self, name: &str) -> Result<Vec<Option<T::T>>, ColumnError> {
         let metadata = self.group.metadata();
         let rows = usize::try_from(metadata.num_rows())
             .map_err(|_| ColumnError::Content("a row group with a negative number of rows".into()))?;
         let Some(place) = metadata.columns().iter().position(|column| column.column_path().string() == name) else {
-            return Ok(vec![None; rows]);
+            return Err(ColumnError::Content(format!("it has no column `{name}`")));
         };
         if metadata.column(place).column_type() != T::get_physical_type() {
             return Err(ColumnError::Content(format!("column `{name}` is not of type {}", T::get_physical_type())));
@@ -342,8 +338,8 @@ impl Row for PacketRecord {
         optional fixed_len_byte_array(16) mark;
         required int64 queued_ns (INTEGER(64,false));
         required boolean corrupted;
-        optional boolean congestion_marked;
-        optional boolean bypassed;
+        required boolean congestion_marked;
+        required boolean bypassed;
         optional int64 left_ns;
         optional binary dropped (UTF8);
     }";
@@ -365,8 +361,8 @@ impl Row for PacketRecord {
         columns.optional::<FixedLenByteArrayType>(rows.iter().map(|r| r.mark.as_ref().map(mark_bytes)))?;
         columns.required::<Int64Type>(rows.iter().map(|r| r.queued.cast_signed()))?;
         columns.required::<BoolType>(rows.iter().map(|r| r.corrupted))?;
-        columns.optional::<BoolType>(rows.iter().map(|r| Some(r.congestion_marked)))?;
-        columns.optional::<BoolType>(rows.iter().map(|r| Some(r.bypassed)))?;
+        columns.required::<BoolType>(rows.iter().map(|r| r.congestion_marked))?;
+        columns.required::<BoolType>(rows.iter().map(|r| r.bypassed))?;
         columns.optional::<Int64Type>(rows.iter().map(|r| r.left))?;
         columns.optional::<ByteArrayType>(rows.iter().map(|r| r.dropped.map(|cause| text(cause.name()))))
     }
@@ -383,11 +379,11 @@ impl Row for PacketRecord {
         let mut payload = columns.required::<Int32Type>("payload_bytes")?;
         let mut tcp_seq = columns.optional::<Int32Type>("tcp_seq")?.into_iter();
         let mut tcp_flags = columns.required::<Int32Type>("tcp_flags")?;
-        let mut mark = columns.added::<FixedLenByteArrayType>("mark")?.into_iter();
+        let mut mark = columns.optional::<FixedLenByteArrayType>("mark")?.into_iter();
         let mut queued = columns.required::<Int64Type>("queued_ns")?;
         let mut corrupted = columns.required::<BoolType>("corrupted")?;
-        let mut congestion_marked = columns.added::<BoolType>("congestion_marked")?.into_iter();
-        let mut bypassed = columns.added::<BoolType>("bypassed")?.into_iter();
+        let mut congestion_marked = columns.required::<BoolType>("congestion_marked")?;
+        let mut bypassed = columns.required::<BoolType>("bypassed")?;
         let mut left = columns.optional::<Int64Type>("left_ns")?.into_iter();
         let mut dropped =
             columns.names("dropped", |name| DropCause::ALL.into_iter().find(|cause| cause.name() == name))?;
@@ -410,8 +406,8 @@ impl Row for PacketRecord {
                 },
                 queued: queued.next()?.cast_unsigned(),
                 corrupted: corrupted.next()?,
-                congestion_marked: congestion_marked.next()?.unwrap_or(false),
-                bypassed: bypassed.next()?.unwrap_or(false),
+                congestion_marked: congestion_marked.next()?,
+                bypassed: bypassed.next()?,
                 left: left.next()?,
                 dropped: dropped.next()?,
             })

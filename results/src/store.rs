@@ -44,7 +44,6 @@ pub use seal::{Difference, DifferenceKind};
 pub use trial::{Ledger, TrialWriter, write_ledger};
 
 use crate::manifest::Manifest;
-use crate::summary;
 use names::{EXPERIMENT, MANIFEST, TRIAL_LINES, TRIALS};
 
 /// An opened run directory.
@@ -148,7 +147,7 @@ impl Run {
     /// Opens a run directory, finished or not, to read it or to go on with it.
     ///
     /// # Errors
-    /// Where there is none, where it is something else, damaged, or of a newer program.
+    /// Where there is none, where it is something else, damaged, or of another version.
     pub fn open(dir: &Path) -> Result<Run, StoreError> {
         if !dir.exists() {
             return Err(StoreError::Missing(dir.to_owned()));
@@ -353,7 +352,7 @@ impl Run {
     }
 
     /// Where the messages of a trial lie in their ordering domains, as it was written; `None` where
-    /// packets were not mapped to messages, and in runs from before that was done.
+    /// packets were not mapped to messages.
     ///
     /// # Errors
     /// Where the file is damaged.
@@ -528,8 +527,8 @@ fn read_manifest(dir: &Path) -> Result<Manifest, StoreError> {
     let Ok(Versioned { schema }) = serde_json::from_value(value.clone()) else {
         return Err(StoreError::Foreign { path: dir.to_owned(), problem: format!("its {MANIFEST} has no version") });
     };
-    if schema > RECORD_SCHEMA {
-        return Err(StoreError::Newer { path, found: schema });
+    if schema != RECORD_SCHEMA {
+        return Err(StoreError::Version { path, found: schema });
     }
     serde_json::from_value(value).map_err(corrupt)
 }
@@ -568,19 +567,18 @@ fn read_lines(path: &Path, planned: &[Trial]) -> Result<Lines, StoreError> {
             path: path.to_owned(),
             line: Some(number + 1),
             problem,
-            remedy: "remove the line to have its trial run again, or fetch the run again",
+            remedy: "fetch the run again, use the samepath that wrote it, or remove the line to have its trial run again",
         };
         if let Ok(Versioned { schema }) = serde_json::from_slice(&line)
-            && schema > RECORD_SCHEMA
+            && schema != RECORD_SCHEMA
         {
-            return Err(StoreError::Newer { path: path.to_owned(), found: schema });
+            return Err(StoreError::Version { path: path.to_owned(), found: schema });
         }
         let mut record: TrialRecord = serde_json::from_slice(&line).map_err(|error| corrupt(error.to_string()))?;
         if !ids.contains(&record.trial.id) {
             return Err(corrupt(format!("trial `{}` is not of the experiment in {EXPERIMENT}", record.trial.id)));
         }
         record.share_settings(&mut settings);
-        summary::renew(&mut record);
         match places.entry(record.trial.id.clone()) {
             Entry::Occupied(place) => replace(&mut lines.trials[*place.get()], record, &mut lines.earlier),
             Entry::Vacant(place) => {

@@ -7,7 +7,7 @@ use samepath_model::experiment::Trial;
 use samepath_model::link::Direction;
 use samepath_model::record::{
     DirectionReport, DropCause, EndReport, LinkReport, MessageRecord, Metric, PlayReport, SERIES_BIN_NANOS,
-    SeriesPoint, Summary, TrialRecord,
+    SeriesPoint, Summary,
 };
 use samepath_model::workload::Workload;
 
@@ -78,25 +78,6 @@ pub fn from_records(
         // Needs the ledger and the layout, which are not at hand here: see `crate::blocking`.
         blocking: None,
     }
-}
-
-/// Brings a recorded summary to what its figures mean today: earlier versions wrote 0 where nothing counted
-/// packets, and left the warm-up out of what CPU time is divided by.
-pub(crate) fn renew(record: &mut TrialRecord) {
-    let Some(summary) = &mut record.summary else { return };
-    if record.link.as_ref().is_some_and(|link| !link.counts_packets()) {
-        (summary.wire_bytes, summary.packets_dropped) = (None, None);
-    }
-    let receiver = match record.trial.workload.direction() {
-        Direction::Up => record.server.as_ref(),
-        Direction::Down => record.client.as_ref(),
-    };
-    let carried = carried(&record.trial, receiver, summary.received_bytes);
-    let renewed = |recorded: Option<f64>, end: Option<&EndReport>| {
-        if end.is_some() { cpu_s_per_gb(end, carried) } else { recorded }
-    };
-    summary.client_cpu_s_per_gb = renewed(summary.client_cpu_s_per_gb, record.client.as_ref());
-    summary.server_cpu_s_per_gb = renewed(summary.server_cpu_s_per_gb, record.server.as_ref());
 }
 
 /// Payload bytes that CPU time and wire bytes were spent on: those received, and the warm-up before them, which no
@@ -218,22 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_counted_is_missing_in_new_records_and_in_old() {
+    fn what_nothing_counted_is_missing() {
         let trial = trial("messages", "tcp", Some("1%"));
         let bare = LinkReport { backend: "none".into(), ..fixture::link() };
         let summary = summarise(&trial, &fixture::play(&trial, 1.0), Some(&bare));
         assert_eq!((summary.wire_bytes, summary.packets_dropped), (None, None));
-        // As an earlier version recorded it.
-        let old = Summary {
-            wire_bytes: Some(0),
-            packets_dropped: Some(0),
-            client_cpu_s_per_gb: Some(20.0),
-            ..summary.clone()
-        };
-        let mut record = fixture::record(&trial, &fixture::play(&trial, 1.0));
-        (record.summary, record.link) = (Some(old), Some(bare));
-        renew(&mut record);
-        assert_eq!(record.summary, Some(summary));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Bad input: each a clear message with the remedy, the right exit status, and nothing half-written.
 
+use samepath_model::record::{RECORD_SCHEMA, Summary};
+use samepath_results::{Manifest, Run};
+
 use crate::support::{can_emulate, expect_status, file, has, run, samepath, stderr, test};
 
 #[test]
@@ -256,11 +259,18 @@ fn help_offers_nothing_that_is_always_refused() {
 fn what_was_measured_is_printed_though_its_report_cannot_be_drawn() {
     // A run that is complete, in whose report's place something else lies.
     let dir = tempfile::tempdir().unwrap();
-    let recorded = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("results/tests/fixtures/schema-2");
-    let copied = std::process::Command::new("cp").arg("-r").arg(&recorded).arg(dir.path().join("run")).status();
-    assert!(copied.unwrap().success());
     let place = dir.path().join("run");
-    let _ = std::fs::remove_dir_all(place.join("report"));
+    let experiment = "schema = 1\nname = 'x'\nrepeat = 1\n[[part]]\nname = 'bulk'\narms = ['tcp']\n\
+                      workload = { kind = 'bulk', bytes = '1kB' }\n";
+    let experiment = samepath_model::Experiment::parse(experiment).unwrap();
+    let manifest = Manifest::capture(&[], &experiment, None, std::time::SystemTime::UNIX_EPOCH);
+    let mut complete = Run::create(&place, &experiment, manifest).unwrap();
+    let record = serde_json::json!({
+        "schema": RECORD_SCHEMA, "trial": experiment.trials()[0], "attempt": 1, "outcome": "done",
+        "started_unix": 0.0, "wall_ms": 0.0, "summary": Summary { messages: 1, delivered: 1, ..Summary::default() },
+    });
+    complete.append(&serde_json::from_value(record).unwrap()).unwrap();
+    drop(complete);
     file(&place, "report", "a report of my own");
     let output = run(&["resume", place.to_str().unwrap()]);
     expect_status(&output, 1);

@@ -76,9 +76,7 @@ fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let series: Vec<Series> = part.arms().into_iter().filter_map(|arm| Series::of(part, arm)).collect();
     if series.is_empty() {
         return Err(Absent::NoData(
-            "the trials have no histogram of lateness: their link had no instants to keep, or the run is of an earlier \
-             version"
-                .into(),
+            "the trials have no histogram of lateness: their link had no instants to keep".into(),
         ));
     }
     let bound = part.cells[0].plan.tolerance.lateness.as_millis_f64() * 1e3;

@@ -25,12 +25,12 @@ pub enum StoreError {
         /// What shows it.
         problem: String,
     },
-    /// A newer program wrote it.
-    #[error("`{}` is of version {found}, but this program reads up to version {RECORD_SCHEMA}; use a newer samepath", path.display())]
-    Newer {
+    /// Another version of the program wrote it, in another format.
+    #[error("`{}` is of format version {found}, but this program reads version {RECORD_SCHEMA}; {}", path.display(), reader(*found))]
+    Version {
         /// The file.
         path: PathBuf,
-        /// Its version.
+        /// The version of its format.
         found: u32,
     },
     /// A file is damaged.
@@ -100,7 +100,7 @@ impl StoreError {
     pub(crate) fn columns(action: &'static str, path: &Path) -> impl Fn(ColumnError) -> StoreError {
         move |error| {
             let problem = match error {
-                ColumnError::Newer(found) => return StoreError::Newer { path: path.to_owned(), found },
+                ColumnError::Version(found) => return StoreError::Version { path: path.to_owned(), found },
                 ColumnError::Parquet(parquet::errors::ParquetError::External(inner)) => {
                     match inner.downcast::<io::Error>() {
                         Ok(cause) => return StoreError::Io { action, path: path.to_owned(), cause: *cause },
@@ -120,7 +120,16 @@ impl StoreError {
 }
 
 /// What helps where a trial's records are damaged.
-const ANEW: &str = "fetch the run again, or run the trial anew in another directory";
+const ANEW: &str = "fetch the run again, use the samepath that wrote it, or run the trial anew in another directory";
+
+/// Which program reads a format that this one does not.
+const fn reader(version: u32) -> &'static str {
+    if version > RECORD_SCHEMA {
+        "use a newer samepath"
+    } else {
+        "use the samepath that wrote it, or run its experiment again: samepath run RUN/experiment.toml"
+    }
+}
 
 /// What helps against an error of the file system.
 fn remedy(error: &io::Error) -> &'static str {

@@ -66,6 +66,9 @@ fn what_is_no_run_says_so() {
     fs::write(dir.path().join(MANIFEST), r#"{"schema": 99}"#).unwrap();
     let error = message(Run::open(dir.path()));
     assert!(error.contains("version 99") && error.contains("newer samepath"), "{error}");
+    fs::write(dir.path().join(MANIFEST), r#"{"schema": 2}"#).unwrap();
+    let error = message(Run::open(dir.path()));
+    assert!(error.contains("version 2, but") && error.contains("the samepath that wrote it"), "{error}");
     fs::write(dir.path().join("file"), "").unwrap();
     assert!(message(Run::open(&dir.path().join("file"))).contains("not a run directory"));
 }
@@ -111,6 +114,8 @@ fn a_damaged_line_is_named() {
     assert!(error.contains("line 5") && error.contains("remove the line"), "{error}");
     let error = damaged(&format!("\"schema\":{RECORD_SCHEMA}"), "\"schema\":7");
     assert!(error.contains("version 7"), "{error}");
+    let error = damaged("\"received_bytes\"", "\"bytes_received\"");
+    assert!(error.contains("line 5") && error.contains("bytes_received"), "{error}");
     let error = damaged("\"id\":\"messages", "\"id\":\"../../messages");
     assert!(error.contains("line 5") && error.contains("not of the experiment"), "{error}");
 }
