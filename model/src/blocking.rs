@@ -12,10 +12,10 @@ use crate::percentiles::Percentiles;
 pub struct Blocking {
     /// Messages that were delivered and whose bytes could be followed.
     pub messages: u64,
-    /// Of these, the innocent: the first copy of every byte reached the receiving host.
-    pub innocent: u64,
-    /// Innocent messages that were blocked for more than a millisecond.
-    pub innocent_blocked: u64,
+    /// Of these, the intact: the first copy of every byte reached the receiving host.
+    pub intact: u64,
+    /// Intact messages that were blocked for more than a millisecond.
+    pub intact_blocked: u64,
     /// Mean blocked time in milliseconds.
     pub blocked_mean_ms: f64,
     /// Percentiles of the blocked time.
@@ -33,8 +33,8 @@ pub struct Blocking {
     pub buffered_byte_seconds: f64,
     /// Mean parts of the delay, over all messages.
     pub all: DelayParts,
-    /// Mean parts over the innocent messages.
-    pub of_innocent: DelayParts,
+    /// Mean parts over the intact messages.
+    pub of_intact: DelayParts,
     /// Mean parts over the slowest hundredth of the messages, at least one.
     pub of_slowest: DelayParts,
     /// What the hold was made of: means over all messages; `None` where the sender told nothing.

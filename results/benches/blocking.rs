@@ -39,11 +39,11 @@ fn main() {
         let figures = analysis.figures().expect("messages were delivered");
         println!(
             "{arm}: {messages} messages in {:.2} s, peak {} MiB (of these records {before} MiB); faults: {:?}; {:.1} % of the \
-             innocent blocked",
+             intact blocked",
             begun.elapsed().as_secs_f64(),
             peak_mib(),
             analysis.faults(),
-            100.0 * figures.innocent_blocked as f64 / figures.innocent as f64,
+            100.0 * figures.intact_blocked as f64 / figures.intact as f64,
         );
     }
 }

@@ -98,7 +98,7 @@ impl Headline {
             Headline::Delay => vec![
                 of(&metric::DELAY_P95, "one message in twenty took longer than [ms] (delay p95)"),
                 of(
-                    &metric::INNOCENT_BLOCKED,
+                    &metric::INTACT_BLOCKED,
                     "of the messages that lost nothing themselves, had to wait for others [%]",
                 ),
                 (Figure::Undelivered, "never delivered [%]"),
@@ -293,7 +293,7 @@ fn waited(group: &Group<'_>) -> Option<String> {
         group.cells.iter().copied().filter(|cell| cell.arm.transport.is_reliable()).collect();
     let cells = if reliable.is_empty() { &group.cells } else { &reliable };
     let measured: Vec<(Arm, Estimate)> =
-        cells.iter().filter_map(|cell| Some((cell.arm, cell.estimate(&metric::INNOCENT_BLOCKED)?))).collect();
+        cells.iter().filter_map(|cell| Some((cell.arm, cell.estimate(&metric::INTACT_BLOCKED)?))).collect();
     if measured.len() > 1 && measured.iter().all(|(_, estimate)| estimate.max <= 0.0) {
         return Some("none of the messages that lost nothing themselves had to wait for others, on any arm".into());
     }

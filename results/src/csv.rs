@@ -122,7 +122,7 @@ fn stream_rows(run: &Run) -> Vec<Vec<String>> {
     rows
 }
 
-/// The mean parts of the delay, of all messages of a trial, the innocent, and the slowest hundredth.
+/// The mean parts of the delay, of all messages of a trial, the intact ones, and the slowest hundredth.
 fn part_rows(run: &Run) -> Vec<Vec<String>> {
     let axes = axes(run);
     let mut head: Vec<String> = ["trial", "part"].map(String::from).to_vec();
@@ -136,7 +136,7 @@ fn part_rows(run: &Run) -> Vec<Vec<String>> {
         let trial = &record.trial;
         let of = [
             ("all", Some(blocking.all)),
-            ("innocent", (blocking.innocent > 0).then_some(blocking.of_innocent)),
+            ("intact", (blocking.intact > 0).then_some(blocking.of_intact)),
             ("slowest", Some(blocking.of_slowest)),
         ];
         for (which, parts) in of {

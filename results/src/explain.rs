@@ -120,7 +120,7 @@ pub struct Explanation {
     /// Blocked in all.
     pub blocked_ms: Option<f64>,
     /// Whether the first copy of each of its bytes arrived.
-    pub innocent: Option<bool>,
+    pub intact: Option<bool>,
     /// The packets that first carried its bytes.
     pub carried_by: Vec<PacketSaid>,
     /// Of its own bytes, those that were lost.
@@ -287,7 +287,7 @@ fn blank(record: &TrialRecord, message: &samepath_model::record::MessageRecord) 
         parts_ms: None,
         hold_ms: None,
         blocked_ms: None,
-        innocent: None,
+        intact: None,
         carried_by: Vec::new(),
         own: Vec::new(),
         blockers: Vec::new(),
@@ -306,7 +306,7 @@ fn told(record: &TrialRecord, analysis: &Analysis, place: usize) -> Explanation 
         (None, None) => Verdict::NeverDelivered,
         (Some(account), None) if account.parts.blocked() > 0 => Verdict::Blocked,
         (Some(account), None) if account.parts.own_loss > 0 => Verdict::OwnLoss,
-        (Some(account), None) if !account.innocent => Verdict::RecoveredInTime,
+        (Some(account), None) if !account.intact => Verdict::RecoveredInTime,
         (Some(_), None) => Verdict::Undisturbed,
     };
     let reason = match verdict {
@@ -324,7 +324,7 @@ fn told(record: &TrialRecord, analysis: &Analysis, place: usize) -> Explanation 
         parts_ms: account.map(|account| names.into_iter().zip(account.parts.values().map(millis)).collect()),
         hold_ms: analysis.held(place).map(|held| HoldParts::NAMES.into_iter().zip(held.values().map(millis)).collect()),
         blocked_ms: account.map(|account| millis(account.parts.blocked())),
-        innocent: account.map(|account| account.innocent),
+        intact: account.map(|account| account.intact),
         carried_by: carried_by.iter().map(packet_said).collect(),
         own: own.iter().map(missing_said).collect(),
         blockers: blockers.iter().map(missing_said).collect(),

@@ -247,12 +247,12 @@ metrics! {
         name: "server_cpu_s_per_gb", label: "server CPU", unit: Unit::SecondsPerGigabyte, better: Some(Lower),
         of: |t| summary(t)?.server_cpu_s_per_gb, ..PLAIN
     };
-    /// Share of the innocent messages (the first copy of every byte arrived) that were blocked for over a
+    /// Share of the intact messages (the first copy of every byte arrived) that were blocked for over a
     /// millisecond, in percent.
-    INNOCENT_BLOCKED = Metric {
-        name: "innocent_blocked_percent", label: "innocent blocked", unit: Unit::Percent, better: Some(Lower),
-        of: |t| blocking(t, |b| 100.0 * b.innocent_blocked as f64 / b.innocent as f64),
-        head: Some("innocent\nblocked %"), ..PLAIN
+    INTACT_BLOCKED = Metric {
+        name: "intact_blocked_percent", label: "intact blocked", unit: Unit::Percent, better: Some(Lower),
+        of: |t| blocking(t, |b| 100.0 * b.intact_blocked as f64 / b.intact as f64),
+        head: Some("intact\nblocked %"), ..PLAIN
     };
     /// Mean of the blocked time: what a message waited for bytes other than its own.
     BLOCKED_MEAN = Metric {

@@ -99,7 +99,7 @@ fn metrics(workload: &Workload) -> &'static [&'static Metric] {
             &metric::DELAY_P50,
             &metric::DELAY_P95,
             &metric::DELAY_P99,
-            &metric::INNOCENT_BLOCKED,
+            &metric::INTACT_BLOCKED,
             &metric::DELIVERED_SHARE,
         ],
     }

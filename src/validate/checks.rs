@@ -64,7 +64,7 @@ pub(crate) const CHECKS: &[Check] = &[
         id: "T5",
         title: "random loss: what share of the messages that lost nothing waits for another's loss",
         experiment: include_str!("../../experiments/validate/t5.toml"),
-        score: score::innocent_messages,
+        score: score::intact_messages,
         quick: Some(Quick { set: &[("", "count", &["120"])], ..ONE_SEED }),
     },
     Check {

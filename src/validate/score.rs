@@ -7,7 +7,7 @@ mod link;
 mod rate;
 mod start;
 
-pub(crate) use blocking::{innocent_messages, one_lost_packet, streams_stalled};
+pub(crate) use blocking::{intact_messages, one_lost_packet, streams_stalled};
 pub(crate) use equal::{equal_start, same_but_for_encryption};
 pub(crate) use link::{everything_arrives, link_keeps_its_promise};
 pub(crate) use rate::{

@@ -52,7 +52,7 @@ axes = { rtt = ["20ms", "200ms"] }
 #[derive(Debug, Clone, Copy)]
 struct Made {
     p95: f64,
-    /// Of a thousand innocent messages; `None` where packets were not mapped.
+    /// Of a thousand intact messages; `None` where packets were not mapped.
     blocked: Option<u64>,
     /// Of a thousand messages.
     delivered: u64,
@@ -75,7 +75,7 @@ fn record(trial: &Trial, made: Made) -> TrialRecord {
     summary.goodput_bits_per_second = Some(made.mbit * 1e6);
     summary.completion_ms = Some(made.p95);
     summary.first_byte_ms = Some(made.first_byte);
-    let blocking = |innocent_blocked| Blocking { innocent: 1000, innocent_blocked, ..Blocking::default() };
+    let blocking = |intact_blocked| Blocking { intact: 1000, intact_blocked, ..Blocking::default() };
     summary.blocking = made.blocked.map(blocking);
     record
 }

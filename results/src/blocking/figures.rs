@@ -22,13 +22,13 @@ impl Analysis {
         let accounts: Vec<&Account> = self.accounts().map(|(_, _, account)| account).collect();
         let mut blocked: Vec<i64> = accounts.iter().map(|account| account.parts.blocked()).collect();
         let blocked_ms = percentiles_ms(&mut blocked)?;
-        let innocent: Vec<&Account> = accounts.iter().copied().filter(|account| account.innocent).collect();
+        let intact: Vec<&Account> = accounts.iter().copied().filter(|account| account.intact).collect();
         let mut stalls: Vec<i64> = self.stalls().into_iter().map(|(_, ns)| ns).collect();
         let millis = |ns: i64| ns as f64 / 1e6;
         Some(Blocking {
             messages: accounts.len() as u64,
-            innocent: innocent.len() as u64,
-            innocent_blocked: innocent.iter().filter(|account| account.parts.blocked() > BLOCKED).count() as u64,
+            intact: intact.len() as u64,
+            intact_blocked: intact.iter().filter(|account| account.parts.blocked() > BLOCKED).count() as u64,
             blocked_mean_ms: blocked.iter().map(|&ns| ns as f64).sum::<f64>() / blocked.len() as f64 / 1e6,
             blocked_ms,
             stall_mean_ms: stalls.iter().map(|ns| millis(*ns)).sum::<f64>() / stalls.len().max(1) as f64,
@@ -37,7 +37,7 @@ impl Analysis {
             stall_ms: percentiles_ms(&mut stalls),
             buffered_byte_seconds: self.buffered as f64 / 1e9,
             all: mean(&accounts),
-            of_innocent: mean(&innocent),
+            of_intact: mean(&intact),
             of_slowest: mean(slowest(&mut accounts.clone())),
             hold: hold(self),
         })

@@ -72,7 +72,7 @@ pub struct Account {
     /// The parts of its delay.
     pub parts: Parts,
     /// Whether the first copy of every byte reached the receiving host.
-    pub innocent: bool,
+    pub intact: bool,
     /// When the last of its own bytes had.
     pub arrived: Instant,
     /// When all had that it needed.
@@ -146,7 +146,7 @@ pub(super) struct Stall {
 struct Trace {
     /// A, and whether every first copy survived.
     own: Instant,
-    innocent: bool,
+    intact: bool,
     /// A⁰, and the packet that makes it.
     lossless: Instant,
     lossless_by: u32,
@@ -165,7 +165,7 @@ struct Trace {
 
 const UNKNOWN: Trace = Trace {
     own: Instant::MIN,
-    innocent: true,
+    intact: true,
     lossless: Instant::MIN,
     lossless_by: u32::MAX,
     first: NEVER,
@@ -266,14 +266,14 @@ impl Walk<'_> {
                 at += 1;
             }
             let (mut own, mut lossless, mut lossless_by) = (Instant::MIN, Instant::MIN, u32::MAX);
-            let (mut innocent, mut covered, mut last) = (true, place.start, at);
+            let (mut intact, mut covered, mut last) = (true, place.start, at);
             while let Some(stretch) = stretches.get(last).filter(|stretch| stretch.start < place.end) {
                 if stretch.start > covered {
                     break;
                 }
                 covered = stretch.end.min(place.end);
                 own = own.max(stretch.at);
-                innocent &= packets[stretch.first as usize].delivered() != NEVER;
+                intact &= packets[stretch.first as usize].delivered() != NEVER;
                 let would = self.lossless[stretch.first as usize];
                 if would >= lossless {
                     (lossless, lossless_by) = (would, stretch.first);
@@ -300,7 +300,7 @@ impl Walk<'_> {
                 continue;
             }
             trace.own = trace.own.max(own);
-            trace.innocent &= innocent;
+            trace.intact &= intact;
             if lossless >= trace.lossless {
                 (trace.lossless, trace.lossless_by) = (lossless, lossless_by);
             }
@@ -379,7 +379,7 @@ impl Walk<'_> {
             };
             Ok(Account {
                 parts,
-                innocent: trace.innocent,
+                intact: trace.intact,
                 arrived: trace.own,
                 complete: trace.unit,
                 behind: (parts.blocked() > 0).then_some(trace.behind),

@@ -249,7 +249,7 @@ impl Analysis {
     /// Places of the packets that first carried bytes of the message and did not get through.
     fn lost_of(&self, place: usize) -> Vec<u32> {
         let (Some(account), message) = (self.account(place), &self.messages[place]) else { return Vec::new() };
-        if account.innocent {
+        if account.intact {
             return Vec::new();
         }
         let stretches = self.attribution.stretches(account.domain);

@@ -229,11 +229,11 @@ fn on_one_byte_stream_all_wait_for_the_lost_packet() {
     for (_, message, account) in analysis.accounts() {
         assert_eq!(account.parts.total(), message.delivered.unwrap() - message.released);
     }
-    assert_eq!((0..3).map(|i| analysis.account(i).unwrap().innocent).collect::<Vec<_>>(), [false, true, true]);
+    assert_eq!((0..3).map(|i| analysis.account(i).unwrap().intact).collect::<Vec<_>>(), [false, true, true]);
     assert!(analysis.faults().is_empty());
 
     let figures = analysis.figures().unwrap();
-    assert_eq!((figures.messages, figures.innocent, figures.innocent_blocked), (3, 2, 2));
+    assert_eq!((figures.messages, figures.intact, figures.intact_blocked), (3, 2, 2));
     assert!((figures.blocked_ms.max - 64.98).abs() < 1e-9 && figures.blocked_ms.p50 == 59.98, "{figures:?}");
     // Stream 1 holds 120 bytes back for 64.98 ms, stream 0 for 59.98 ms; streams 2 and 3 have none.
     assert!((figures.stall_max_ms - 64.98).abs() < 1e-9 && (figures.stall_mean_ms - 31.24).abs() < 1e-9);
@@ -282,9 +282,9 @@ fn a_tls_record_is_waited_for_as_a_whole() {
     }
     let analysis = made.analyse();
     let first = analysis.account(0).unwrap();
-    assert_eq!((first.parts.record, first.parts.cross, first.innocent), (70 * MS - 20_000, 0, true));
+    assert_eq!((first.parts.record, first.parts.cross, first.intact), (70 * MS - 20_000, 0, true));
     let second = analysis.account(1).unwrap();
-    assert_eq!((second.parts.own_loss, second.parts.blocked(), second.innocent), (70 * MS - 30_000, 0, false));
+    assert_eq!((second.parts.own_loss, second.parts.blocked(), second.intact), (70 * MS - 30_000, 0, false));
     let story = analysis.story(0).unwrap();
     assert_eq!(story.blockers[0].lost().next().unwrap().fate, Fate::Dropped(DropCause::Overflow));
     assert_eq!(story.blockers[0].of, [Some((1, 0))]);
@@ -302,7 +302,7 @@ fn a_datagram_waits_for_none() {
     }
     let analysis = made.analyse();
     assert!(analysis.account(0).is_none() && analysis.fault(0).is_none());
-    assert!(analysis.accounts().all(|(_, _, account)| account.parts.blocked() == 0 && account.innocent));
+    assert!(analysis.accounts().all(|(_, _, account)| account.parts.blocked() == 0 && account.intact));
     assert_eq!(analysis.figures().unwrap().buffered_byte_seconds, 0.0);
     let story = analysis.story(0).unwrap();
     assert_eq!((story.own.len(), story.own[0].at, story.carried_by.len()), (1, NEVER, 1));
@@ -323,7 +323,7 @@ fn the_earliest_copy_wins_and_corruption_is_a_loss() {
     made.message(0, 0, 0, Some(60 * MS + 1000 + DELAY));
     let analysis = made.analyse();
     let account = analysis.account(0).unwrap();
-    assert_eq!((account.parts.own_loss, account.parts.stack, account.innocent), (60 * MS - 20_000, 0, false));
+    assert_eq!((account.parts.own_loss, account.parts.stack, account.intact), (60 * MS - 20_000, 0, false));
     let story = analysis.story(0).unwrap();
     assert_eq!(story.own[0].copies.len(), 4);
     assert_eq!(story.own[0].lost().map(|packet| packet.fate).collect::<Vec<_>>(), [Fate::Corrupted]);

@@ -24,7 +24,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
 
 /// The two figures, each in a row of panels.
 const FIGURES: [(&Metric, &str); 2] =
-    [(&metric::BLOCKED_MEAN, "blocked time, mean (ms)"), (&metric::INNOCENT_BLOCKED, "innocent blocked over 1 ms (%)")];
+    [(&metric::BLOCKED_MEAN, "blocked time, mean (ms)"), (&metric::INTACT_BLOCKED, "intact blocked over 1 ms (%)")];
 
 fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let over = OverAxis::of(part);
@@ -40,7 +40,7 @@ fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
         None => "How much is blocked?".to_owned(),
     };
     let caption = format!(
-        "Mean blocked time of a trial's delivered messages, in milliseconds, and the share of its innocent messages \
+        "Mean blocked time of a trial's delivered messages, in milliseconds, and the share of its intact messages \
          (the first copy of every byte arrived) that were blocked for over 1 ms, for each {} and arm; median \
          over seeds with spread; {}. Measured packet by packet: a late message that was not blocked adds nothing. It \
          holds for this workload: messages farther apart, or fewer streams, meet less of it.",
@@ -82,7 +82,7 @@ fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
 fn table(part: &PartView<'_>, over: &OverAxis<'_>) -> Table {
     const SHOWN: [&Metric; 9] = [
         &metric::BLOCKED_MEAN,
-        &metric::INNOCENT_BLOCKED,
+        &metric::INTACT_BLOCKED,
         &metric::BLOCKED_P50,
         &metric::BLOCKED_P95,
         &metric::BLOCKED_P99,

@@ -1,4 +1,4 @@
-//! What the delay is made of: stacked bars an arm, for all messages, the innocent, and the slowest.
+//! What the delay is made of: stacked bars an arm, for all messages, the intact ones, and the slowest.
 
 use plotters::style::RGBColor;
 use samepath_model::Workload;
@@ -59,7 +59,7 @@ type Means<'a> = (Group<'a>, Vec<[Mean; 3]>);
 /// The three panels: of which messages.
 const PANELS: [(&str, Which); 3] = [
     ("all messages", |b| Some(b.all)),
-    ("innocent: nothing of its own lost", |b| (b.innocent > 0).then_some(b.of_innocent)),
+    ("intact: nothing of its own lost", |b| (b.intact > 0).then_some(b.of_intact)),
     ("slowest 1 %", |b| Some(b.of_slowest)),
 ];
 
@@ -95,7 +95,7 @@ fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let title = "What is the delay made of?".to_owned();
     let caption = format!(
         "Mean parts of the delay from release to delivery, in milliseconds, by conditions and arm: of all delivered \
-         messages, of the innocent (the first copy of every byte arrived), and of the slowest hundredth of each trial; \
+         messages, of the intact ones (the first copy of every byte arrived), and of the slowest hundredth of each trial; \
          mean over seeds; {}. The parts of every message add up to its delay. Hatched is blocked; sender hold is the \
          congestion window, pacing and the application, which delays alone cannot tell from blocking.",
         part.seeds()
@@ -151,7 +151,7 @@ fn body(canvas: &mut Canvas<'_>, area: Rect, plot: f64, groups: &[Means<'_>]) {
         let means = groups.iter().flat_map(|(_, means)| means).filter_map(|of| of[panel].as_ref());
         means.flat_map(|(_, totals)| totals).copied().fold(0.0, f64::max)
     };
-    // The innocent are among all, so both on one scale; room for the numbers at the bars' ends.
+    // The intact are among all, so both on one scale; room for the numbers at the bars' ends.
     let common = largest(0).max(largest(1));
     let spans = [common, common, largest(2)];
     let panels: Vec<Panel> = spans

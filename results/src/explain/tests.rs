@@ -80,7 +80,7 @@ fn a_loss_made_good_in_time_is_told_as_one() {
     made.carry(20 * MS, &[(1, 100, 200)], None);
     made.message(0, 0, 0, Some(60 * MS));
     let answer = said(&made, 0);
-    assert_eq!((answer.verdict, answer.innocent), (Verdict::RecoveredInTime, Some(false)));
+    assert_eq!((answer.verdict, answer.intact), (Verdict::RecoveredInTime, Some(false)));
     assert_eq!(answer.parts_ms.as_ref().unwrap()["own_loss"], 0.0);
     assert_eq!(serde_json::to_value(&answer).unwrap()["verdict"], "recovered-in-time");
     let words = answer.render();

@@ -360,7 +360,7 @@ fn cell_table(part: &PartView<'_>) -> TableView {
         &metric::DELAY_P95,
         &metric::DELAY_P99,
         &metric::DELAY_MAX,
-        &metric::INNOCENT_BLOCKED,
+        &metric::INTACT_BLOCKED,
         &metric::BLOCKED_MEAN,
         &metric::STALL_MEAN,
         &metric::DELIVERED_SHARE,

@@ -51,23 +51,23 @@ pub(crate) fn one_lost_packet(run: &Run) -> anyhow::Result<Vec<Finding>> {
 /// wait in the host for another stream: who reads the streams one after the other makes the same p wait
 /// there, for a round trip less than the copy takes. What waits there on `tcp`, which has one thing to
 /// read, is the machine's doing.
-pub(crate) fn innocent_messages(run: &Run) -> anyhow::Result<Vec<Finding>> {
-    let mut arms: BTreeMap<Arm, Innocents> = BTreeMap::new();
+pub(crate) fn intact_messages(run: &Run) -> anyhow::Result<Vec<Finding>> {
+    let mut arms: BTreeMap<Arm, Intact> = BTreeMap::new();
     for record in done(run) {
         let analysis = blocking::of_trial(run, &record.trial)?;
-        let innocents = arms.entry(record.trial.arm).or_default();
-        innocents.loss = record.trial.link.up.loss.rate();
+        let intact = arms.entry(record.trial.arm).or_default();
+        intact.loss = record.trial.link.up.loss.rate();
         let rtt = record.trial.link.rtt().as_nanos().cast_signed();
-        for (_, _, account) in analysis.accounts().filter(|(_, _, account)| account.innocent) {
-            innocents.add(record.trial.arm, &account.parts, rtt);
+        for (_, _, account) in analysis.accounts().filter(|(_, _, account)| account.intact) {
+            intact.add(record.trial.arm, &account.parts, rtt);
         }
     }
-    Ok(of_innocents(&arms))
+    Ok(of_intact(&arms))
 }
 
-/// The messages of an arm that lost nothing.
+/// The intact messages of an arm: those that lost nothing.
 #[derive(Debug, Clone, Copy, Default)]
-struct Innocents {
+struct Intact {
     n: u64,
     blocked: u64,
     /// Those that waited in the host for over half a round trip.
@@ -76,7 +76,7 @@ struct Innocents {
     loss: f64,
 }
 
-impl Innocents {
+impl Intact {
     fn add(&mut self, arm: Arm, parts: &Parts, rtt: i64) {
         // Not one nanosecond, where the transport has no order across streams.
         let bound = if arm.mapping == Mapping::Shared { BLOCKED } else { 0 };
@@ -86,24 +86,24 @@ impl Innocents {
     }
 }
 
-fn of_innocents(arms: &BTreeMap<Arm, Innocents>) -> Vec<Finding> {
+fn of_intact(arms: &BTreeMap<Arm, Intact>) -> Vec<Finding> {
     let machine = arms.iter().filter(|(arm, _)| arm.transport == Transport::Tcp && arm.mapping == Mapping::Shared);
-    let machine: f64 = machine.map(|(_, innocents)| innocents.in_host as f64 / innocents.n as f64).sum();
+    let machine: f64 = machine.map(|(_, intact)| intact.in_host as f64 / intact.n as f64).sum();
     let mut findings = Vec::new();
-    for (arm, innocents) in arms {
-        let (n, shared) = (innocents.n as f64, arm.mapping == Mapping::Shared);
-        let p = if shared { innocents.loss } else { 0.0 };
+    for (arm, intact) in arms {
+        let (n, shared) = (intact.n as f64, arm.mapping == Mapping::Shared);
+        let p = if shared { intact.loss } else { 0.0 };
         let half = 2.576 * (n * p * (1.0 - p)).sqrt() + if p > 0.0 { 0.5 } else { 0.0 };
-        let what = |of: &str| format!("{arm}: {of}, of {} innocent", innocents.n);
-        findings.push(near(what("blocked"), n * p, half, innocents.blocked as f64, "messages"));
+        let what = |of: &str| format!("{arm}: {of}, of {} intact", intact.n);
+        findings.push(near(what("blocked"), n * p, half, intact.blocked as f64, "messages"));
         if !shared {
             // Half as many as one reader after the other would hold up.
-            let most = (n * (machine + innocents.loss / 2.0)).floor();
+            let most = (n * (machine + intact.loss / 2.0)).floor();
             findings.push(within(
                 format!("{arm}: kept waiting by the reader"),
                 0.0,
                 most,
-                innocents.in_host as f64,
+                intact.in_host as f64,
                 "messages",
             ));
         }
@@ -144,28 +144,28 @@ mod tests {
 
     const RTT: i64 = 20_000_000;
 
-    /// What T5 says of 1000 innocent messages an arm: every hundredth is `odd` on the arms with streams of their own.
+    /// What T5 says of 1000 intact messages an arm: every hundredth is `odd` on the arms with streams of their own.
     fn said(odd: Parts) -> Vec<Verdict> {
         let usual = Parts { propagation: RTT / 2, stack: 300_000, ..Parts::default() };
         let waiting = Parts { cross: RTT, ..usual };
-        let mut arms: BTreeMap<Arm, Innocents> = BTreeMap::new();
+        let mut arms: BTreeMap<Arm, Intact> = BTreeMap::new();
         for name in ["tcp", "quic", "quic/per-message"] {
             let arm: Arm = name.parse().unwrap();
-            let innocents = arms.entry(arm).or_insert(Innocents { loss: 0.01, ..Innocents::default() });
+            let intact = arms.entry(arm).or_insert(Intact { loss: 0.01, ..Intact::default() });
             for i in 0..1000 {
                 let parts = match (i % 100, arm.mapping) {
                     (7, Mapping::Shared) => waiting,
                     (7, _) => odd,
                     _ => usual,
                 };
-                innocents.add(arm, &parts, RTT);
+                intact.add(arm, &parts, RTT);
             }
         }
-        of_innocents(&arms).into_iter().map(|finding| finding.verdict).collect()
+        of_intact(&arms).into_iter().map(|finding| finding.verdict).collect()
     }
 
     #[test]
-    fn an_innocent_message_that_waits_on_a_stream_of_its_own_fails() {
+    fn intact_message_blocked_on_own_stream_fails() {
         let good = Parts { propagation: RTT / 2, stack: 400_000, ..Parts::default() };
         let (pass, fail) = (Verdict::Pass, Verdict::Fail);
         assert_eq!(said(good), [pass; 5]);
