@@ -71,7 +71,7 @@ pub struct Messages {
     pub count: Option<u32>,
     /// Time for which messages are released.
     pub duration: Option<Duration>,
-    /// Bytes sent over the same lanes before the schedule starts, to open the congestion window;
+    /// Bytes sent over the same connections before the schedule starts, to open the congestion window;
     /// they are in no statistic. Nothing is sent for warm-up on `udp`, which has no window. Absent: one
     /// bandwidth-delay product of the link, and at most [`Messages::MOST_WARMUP`]; more would fill the queue, where
     /// the stacks part.

@@ -10,7 +10,7 @@
 //!           before the queue)                                              reorder skips it)
 //! ```
 //!
-//! A packet that the direction's filter does not match goes from offer to release at once, in a lane of its own: it
+//! A packet that the direction's filter does not match goes from offer to release at once, beside the pipe: it
 //! meets nothing of this, takes up no room and moves no draw.
 //!
 //! Buffer and delay line are separate things: only packets that wait for the bottleneck, or are

@@ -10,8 +10,8 @@ use super::canvas::{Canvas, Stroke};
 use super::choice::Choice;
 use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::Key;
-use super::lanes::{self, Lanes, Layout, STEP, Sheet, Wait, Window};
 use super::theme::{INK, MUTED, Mark, arm_style};
+use super::timeline::{self, Layout, STEP, Sheet, StreamRows, Wait, Window};
 use crate::analysis::Analysis;
 use crate::blocking::{self, Account, AnalyseError, Loss, NEVER};
 use crate::number::number;
@@ -22,12 +22,12 @@ use crate::store::StoreError;
 const WINDOW: (i64, i64) = (300_000_000, 1_500_000_000);
 /// The window in round trips: a drop, its retransmission, and what is before and after.
 const ROUND_TRIPS: i64 = 10;
-/// Rows of arrows above an arm's lanes.
+/// Rows of arrows above an arm's streams.
 const ROWS: usize = 3;
 const ROW: f64 = 11.0;
 
 /// One arm's trial.
-struct Lane<'a> {
+struct ArmTrial<'a> {
     record: &'a TrialRecord,
     blocking: Rc<blocking::Analysis>,
     losses: Vec<Loss>,
@@ -40,11 +40,11 @@ pub(super) fn draw(
     part: &PartView<'_>,
     choice: &Choice<'_>,
 ) -> Result<Option<Drawing>, Absent> {
-    let Some(mut lanes) = read(analysis, choice)? else { return Ok(None) };
-    lanes.sort_by_key(|lane| Arm::all().position(|arm| arm == lane.record.trial.arm));
+    let Some(mut trials) = read(analysis, choice)? else { return Ok(None) };
+    trials.sort_by_key(|trial| Arm::all().position(|arm| arm == trial.record.trial.arm));
     let plan = &choice.group.cells[0].plan;
-    let window = window(&lanes, plan.link.rtt().as_nanos().cast_signed());
-    let tracks = lanes.iter().map(|lane| tracks(lane, window)).max().unwrap_or(1);
+    let window = window(&trials, plan.link.rtt().as_nanos().cast_signed());
+    let tracks = trials.iter().map(|trial| tracks(trial, window)).max().unwrap_or(1);
     let layout = Layout::new(plan, window, tracks, (3.5, 22.0), ROWS as f64 * ROW + 2.0);
     let sheet = Sheet {
         chart,
@@ -52,7 +52,7 @@ pub(super) fn draw(
         choice,
         layout,
         title: "What was blocked, stream by stream, and by which lost packet?",
-        caption: "a lane a stream, a bar from each message's release until the host had all that the transport wanted \
+        caption: "a row for each stream, a bar from each message's release until the host had all that the transport wanted \
                   first. Dark: waiting for a further copy of its own bytes. Hatched: blocked, its own bytes having all \
                   arrived. A cross stands where a packet was lost, its arrow ends where the bytes came to the link \
                   again. One window of one seed: it shows how blocking comes about, not how often.",
@@ -68,35 +68,35 @@ pub(super) fn draw(
         note: "Followed byte by byte through the ledger, not inferred from delays. Blocked by bytes before its own (shared: \
                those of all streams; per stream: those of its own stream alone), and by the rest of its TLS record.",
     };
-    let arms: Vec<Arm> = lanes.iter().map(|lane| lane.record.trial.arm).collect();
-    Ok(Some(sheet.draw(&arms, table(&lanes, window), |canvas, i, panel| {
-        let of_arm = layout.lanes(canvas, panel);
-        messages(canvas, &of_arm, &lanes[i], layout);
-        arrows(canvas, &of_arm, &lanes[i], layout.window);
+    let arms: Vec<Arm> = trials.iter().map(|trial| trial.record.trial.arm).collect();
+    Ok(Some(sheet.draw(&arms, table(&trials, window), |canvas, i, panel| {
+        let of_arm = layout.rows(canvas, panel);
+        messages(canvas, &of_arm, &trials[i], layout);
+        arrows(canvas, &of_arm, &trials[i], layout.window);
     })))
 }
 
 /// The trials of the seed, followed; `None` where one of them cannot be.
-fn read<'a>(analysis: &Analysis<'_>, choice: &Choice<'a>) -> Result<Option<Vec<Lane<'a>>>, StoreError> {
-    let mut lanes = Vec::new();
+fn read<'a>(analysis: &Analysis<'_>, choice: &Choice<'a>) -> Result<Option<Vec<ArmTrial<'a>>>, StoreError> {
+    let mut trials = Vec::new();
     for record in choice.records() {
         match analysis.blocking(record) {
             Ok(blocking) => {
                 let losses = blocking.losses();
-                lanes.push(Lane { record, blocking, losses });
+                trials.push(ArmTrial { record, blocking, losses });
             }
             Err(AnalyseError::Unmapped(_)) => return Ok(None),
             Err(AnalyseError::Source(error)) => return Err(error),
         }
     }
-    Ok(Some(lanes))
+    Ok(Some(trials))
 }
 
 /// The window in which messages were blocked longest in sum, else were waiting for their own bytes.
-fn window(lanes: &[Lane<'_>], rtt: i64) -> Window {
+fn window(trials: &[ArmTrial<'_>], rtt: i64) -> Window {
     let length = (ROUND_TRIPS * rtt / STEP * STEP).clamp(WINDOW.0, WINDOW.1);
-    let end = lanes.iter().flat_map(|lane| &lane.blocking.messages).map(|m| m.released).max().unwrap_or(0) + 2 * rtt;
-    let waits = lanes.iter().flat_map(|lane| lane.blocking.accounts()).map(|(_, message, account)| Wait {
+    let end = trials.iter().flat_map(|trial| &trial.blocking.messages).map(|m| m.released).max().unwrap_or(0) + 2 * rtt;
+    let waits = trials.iter().flat_map(|trial| trial.blocking.accounts()).map(|(_, message, account)| Wait {
         released: message.released,
         until: account.complete,
         // A drop shows in its own message too; what is blocked by it counts more.
@@ -105,41 +105,41 @@ fn window(lanes: &[Lane<'_>], rtt: i64) -> Window {
     Window::heaviest(length, end, waits)
 }
 
-/// Bars of a lane that should lie one above the other.
-fn tracks(lane: &Lane<'_>, window: Window) -> usize {
-    let inside = lane.blocking.accounts().filter(|(_, m, a)| m.released < window.to && a.complete > window.from);
-    lanes::tracks(inside.map(|(_, m, a)| (m.stream, m.released, a.complete)))
+/// Bars of a row that should lie one above the other.
+fn tracks(trial: &ArmTrial<'_>, window: Window) -> usize {
+    let inside = trial.blocking.accounts().filter(|(_, m, a)| m.released < window.to && a.complete > window.from);
+    timeline::tracks(inside.map(|(_, m, a)| (m.stream, m.released, a.complete)))
 }
 
-fn messages(canvas: &mut Canvas<'_>, lanes: &Lanes<'_>, lane: &Lane<'_>, layout: Layout) {
+fn messages(canvas: &mut Canvas<'_>, rows: &StreamRows<'_>, trial: &ArmTrial<'_>, layout: Layout) {
     let Window { from, to } = layout.window;
-    let colour = arm_style(lane.record.trial.arm).colour;
+    let colour = arm_style(trial.record.trial.arm).colour;
     let of = |message: &MessageRecord| (message.stream, message.seq);
     let inside = |message: &MessageRecord| message.stream < layout.streams && message.released < to;
-    let shown: Vec<_> = lane.blocking.accounts().filter(|(_, m, a)| inside(m) && a.complete > from).collect();
+    let shown: Vec<_> = trial.blocking.accounts().filter(|(_, m, a)| inside(m) && a.complete > from).collect();
     for (_, message, account) in &shown {
         let lossless = account.arrived - account.parts.own_loss;
         if lossless > from {
             // Bars that lie on each other must not look like a dark one.
-            canvas.fill(lanes.bar(of(message), message.released, lossless), tint(colour, 0.3), 1.0);
+            canvas.fill(rows.bar(of(message), message.released, lossless), tint(colour, 0.3), 1.0);
         }
     }
     for (_, message, account) in shown {
         let lossless = account.arrived - account.parts.own_loss;
         if account.parts.own_loss > 0 && account.arrived > from && lossless < to {
-            canvas.fill(lanes.bar(of(message), lossless, account.arrived), colour, 0.95);
+            canvas.fill(rows.bar(of(message), lossless, account.arrived), colour, 0.95);
         }
         if account.parts.blocked() > 0 && account.arrived < to {
-            let blocked = lanes.bar(of(message), account.arrived, account.complete);
+            let blocked = rows.bar(of(message), account.arrived, account.complete);
             canvas.fill(blocked, colour, 0.12);
             canvas.hatch(blocked, colour, 4.0, false);
             canvas.outline(blocked, Stroke::solid(colour, 0.5));
         }
     }
-    for (place, message) in lane.blocking.messages.iter().enumerate() {
-        let never = message.delivered.is_none() && lane.blocking.account(place).is_none();
+    for (place, message) in trial.blocking.messages.iter().enumerate() {
+        let never = message.delivered.is_none() && trial.blocking.account(place).is_none();
         if never && inside(message) && message.released >= from {
-            let (x, y) = lanes.spot(of(message), message.released);
+            let (x, y) = rows.spot(of(message), message.released);
             canvas.mark(x, y, 2.5, Mark::Ring, INK);
         }
     }
@@ -152,16 +152,16 @@ fn tint(colour: RGBColor, share: f64) -> RGBColor {
 }
 
 /// The drops on the strip, each with an arrow to when its bytes came again.
-fn arrows(canvas: &mut Canvas<'_>, lanes: &Lanes<'_>, lane: &Lane<'_>, window: Window) {
+fn arrows(canvas: &mut Canvas<'_>, rows: &StreamRows<'_>, trial: &ArmTrial<'_>, window: Window) {
     let mut free = [f64::MIN; ROWS];
-    for loss in lane.losses.iter().filter(|loss| window.holds(loss.packet.arrived)) {
-        let from = lanes.x(loss.packet.arrived);
+    for loss in trial.losses.iter().filter(|loss| window.holds(loss.packet.arrived)) {
+        let from = rows.x(loss.packet.arrived);
         let row = free.iter().position(|right| *right < from - 6.0).unwrap_or(ROWS - 1);
-        let y = lanes.strip() + 2.0 + (row as f64 + 0.5) * ROW;
+        let y = rows.strip() + 2.0 + (row as f64 + 0.5) * ROW;
         canvas.mark(from, y, 3.5, Mark::Cross, INK);
         free[row] = from;
         if let Some(again) = loss.again {
-            let to = lanes.x(again.arrived);
+            let to = rows.x(again.arrived);
             if to > from + 10.0 {
                 canvas.arrow((from + 5.0, y), (to, y), Stroke::solid(INK, 1.0));
             }
@@ -170,7 +170,7 @@ fn arrows(canvas: &mut Canvas<'_>, lanes: &Lanes<'_>, lane: &Lane<'_>, window: W
     }
 }
 
-fn table(lanes: &[Lane<'_>], window: Window) -> Table {
+fn table(trials: &[ArmTrial<'_>], window: Window) -> Table {
     let head = [
         "arm",
         "trial",
@@ -185,22 +185,22 @@ fn table(lanes: &[Lane<'_>], window: Window) -> Table {
     ]
     .map(str::to_owned)
     .to_vec();
-    let rows = lanes
+    let rows = trials
         .iter()
-        .map(|lane| {
+        .map(|trial| {
             let released = |m: &samepath_model::record::MessageRecord| window.holds(m.released);
             let inside: Vec<(u16, &Account)> =
-                lane.blocking.accounts().filter(|(_, m, _)| released(m)).map(|(_, m, a)| (m.stream, a)).collect();
+                trial.blocking.accounts().filter(|(_, m, _)| released(m)).map(|(_, m, a)| (m.stream, a)).collect();
             let blocked: Vec<_> = inside.iter().filter(|(_, a)| a.parts.blocked() > blocking::BLOCKED).collect();
             let mut streams: Vec<u16> = blocked.iter().map(|(stream, _)| *stream).collect();
             streams.sort_unstable();
             streams.dedup();
             let longest = inside.iter().map(|(_, a)| a.parts.blocked()).max().unwrap_or(0);
-            let dropped: Vec<_> = lane.losses.iter().filter(|l| window.holds(l.packet.arrived)).collect();
-            let messages = || lane.blocking.messages.iter().filter(|m| released(m));
+            let dropped: Vec<_> = trial.losses.iter().filter(|l| window.holds(l.packet.arrived)).collect();
+            let messages = || trial.blocking.messages.iter().filter(|m| released(m));
             vec![
-                lane.record.trial.arm.to_string(),
-                lane.record.trial.id.to_string(),
+                trial.record.trial.arm.to_string(),
+                trial.record.trial.id.to_string(),
                 messages().count().to_string(),
                 blocked.len().to_string(),
                 streams.len().to_string(),

@@ -22,7 +22,6 @@ mod figure;
 pub(crate) mod goodput_over_axis;
 mod goodput_over_time;
 mod grid;
-mod lanes;
 mod lateness;
 mod over_axis;
 mod path_over_time;
@@ -32,6 +31,7 @@ mod stall_packets;
 mod stalls;
 pub(crate) mod start;
 mod theme;
+mod timeline;
 
 use crate::analysis::Analysis;
 use crate::part::PartView;

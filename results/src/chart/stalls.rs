@@ -14,8 +14,8 @@ use super::choice;
 use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::drops::data_drops;
 use super::figure::Key;
-use super::lanes::{self, Lanes, Layout, Sheet, Wait, Window};
 use super::theme::{INK, MUTED, Mark, arm_style};
+use super::timeline::{self, Layout, Sheet, StreamRows, Wait, Window};
 use crate::analysis::Analysis;
 use crate::number::number;
 use crate::part::PartView;
@@ -37,7 +37,7 @@ const WINDOW: i64 = 1_500_000_000;
 const LATE: i64 = 5_000_000;
 
 /// One arm's trial.
-struct Lane<'a> {
+struct ArmTrial<'a> {
     record: &'a TrialRecord,
     messages: Vec<MessageRecord>,
     /// When each dropped data packet came to the link.
@@ -49,16 +49,16 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
     if let Some(drawing) = super::blocked::draw(&CHART, analysis, part, &choice)? {
         return Ok(drawing);
     }
-    let mut lanes = choice.records().map(|record| read(analysis.run(), record)).collect::<Result<Vec<_>, _>>()?;
+    let mut trials = choice.records().map(|record| read(analysis.run(), record)).collect::<Result<Vec<_>, _>>()?;
     // The chart's order: tcp above quic.
-    lanes.sort_by_key(|lane| Arm::all().position(|arm| arm == lane.record.trial.arm));
+    trials.sort_by_key(|trial| Arm::all().position(|arm| arm == trial.record.trial.arm));
     let plan = &choice.group.cells[0].plan;
     let base = plan.link.direction(plan.workload.direction()).delay.as_nanos() as i64;
     let Workload::Messages(workload) = &plan.workload else {
         return Err(Absent::NoData("a stall timeline needs a schedule of messages".into()));
     };
-    let window = window(&lanes, base, workload.spacing.as_nanos() as i64);
-    let tracks = lanes.iter().map(|lane| tracks(lane, window)).max().unwrap_or(1);
+    let window = window(&trials, base, workload.spacing.as_nanos() as i64);
+    let tracks = trials.iter().map(|trial| tracks(trial, window)).max().unwrap_or(1);
     let layout = Layout::new(plan, window, tracks, (3.0, 20.0), 12.0);
     let sheet = Sheet {
         chart: &CHART,
@@ -66,7 +66,7 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
         choice: &choice,
         layout,
         title: "Which messages were late, stream by stream, and when were packets dropped?",
-        caption: "a lane a stream, a bar from each message's release to its delivery, dark beyond the link's one-way \
+        caption: "a row for each stream, a bar from each message's release to its delivery, dark beyond the link's one-way \
                   delay; a cross for each dropped data packet. The crosses say when packets were dropped, not which \
                   message each of them held up.",
         legend: vec![
@@ -76,18 +76,18 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
             Key::Mark { mark: Mark::Ring, colour: INK, label: "message never delivered".into() },
         ],
         chosen: "the messages of the reliable arms were latest in sum",
-        note: "A cross stands where a data packet came to the link and was dropped, on the strip above its arm's lanes; \
+        note: "A cross stands where a data packet came to the link and was dropped, on the strip above its arm's rows; \
                which messages it held up is not in these records, so a bar says late, not blocked.",
     };
-    let arms: Vec<Arm> = lanes.iter().map(|lane| lane.record.trial.arm).collect();
-    Ok(sheet.draw(&arms, table(&lanes, base, window), |canvas, i, panel| {
-        let of_arm = layout.lanes(canvas, panel);
-        draw_lane(canvas, &of_arm, &lanes[i], layout, base);
+    let arms: Vec<Arm> = trials.iter().map(|trial| trial.record.trial.arm).collect();
+    Ok(sheet.draw(&arms, table(&trials, base, window), |canvas, i, panel| {
+        let of_arm = layout.rows(canvas, panel);
+        draw_messages(canvas, &of_arm, &trials[i], layout, base);
     }))
 }
 
-fn read<'a>(run: &Run, record: &'a TrialRecord) -> Result<Lane<'a>, StoreError> {
-    Ok(Lane { record, messages: run.messages(&record.trial.id)?, drops: data_drops(run, record)? })
+fn read<'a>(run: &Run, record: &'a TrialRecord) -> Result<ArmTrial<'a>, StoreError> {
+    Ok(ArmTrial { record, messages: run.messages(&record.trial.id)?, drops: data_drops(run, record)? })
 }
 
 /// How much later than the base delay a message was; `None` where it never came.
@@ -96,10 +96,10 @@ fn excess(message: &MessageRecord, base: i64) -> Option<i64> {
 }
 
 /// The window in which the messages of the reliable arms were latest in sum; of equals the first.
-fn window(lanes: &[Lane<'_>], base: i64, spacing: i64) -> Window {
-    let end = lanes.iter().flat_map(|l| &l.messages).map(|m| m.released + spacing.max(base)).max().unwrap_or(WINDOW);
-    let reliable = lanes.iter().filter(|lane| lane.record.trial.arm.transport.is_reliable());
-    let waits = reliable.flat_map(|lane| &lane.messages).filter_map(|message| {
+fn window(trials: &[ArmTrial<'_>], base: i64, spacing: i64) -> Window {
+    let end = trials.iter().flat_map(|l| &l.messages).map(|m| m.released + spacing.max(base)).max().unwrap_or(WINDOW);
+    let reliable = trials.iter().filter(|trial| trial.record.trial.arm.transport.is_reliable());
+    let waits = reliable.flat_map(|trial| &trial.messages).filter_map(|message| {
         let late = excess(message, base).filter(|late| *late > LATE)?;
         Some(Wait { released: message.released, until: message.released, weight: i128::from(late) })
     });
@@ -110,39 +110,39 @@ fn shown(message: &MessageRecord, window: Window) -> bool {
     message.released < window.to && message.delivered.unwrap_or(message.released) > window.from
 }
 
-fn tracks(lane: &Lane<'_>, window: Window) -> usize {
-    let inside = lane.messages.iter().filter(|message| shown(message, window));
-    lanes::tracks(inside.filter_map(|message| Some((message.stream, message.released, message.delivered?))))
+fn tracks(trial: &ArmTrial<'_>, window: Window) -> usize {
+    let inside = trial.messages.iter().filter(|message| shown(message, window));
+    timeline::tracks(inside.filter_map(|message| Some((message.stream, message.released, message.delivered?))))
 }
 
-fn draw_lane(canvas: &mut Canvas<'_>, lanes: &Lanes<'_>, lane: &Lane<'_>, layout: Layout, base: i64) {
+fn draw_messages(canvas: &mut Canvas<'_>, rows: &StreamRows<'_>, trial: &ArmTrial<'_>, layout: Layout, base: i64) {
     let window = layout.window;
-    let colour = arm_style(lane.record.trial.arm).colour;
-    for message in lane.messages.iter().filter(|m| m.stream < layout.streams && shown(m, window)) {
+    let colour = arm_style(trial.record.trial.arm).colour;
+    for message in trial.messages.iter().filter(|m| m.stream < layout.streams && shown(m, window)) {
         let of = (message.stream, message.seq);
         let expected = message.released + base;
         match message.delivered {
             Some(at) => {
-                canvas.fill(lanes.bar(of, message.released, at.min(expected)), colour, 0.25);
+                canvas.fill(rows.bar(of, message.released, at.min(expected)), colour, 0.25);
                 if at > expected + LATE && at > window.from {
-                    canvas.fill(lanes.bar(of, expected.max(window.from), at), colour, 0.95);
+                    canvas.fill(rows.bar(of, expected.max(window.from), at), colour, 0.95);
                 }
             }
             None => {
-                canvas.fill(lanes.bar(of, message.released, expected), colour, 0.25);
+                canvas.fill(rows.bar(of, message.released, expected), colour, 0.25);
                 if expected < window.to {
-                    let (x, y) = lanes.spot(of, expected);
+                    let (x, y) = rows.spot(of, expected);
                     canvas.mark(x, y, 2.5, Mark::Ring, INK);
                 }
             }
         }
     }
-    for &drop in lane.drops.iter().filter(|at| window.holds(**at)) {
-        canvas.mark(lanes.x(drop), lanes.strip() + 6.0, 4.0, Mark::Cross, INK);
+    for &drop in trial.drops.iter().filter(|at| window.holds(**at)) {
+        canvas.mark(rows.x(drop), rows.strip() + 6.0, 4.0, Mark::Cross, INK);
     }
 }
 
-fn table(lanes: &[Lane<'_>], base: i64, window: Window) -> Table {
+fn table(trials: &[ArmTrial<'_>], base: i64, window: Window) -> Table {
     let head = [
         "arm",
         "trial",
@@ -155,10 +155,10 @@ fn table(lanes: &[Lane<'_>], base: i64, window: Window) -> Table {
     ]
     .map(str::to_owned)
     .to_vec();
-    let rows = lanes
+    let rows = trials
         .iter()
-        .map(|lane| {
-            let inside: Vec<&MessageRecord> = lane.messages.iter().filter(|m| window.holds(m.released)).collect();
+        .map(|trial| {
+            let inside: Vec<&MessageRecord> = trial.messages.iter().filter(|m| window.holds(m.released)).collect();
             let late: Vec<&&MessageRecord> =
                 inside.iter().filter(|m| excess(m, base).is_some_and(|e| e > LATE)).collect();
             let mut streams: Vec<u16> = late.iter().map(|m| m.stream).collect();
@@ -166,14 +166,14 @@ fn table(lanes: &[Lane<'_>], base: i64, window: Window) -> Table {
             streams.dedup();
             let largest = inside.iter().filter_map(|m| m.delivered.map(|at| at - m.released)).max();
             vec![
-                lane.record.trial.arm.to_string(),
-                lane.record.trial.id.to_string(),
+                trial.record.trial.arm.to_string(),
+                trial.record.trial.id.to_string(),
                 inside.len().to_string(),
                 late.len().to_string(),
                 streams.len().to_string(),
                 largest.map_or("–".into(), |ns| number(ns as f64 / 1e6)),
                 inside.iter().filter(|m| m.delivered.is_none()).count().to_string(),
-                lane.drops.iter().filter(|at| window.holds(**at)).count().to_string(),
+                trial.drops.iter().filter(|at| window.holds(**at)).count().to_string(),
             ]
         })
         .collect();

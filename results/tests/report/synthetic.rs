@@ -214,15 +214,15 @@ fn messages(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
             arrived += rtt + rtt / 4 + if again { 4 * rtt } else { 10 * MS };
             ledger.push(packet(ledger.len() as u64, released + rtt + 15 * MS, 1008, again));
         }
-        let lane = match (trial.arm.transport, trial.arm.mapping) {
+        let domain = match (trial.arm.transport, trial.arm.mapping) {
             (_, Mapping::Shared) => Some(0),
             (Transport::Udp, _) => None,
             _ => Some(message.stream),
         };
-        let delivered = match lane {
+        let delivered = match domain {
             None => (!lost).then_some(arrived),
-            Some(lane) => {
-                let at = ready.entry(lane).or_insert(0);
+            Some(domain) => {
+                let at = ready.entry(domain).or_insert(0);
                 *at = (*at).max(arrived);
                 Some(*at)
             }

@@ -1,4 +1,4 @@
-//! What the two stall timelines share: one trial an arm, a panel an arm, a lane a stream, on one axis of time.
+//! What the two stall timelines share: one trial an arm, a panel an arm, a row for each stream, on one axis of time.
 
 use samepath_model::Arm;
 use samepath_model::experiment::Trial;
@@ -14,10 +14,10 @@ use crate::part::PartView;
 
 /// The window's start lies on a multiple of this, in nanoseconds.
 pub(super) const STEP: i64 = 50_000_000;
-/// Bars of a lane one above the other: of more the heights would not suffice.
+/// Bars of a row one above the other: of more the heights would not suffice.
 const MAX_TRACKS: usize = 6;
-/// More lanes than this cannot be told apart.
-const MAX_LANES: u16 = 16;
+/// More rows than this cannot be told apart.
+const MAX_STREAMS: u16 = 16;
 
 /// The stretch of the schedule that is shown, in nanoseconds.
 #[derive(Debug, Clone, Copy)]
@@ -81,23 +81,23 @@ pub(super) fn tracks(messages: impl Iterator<Item = (u16, i64, i64)>) -> usize {
     usize::try_from(most).unwrap_or(1)
 }
 
-/// How the lanes are laid out.
+/// How the rows are laid out.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     pub(super) window: Window,
-    /// Lanes of an arm.
+    /// Rows of an arm.
     pub(super) streams: u16,
-    /// Bars of a lane that may lie one above the other.
+    /// Bars of a row that may lie one above the other.
     tracks: usize,
     /// Whether there are more than that at once.
     crowded: bool,
-    lane_height: f64,
-    /// Height of what is above an arm's lanes.
+    row_height: f64,
+    /// Height of what is above an arm's rows.
     strip: f64,
 }
 
 impl Layout {
-    /// Lanes for the streams of a trial, each as high as its tracks need and no higher than `tallest`.
+    /// Rows for the streams of a trial, each as high as its tracks need and no higher than `tallest`.
     pub(super) fn new(
         plan: &Trial,
         window: Window,
@@ -106,42 +106,42 @@ impl Layout {
         strip: f64,
     ) -> Layout {
         let (tracks, crowded) = (tracks.min(MAX_TRACKS), tracks > MAX_TRACKS);
-        let lane_height = (tracks as f64 * a_track + 2.0).clamp(8.0, tallest);
-        Layout { window, streams: plan.workload.streams().min(MAX_LANES), tracks, crowded, lane_height, strip }
+        let row_height = (tracks as f64 * a_track + 2.0).clamp(8.0, tallest);
+        Layout { window, streams: plan.workload.streams().min(MAX_STREAMS), tracks, crowded, row_height, strip }
     }
 
     fn arm_height(&self) -> f64 {
-        self.strip + f64::from(self.streams) * self.lane_height
+        self.strip + f64::from(self.streams) * self.row_height
     }
 
-    /// An arm's lanes, empty.
-    pub(super) fn lanes<'a>(&self, canvas: &mut Canvas<'_>, panel: &'a Panel) -> Lanes<'a> {
+    /// An arm's rows, empty.
+    pub(super) fn rows<'a>(&self, canvas: &mut Canvas<'_>, panel: &'a Panel) -> StreamRows<'a> {
         let area = panel.area;
-        let lanes = Lanes { layout: *self, panel };
+        let rows = StreamRows { layout: *self, panel };
         for stream in 0..self.streams {
-            let y = lanes.top(stream);
+            let y = rows.top(stream);
             canvas.line(&[(area.x, y), (area.right(), y)], Stroke::solid(GRID, 0.5));
             if stream == 0 || stream + 1 == self.streams {
                 let set = Type::new(SMALL, MUTED).anchor(Anchor::End);
-                canvas.text(area.x - 5.0, y + self.lane_height / 2.0, &format!("stream {stream}"), set);
+                canvas.text(area.x - 5.0, y + self.row_height / 2.0, &format!("stream {stream}"), set);
             }
         }
-        lanes
+        rows
     }
 }
 
-/// The lanes of one arm.
-pub(super) struct Lanes<'a> {
+/// The rows of one arm, one for each stream.
+pub(super) struct StreamRows<'a> {
     layout: Layout,
     panel: &'a Panel,
 }
 
-impl Lanes<'_> {
+impl StreamRows<'_> {
     fn top(&self, stream: u16) -> f64 {
-        self.panel.area.y + self.layout.strip + f64::from(stream) * self.layout.lane_height
+        self.panel.area.y + self.layout.strip + f64::from(stream) * self.layout.row_height
     }
 
-    /// Upper edge of the strip above the lanes.
+    /// Upper edge of the strip above the rows.
     pub(super) fn strip(&self) -> f64 {
         self.panel.area.y
     }
@@ -165,7 +165,7 @@ impl Lanes<'_> {
     }
 
     fn track_height(&self) -> f64 {
-        (self.layout.lane_height - 2.0) / self.layout.tracks as f64
+        (self.layout.row_height - 2.0) / self.layout.tracks as f64
     }
 }
 
@@ -212,8 +212,8 @@ impl Sheet<'_> {
                 "Of some stream more than {MAX_TRACKS} messages wait at once: their bars lie on each other."
             ));
         }
-        if plan.workload.streams() > MAX_LANES {
-            notes.push(format!("The first {MAX_LANES} of {} streams are shown.", plan.workload.streams()));
+        if plan.workload.streams() > MAX_STREAMS {
+            notes.push(format!("The first {MAX_STREAMS} of {} streams are shown.", plan.workload.streams()));
         }
         let figure = Figure {
             title: title.to_owned(),
