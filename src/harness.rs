@@ -266,7 +266,7 @@ fn one(run: &RunHandle, attempt: Attempt, workers: &Workers<'_>) -> anyhow::Resu
         Ok(evidence) => keep(writer, evidence, &mut record)?,
         Err(TrialError::Cancelled) => return Ok(None),
         Err(error) => {
-            disk_has_room(writer.scratch())?;
+            disk_has_space(writer.scratch())?;
             record.outcome = match &error {
                 TrialError::Exhausted { reason, .. } => Outcome::Void { reasons: vec![reason.clone()] },
                 error => Outcome::Failed { step: error.step().to_owned(), error: error.to_string() },
@@ -280,8 +280,8 @@ fn one(run: &RunHandle, attempt: Attempt, workers: &Workers<'_>) -> anyhow::Resu
 
 /// A full disk fails every trial alike: that is the trouble of the run, which must stop, and not of
 /// the trial.
-fn disk_has_room(dir: &std::path::Path) -> anyhow::Result<()> {
-    let path = dir.join("room");
+fn disk_has_space(dir: &std::path::Path) -> anyhow::Result<()> {
+    let path = dir.join("space");
     std::fs::write(&path, [0; 1 << 16]).with_context(|| format!("cannot write in {}", dir.display()))
 }
 

@@ -113,7 +113,7 @@ fn run(args: &LinkArgs) -> anyhow::Result<Exit> {
     let mut incomplete = ended.ledger_cut.is_some();
     if let (Some(Cut { missing, problem }), Some(ledger)) = (&ended.ledger_cut, &args.ledger) {
         tell!(
-            "link: the ledger `{}` ends before the link did: {problem}; make room there, or keep it in another place; \
+            "link: the ledger `{}` ends before the link did: {problem}; free space there, or keep it in another place; \
              {missing} packets are missing at its end",
             ledger.display()
         );

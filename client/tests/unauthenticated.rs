@@ -1,4 +1,4 @@
-//! Whoever has no token: many at every door, idle, while a client that has it works; and clients that
+//! Whoever has no token: many on every listener, idle, while a client that has it works; and clients that
 //! behave badly.
 
 mod support;
@@ -26,7 +26,7 @@ use support::{Running, bytes, plan, serve, serve_with};
 /// Far longer than anything here takes; a test that waits so long has failed.
 const NEVER: StdDuration = StdDuration::from_secs(60);
 
-/// Unauthenticated connections from one address: more than it has places at a door.
+/// Unauthenticated connections from one address: more than it has slots of a listener.
 const IDLE: usize = 70;
 
 /// Connects from an address of this host.
@@ -49,7 +49,7 @@ async fn idle_connections_at_a_door_keep_no_client_out() {
     let ip = server.address.ip();
     for port in [server.address.port(), server.ready.tcp_port, server.ready.tls_port] {
         let mut idle = Vec::new();
-        // Of the client's own address, and of so many others that the door is full.
+        // Of the client's own address, and of so many others that the listener is full.
         for address in 1..=4 {
             for _ in 0..IDLE {
                 idle.push(connect([127, 0, 0, address].into(), (ip, port).into()).await);
@@ -95,7 +95,7 @@ async fn who_proves_nothing_is_sent_away_while_a_long_session_runs() {
     let ip = server.address.ip();
     let missing = plan(Arm::default_of(Transport::Tls), bytes(Direction::Down, 1, 1000));
     let session = control::connect(&[server.address], server.pin, support::TOKEN, &missing).await.unwrap();
-    // At this door the session still misses a connection, which it could be.
+    // On this listener the session still misses a connection, which it could be.
     let mut may_be_it = TcpStream::connect((ip, server.ready.tls_port)).await.unwrap();
     for port in [server.address.port(), server.ready.tcp_port] {
         let mut idle = TcpStream::connect((ip, port)).await.unwrap();
@@ -108,9 +108,9 @@ async fn who_proves_nothing_is_sent_away_while_a_long_session_runs() {
     // With TLS it can be said in words.
     assert!(farewell(silent(&server).await).await.contains("nothing was proven within 0.1 s"));
     let log = server.log.lock().unwrap();
-    for door in ["control", "TCP", "TLS"] {
-        let what = format!("{door} connection: nothing was proven");
-        assert!(log.iter().any(|line| line.contains(&what)), "{door}: {log:#?}");
+    for listener in ["control", "TCP", "TLS"] {
+        let what = format!("{listener} connection: nothing was proven");
+        assert!(log.iter().any(|line| line.contains(&what)), "{listener}: {log:#?}");
     }
 }
 

@@ -140,8 +140,8 @@ impl Capture {
     #[inline]
     pub fn offered(&mut self, direction: Direction, number: u64, packet: &[u8], now: Nanos) {
         let capacity = self.events.buffer().capacity();
-        let room = self.events.slots() >= capacity / FATES_SHARE + 2;
-        self.taken = room && self.bytes.push_entire_slice(packet).is_ok();
+        let has_slots = self.events.slots() >= capacity / FATES_SHARE + 2;
+        self.taken = has_slots && self.bytes.push_entire_slice(packet).is_ok();
         if !self.taken {
             self.missing += 1;
             return;
@@ -271,7 +271,7 @@ impl Writer {
         if let (Err(error), None) = (result, &self.failure) {
             let remedy = match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                    "make room there, or capture to another place"
+                    "free space there, or capture to another place"
                 }
                 _ => "capture to another place",
             };

@@ -46,7 +46,7 @@ const CHUNK_ENTRIES: usize = 2048;
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The spool file could not be made or written.
-    #[error("cannot write the ledger's spool `{path}`: {cause}; make room there, or write to another place")]
+    #[error("cannot write the ledger's spool `{path}`: {cause}; free space there, or write to another place")]
     Write {
         /// The file.
         path: PathBuf,

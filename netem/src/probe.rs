@@ -180,7 +180,7 @@ fn open_files() -> Finding {
         few if few < GOOD_FILES => Finding::bad(
             NAME,
             Status::Warn,
-            format!("{few} a process: an end with as many connections has no room for them"),
+            format!("{few} a process: an end with as many connections cannot hold them"),
             format!(
                 "raise the hard limit to {GOOD_FILES} (`ulimit -Hn`; as root `prlimit --nofile=`, `LimitNOFILE=` of a \
                  systemd unit, `--ulimit nofile=` of a container)"

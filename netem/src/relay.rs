@@ -41,7 +41,7 @@ use loopback::Complaints;
 use stream::{Pair, Progress};
 
 /// How long no connection is taken where there is no room for one.
-const ROOM_LATENCY: Duration = Duration::from_millis(100);
+const FULL_BACKOFF: Duration = Duration::from_millis(100);
 
 /// A service of the host, and where it is reached: written `8765`, `8765:80` or `udp:4433`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -240,7 +240,7 @@ fn carry(mut doors: Vec<Door>, ended: &io::PipeReader) {
                         if full_until.is_none() {
                             tell!("link: cannot take a connection to port {}: {}", port.at, shortage::told(&error));
                         }
-                        full_until = Some(Instant::now() + ROOM_LATENCY);
+                        full_until = Some(Instant::now() + FULL_BACKOFF);
                     }
                 }
                 Door::Datagrams(datagrams) => datagrams.carry(&mut events, &mut complaints),

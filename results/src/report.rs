@@ -29,7 +29,7 @@ pub enum ReportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The report cannot be written.
-    #[error("cannot {doing} `{}`: {cause}; make the run directory writable and see that its disk has room", path.display())]
+    #[error("cannot {doing} `{}`: {cause}; make the run directory writable and see that its disk has free space", path.display())]
     Write {
         /// What was being done, as a verb.
         doing: &'static str,

@@ -1,22 +1,22 @@
 //! Answers Samepath clients, many at once.
 //!
 //! Start with [`Server`]. One control port takes sessions (`session`); four data ports take the
-//! connections that belong to them (`doors`). Nothing here decides what is measured.
+//! connections that belong to them (`listeners`). Nothing here decides what is measured.
 //!
 //! Invariant: no byte from the network makes it panic, hold unbounded memory, or send a datagram
 //! to an address from which nothing came that only a session's secret makes.
 //!
-//! **What an unauthenticated peer can do.** Who has not the token gets a place behind a door for a fixed time, and nothing
-//! else. No single one keeps a client out that way: `room` has the rule, and says against what it does not hold (many
+//! **What an unauthenticated peer can do.** It holds one slot of a bounded pool for a fixed time, and nothing
+//! else. No single one keeps a client out that way: `pool` has the rule, and says against what it does not hold (many
 //! addresses that are fast together; a flood of the network or the processor). Log lines about them are bounded
 //! (`log`). Who has the token is trusted with what [`Limits`] allow, each session for its time and no longer; it can
 //! take all of it.
 
 mod cli;
-mod doors;
 mod limits;
+mod listeners;
 mod log;
-mod room;
+mod pool;
 mod serve;
 mod session;
 mod shutdown;

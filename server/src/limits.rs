@@ -13,7 +13,7 @@ pub struct Limits {
     /// Memory for the books of all sessions together.
     pub memory: ByteCount,
     /// How long a connection may take to prove itself; over QUIC, where only an expected client can begin, six times as
-    /// long, as lost packets are sent again after 1, 3, 7, 15 and 31 s (RFC 9002, section 6.2). At the TCP and TLS doors,
+    /// long, as lost packets are sent again after 1, 3, 7, 15 and 31 s (RFC 9002, section 6.2). On the TCP and TLS listeners,
     /// and in a handshake of QUIC, the time begins anew while an open session still misses a connection there.
     pub proof: Duration,
     /// How long a session may outlive its client's time limit, whatever the client does: the reports have to be

@@ -15,10 +15,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::doors::Registry;
 use crate::limits::Limits;
+use crate::listeners::Registry;
 use crate::log::Log;
-use crate::room::{Place, Room};
+use crate::pool::{Pool, Slot};
 use crate::session::{self, Context};
 use crate::shutdown::Shutdown;
 
@@ -121,23 +121,23 @@ impl Server {
         let log = Arc::new(Log::new(log));
         let limits = self.config.limits;
         let proof = limits.proof.std();
-        let room = |name, patience| Room::new(name, patience, log.clone());
-        // Dropped with this function, and every door with it.
-        let mut doors = JoinSet::new();
-        doors.spawn(registry.clone().door(tcp, room("TCP connection", proof)));
-        doors.spawn(registry.clone().door(tls, room("TLS connection", proof)));
-        doors.spawn(registry.clone().door(quic, room("QUIC connection", 6 * proof)));
-        doors.spawn(registry.clone().udp_door(udp));
+        let pool = |name, patience| Pool::new(name, patience, log.clone());
+        // Dropped with this function, and every listener with it.
+        let mut listeners = JoinSet::new();
+        listeners.spawn(registry.clone().accept(tcp, pool("TCP connection", proof)));
+        listeners.spawn(registry.clone().accept(tls, pool("TLS connection", proof)));
+        listeners.spawn(registry.clone().accept(quic, pool("QUIC connection", 6 * proof)));
+        listeners.spawn(registry.clone().accept_udp(udp));
         let summed = log.clone();
-        doors.spawn(async move { summed.keep().await });
+        listeners.spawn(async move { summed.keep().await });
 
-        let control = room("control connection", proof);
+        let control = pool("control connection", proof);
         let context = Arc::new(Context {
             token: self.config.token,
             ports,
             limits,
             registry: registry.clone(),
-            slots: Arc::new(Semaphore::new(limits.sessions)),
+            permits: Arc::new(Semaphore::new(limits.sessions)),
             memory: std::sync::atomic::AtomicU64::new(0),
             log: log.clone(),
         });
@@ -155,11 +155,11 @@ impl Server {
                 accepted = self.control.accept() => match accepted {
                     Ok((stream, from)) => {
                         let from = tcp::canonical(from);
-                        let place = control.enter(from, 0);
+                        let slot = control.enter(from, 0);
                         let (context, tls, shutdown) =
                             (context.clone(), self.control_tls.clone(), shutdown.clone());
                         sessions.spawn(async move {
-                            if let Some((control, asked)) = hear(stream, tls, &context.token, place).await {
+                            if let Some((control, asked)) = hear(stream, tls, &context.token, slot).await {
                                 session::run(control, asked, from, &context, shutdown).await;
                             }
                         });
@@ -200,31 +200,31 @@ async fn hear(
     stream: TcpStream,
     config: Arc<rustls::ServerConfig>,
     token: &str,
-    mut place: Place,
+    mut slot: Slot,
 ) -> Option<(ServerControl, Asked)> {
     let _ = stream.set_nodelay(true);
-    let mut control = match place.prove(tls::accept(config, stream), || false).await {
+    let mut control = match slot.prove(tls::accept(config, stream), || false).await {
         Ok(Ok(stream)) => match ServerControl::new(stream) {
             Ok(control) => control,
             Err(error) => {
-                place.failed(&error);
+                slot.failed(&error);
                 return None;
             }
         },
         Ok(Err(error)) => {
-            place.failed(&error);
+            slot.failed(&error);
             return None;
         }
         Err(left) => {
-            place.left(left);
+            slot.left(left);
             return None;
         }
     };
-    match place.prove(control.hear(token), || false).await {
+    match slot.prove(control.hear(token), || false).await {
         Ok(Ok(asked)) => return Some((control, asked)),
-        Ok(Err(error)) => place.failed(&error),
+        Ok(Err(error)) => slot.failed(&error),
         Err(left) => {
-            place.left(left);
+            slot.left(left);
             // What the socket takes at once: nobody waits any longer for a peer that has not authenticated.
             let _ = timeout(Duration::ZERO, control.refuse(&left.to_string())).await;
         }

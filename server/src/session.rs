@@ -11,8 +11,8 @@ use samepath_transport::{Half, Phase, Plan, Ports, TransportError, clock, identi
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
-use crate::doors::Registry;
 use crate::limits::Limits;
+use crate::listeners::Registry;
 use crate::log::Log;
 use crate::shutdown::Shutdown;
 
@@ -25,8 +25,8 @@ pub(crate) struct Context {
     pub(crate) ports: Ports,
     pub(crate) limits: Limits,
     pub(crate) registry: Arc<Registry>,
-    /// Room for sessions.
-    pub(crate) slots: Arc<Semaphore>,
+    /// Free sessions: a permit each.
+    pub(crate) permits: Arc<Semaphore>,
     /// Bytes that the sessions have been granted.
     pub(crate) memory: AtomicU64,
     pub(crate) log: Arc<Log>,
@@ -35,7 +35,7 @@ pub(crate) struct Context {
 impl Context {
     /// Whether no session runs.
     pub(crate) fn is_idle(&self) -> bool {
-        self.slots.available_permits() == self.limits.sessions
+        self.permits.available_permits() == self.limits.sessions
     }
 
     /// Memory for a session's books, given back when the grant is dropped.
@@ -54,7 +54,7 @@ impl Context {
         if stage > Shutdown::Running {
             return Err("the server is shutting down".into());
         }
-        let slot = self.slots.clone().try_acquire_owned().map_err(|_| {
+        let slot = self.permits.clone().try_acquire_owned().map_err(|_| {
             format!("the server is full: {} sessions are running; try again later", self.limits.sessions)
         })?;
         if let Some(objection) = self.objection(plan) {
@@ -140,7 +140,7 @@ async fn play(
     mut shutdown: watch::Receiver<Shutdown>,
 ) -> Result<(), TransportError> {
     let secret = identity::random();
-    // Room for all, so that no door waits for a half.
+    // Capacity for all, so that no listener waits for a session.
     let (connections_in, connections) = mpsc::channel(asked.plan.connections().max(1).into());
     let entry = context.registry.open(secret, &asked, connections_in);
     let plan = asked.plan;

@@ -52,16 +52,16 @@ impl Place {
     }
 
     /// A message of `size` bytes in datagrams: the whole of its own domain.
-    pub(crate) fn datagram_message(&self, stream: StreamId, seq: u32, size: u64, room: u64) -> LayoutRecord {
-        let end = size + HEADER_LEN as u64 * size.div_ceil(room.max(1));
+    pub(crate) fn datagram_message(&self, stream: StreamId, seq: u32, size: u64, capacity: u64) -> LayoutRecord {
+        let end = size + HEADER_LEN as u64 * size.div_ceil(capacity.max(1));
         let Place { direction, port, .. } = *self;
         let domain = datagram_domain(stream, seq);
         LayoutRecord { direction, port, domain, start: 0, end, unit_start: 0, unit_end: end, stream, seq: Some(seq) }
     }
 
     /// What the sender sees in the `number`-th datagram that it hands to the socket.
-    pub(crate) fn datagram(&self, header: &Header, room: u64, number: u64, at: u64) -> ObservationRecord {
-        let (domain, run) = datagram_run(header, room);
+    pub(crate) fn datagram(&self, header: &Header, capacity: u64, number: u64, at: u64) -> ObservationRecord {
+        let (domain, run) = datagram_run(header, capacity);
         ObservationRecord {
             end: match self.direction {
                 Direction::Up => End::Client,
@@ -80,12 +80,12 @@ impl Place {
 }
 
 /// The bytes that a datagram holds of its message, the headers of it and of those before it counted,
-/// and the message's domain. `room` is the payload of every datagram of a message but the last.
-pub(crate) fn datagram_run(header: &Header, room: u64) -> (u64, Range<u64>) {
+/// and the message's domain. `capacity` is the payload of every datagram of a message but the last.
+pub(crate) fn datagram_run(header: &Header, capacity: u64) -> (u64, Range<u64>) {
     const HEAD: u64 = HEADER_LEN as u64;
     // A bulk transfer is one message; its datagrams' numbers hold the time.
     let seq = if header.kind == Kind::Timed { 0 } else { header.seq };
-    let start = header.offset + HEAD * (header.offset / room.max(1));
+    let start = header.offset + HEAD * (header.offset / capacity.max(1));
     (datagram_domain(header.stream, seq), start..start + HEAD + u64::from(header.len))
 }
 

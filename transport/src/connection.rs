@@ -476,7 +476,7 @@ impl SendStream {
         Ok(())
     }
 
-    /// Whether other writers of the session draw on the same room in the transport.
+    /// Whether other writers of the session draw on the same window of the transport.
     pub(crate) const fn shares_window(&self) -> bool {
         matches!(self, SendStream::Quinn(_))
     }
@@ -528,7 +528,7 @@ impl Scratch {
 }
 
 impl RecvStream {
-    /// Room for this reader.
+    /// Buffers for this reader.
     pub(crate) fn scratch(&self) -> Scratch {
         match self {
             RecvStream::Tcp(_) | RecvStream::Tls(_) => Scratch::Buffer(vec![0; BUFFER], 0),
@@ -547,7 +547,7 @@ impl RecvStream {
             (RecvStream::Tcp(stream), Scratch::Buffer(buffer, n)) => *n = stream.read(buffer).await?,
             (RecvStream::Tls(stream), Scratch::Buffer(buffer, n)) => *n = stream.read(buffer).await?,
             (RecvStream::Quinn(stream), Scratch::Chunks(chunks, n)) => *n = stream.read_chunks(chunks).await?,
-            _ => unreachable!("a reader is used with the room it made"),
+            _ => unreachable!("a reader is used with the buffers it made"),
         }
         Ok(match scratch {
             Scratch::Buffer(_, n) | Scratch::Chunks(_, n) => *n > 0,

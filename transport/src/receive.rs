@@ -124,7 +124,7 @@ async fn read(shared: Arc<Shared>, mut stream: RecvStream) -> Result<(), Transpo
 const GRACE_NANOS: u64 = 500_000_000;
 
 async fn receive(shared: Arc<Shared>, socket: Datagrams) -> Result<(), TransportError> {
-    let mut room = socket.room();
+    let mut buffers = socket.receive_buffers();
     let payload = (shared.plan.datagram(socket.is_ipv6()) - HEADER_LEN) as u64;
     let grace = GRACE_NANOS + 2 * shared.plan.rtt.as_nanos();
     let mut peer_finished = shared.peer_finished.clone();
@@ -134,11 +134,11 @@ async fn receive(shared: Arc<Shared>, socket: Datagrams) -> Result<(), Transport
     loop {
         tokio::select! {
             biased;
-            received = socket.receive(&mut room) => {
+            received = socket.receive(&mut buffers) => {
                 received?;
                 let now = clock::now();
                 shared.enter(|sink| {
-                    room.datagrams().filter(|d| !socket.is_preface(d)).try_for_each(|d| sink.datagram(d, payload, now))
+                    buffers.datagrams().filter(|d| !socket.is_preface(d)).try_for_each(|d| sink.datagram(d, payload, now))
                 })?;
             }
             finished = async { peer_finished.wait_for(|finished| *finished).await.is_ok() }, if told.is_none() => {

@@ -135,9 +135,9 @@ async fn start(
             // The socket is read for repeated prefaces, whose answer was lost.
             let listener = datagrams.clone();
             let answering = tokio::spawn(async move {
-                let mut room = listener.room();
-                while listener.receive(&mut room).await.is_ok() {
-                    room.datagrams().for_each(|datagram| {
+                let mut buffers = listener.receive_buffers();
+                while listener.receive(&mut buffers).await.is_ok() {
+                    buffers.datagrams().for_each(|datagram| {
                         listener.is_preface(datagram);
                     });
                 }

@@ -188,10 +188,10 @@ impl Datagrams {
         }
     }
 
-    /// Room for [`Datagrams::receive`].
-    pub fn room(&self) -> Room {
+    /// Buffers for [`Datagrams::receive`].
+    pub fn receive_buffers(&self) -> ReceiveBuffers {
         // Without coalescing a buffer holds one datagram; many small reads then make up for it.
-        Room { buffers: vec![0; ROOM * BUFFER_LEN], meta: [RecvMeta::default(); ROOM], count: 0 }
+        ReceiveBuffers { buffers: vec![0; BUFFERS * BUFFER_LEN], meta: [RecvMeta::default(); BUFFERS], count: 0 }
     }
 
     /// Receives what is there, waiting for at least one datagram. Prefaces are among it: whoever reads asks
@@ -199,19 +199,19 @@ impl Datagrams {
     ///
     /// # Errors
     /// When the socket failed.
-    pub async fn receive(&self, room: &mut Room) -> io::Result<()> {
+    pub async fn receive(&self, into: &mut ReceiveBuffers) -> io::Result<()> {
         loop {
             self.inner.io.readable().await?;
-            let mut slices: [IoSliceMut<'_>; ROOM] = {
-                let mut rest = room.buffers.chunks_mut(BUFFER_LEN);
+            let mut slices: [IoSliceMut<'_>; BUFFERS] = {
+                let mut rest = into.buffers.chunks_mut(BUFFER_LEN);
                 std::array::from_fn(|_| IoSliceMut::new(rest.next().unwrap_or_default()))
             };
             let received = self.inner.io.try_io(Interest::READABLE, || {
-                self.inner.state.recv((&self.inner.io).into(), &mut slices, &mut room.meta)
+                self.inner.state.recv((&self.inner.io).into(), &mut slices, &mut into.meta)
             });
             match received {
                 Ok(count) => {
-                    room.count = count;
+                    into.count = count;
                     return Ok(());
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -244,18 +244,18 @@ impl Datagrams {
 }
 
 /// Buffers read at once; each takes a coalesced run of datagrams.
-const ROOM: usize = 4;
+const BUFFERS: usize = 4;
 const BUFFER_LEN: usize = 65_536;
 
 /// Received datagrams.
 #[derive(Debug)]
-pub struct Room {
+pub struct ReceiveBuffers {
     buffers: Vec<u8>,
-    meta: [RecvMeta; ROOM],
+    meta: [RecvMeta; BUFFERS],
     count: usize,
 }
 
-impl Room {
+impl ReceiveBuffers {
     /// Each datagram.
     pub fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
         self.buffers

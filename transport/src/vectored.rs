@@ -16,11 +16,11 @@ pub(crate) async fn write_vectored<S: AsyncWrite + Unpin>(
 ) -> io::Result<()> {
     while !chunks.is_empty() {
         let mut slices = [IoSlice::new(&[]); VECTORS];
-        let (mut count, mut room) = (0, at_once);
+        let (mut count, mut left) = (0, at_once);
         for (slice, chunk) in slices.iter_mut().zip(chunks.iter()) {
-            *slice = IoSlice::new(&chunk[..chunk.len().min(room)]);
-            (count, room) = (count + 1, room - slice.len());
-            if room == 0 {
+            *slice = IoSlice::new(&chunk[..chunk.len().min(left)]);
+            (count, left) = (count + 1, left - slice.len());
+            if left == 0 {
                 break;
             }
         }
@@ -50,14 +50,14 @@ mod tests {
         #[test]
         fn vectored_writes_keep_every_byte(
             chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..50), 1..40),
-            room in 1usize..64,
+            capacity in 1usize..64,
             at_once in 1usize..200,
         ) {
             let expected = chunks.concat();
             let mut chunks: Vec<Bytes> = chunks.into_iter().map(Bytes::from).collect();
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let got = runtime.block_on(async {
-                let (mut near, mut far) = tokio::io::duplex(room);
+                let (mut near, mut far) = tokio::io::duplex(capacity);
                 let write = async { write_vectored(&mut near, &mut chunks, at_once).await.unwrap(); drop(near); };
                 let mut got = Vec::new();
                 let (_, read) = tokio::join!(write, far.read_to_end(&mut got));

@@ -522,7 +522,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             return Some(packet);
         }
         if let Some(codel) = &mut self.codel {
-            if !self.bottleneck.has_room(codel.len(), codel.bytes(), now, size) {
+            if !self.bottleneck.fits(codel.len(), codel.bytes(), now, size) {
                 entry.set_queued(self.would_wait(arrival));
                 ledger(self.dropped(entry, DropCause::Overflow));
                 return Some(packet);

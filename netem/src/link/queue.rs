@@ -77,7 +77,7 @@ impl Bottleneck {
 
     /// Whether a queue that manages itself has room for a packet more, where it holds so many packets
     /// and bytes beside the one in transmission.
-    pub fn has_room(&mut self, packets: usize, bytes: u64, now: Nanos, size: u32) -> bool {
+    pub fn fits(&mut self, packets: usize, bytes: u64, now: Nanos, size: u32) -> bool {
         self.advance(now);
         match self.capacity {
             None => true,

@@ -137,8 +137,8 @@ impl StepService {
         work += self.free_done;
         loop {
             let rate = u128::from(self.rate(place));
-            let room = rate * u128::from(place.ends - self.free_at);
-            if work < room || (work == room && rate > 0) {
+            let capacity = rate * u128::from(place.ends - self.free_at);
+            if work < capacity || (work == capacity && rate > 0) {
                 // Never beyond the step's end: there another rate holds.
                 self.free_at += u64::try_from(work / rate).unwrap_or(u64::MAX);
                 self.free_done = work % rate;
@@ -149,7 +149,7 @@ impl StepService {
                 (self.free_at, self.free_done) = (Nanos::MAX / 4, 0);
                 return self.free();
             }
-            work -= room;
+            work -= capacity;
             self.free_at = place.ends;
             place = self.after(place);
         }

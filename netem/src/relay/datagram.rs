@@ -44,7 +44,7 @@ pub(super) struct Datagrams {
 impl Datagrams {
     pub(super) fn new(near: UdpSocket, service: Service) -> io::Result<Datagrams> {
         near.set_nonblocking(true)?;
-        make_room(&near);
+        grow_buffers(&near);
         Ok(Datagrams { near, service, peers: HashMap::new(), held: None, buffer: vec![0; LARGEST] })
     }
 
@@ -175,13 +175,13 @@ fn dial(service: Service) -> io::Result<UdpSocket> {
     let any: SocketAddr = if address.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
     let far = UdpSocket::bind(any)?;
     far.set_nonblocking(true)?;
-    make_room(&far);
+    grow_buffers(&far);
     far.connect((address, service.port))?;
     Ok(far)
 }
 
 /// As much as the system permits.
-fn make_room(socket: &UdpSocket) {
+fn grow_buffers(socket: &UdpSocket) {
     let socket = SockRef::from(socket);
     let _ = socket.set_recv_buffer_size(BUFFER);
     let _ = socket.set_send_buffer_size(BUFFER);

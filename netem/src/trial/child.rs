@@ -103,7 +103,7 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
             // What is to be said of the trial follows from its whole ledger.
             if let Some(Cut { missing, problem }) = report.ledger_cut {
                 let told = format!(
-                    "the ledger lacks {missing} packets at its end: {problem}; make room in the run's directory"
+                    "the ledger lacks {missing} packets at its end: {problem}; free space in the run's directory"
                 );
                 return Err(TrialError::new("link", told));
             }

@@ -211,7 +211,7 @@ fn greet(address: IpAddr) {
 
 fn sink(file: &Path, last: usize) {
     let socket = UdpSocket::bind(("0.0.0.0", SINK_PORT)).expect("a port of an empty namespace");
-    make_room(&socket);
+    grow_buffers(&socket);
     let mut sizes = String::new();
     let mut buffer = [0u8; 2048];
     loop {
@@ -225,7 +225,7 @@ fn sink(file: &Path, last: usize) {
 }
 
 /// Room for all that a test sends, as far as the kernel grants it, however long the receiver is kept from running.
-fn make_room(socket: &UdpSocket) {
+fn grow_buffers(socket: &UdpSocket) {
     let _ = setsockopt(socket, sockopt::RcvBufForce, &(16 << 20))
         .or_else(|_| setsockopt(socket, sockopt::RcvBuf, &(16 << 20)));
 }
@@ -318,7 +318,7 @@ fn flood(address: IpAddr, count: u64, bytes: usize, micros: u64) {
 fn gather(file: &Path) {
     let socket = UdpSocket::bind(("0.0.0.0", SINK_PORT)).expect("a port of an empty namespace");
     // A slow machine may give the link's thread precedence for a while.
-    make_room(&socket);
+    grow_buffers(&socket);
     let mut lines = String::new();
     let mut buffer = [0u8; 2048];
     let mut deadline = None;

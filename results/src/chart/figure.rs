@@ -66,11 +66,11 @@ impl Figure {
         body_height: f64,
         body: impl FnOnce(&mut Canvas<'_>, Rect),
     ) -> String {
-        let room = WIDTH - 2.0 * MARGIN;
-        let title = wrap(&self.title, TITLE, true, room);
-        let conditions: Vec<String> = self.conditions.iter().flat_map(|c| wrap(c, LABEL, false, room)).collect();
-        let notes: Vec<String> = self.notes.iter().flat_map(|c| wrap(c, SMALL, false, room)).collect();
-        let legend = self.legend_rows(room);
+        let across = WIDTH - 2.0 * MARGIN;
+        let title = wrap(&self.title, TITLE, true, across);
+        let conditions: Vec<String> = self.conditions.iter().flat_map(|c| wrap(c, LABEL, false, across)).collect();
+        let notes: Vec<String> = self.notes.iter().flat_map(|c| wrap(c, SMALL, false, across)).collect();
+        let legend = self.legend_rows(across);
         let top = MARGIN
             + title.len() as f64 * 22.0
             + conditions.len() as f64 * 16.0
@@ -99,7 +99,7 @@ impl Figure {
                     y += 20.0;
                 }
             }
-            body(canvas, Rect { x: MARGIN, y: top, w: room, h: body_height });
+            body(canvas, Rect { x: MARGIN, y: top, w: across, h: body_height });
             let mut y = top + body_height + 16.0;
             for line in &notes {
                 canvas.text(MARGIN, y, line, Type::new(SMALL, MUTED));
@@ -110,14 +110,14 @@ impl Figure {
     }
 
     /// The keys in rows, each with its width.
-    fn legend_rows(&self, room: f64) -> Vec<Vec<(Key, f64)>> {
+    fn legend_rows(&self, across: f64) -> Vec<Vec<(Key, f64)>> {
         let mut rows: Vec<Vec<(Key, f64)>> = Vec::new();
         let mut left = 0.0;
         for key in &self.legend {
-            let width = (KEY_SIGN + 6.0 + theme::width(&key.label(), LABEL, false) * 1.06).min(room);
+            let width = (KEY_SIGN + 6.0 + theme::width(&key.label(), LABEL, false) * 1.06).min(across);
             if rows.is_empty() || left < width {
                 rows.push(Vec::new());
-                left = room;
+                left = across;
             }
             left -= width + KEY_GAP;
             rows.last_mut().expect("a row was just made").push((key.clone(), width));

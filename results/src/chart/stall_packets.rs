@@ -145,13 +145,13 @@ fn choose<'a>(
 fn most<'a>(all: Vec<&'a Packet>, story: &Story<'_>) -> Vec<&'a Packet> {
     let blockers = || story.blockers.iter().flat_map(|missing| missing.lost().chain(missing.brought()));
     let concerned = |packet: &Packet| blockers().chain(&story.carried_by).any(|other| other == packet);
-    let mut room = MAX_ROWS.saturating_sub(all.iter().filter(|packet| concerned(packet)).count());
+    let mut left = MAX_ROWS.saturating_sub(all.iter().filter(|packet| concerned(packet)).count());
     let mut chosen: Vec<&Packet> = all
         .into_iter()
         .filter(|packet| {
             let other = !concerned(packet);
-            let shown = !other || room > 0;
-            room -= usize::from(other && shown);
+            let shown = !other || left > 0;
+            left -= usize::from(other && shown);
             shown
         })
         .collect();

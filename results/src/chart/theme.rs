@@ -98,18 +98,18 @@ pub(crate) fn width(text: &str, size: f64, bold: bool) -> f64 {
     units / em * size
 }
 
-/// Share of extra room left for fonts that run wider than the bundled one.
+/// Share of extra width left for fonts that run wider than the bundled one.
 const SLACK: f64 = 1.06;
 
-/// The text cut with an ellipsis so that it is no wider than `room`.
-pub(crate) fn fit(text: &str, size: f64, bold: bool, room: f64) -> String {
+/// The text cut with an ellipsis so that it is no wider than `limit`.
+pub(crate) fn fit(text: &str, size: f64, bold: bool, limit: f64) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if width(&text, size, bold) * SLACK <= room {
+    if width(&text, size, bold) * SLACK <= limit {
         return text;
     }
     let mut kept = String::new();
     for c in text.chars() {
-        if width(&format!("{kept}{c}…"), size, bold) * SLACK > room {
+        if width(&format!("{kept}{c}…"), size, bold) * SLACK > limit {
             break;
         }
         kept.push(c);
@@ -117,13 +117,13 @@ pub(crate) fn fit(text: &str, size: f64, bold: bool, room: f64) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// The text broken into lines no wider than `room`; words that are wider alone are cut.
-pub(crate) fn wrap(text: &str, size: f64, bold: bool, room: f64) -> Vec<String> {
+/// The text broken into lines no wider than `limit`; words that are wider alone are cut.
+pub(crate) fn wrap(text: &str, size: f64, bold: bool, limit: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
-        let word = fit(word, size, bold, room);
+        let word = fit(word, size, bold, limit);
         match lines.last_mut() {
-            Some(line) if width(&format!("{line} {word}"), size, bold) * SLACK <= room => {
+            Some(line) if width(&format!("{line} {word}"), size, bold) * SLACK <= limit => {
                 line.push(' ');
                 line.push_str(&word);
             }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_fit_the_room_they_are_given() {
+    fn texts_fit_their_width() {
         let long = "the quick brown fox jumps over the lazy dog again and again and again";
         assert!(width(&fit(long, 12.0, false, 150.0), 12.0, false) <= 150.0);
         assert_eq!(fit("short", 12.0, false, 150.0), "short");

@@ -187,7 +187,7 @@ impl Sink {
 
     /// A datagram: one frame, whole. What is no frame of the session is an error, because the
     /// socket is connected to the peer alone.
-    pub(crate) fn datagram(&mut self, datagram: &[u8], room: u64, now: u64) -> Result<(), TransportError> {
+    pub(crate) fn datagram(&mut self, datagram: &[u8], capacity: u64, now: u64) -> Result<(), TransportError> {
         let (head, bytes) = datagram.split_first_chunk::<HEADER_LEN>().ok_or(SHORT)?;
         let header = Header::decode(head)?;
         let Header { kind, stream, seq, offset, .. } = header;
@@ -202,8 +202,8 @@ impl Sink {
         let size = self.slots[index].size;
         // The sender cuts every message in the same places.
         if bytes.len() != header.len as usize
-            || offset % room != 0
-            || size.map_or(len != room, |size| offset >= size || len != (size - offset).min(room))
+            || offset % capacity != 0
+            || size.map_or(len != capacity, |size| offset >= size || len != (size - offset).min(capacity))
         {
             return Err(unexpected);
         }
@@ -214,9 +214,9 @@ impl Sink {
             self.jitter.arrived(seq, now);
         }
         let is_new = match size {
-            Some(size) if size <= room => self.slots[index].delivered == 0,
+            Some(size) if size <= capacity => self.slots[index].delivered == 0,
             Some(_) if self.slots[index].delivered != 0 => false,
-            _ => self.parts.entry(index).or_default().insert(offset / room),
+            _ => self.parts.entry(index).or_default().insert(offset / capacity),
         };
         if !is_new {
             self.duplicates += 1;
@@ -281,14 +281,14 @@ mod tests {
         bytes
     }
 
-    const ROOM: u64 = 1456;
+    const CAPACITY: u64 = 1456;
 
     #[test]
     fn datagrams_make_messages_in_any_order_and_twice_counts_once() {
         let mut sink = sink(Transport::Udp, messages(3000));
         let parts = [(1456, 1456), (0, 1456), (0, 1456), (2912, 88), (1456, 1456)];
         for (n, (offset, len)) in parts.into_iter().enumerate() {
-            sink.datagram(&frame(Kind::Data, 1, 2, offset, len), ROOM, 100 + n as u64).unwrap();
+            sink.datagram(&frame(Kind::Data, 1, 2, offset, len), CAPACITY, 100 + n as u64).unwrap();
         }
         let report = sink.into_report();
         let index = 2 * 2 + 1;
@@ -301,10 +301,10 @@ mod tests {
         let mut sink = sink(Transport::Udp, messages(1000));
         let mut bad = frame(Kind::Data, 0, 0, 0, 1000);
         bad[500] ^= 1;
-        let error = sink.datagram(&bad, ROOM, 1).unwrap_err();
+        let error = sink.datagram(&bad, CAPACITY, 1).unwrap_err();
         assert!(matches!(error, TransportError::Mismatch { stream: 0, seq: 0, offset: 484 }), "{error}");
         for (stream, seq, offset, len) in [(2, 0, 0, 1000), (0, 3, 0, 1000), (0, 0, 1, 999), (0, 0, 0, 999)] {
-            assert!(sink.datagram(&frame(Kind::Data, stream, seq, offset, len), ROOM, 1).is_err());
+            assert!(sink.datagram(&frame(Kind::Data, stream, seq, offset, len), CAPACITY, 1).is_err());
         }
         assert_eq!(sink.bytes(), 0);
     }
@@ -322,7 +322,7 @@ mod tests {
         #[test]
         fn garbage_datagrams_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let bulk = Workload::Bulk(Bulk { duration: Some(Duration::from_secs(1)), ..Bulk::default() });
-            let _ = sink(Transport::Udp, bulk).datagram(&bytes, ROOM, 1);
+            let _ = sink(Transport::Udp, bulk).datagram(&bytes, CAPACITY, 1);
         }
     }
 }

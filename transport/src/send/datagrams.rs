@@ -25,14 +25,14 @@ pub(super) async fn send_messages(
     _answering: AbortOnDrop,
 ) -> Result<(), TransportError> {
     let size = shared.plan.datagram(socket.is_ipv6());
-    let room = (size - HEADER_LEN) as u64;
+    let capacity = (size - HEADER_LEN) as u64;
     let batch = if shared.plan.offload() { socket.max_batch(size) } else { 1 };
     let mut buffer = Vec::with_capacity(batch * size);
     while let Some(message) = queue.recv().await {
         let total = message.size.map_or(0, ByteCount::bytes);
         let index = shared.plan.index(message.stream, message.seq).expect("it is of the schedule");
         if let Some(place) = &place {
-            let whole = place.datagram_message(message.stream, message.seq, total, room);
+            let whole = place.datagram_message(message.stream, message.seq, total, capacity);
             shared.log().layout.push(whole);
         }
         let mut offset = 0;
@@ -40,14 +40,14 @@ pub(super) async fn send_messages(
             buffer.clear();
             let (start, mut count) = (offset, 0);
             while offset < total && count < batch {
-                let len = (total - offset).min(room) as usize;
+                let len = (total - offset).min(capacity) as usize;
                 let header =
                     Header { kind: Kind::Data, stream: message.stream, len: len as u32, seq: message.seq, offset };
                 buffer.extend_from_slice(&header.encode());
                 if let Some(place) = &place {
                     let mut log = shared.log();
                     let number = log.datagrams + count as u64;
-                    log.observations.push(place.datagram(&header, room, number, clock::now()));
+                    log.observations.push(place.datagram(&header, capacity, number, clock::now()));
                 }
                 shared.payload.append(message.stream, message.seq, offset, len, &mut buffer);
                 offset += len as u64;
@@ -75,7 +75,7 @@ pub(super) async fn send_bulk(
 ) -> Result<(), TransportError> {
     let deadline = Deadline::new(&shared);
     let size = shared.plan.datagram(socket.is_ipv6());
-    let room = (size - HEADER_LEN) as u64;
+    let capacity = (size - HEADER_LEN) as u64;
     let rate = shared.plan.udp_rate(socket.is_ipv6());
     let batch = if shared.plan.offload() { socket.max_batch(size) } else { 1 };
     let mut timer = clock::Timer::new()?;
@@ -100,7 +100,7 @@ pub(super) async fn send_bulk(
                 usize::try_from(allowed.saturating_sub(offered) / size as u64 + 1).unwrap_or(1).min(batch)
             }
         };
-        fill(&shared, &mut turns, due, room, place.as_ref(), &mut buffer);
+        fill(&shared, &mut turns, due, capacity, place.as_ref(), &mut buffer);
         socket.send(&buffer, size).await?;
         offered += buffer.len() as u64;
         batches += 1;
@@ -116,7 +116,7 @@ pub(super) async fn send_bulk(
     }
     if let Some(place) = &place {
         for stream in 0..shared.plan.workload.streams() {
-            let whole = place.datagram_message(stream, 0, log.sent.bytes[usize::from(stream)], room);
+            let whole = place.datagram_message(stream, 0, log.sent.bytes[usize::from(stream)], capacity);
             log.layout.push(whole);
         }
     }
@@ -128,7 +128,7 @@ fn fill(
     shared: &Shared,
     turns: &mut VecDeque<(StreamId, Option<u64>, u64)>,
     due: usize,
-    room: u64,
+    capacity: u64,
     place: Option<&Place>,
     buffer: &mut Vec<u8>,
 ) {
@@ -137,13 +137,13 @@ fn fill(
     let mut log = shared.log();
     for _ in 0..due {
         let Some((stream, total, offset)) = turns.pop_front() else { break };
-        let len = total.map_or(room, |total| (total - offset).min(room));
+        let len = total.map_or(capacity, |total| (total - offset).min(capacity));
         // The low bits of the clock, for the receiver's jitter.
         let header = Header { kind: Kind::Timed, stream, len: len as u32, seq: (at / 1000) as u32, offset };
         buffer.extend_from_slice(&header.encode());
         shared.payload.append(stream, 0, offset, len as usize, buffer);
         if let Some(place) = place {
-            let observation = place.datagram(&header, room, log.datagrams, at);
+            let observation = place.datagram(&header, capacity, log.datagrams, at);
             log.observations.push(observation);
         }
         log.datagrams += 1;
@@ -153,7 +153,7 @@ fn fill(
         } else {
             again(shared.plan.tuning.order, turns, (stream, total, offset + len));
         }
-        if len < room {
+        if len < capacity {
             // Only the last datagram of a batch may be shorter than the others.
             break;
         }

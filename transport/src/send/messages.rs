@@ -93,18 +93,18 @@ pub(super) async fn write_messages(
         if turns.is_empty() {
             break;
         }
-        let mut room = MESSAGE_WRITE;
+        let mut left = MESSAGE_WRITE;
         while let Some(place) = next_turn(order, &mut turns) {
             let Some(message) = waiting[place].front().copied() else { continue };
             let size = message.size.map_or(0, ByteCount::bytes);
             let offset = offsets[place];
             let len = (size - offset).min(MESSAGE_CHUNK);
-            if !written.is_empty() && HEADER_LEN as u64 + len > room {
+            if !written.is_empty() && HEADER_LEN as u64 + len > left {
                 // The first in the next call; in sequence its number alone decides.
                 turns.push_front(place);
                 break;
             }
-            room = room.saturating_sub(HEADER_LEN as u64 + len);
+            left = left.saturating_sub(HEADER_LEN as u64 + len);
             let (stream, seq) = (message.stream, message.seq);
             let header = Header { kind: Kind::Data, stream, len: len as u32, seq, offset };
             shared.frame(header, &mut writer, &mut chunks);

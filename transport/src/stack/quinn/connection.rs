@@ -215,7 +215,7 @@ pub(super) fn first_id(secret: &Secret) -> ConnectionId {
 
 /// Who notes a connection's packets at this end, if they are to be mapped to messages, or logged.
 pub(super) fn observer(plan: &Plan, end: End, client_port: u16, ipv6: bool) -> Option<Arc<Observer>> {
-    let room = plan.datagram(ipv6) - crate::frame::HEADER_LEN;
+    let capacity = plan.datagram(ipv6) - crate::frame::HEADER_LEN;
     let logs = log_directory().is_some();
-    (plan.mapping || logs).then(|| Observer::new(end, client_port, room as u64, plan.mapping, logs))
+    (plan.mapping || logs).then(|| Observer::new(end, client_port, capacity as u64, plan.mapping, logs))
 }

@@ -36,7 +36,7 @@ pub(crate) struct Observer {
     end: End,
     client_port: u16,
     /// The payload of the datagrams that messages are cut into, where they are.
-    datagram_room: u64,
+    datagram_capacity: u64,
     /// Whether packets are mapped to messages.
     maps: bool,
     /// Whether its events are logged.
@@ -60,8 +60,8 @@ struct Notes {
 
 impl Observer {
     /// An observer at this end of the connection that the client makes from this port.
-    pub(crate) fn new(end: End, client_port: u16, datagram_room: u64, maps: bool, logs: bool) -> Arc<Observer> {
-        Arc::new(Observer { end, client_port, datagram_room, maps, logs, notes: Mutex::default() })
+    pub(crate) fn new(end: End, client_port: u16, datagram_capacity: u64, maps: bool, logs: bool) -> Arc<Observer> {
+        Arc::new(Observer { end, client_port, datagram_capacity, maps, logs, notes: Mutex::default() })
     }
 
     /// What the last packet of this direction held; it is handed over once.
@@ -127,7 +127,7 @@ impl Observer {
                 }
                 Ok(Frame::Datagram(data)) => {
                     let Some(Ok(header)) = data.first_chunk::<HEADER_LEN>().map(Header::decode) else { continue };
-                    let (domain, run) = datagram_run(&header, self.datagram_room);
+                    let (domain, run) = datagram_run(&header, self.datagram_capacity);
                     let (start, end_offset) = (run.start, run.end);
                     notes.observations.push(ObservationRecord { domain: Some(domain), start, end_offset, ..none });
                 }

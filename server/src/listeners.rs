@@ -1,8 +1,8 @@
-//! The data ports: whoever comes must show the secret of an open session.
+//! Listeners of the data ports: each connection must show the secret of an open session.
 //!
-//! Until it has, it waits in the [room](crate::room) behind its door. The UDP door needs none: a datagram is a
-//! preface with a session's secret, or it is dropped. At the QUIC door nobody waits but whose first packet has the ID
-//! that an open session expects, of which there is one connection at a time.
+//! Until it has, it holds a slot of its listener's [pool](crate::pool). UDP needs none: a datagram is a preface with a
+//! session's secret, or it is dropped. On QUIC's listener nothing waits but a connection whose first packet has the ID
+//! that an open session expects, of which there is one at a time.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -17,7 +17,7 @@ use samepath_transport::{Connection, Plan, TransportError, udp};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::room::{Place, Room};
+use crate::pool::{Pool, Slot};
 
 /// The open sessions, by secret.
 #[derive(Debug)]
@@ -108,34 +108,34 @@ impl Registry {
     }
 
     /// Takes the connections of a data port.
-    pub(crate) async fn door(self: Arc<Self>, listener: Listener, room: Arc<Room>) {
+    pub(crate) async fn accept(self: Arc<Self>, listener: Listener, pool: Arc<Pool>) {
         let transport = listener.transport();
         loop {
             match listener.accept().await {
                 Ok(Some(incoming)) => {
-                    let place = room.enter(incoming.remote_address(), self.missing(transport));
-                    tokio::spawn(self.clone().admit(incoming, transport, place));
+                    let slot = pool.enter(incoming.remote_address(), self.missing(transport));
+                    tokio::spawn(self.clone().admit(incoming, transport, slot));
                 }
                 Ok(None) => return,
-                Err(error) => room.cannot_accept(&error).await,
+                Err(error) => pool.cannot_accept(&error).await,
             }
         }
     }
 
     /// Hands a connection over to its session, once it has shown which that is.
-    async fn admit(self: Arc<Self>, incoming: Incoming, transport: Transport, mut place: Place) {
+    async fn admit(self: Arc<Self>, incoming: Incoming, transport: Transport, mut slot: Slot) {
         let expected_by = incoming.expected_by();
         // Over a lossy path the timers of TCP (RFC 6298, section 5) and of a handshake of QUIC (RFC 9002, section 6.2)
         // may have backed off to minutes.
         let shown = match expected_by {
             None => {
                 let shown = async { incoming.handshake().await?.preface().await };
-                place.prove(shown, || self.missing(transport) > 0).await
+                slot.prove(shown, || self.missing(transport) > 0).await
             }
-            Some(secret) => match place.prove(incoming.handshake(), || self.misses(&secret)).await {
+            Some(secret) => match slot.prove(incoming.handshake(), || self.misses(&secret)).await {
                 Ok(Ok(unclaimed)) => {
-                    place.renew();
-                    place.prove(unclaimed.preface(), || false).await
+                    slot.renew();
+                    slot.prove(unclaimed.preface(), || false).await
                 }
                 Ok(Err(error)) => Ok(Err(error)),
                 Err(left) => Err(left),
@@ -144,24 +144,24 @@ impl Registry {
         // An unauthenticated peer learns nothing but that the connection is closed.
         let (preface, connection) = match shown {
             Ok(Ok(shown)) => shown,
-            Ok(Err(error)) => return place.failed(&error.seen_at(End::Server)),
-            Err(left) => return place.left(left),
+            Ok(Err(error)) => return slot.failed(&error.seen_at(End::Server)),
+            Err(left) => return slot.left(left),
         };
         let claimed = self.claim(preface, transport).map_err(TransportError::from);
         let claimed = claimed.and_then(|(plan, connections)| connection.tune(&plan).map(|()| connections));
         match claimed {
             Ok(connections) => {
-                drop(place);
+                drop(slot);
                 let _ = connections.send(connection).await;
             }
             // It was expected, so its client has authenticated: its session has ended since, or has its connection.
             Err(_) if expected_by.is_some() => {}
-            Err(error) => place.failed(&error.seen_at(End::Server)),
+            Err(error) => slot.failed(&error.seen_at(End::Server)),
         }
     }
 
     /// Takes UDP clients.
-    pub(crate) async fn udp_door(self: Arc<Self>, server: udp::Server) {
+    pub(crate) async fn accept_udp(self: Arc<Self>, server: udp::Server) {
         loop {
             let Ok(hello) = server.next().await else {
                 sleep(std::time::Duration::from_millis(100)).await;

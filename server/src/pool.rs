@@ -1,16 +1,16 @@
-//! Where connections wait that have proven nothing yet: one room behind each door.
+//! Admission of unauthenticated connections: a bounded pool of slots for each listener.
 //!
-//! Invariant: who waits holds a place for a short, fixed time (at the TCP and TLS doors, and in a handshake of QUIC, anew
-//! while an open session still misses that connection), and never keeps one from a client for want of room, because
-//! somebody gives way to whoever comes:
+//! Invariant: an unauthenticated connection holds a slot for a short, fixed time (on the TCP and TLS listeners, and in a
+//! handshake of QUIC, anew while an open session still misses that connection), and never keeps one from a client for want
+//! of a slot, because an older connection gives way to a new one:
 //!
-//! - an address has so many places at a door (an IPv6 network of 64 bits counts as one address); where it
+//! - an address has so many slots of a listener (an IPv6 network of 64 bits counts as one address); where it
 //!   has them all, the oldest of its own connections gives way to its next;
-//! - a door has several times as many; where all are taken, the oldest connection of the address that has the
+//! - a listener has several times as many; where all are taken, the oldest connection of the address that has the
 //!   most gives way.
 //!
 //! So one peer, however many connections it opens, meets only itself and who shares its address; and those
-//! too get in unless it opens more connections than its places within the time of their handshake. It does not
+//! too get in unless it opens more connections than its slots within the time of their handshake. It does not
 //! hold against one with many addresses that is as fast as that, nor against one that fills the network or
 //! the processor: that is a firewall's work.
 
@@ -27,16 +27,16 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::log::Log;
 
-/// Places for connections of one address, beside those that open sessions wait for.
+/// Slots for connections of one address, beside those that open sessions wait for.
 const OF_ONE: usize = 64;
 
-/// Places at a door, likewise. The doors' places together are fewer than the 1024 descriptors that a process commonly
+/// Slots of a listener, likewise. The listeners' slots together are fewer than the 1024 descriptors that a process commonly
 /// may have.
 const OF_ALL: usize = 192;
 
-/// The room behind one door.
-pub(crate) struct Room {
-    /// What connections at this door are called.
+/// The slots of one listener.
+pub(crate) struct Pool {
+    /// What connections of this listener are called.
     name: &'static str,
     patience: Duration,
     log: Arc<Log>,
@@ -47,18 +47,18 @@ pub(crate) struct Room {
 #[derive(Default)]
 struct Waiting {
     next: u64,
-    places: BTreeMap<u64, Seat>,
+    slots: BTreeMap<u64, Occupant>,
 }
 
-struct Seat {
+struct Occupant {
     source: IpAddr,
     /// Dropped where it has to give way.
     _stay: oneshot::Sender<()>,
 }
 
-/// A place in the room; it is free again when this is dropped.
-pub(crate) struct Place {
-    room: Arc<Room>,
+/// A slot of the pool; it is free again when this is dropped.
+pub(crate) struct Slot {
+    pool: Arc<Pool>,
     number: u64,
     from: SocketAddr,
     until: Instant,
@@ -71,19 +71,19 @@ pub(crate) enum Left {
     /// Its time was over.
     #[error("nothing was proven within {} s", .0.as_secs_f64())]
     Late(Duration),
-    /// Another one has its place.
+    /// Another one has its slot.
     #[error("too many connections wait that have proven nothing; try again")]
     GaveWay,
 }
 
-impl Room {
-    pub(crate) fn new(name: &'static str, patience: Duration, log: Arc<Log>) -> Arc<Room> {
-        Arc::new(Room { name, patience, log, waiting: Mutex::default() })
+impl Pool {
+    pub(crate) fn new(name: &'static str, patience: Duration, log: Arc<Log>) -> Arc<Pool> {
+        Arc::new(Pool { name, patience, log, waiting: Mutex::default() })
     }
 
-    /// Gives a connection a place, at the cost of another one where there is none. `expected` is how many
-    /// connections the open sessions still miss at this door, each of which has a place besides.
-    pub(crate) fn enter(self: &Arc<Self>, from: SocketAddr, expected: usize) -> Place {
+    /// Gives a connection a slot, at the cost of another one where there is none. `expected` is how many
+    /// connections the open sessions still miss at this listener, each of which has a slot besides.
+    pub(crate) fn enter(self: &Arc<Self>, from: SocketAddr, expected: usize) -> Slot {
         let from = tcp::canonical(from);
         let (stay, gone) = oneshot::channel();
         let (number, left) = self.lock().enter(source(from.ip()), stay, OF_ONE + expected, OF_ALL + 2 * expected);
@@ -92,7 +92,7 @@ impl Room {
                 format!("a {} of {left} that had proven nothing gave way to one of {}", self.name, from.ip())
             });
         }
-        Place { room: self.clone(), number, from, until: Instant::now() + self.patience, gone }
+        Slot { pool: self.clone(), number, from, until: Instant::now() + self.patience, gone }
     }
 
     /// Out of descriptors, most likely: says so, and waits for sessions to give some back.
@@ -116,37 +116,38 @@ impl Waiting {
         of_all: usize,
     ) -> (u64, Option<IpAddr>) {
         let mut held: HashMap<IpAddr, usize> = HashMap::new();
-        for seat in self.places.values() {
-            *held.entry(seat.source).or_default() += 1;
+        for occupant in self.slots.values() {
+            *held.entry(occupant.source).or_default() += 1;
         }
         let from = if held.get(&source).is_some_and(|count| *count >= of_one) {
             Some(source)
-        } else if self.places.len() >= of_all {
+        } else if self.slots.len() >= of_all {
             // Of several, the one whose oldest connection is the oldest.
             let most = held.values().max().copied();
-            self.places.values().map(|seat| seat.source).find(|source| held.get(source).copied() == most)
+            self.slots.values().map(|occupant| occupant.source).find(|source| held.get(source).copied() == most)
         } else {
             None
         };
-        let oldest =
-            from.and_then(|from| self.places.iter().find(|(_, seat)| seat.source == from).map(|(number, _)| *number));
-        let left = oldest.and_then(|number| self.places.remove(&number)).map(|seat| seat.source);
+        let oldest = from.and_then(|from| {
+            self.slots.iter().find(|(_, occupant)| occupant.source == from).map(|(number, _)| *number)
+        });
+        let left = oldest.and_then(|number| self.slots.remove(&number)).map(|occupant| occupant.source);
         let number = self.next;
         self.next += 1;
-        self.places.insert(number, Seat { source, _stay: stay });
+        self.slots.insert(number, Occupant { source, _stay: stay });
         (number, left)
     }
 }
 
-impl Place {
-    /// Goes on with proving, until it is done, the place's time is over, or it has to give way. The time begins anew
+impl Slot {
+    /// Goes on with proving, until it is done, the slot's time is over, or it has to give way. The time begins anew
     /// as long as `is_missed`: as long as an open session may be waiting for this very connection.
     pub(crate) async fn prove<T>(
         &mut self,
         work: impl Future<Output = T>,
         is_missed: impl Fn() -> bool,
     ) -> Result<T, Left> {
-        let patience = self.room.patience;
+        let patience = self.pool.patience;
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -163,27 +164,27 @@ impl Place {
 
     /// Has its time begin anew, as a part of the proof is done.
     pub(crate) fn renew(&mut self) {
-        self.until = Instant::now() + self.room.patience;
+        self.until = Instant::now() + self.pool.patience;
     }
 
     /// Says why it could not stay, where that is not said yet.
     pub(crate) fn left(&self, left: Left) {
         match left {
             Left::Late(_) => self.failed(&left),
-            // Said when another one came for its place.
+            // Said when another one came for its slot.
             Left::GaveWay => {}
         }
     }
 
     /// Says that nothing came of this connection.
     pub(crate) fn failed(&self, why: &dyn std::fmt::Display) {
-        self.room.log.unauthenticated(self.room.name, || format!("{}: {}: {why}", self.from, self.room.name));
+        self.pool.log.unauthenticated(self.pool.name, || format!("{}: {}: {why}", self.from, self.pool.name));
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.room.lock().places.remove(&self.number);
+        self.pool.lock().slots.remove(&self.number);
     }
 }
 
@@ -210,8 +211,8 @@ mod tests {
     }
 
     fn left(waiting: &Waiting, n: u8) -> Vec<u64> {
-        let of = |seat: &Seat| seat.source == IpAddr::from([10, 0, 0, n]);
-        waiting.places.iter().filter(|(_, seat)| of(seat)).map(|(number, _)| *number).collect()
+        let of = |occupant: &Occupant| occupant.source == IpAddr::from([10, 0, 0, n]);
+        waiting.slots.iter().filter(|(_, occupant)| of(occupant)).map(|(number, _)| *number).collect()
     }
 
     #[test]
@@ -230,25 +231,25 @@ mod tests {
         let mut waiting = Waiting::default();
         assert_eq!(enter(&mut waiting, &[1, 2, 2, 3, 3, 3, 4], 3, 7), [None; 7]);
         assert_eq!(enter(&mut waiting, &[5, 1, 6], 3, 7), [Some(3), Some(2), Some(1)]);
-        assert_eq!(waiting.places.len(), 7);
+        assert_eq!(waiting.slots.len(), 7);
     }
 
     #[tokio::test]
-    async fn a_place_ends_with_its_time_or_its_room() {
+    async fn slot_ends_with_its_time_or_eviction() {
         let log = Arc::new(Log::new(|_| {}));
         let from = |n: u16| SocketAddr::from(([10, 0, 0, 1], n));
-        let room = Room::new("connection", Duration::ZERO, log.clone());
-        let late = room.enter(from(0), 0).prove(std::future::pending::<()>(), || false).await;
+        let pool = Pool::new("connection", Duration::ZERO, log.clone());
+        let late = pool.enter(from(0), 0).prove(std::future::pending::<()>(), || false).await;
         assert_eq!(late, Err(Left::Late(Duration::ZERO)));
-        assert!(room.lock().places.is_empty(), "it is given back");
+        assert!(pool.lock().slots.is_empty(), "it is given back");
 
-        let room = Room::new("connection", Duration::from_secs(3600), log);
-        let mut first = room.enter(from(0), 0);
+        let pool = Pool::new("connection", Duration::from_secs(3600), log);
+        let mut first = pool.enter(from(0), 0);
         assert_eq!(first.prove(std::future::ready(7), || false).await, Ok(7));
-        let others: Vec<Place> = (1..=OF_ONE).map(|n| room.enter(from(n as u16), 0)).collect();
+        let others: Vec<Slot> = (1..=OF_ONE).map(|n| pool.enter(from(n as u16), 0)).collect();
         assert_eq!(first.prove(std::future::pending::<()>(), || false).await, Err(Left::GaveWay));
         drop(first);
-        assert_eq!(room.lock().places.len(), others.len());
+        assert_eq!(pool.lock().slots.len(), others.len());
     }
 
     #[test]
