@@ -1,4 +1,4 @@
-//! Probes: whether the link really gives the delay, the rate and the losslessness that it promises, before a
+//! Probes: whether the link really gives the delay, the rate and the losslessness that its conditions say, before a
 //! trial and again after it.
 //!
 //! Probe packets cross the very devices that carry the trial. In the embedded emulator they cross the very data
@@ -8,7 +8,7 @@
 //! of measuring: their draws are a function of the seed, and the ledger has each.)
 //!
 //! On the kernel's netem they cross the same chain of queueing disciplines, without what is drawn. The trial
-//! gets a fresh one, whose generator begins at the seed. A bare pair of devices (`none`) promises nothing:
+//! gets a fresh one, whose generator begins at the seed. A bare pair of devices (`none`) has no conditions:
 //! there the probes say what there is, and only their loss counts against it.
 //!
 //! Each way, spaced single packets measure the delay, and a train of packets sent at once the rate.
@@ -53,7 +53,7 @@ const TRAIN: std::ops::RangeInclusive<u64> = 4..=200;
 const SMALLEST: u64 = 100;
 /// IPv4 and UDP.
 const HEADERS: u64 = 28;
-/// How long beyond its promise a probe is waited for. Only one that is lost costs this time.
+/// How long beyond its expected delay a probe is waited for. Only one that is lost costs this time.
 const PATIENCE: Nanos = 200_000_000;
 /// Receive buffer asked for: a train fits.
 const BUFFER: usize = 1 << 20;
@@ -76,7 +76,7 @@ pub fn before(path: &LivePath, link: &Link) -> Result<Option<Calibration>, PathE
 /// Where no socket can be made at an end, or the kernel does not make way.
 pub fn after(path: &LivePath, link: &Link) -> Result<Option<Calibration>, PathError> {
     let bare = match path.is_emulated() {
-        true => Link { up: promised(&link.up), down: promised(&link.down), ..link.clone() },
+        true => Link { up: expected(&link.up), down: expected(&link.down), ..link.clone() },
         false => Link { mtu: link.mtu, ..Link::transparent() },
     };
     let failed = DeviceError::at(DeviceStep::Other("open the probes' sockets"));
@@ -92,8 +92,8 @@ pub fn after(path: &LivePath, link: &Link) -> Result<Option<Calibration>, PathEr
     Ok(Some(probe(&client, &server, &probing.link).map_err(failed)?))
 }
 
-/// What of the conditions is promised to a probe.
-fn promised(conditions: &Conditions) -> Conditions {
+/// The conditions that a probe is expected to meet.
+fn expected(conditions: &Conditions) -> Conditions {
     Conditions { delay: conditions.delay, rate: conditions.rate, queue: conditions.queue, ..Conditions::transparent() }
 }
 
@@ -306,7 +306,7 @@ fn clock_offset() -> i128 {
         .map_or(0, |(_, offset)| offset)
 }
 
-/// What the probes say against a trial on a link that promises nothing but to lose nothing.
+/// What the probes say against a trial on a link without conditions, which loses nothing.
 pub(crate) fn verdict_on_loss(calibration: &Calibration, when: &str, tolerance: &Tolerance) -> Vec<VoidReason> {
     let ways = [("up", &calibration.up), ("down", &calibration.down)];
     ways.into_iter()
@@ -378,13 +378,13 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_that_was_kept_is_not_void() {
+    fn met_conditions_are_not_void() {
         let calibration = Calibration { up: kept(), down: Probes { rate_asked: None, rate: None, ..kept() } };
         assert_eq!(verdict(&calibration, "before", &Tolerance::default()), Vec::new());
     }
 
     #[test]
-    fn each_broken_promise_is_told_with_its_figure() {
+    fn each_unmet_condition_is_told_with_its_figure() {
         let told = |down: Probes| {
             let calibration = Calibration { up: kept(), down };
             in_words(&verdict(&calibration, "after", &Tolerance::default()))

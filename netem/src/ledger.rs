@@ -251,10 +251,10 @@ pub fn read(
 ) -> Result<impl Iterator<Item = Result<PacketRecord, LedgerError>> + use<>, LedgerError> {
     let broken = |problem: &str| LedgerError::Broken { path: path.to_owned(), problem: problem.to_owned() };
     let spool = SpoolFile::open(path)?;
-    if spool.promised == UNFINISHED {
+    if spool.announced == UNFINISHED {
         return Err(broken("it was not finished"));
     }
-    let (entries, length) = (spool.promised, spool.length);
+    let (entries, length) = (spool.announced, spool.length);
     let expected = entries.checked_mul(ENTRY_BYTES as u64).and_then(|bytes| bytes.checked_add(HEADER_BYTES as u64));
     if expected != Some(length) {
         return Err(broken(&format!("it should hold {entries} entries and has {length} bytes")));
@@ -287,7 +287,7 @@ struct SpoolFile {
     path: PathBuf,
     reader: BufReader<File>,
     /// Entries by the header.
-    promised: u64,
+    announced: u64,
     /// Bytes of the file.
     length: u64,
 }
@@ -304,8 +304,8 @@ impl SpoolFile {
         if &head[..8] != MAGIC {
             return Err(broken("it is no ledger of this version"));
         }
-        let promised = u64::from_le_bytes(std::array::from_fn(|i| head[8 + i]));
-        Ok(SpoolFile { path: path.to_owned(), reader, promised, length })
+        let announced = u64::from_le_bytes(std::array::from_fn(|i| head[8 + i]));
+        Ok(SpoolFile { path: path.to_owned(), reader, announced, length })
     }
 
     /// The next `entries` entries.

@@ -261,7 +261,7 @@ impl LivePath {
         deliveries.find(|delivery| matches!(delivery, Delivery::Apart(_))).map(Delivery::to_string)
     }
 
-    /// Whether something keeps the link's conditions; a bare pair of devices promises nothing.
+    /// Whether something keeps the link's conditions; a bare pair of devices has none.
     pub(crate) fn is_emulated(&self) -> bool {
         self.carrier.is_emulated()
     }

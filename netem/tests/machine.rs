@@ -557,7 +557,7 @@ fn probes_measure_the_link_and_leave_no_trace() {
         println!("{when}: {calibration:?}");
         for probes in [&calibration.up, &calibration.down] {
             assert!(probes.sent > 20 && probes.lost == 0, "nothing is lost outside the rules: {probes:?}");
-            // 32 bytes at 20 Mbit/s are 12.8 µs. Nothing comes earlier than it was promised; how much later is
+            // 32 bytes at 20 Mbit/s are 12.8 µs. Nothing comes earlier than expected; how much later is
             // for the verdict.
             assert_eq!(probes.delay_asked_ns, 10_012_800);
             assert!(probes.delay_p50_ns.expect("a delay") >= 10_000_000, "{probes:?}");

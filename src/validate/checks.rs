@@ -25,7 +25,7 @@ pub(crate) const CHECKS: &[Check] = &[
         id: "E1",
         title: "the link itself: delay, rate, random loss and bursts are what was asked for",
         experiment: include_str!("../../experiments/validate/e1.toml"),
-        score: score::link_keeps_its_promise,
+        score: score::link_meets_its_conditions,
         quick: Some(Quick {
             // Fewer packets a second, too: a build without optimisation carries them in time.
             set: &[

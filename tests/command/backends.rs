@@ -175,7 +175,7 @@ fn a_run_without_emulation_says_what_there_is() {
                 assert!(probes.delay_p50_ns.is_some_and(|p50| p50 > 0), "{probes:?}");
             }
         }
-        // What was not promised cannot be broken.
+        // Without conditions no delay can be wrong.
         if let Outcome::Void { reasons } = &record.outcome {
             assert!(reasons.iter().all(|reason| reason.kind != VoidKind::ProbeDelay), "{reasons:?}");
         }

@@ -41,7 +41,7 @@ impl Timer {
     ///
     /// # Errors
     /// When the process has no file descriptors left.
-    #[allow(unsafe_code, reason = "the runtime takes any descriptor, on the promise that it stays open")]
+    #[allow(unsafe_code, reason = "the runtime takes any descriptor, as long as it stays open")]
     pub fn new() -> io::Result<Timer> {
         let fd = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         // SAFETY: `Fd` owns its descriptor, always returns the same one, and neither closes nor

@@ -141,17 +141,17 @@ impl Service {
         }
     }
 
-    /// Counts the trace's time from `origin`. What was promised stays so.
+    /// Counts the trace's time from `origin`. What was announced stays so.
     pub(super) fn start_trace(&mut self, origin: Nanos) {
         if let Service::Steps(steps) = self {
             steps.start(origin);
         }
         if let Service::Trace(trace) = self {
-            let promised = trace.origin.map(|_| trace.time_of(trace.next));
+            let announced = trace.origin.map(|_| trace.time_of(trace.next));
             let used = trace.used;
             (trace.origin, trace.next, trace.used) = (Some(origin), 0, 0);
-            if let Some(promised) = promised.filter(|promised| used > 0 && *promised >= origin) {
-                trace.skip_to(promised + 1);
+            if let Some(announced) = announced.filter(|announced| used > 0 && *announced >= origin) {
+                trace.skip_to(announced + 1);
             }
         }
     }
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(service.transmit(0, 1000), 5 * MS);
         service.start_trace(7 * MS);
         assert_eq!(service.transmit(8 * MS, 1500), 12 * MS);
-        // What was promised beyond the new start is not overtaken.
+        // What was announced beyond the new start is not overtaken.
         let mut service = trace("inline t 5 5");
         assert_eq!([service.transmit(0, 1500), service.transmit(0, 1000)], [5 * MS, 10 * MS]);
         service.start_trace(2 * MS);

@@ -90,7 +90,7 @@ impl StepService {
         (work / u128::from(MICRO), self.framing.wire_size(size))
     }
 
-    /// Counts time from `origin`. What was promised stays so.
+    /// Counts time from `origin`. What was announced stays so.
     pub(super) fn start(&mut self, origin: Nanos) {
         (self.free_at, self.free_done) = (self.free(), 0);
         self.origin = Some(origin);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_starts_it_again_and_keeps_what_was_promised() {
+    fn schedule_restarts_it_and_keeps_announced_times() {
         let mut service = service(&[(0, 12 * MBIT), (10 * MS, 0)], 20 * MS);
         assert_eq!((0..3).map(|_| service.transmit(0, 1500) / MS).last(), Some(3));
         service.start(2 * MS);

@@ -34,7 +34,7 @@ pub(super) struct Stopped {
 }
 
 impl Carrier {
-    /// Whether something keeps the link's conditions; a bare pair of devices promises nothing.
+    /// Whether something keeps the link's conditions; a bare pair of devices has none.
     pub(super) fn is_emulated(&self) -> bool {
         match self {
             Carrier::Cable => false,

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_kept_its_promise_is_not_void() {
+    fn link_that_met_its_conditions_is_not_void() {
         assert_eq!(emulator_verdict(&account(), true, 1500, &Tolerance::default()), Vec::new());
         assert_eq!(host_verdict(&HostCounters::default(), Some(&account())), Vec::new());
     }
@@ -118,7 +118,7 @@ mod tests {
             |account: Account, shaped| in_words(&emulator_verdict(&account, shaped, 1500, &Tolerance::default()));
         let late = || Account { lateness: Lateness { p99_ns: 1_500_000, ..Lateness::default() }, ..account() };
         assert!(verdict(late(), true).contains("1.500 ms"));
-        assert_eq!(verdict(late(), false), "", "nothing was promised");
+        assert_eq!(verdict(late(), false), "", "no conditions were asked for");
         assert!(verdict(Account { ledger_lost: 3, ..account() }, true).contains("lost 3 packets"));
         assert!(verdict(Account { work: work(900, 0), ..account() }, true).contains("90 %"));
         let brief = Work { wall: SHORTEST - 1, ..work(900, 0) };

@@ -511,7 +511,7 @@ fn settings(trials: &[TrialRecord]) -> TableView {
     TableView { head, rows }
 }
 
-/// How exactly the link kept its promise, a row a set of conditions.
+/// How exactly the link met its conditions, a row a set of conditions.
 fn link_table(parts: &[PartView<'_>]) -> TableView {
     let head = [
         "part",

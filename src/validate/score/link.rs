@@ -11,7 +11,7 @@ use super::{Finding, done, flow, near, unless_late};
 /// backlogged link delivers at its rate; losses lie inside the 99 % interval of the binomial
 /// distribution; Gilbert–Elliott loses p/(p+r) in bursts of 1/r. All read from the ledger, and the
 /// ledger's deliveries compared with what the receiving application counted.
-pub(crate) fn link_keeps_its_promise(run: &Run) -> anyhow::Result<Vec<Finding>> {
+pub(crate) fn link_meets_its_conditions(run: &Run) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for record in done(run) {
         let direction = record.trial.workload.direction();

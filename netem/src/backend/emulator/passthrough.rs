@@ -66,7 +66,7 @@ pub(super) fn run(
     }
     Ok(Passed::Stopped(Account {
         directions,
-        // Nothing was promised, so nothing can be late.
+        // No release time was set, so nothing can be late.
         lateness: Lateness::default(),
         port_drops: ports.iter().map(Port::drops).sum(),
         realtime,

@@ -64,7 +64,7 @@ pub(super) struct Witness {
 /// What is wanted of the thread.
 #[derive(Debug)]
 enum Command {
-    /// What was promised anew, up and down.
+    /// New expected conditions, up and down.
     Turn([Turn; 2]),
     /// How things stand.
     Snapshot {
@@ -118,7 +118,7 @@ impl Witness {
         self.worker.ask(|answer| Command::Snapshot { answer })
     }
 
-    /// Waits with its judgement of what comes from now on, until it is told what was promised; gives back the
+    /// Waits with its judgement of what comes from now on, until it is told the expected conditions; gives back the
     /// instant.
     pub(super) fn suspend_judgement(&self) -> Nanos {
         let now = monotonic();
@@ -126,7 +126,7 @@ impl Witness {
         now
     }
 
-    /// Judges again: by what was promised anew of each direction, if anything was.
+    /// Judges again: by the new expected conditions of each direction, if there are any.
     pub(super) fn judge(&self, turns: Option<[Turn; 2]>) {
         if let Some(turns) = turns {
             self.worker.post(Command::Turn(turns));
