@@ -54,8 +54,8 @@ pub enum ControlError {
     },
     /// The name is none.
     #[error(
-        "`{0}` cannot be a link's name: use at most {NAME_LIMIT} letters, digits, dots, hyphens and underscores, \
-         starting with a letter"
+        "`{0}` cannot be a link's name: use at most {NAME_LIMIT} of a-z, A-Z, 0-9, dots, hyphens and underscores, \
+         the first of a-z or A-Z"
     )]
     Name(String),
     /// Another link has the name.

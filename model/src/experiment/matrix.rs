@@ -47,7 +47,7 @@ impl ExperimentSpec {
             return Err(ExperimentError::Schema(self.schema));
         }
         if !is_name(&self.name) {
-            let problem = format!("`name` is `{}`; use letters, digits and hyphens, at most 64", self.name);
+            let problem = format!("`name` is `{}`; use a-z, A-Z, 0-9 and hyphens, at most 64 of them", self.name);
             return whole(Spot::key("name"), problem);
         }
         if self.repeat.is_some() && !self.seeds.is_empty() {
@@ -85,7 +85,7 @@ impl ExperimentSpec {
 impl Part {
     fn trials(&self, seeds: &[u64], tolerance: &Tolerance, trials: &mut Vec<Trial>) -> Result<(), Fault> {
         if !is_name(&self.name) {
-            let problem = "its name may have letters, digits and hyphens, at most 64; give it another";
+            let problem = "its name may have a-z, A-Z, 0-9 and hyphens, at most 64 of them; give it another";
             return Err(Fault::new(Spot::key("name"), problem));
         }
         if self.arms.is_empty() {

@@ -22,7 +22,7 @@ pub const SCHEMA: u32 = 1;
 pub struct ExperimentSpec {
     /// Version of the file format.
     pub schema: u32,
-    /// Short name: letters, digits, hyphens.
+    /// Short name: a-z, A-Z, 0-9 and hyphens.
     pub name: String,
     /// What the experiment asks, for the report's head.
     #[serde(default)]

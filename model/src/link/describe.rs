@@ -60,8 +60,8 @@ impl Link {
         }
     }
 
-    /// The size of a direction's buffer as the emulator enforces it, where that is not what was asked for to the
-    /// letter: of one in time or bandwidth-delay products, and of one that is raised to hold a packet.
+    /// The size of a direction's buffer as the emulator enforces it, where that is not exactly what was asked
+    /// for: of one in time or bandwidth-delay products, and of one that is raised to hold a packet.
     fn enforced(&self, direction: Direction) -> Option<ByteCount> {
         match (self.direction(direction).queue, self.queue_capacity(direction)?) {
             (Some(QueueLimit::Bytes(asked)), QueueCapacity::Bytes(bytes)) if asked == bytes => None,

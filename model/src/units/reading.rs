@@ -1,7 +1,7 @@
 //! How quantities are read: strictly where a reading would be a guess, and then with every value
 //! named that may have been meant.
 //!
-//! Units are those of the SI and of tc(8), whose small letters (`mbit`, `msec`) leave no doubt. Where
+//! Units are those of the SI and of tc(8), whose lower case (`mbit`, `msec`) leave no doubt. Where
 //! tc and the rest of the world part (`mbps` is megabytes a second there, megabits elsewhere), or bits
 //! and bytes cannot be told apart, the text is refused.
 
@@ -57,15 +57,15 @@ pub(crate) enum Of {
 impl DataUnit {
     /// `None` of what is no such unit.
     pub(crate) fn read(unit: &str) -> Option<DataUnit> {
-        let (letter, rest) = match unit.chars().next() {
-            Some(letter) if "kKmMgGtT".contains(letter) => (letter.to_ascii_uppercase(), &unit[1..]),
+        let (initial, rest) = match unit.chars().next() {
+            Some(initial) if "kKmMgGtT".contains(initial) => (initial.to_ascii_uppercase(), &unit[1..]),
             _ => (' ', unit),
         };
         let (binary, rest) = match rest.strip_prefix('i') {
-            Some(rest) if letter != ' ' => (true, rest),
+            Some(rest) if initial != ' ' => (true, rest),
             _ => (false, rest),
         };
-        let (prefix, power) = match (letter, binary) {
+        let (prefix, power) = match (initial, binary) {
             ('K', false) => ("k", 1),
             ('K', true) => ("Ki", 1),
             ('M', false) => ("M", 2),

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_are_read_and_answered_in_order_until_the_end() {
+    fn commands_are_answered_in_order_until_the_end() {
         let worker = adder();
         worker.post((1, None));
         worker.post((2, None));

@@ -90,10 +90,10 @@ pub(super) fn each_on(said: impl Iterator<Item = (Arm, String)>, on: &str) -> Op
     (!phrases.is_empty()).then(|| phrases.join(", "))
 }
 
-/// With its first letter large.
+/// With its first character in upper case.
 pub(super) fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 /// Ratios up to this, and down to its inverse, are not worth a word.

@@ -84,7 +84,7 @@ fn element(sheet: &mut Pixmap, node: Node<'_, '_>) -> Result<(), String> {
     element.done()
 }
 
-/// A line of text, its outlines filled. `dy` lifts the baseline so that the middle of small letters is at `y`.
+/// A line of text, its outlines filled. `dy` lifts the baseline so that the middle of lower case is at `y`.
 fn text(sheet: &mut Pixmap, element: &mut Element<'_, '_>, text: &str) -> Result<(), String> {
     let (x, y, size) = (element.number("x")?, element.number("y")?, element.number("font-size")?);
     element.only("dy", &["0.5ex"])?;
@@ -190,7 +190,7 @@ impl Glyph {
     }
 }
 
-/// Letters that a browser sets as one glyph, longest first; both faces have them.
+/// Characters that a browser sets as one glyph, longest first; both faces have them.
 const LIGATURES: [(&str, &str); 5] =
     [("ffi", "\u{fb03}"), ("ffl", "\u{fb04}"), ("ff", "\u{fb00}"), ("fi", "\u{fb01}"), ("fl", "\u{fb02}")];
 
@@ -199,7 +199,7 @@ const LIGATURES: [(&str, &str); 5] =
 fn set(text: &str, bold: bool) -> (Vec<Glyph>, f32) {
     let words: Vec<&str> = text.split([' ', '\t', '\n', '\r']).filter(|word| !word.is_empty()).collect();
     let (mut glyphs, mut x): (Vec<Glyph>, f32) = (Vec::new(), 0.0);
-    let text = LIGATURES.iter().fold(words.join(" "), |text, (letters, one)| text.replace(letters, one));
+    let text = LIGATURES.iter().fold(words.join(" "), |text, (characters, one)| text.replace(characters, one));
     for c in text.chars() {
         let bold = bold && FACE_BOLD.glyph_id(c) != GlyphId(0);
         let face: &'static FontRef<'static> = if bold { &FACE_BOLD } else { &FACE };

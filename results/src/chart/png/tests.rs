@@ -132,7 +132,7 @@ fn what_is_not_known_is_an_error_that_names_it() {
         ("</svg>", "<g><rect/></g></svg>", "<g>"),
         ("</svg>", "stray</svg>", "outside"),
         ("<circle ", "<circle stroke-dasharray=\"3\" ", "stroke-dasharray"),
-        ("<text ", "<text letter-spacing=\"3\" ", "letter-spacing"),
+        ("<text ", "<text word-spacing=\"3\" ", "word-spacing"),
         ("<svg ", "<svg clip-path=\"a\" ", "clip-path"),
         ("words", "<tspan>words</tspan>", "<text>"),
         ("rotate(270", "skew(270", "transform=\"skew(270"),
