@@ -275,12 +275,12 @@ impl<'a> Way<'a> {
     /// so that one packet which the host took in late does not speak for the link.
     fn train_rate(&self) -> Option<u64> {
         let train = &self.came[self.singles as usize..];
-        let half = train.len() / 2;
-        let pairs = std::iter::zip(train, train.get(half..)?);
+        let middle = train.len() / 2;
+        let pairs = std::iter::zip(train, train.get(middle..)?);
         let mut times: Vec<Nanos> = pairs.filter_map(|(from, to)| (*to)?.checked_sub((*from)?)).collect();
         times.sort_unstable();
         let time = times.get(times.len() / 2).copied().filter(|&time| time > 0)?;
-        let bits = half as u64 * self.train_size * 8;
+        let bits = middle as u64 * self.train_size * 8;
         Some((bits as f64 * 1e9 / time as f64).round() as u64)
     }
 }

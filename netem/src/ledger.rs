@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_ledger_is_refused() {
+    fn truncated_ledger_is_refused() {
         let (_dir, path) = scratch();
         let mut spool = Spool::create(&path).unwrap();
         spool.append(entry(0, 0).finish_left(1));

@@ -402,7 +402,7 @@ fn counters(namespaces: &Namespaces, router: Option<&Router>) -> Result<HostCoun
     let mut all = HostCounters::default();
     let middle = if router.is_some() { "router" } else { "emulator" };
     let ours = [("client", &namespaces.client), ("server", &namespaces.server), (middle, &namespaces.middle)];
-    let far = router.and_then(|router| router.far.as_ref()).map(|far| ("router's far half", far));
+    let far = router.and_then(|router| router.far.as_ref()).map(|far| ("router's far side", far));
     for (name, namespace) in ours.into_iter().chain(far) {
         all.add(name, namespace.run(HostCounters::read)?);
     }

@@ -7,7 +7,7 @@ fn spec(text: &str) -> LinkSpec {
 }
 
 #[test]
-fn rtt_is_half_each_way_and_a_direction_comes_before_both() {
+fn rtt_splits_evenly_and_directions_override_it() {
     let link = spec("rtt = '60ms'\nrate = '20Mbit'\nloss = '1%'\n[up]\nloss = '0%'\n").resolve().unwrap();
     assert_eq!(link.up.delay, Duration::from_millis(30));
     assert_eq!(link.rtt(), Duration::from_millis(60));

@@ -56,13 +56,13 @@ use crate::netlink::Netlink;
 use crate::sys::{self, monotonic};
 use witness::Witness;
 
-/// Ethernet address of the pair between the router's halves; see the path's own addresses.
+/// Ethernet address of the pair between the router's namespaces; see the path's own addresses.
 const CORE_MAC: [u8; 6] = [2, 0, 0, 0, 2, 0];
 
 /// The router while it is up. Dropping it leaves the devices to their namespaces.
 #[derive(Debug)]
 pub(crate) struct Router {
-    /// Its second half, where it has two.
+    /// Its second namespace, where it has two.
     pub(crate) far: Option<Namespace>,
     witness: Witness,
     /// What the packets meet.

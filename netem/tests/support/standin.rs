@@ -340,7 +340,7 @@ fn gather(file: &Path) {
         lines += &format!("{} {} {arrived} {}\n", word(0), word(8), u8::from(whole));
     }
     lines += "end\n";
-    let half = file.with_extension("half");
-    std::fs::write(&half, lines).expect("the file can be written");
-    std::fs::rename(half, file).expect("it is renamed");
+    let partial = file.with_extension("partial");
+    std::fs::write(&partial, lines).expect("the file can be written");
+    std::fs::rename(partial, file).expect("it is renamed");
 }

@@ -149,7 +149,7 @@ fn a_trial_not_finished_leaves_nothing() {
     // What a killed run left is removed.
     let partial = trials.join(format!("{id}.partial"));
     fs::create_dir(&partial).unwrap();
-    fs::write(partial.join("messages.parquet"), "half").unwrap();
+    fs::write(partial.join("messages.parquet"), "cut").unwrap();
     let mut writer = run.begin_trial(id).unwrap();
     assert!(writer.scratch().is_dir());
     assert!(!partial.join("messages.parquet").exists());
@@ -339,7 +339,7 @@ mod full_disk {
     }
 
     #[test]
-    fn a_full_disk_is_named_and_nothing_half_written_stays() {
+    fn full_disk_is_named_and_nothing_partial_stays() {
         on_a_disk_of(test!(), 96 * 1024, |disk| {
             let experiment = fixture::experiment();
             let dir = disk.join("run");

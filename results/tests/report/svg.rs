@@ -69,12 +69,12 @@ fn text(node: roxmltree::Node<'_, '_>) -> Text {
         _ => 0.0,
     };
     // The middle of the text's height lies at y; capitals are three quarters of the size high.
-    let half = size * 0.4;
+    let reach = size * 0.4;
     let turned = node.attribute("transform").is_some_and(|t| t.starts_with("rotate"));
     let (left, top, right, bottom) = if turned {
-        (x - half, y - start - width, x + half, y - start)
+        (x - reach, y - start - width, x + reach, y - start)
     } else {
-        (x + start, y - half, x + start + width, y + half)
+        (x + start, y - reach, x + start + width, y + reach)
     };
     Text { words, left, top, right, bottom }
 }

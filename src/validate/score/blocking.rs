@@ -93,9 +93,9 @@ fn of_intact(arms: &BTreeMap<Arm, Intact>) -> Vec<Finding> {
     for (arm, intact) in arms {
         let (n, shared) = (intact.n as f64, arm.mapping == Mapping::Shared);
         let p = if shared { intact.loss } else { 0.0 };
-        let half = 2.576 * (n * p * (1.0 - p)).sqrt() + if p > 0.0 { 0.5 } else { 0.0 };
+        let margin = 2.576 * (n * p * (1.0 - p)).sqrt() + if p > 0.0 { 0.5 } else { 0.0 };
         let what = |of: &str| format!("{arm}: {of}, of {} intact", intact.n);
-        findings.push(near(what("blocked"), n * p, half, intact.blocked as f64, "messages"));
+        findings.push(near(what("blocked"), n * p, margin, intact.blocked as f64, "messages"));
         if !shared {
             // Half as many as one reader after the other would hold up.
             let most = (n * (machine + intact.loss / 2.0)).floor();

@@ -45,8 +45,8 @@ pub(crate) fn link_meets_its_conditions(run: &Run) -> anyhow::Result<Vec<Finding
                 let (n, p) = (packets.len() as f64, link.loss.rate());
                 let lost = lost(&packets).iter().filter(|lost| **lost).count() as f64;
                 // Normal approximation of the binomial, exact enough at n·p = 1000: z = 2.576 for 99 %.
-                let half = 2.576 * (n * p * (1.0 - p)).sqrt() + 0.5;
-                findings.push(near(format!("packets lost of {n}"), n * p, half, lost, "packets"));
+                let margin = 2.576 * (n * p * (1.0 - p)).sqrt() + 0.5;
+                findings.push(near(format!("packets lost of {n}"), n * p, margin, lost, "packets"));
             }
             "bursts" => {
                 let pattern = lost(&packets);
@@ -56,10 +56,10 @@ pub(crate) fn link_meets_its_conditions(run: &Run) -> anyhow::Result<Vec<Finding
                 // Losses come in geometric bursts of mean 1/r: the count's variance is that of the
                 // binomial, times (2 − r)/r for the bursts' length and spread.
                 let (p, r) = (model.stationary_loss(), model.r.fraction());
-                let half = 2.576 * (n * p * (1.0 - p) * (2.0 - r) / r).sqrt() / n * 100.0;
-                findings.push(near("Gilbert–Elliott loss".into(), p * 100.0, half, count / n * 100.0, "%"));
-                let burst_half = 2.576 * (1.0 - r).sqrt() / r / bursts.sqrt();
-                findings.push(near("mean burst".into(), 1.0 / r, burst_half, count / bursts, "packets"));
+                let margin = 2.576 * (n * p * (1.0 - p) * (2.0 - r) / r).sqrt() / n * 100.0;
+                findings.push(near("Gilbert–Elliott loss".into(), p * 100.0, margin, count / n * 100.0, "%"));
+                let burst_margin = 2.576 * (1.0 - r).sqrt() / r / bursts.sqrt();
+                findings.push(near("mean burst".into(), 1.0 / r, burst_margin, count / bursts, "packets"));
             }
             _ => {}
         }

@@ -98,9 +98,9 @@ fn mathis(apart: u64) -> f64 {
 /// which one was lost.
 fn in_whole_segments(apart: u64) -> f64 {
     // From any start it soon swings between the same two windows.
-    let (mut half, mut round_trips) = (1, 0.0);
+    let (mut threshold, mut round_trips) = (1, 0.0);
     for _ in 0..64 {
-        let (mut window, mut left) = (half, apart.saturating_sub(half));
+        let (mut window, mut left) = (threshold, apart.saturating_sub(threshold));
         round_trips = 1.0;
         while left >= window {
             left -= window;
@@ -108,7 +108,7 @@ fn in_whole_segments(apart: u64) -> f64 {
             window += 1;
         }
         round_trips += left as f64 / window as f64;
-        half = (window / 2).max(1);
+        threshold = (window / 2).max(1);
     }
     (apart - 1) as f64 / round_trips
 }

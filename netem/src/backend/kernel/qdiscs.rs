@@ -14,10 +14,10 @@ use crate::netlink::qdisc::{Netem, Qdisc, ROOT};
 /// Bytes that the kernel counts at a device beyond the IP packet: the Ethernet header.
 const LINK_HEADER: u32 = 14;
 
-/// The device between the router's halves, in both.
+/// The device between the router's namespaces, in both.
 pub(super) const CORE: &str = "core";
 
-/// Puts the queueing disciplines of both directions on the devices of the router's halves.
+/// Puts the queueing disciplines of both directions on the devices of the router's namespaces.
 pub(super) fn furnish(near: &Namespace, far: Option<&Namespace>, hops: &[Hops; 2]) -> Result<(), KernelError> {
     for (namespace, name, chain) in places(near, far, Hops::chains(hops)) {
         namespace.run(|| put(name, chain))??;
@@ -33,7 +33,7 @@ pub(super) fn clear(near: &Namespace, far: Option<&Namespace>, hops: &[Hops; 2])
     Ok(())
 }
 
-/// Where each hop of each direction is: the half, its device, and what stands there.
+/// Where each hop of each direction is: the namespace, its device, and what stands there.
 pub(super) fn places<'a, T>(
     near: &'a Namespace,
     far: Option<&'a Namespace>,

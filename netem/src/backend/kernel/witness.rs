@@ -172,7 +172,7 @@ struct Event {
 /// What a packet is known by: everything but what a router may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Print {
-    halves: [u64; 2],
+    parts: [u64; 2],
 }
 
 impl Print {
@@ -196,11 +196,11 @@ impl Print {
             parts.into_iter().for_each(|part| hasher.write(part));
             hasher.finish()
         };
-        Print { halves: [hash([&head[..length], &packet[length..middle]]), hash([&packet[middle..], &[]])] }
+        Print { parts: [hash([&head[..length], &packet[length..middle]]), hash([&packet[middle..], &[]])] }
     }
 
-    fn shares_a_half(&self, other: &Print) -> bool {
-        self.halves[0] == other.halves[0] || self.halves[1] == other.halves[1]
+    fn shares_one_part(&self, other: &Print) -> bool {
+        self.parts[0] == other.parts[0] || self.parts[1] == other.parts[1]
     }
 }
 
@@ -436,7 +436,7 @@ impl Story {
         self.report.packets += 1;
         self.report.bytes += u64::from(event.info.size);
         self.report.largest_packet = self.report.largest_packet.max(event.info.size);
-        self.alike.entry(event.print.halves).or_default().push_back(number);
+        self.alike.entry(event.print.parts).or_default().push_back(number);
         let entry = Entry::new(self.direction, number, event.at, &event.info);
         let early = self.early.iter().position(|early| early.print == event.print);
         let early = early.map(|at| self.early.swap_remove(at));
@@ -452,7 +452,7 @@ impl Story {
         self.report.delivered_packets += 1;
         self.report.delivered_bytes += u64::from(event.info.size);
         let first = self.first;
-        if let Some(numbers) = self.alike.get(&event.print.halves) {
+        if let Some(numbers) = self.alike.get(&event.print.parts) {
             let open = &mut self.open;
             let of = |number: &u64| (number - first) as usize;
             if let Some(number) = numbers.iter().find(|&number| open[of(number)].left.is_none()) {
@@ -469,7 +469,7 @@ impl Story {
         }
         let damaged = self.queue_model.history.corrupts().then(|| {
             let size = event.info.size;
-            let like = |open: &&mut Open| open.entry.size() == size && open.print.shares_a_half(&event.print);
+            let like = |open: &&mut Open| open.entry.size() == size && open.print.shares_one_part(&event.print);
             self.open.iter_mut().find(|open| open.left.is_none() && like(open))
         });
         match damaged.flatten() {
@@ -505,10 +505,10 @@ impl Story {
                 break;
             }
             let open = self.open.pop_front().expect("there is a first");
-            if let Some(numbers) = self.alike.get_mut(&open.print.halves) {
+            if let Some(numbers) = self.alike.get_mut(&open.print.parts) {
                 numbers.pop_front();
                 if numbers.is_empty() {
-                    self.alike.remove(&open.print.halves);
+                    self.alike.remove(&open.print.parts);
                 }
             }
             self.finish(open, now, books);
