@@ -17,6 +17,6 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
     })?;
     let written = if args.json { output::json(&answer) } else { output::print(answer.render()) };
     // What is not known is no explanation.
-    let exit = if matches!(answer.verdict, Verdict::Unmapped | Verdict::Fault) { Exit::Failed } else { Exit::Done };
+    let exit = if matches!(answer.verdict, Verdict::Unattributed | Verdict::Fault) { Exit::Failed } else { Exit::Done };
     exit.after(written)
 }

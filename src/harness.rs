@@ -310,7 +310,7 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
     writer.set_epoch(play.epoch_ns);
     writer.write_messages(play.messages.iter().cloned())?;
     writer.write_series(play.series.iter().copied())?;
-    if record.trial.mapping {
+    if record.trial.attribution {
         writer.write_layout(play.layout.iter().copied())?;
         writer.write_observations(play.observations.iter().copied())?;
     }
@@ -346,13 +346,13 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
     Ok(())
 }
 
-/// What each message waited for; `None` where the trial's packets are not mapped to its messages.
+/// What each message waited for; `None` where the trial's packets are not attributed to its messages.
 fn follow(trial: &Trial, play: &PlayReport, spool: &std::path::Path) -> anyhow::Result<Option<Analysis>> {
     let ledger = samepath_netem::ledger::read(spool, play.epoch_ns)?;
     let observations = play.observations.iter().copied().map(Ok);
     match blocking::analyse(trial, play.messages.clone(), &play.layout, ledger, observations) {
         Ok(analysis) => Ok(Some(analysis.told_by(&play.series))),
-        Err(AnalyseError::Unmapped(_)) => Ok(None),
+        Err(AnalyseError::Unattributed(_)) => Ok(None),
         Err(AnalyseError::Source(error)) => Err(error.into()),
     }
 }

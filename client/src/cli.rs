@@ -259,8 +259,8 @@ impl ClientArgs {
             rtt: Duration::ZERO,
             rate: None,
             time_limit,
-            // Packets are mapped by a link's ledger, which a real path does not have.
-            mapping: false,
+            // Packets are attributed by a link's ledger, which a real path does not have.
+            attribution: false,
         })
     }
 

@@ -67,7 +67,7 @@ pub enum Metric {
     /// second. TCP's alone (`tcpi_delivery_rate`).
     DeliveryRate,
     /// Whether the sender's congestion window was full: 1 from this instant, 0 from it. QUIC's, where packets are
-    /// mapped to messages.
+    /// attributed to messages.
     WindowFull,
     /// Whether a message waited for a stream of its own, as no more may be open at once: 1 from this instant, 0 from
     /// it. QUIC's, likewise.
@@ -610,7 +610,7 @@ pub struct Summary {
     pub client_cpu_s_per_gb: Option<f64>,
     /// CPU time of the server, likewise.
     pub server_cpu_s_per_gb: Option<f64>,
-    /// Head-of-line blocking; `None` where packets were not mapped to messages.
+    /// Head-of-line blocking; `None` where packets were not attributed to messages.
     pub blocking: Option<crate::blocking::Blocking>,
 }
 

@@ -485,7 +485,7 @@ fn plan(scratch: &Scratch, part: &str, link: Link, limit: Duration) -> TrialPlan
         mode: Mode::Auto,
         tolerance: Tolerance::default(),
         time_limit: limit.into(),
-        mapping: false,
+        attribution: false,
     };
     TrialPlan {
         trial,

@@ -10,7 +10,7 @@ use samepath_model::TrialId;
 use samepath_model::record::TrialRecord;
 
 use crate::answer::{self, Answer};
-use crate::blocking::{self, AnalyseError, Unmapped};
+use crate::blocking::{self, AnalyseError, Unattributed};
 use crate::cells::{Cell, cells};
 use crate::part::{self, PartView};
 use crate::store::{Run, StoreError};
@@ -29,7 +29,7 @@ pub struct Analysis<'r> {
 #[derive(Debug, Default)]
 struct Followed {
     part: String,
-    trials: BTreeMap<TrialId, Result<Rc<blocking::Analysis>, Unmapped>>,
+    trials: BTreeMap<TrialId, Result<Rc<blocking::Analysis>, Unattributed>>,
 }
 
 impl<'r> Analysis<'r> {
@@ -61,21 +61,21 @@ impl<'r> Analysis<'r> {
     /// What each message of a recorded trial waited for, packet by packet.
     ///
     /// # Errors
-    /// Where the trial's packets are not mapped to its messages, or a record cannot be read.
+    /// Where the trial's packets are not attributed to its messages, or a record cannot be read.
     pub fn blocking(&self, record: &TrialRecord) -> Result<Rc<blocking::Analysis>, AnalyseError<StoreError>> {
         let mut followed = self.followed.borrow_mut();
         if followed.part != record.trial.part {
             *followed = Followed { part: record.trial.part.clone(), trials: BTreeMap::new() };
         }
         if let Some(known) = followed.trials.get(&record.trial.id) {
-            return known.clone().map_err(AnalyseError::Unmapped);
+            return known.clone().map_err(AnalyseError::Unattributed);
         }
         let found = match blocking::of_trial(self.run, &record.trial) {
             Ok(analysis) => Ok(Rc::new(analysis)),
-            Err(AnalyseError::Unmapped(reason)) => Err(reason),
+            Err(AnalyseError::Unattributed(reason)) => Err(reason),
             Err(error) => return Err(error),
         };
         followed.trials.insert(record.trial.id.clone(), found.clone());
-        found.map_err(AnalyseError::Unmapped)
+        found.map_err(AnalyseError::Unattributed)
     }
 }

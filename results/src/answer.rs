@@ -97,10 +97,7 @@ impl Headline {
         match self {
             Headline::Delay => vec![
                 of(&metric::DELAY_P95, "one message in twenty took longer than [ms] (delay p95)"),
-                of(
-                    &metric::INTACT_BLOCKED,
-                    "of the messages that lost nothing themselves, had to wait for others [%]",
-                ),
+                of(&metric::INTACT_BLOCKED, "of the messages that lost nothing themselves, had to wait for others [%]"),
                 (Figure::Undelivered, "never delivered [%]"),
             ],
             Headline::Goodput => vec![of(&metric::GOODPUT, "goodput [Mbit/s]")],
@@ -287,7 +284,7 @@ fn messages(part: &PartView<'_>) -> Vec<String> {
     sentences
 }
 
-/// What was blocked, where packets were mapped to messages: measured, not inferred.
+/// What was blocked, where packets were attributed to messages: measured, not inferred.
 fn waited(group: &Group<'_>) -> Option<String> {
     let reliable: Vec<&Cell<'_>> =
         group.cells.iter().copied().filter(|cell| cell.arm.transport.is_reliable()).collect();

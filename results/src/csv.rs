@@ -15,7 +15,7 @@ use crate::metric;
 use crate::store::{Run, StoreError, write_atomically};
 
 /// Writes `trials.csv` (a row a trial, and at the end one for each void attempt that another followed), `cells.csv` (a row a cell), and of the trials whose packets were
-/// mapped `delay-parts.csv` (three rows each) and `streams.csv` (a row a stream) into `dir`, which is made
+/// attributed `delay-parts.csv` (three rows each) and `streams.csv` (a row a stream) into `dir`, which is made
 /// where it is not there. Returns their paths.
 ///
 /// # Errors
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(seen["trial"], last.trial.id.0);
         assert_eq!(seen["loss"], "");
         assert_eq!(seen["delay_p50_ms"].parse::<f64>().ok(), (metric::DELAY_P50.of)(last));
-        // These trials are not mapped: the table is there, and empty.
+        // These trials are not attributed: the table is there, and empty.
         let (head, rows) = read(&parts);
         assert!(head.contains(&"own_loss_ms".to_owned()) && rows.is_empty());
         let (head, rows) = read(&streams);

@@ -12,7 +12,7 @@ use samepath_model::workload::StreamId;
 use samepath_model::{Direction, VoidReason};
 use serde::Serialize;
 
-use crate::blocking::{self, AnalyseError, Analysis, Fate, Missing, NEVER, Packet, Story, Unmapped};
+use crate::blocking::{self, AnalyseError, Analysis, Fate, Missing, NEVER, Packet, Story, Unattributed};
 use crate::store::{Run, StoreError};
 
 #[cfg(test)]
@@ -47,7 +47,7 @@ pub enum ExplainError {
     },
     /// No trial can be explained.
     #[error(
-        "no trial of this run has its packets mapped to its messages; run the experiment again with `mapping = true` \
+        "no trial of this run has its packets attributed to its messages; run the experiment again with `attribution = true` \
          in its part (it is on by default for messages, and needs an emulated link)"
     )]
     NothingMapped,
@@ -71,8 +71,8 @@ pub enum Verdict {
     Undisturbed,
     /// The application never had it whole.
     NeverDelivered,
-    /// The trial's packets are not mapped to its messages.
-    Unmapped,
+    /// The trial's packets are not attributed to its messages.
+    Unattributed,
     /// The records contradict each other.
     Fault,
 }
@@ -175,7 +175,7 @@ pub struct WaitingSaid {
 /// Answers a question about a run.
 ///
 /// # Errors
-/// Where there is no such trial or message, no trial is mapped, or records cannot be read.
+/// Where there is no such trial or message, no trial is attributed, or records cannot be read.
 pub fn explain(run: &Run, question: &Question) -> Result<Explanation, ExplainError> {
     let record = match &question.trial {
         Some(id) => run.trial(id).ok_or_else(|| ExplainError::NoTrial(id.clone(), known(run)))?,
@@ -189,7 +189,7 @@ pub fn explain(run: &Run, question: &Question) -> Result<Explanation, ExplainErr
             let place = choose(&analysis, record, question)?;
             Ok(told(record, &analysis, place))
         }
-        Err(AnalyseError::Unmapped(reason)) => unmapped(run, record, question, reason),
+        Err(AnalyseError::Unattributed(reason)) => unattributed(run, record, question, reason),
         Err(AnalyseError::Source(error)) => Err(error.into()),
     }
 }
@@ -201,8 +201,8 @@ fn worst(run: &Run) -> Option<&TrialRecord> {
         let delay = summary.delay_ms.map_or(0.0, |delay| delay.max);
         Some((summary.blocking.as_ref()?.blocked_ms.max, delay))
     };
-    let mapped = run.trials().iter().filter_map(|record| Some((record, blocked(record)?)));
-    mapped
+    let attributed = run.trials().iter().filter_map(|record| Some((record, blocked(record)?)));
+    attributed
         .max_by(|(a, x), (b, y)| {
             (a.outcome.is_done(), x.0, x.1)
                 .partial_cmp(&(b.outcome.is_done(), y.0, y.1))
@@ -243,11 +243,11 @@ fn no_message(record: &TrialRecord, stream: StreamId, seq: u32) -> ExplainError 
     ExplainError::NoMessage { trial: record.trial.id.clone(), stream, seq, has }
 }
 
-fn unmapped(
+fn unattributed(
     run: &Run,
     record: &TrialRecord,
     question: &Question,
-    reason: Unmapped,
+    reason: Unattributed,
 ) -> Result<Explanation, ExplainError> {
     let messages = run.messages(&record.trial.id)?;
     let wanted = |m: &&samepath_model::record::MessageRecord| match question.message {
@@ -259,7 +259,7 @@ fn unmapped(
         let (stream, seq) = question.message.unwrap_or_default();
         return Err(no_message(record, stream, seq));
     };
-    Ok(Explanation { verdict: Verdict::Unmapped, reason: Some(reason.to_string()), ..blank(record, message) })
+    Ok(Explanation { verdict: Verdict::Unattributed, reason: Some(reason.to_string()), ..blank(record, message) })
 }
 
 fn blank(record: &TrialRecord, message: &samepath_model::record::MessageRecord) -> Explanation {
@@ -405,13 +405,13 @@ impl Explanation {
     fn headline(&self) -> String {
         let reason = self.reason.as_deref().unwrap_or_default();
         match (self.verdict, self.delay_ms) {
-            (Verdict::Unmapped, Some(delay)) => {
+            (Verdict::Unattributed, Some(delay)) => {
                 format!("It was delivered after {} ms. What it waited for is not known: {reason}.\n", ms(delay))
             }
-            (Verdict::Unmapped, None) if self.size.is_none() => {
+            (Verdict::Unattributed, None) if self.size.is_none() => {
                 format!("It has no end, and so no delay that could be explained: {reason}.\n")
             }
-            (Verdict::Unmapped, None) => format!("It was never delivered. Why is not known: {reason}.\n"),
+            (Verdict::Unattributed, None) => format!("It was never delivered. Why is not known: {reason}.\n"),
             (Verdict::Fault, _) => {
                 format!("Its records contradict each other, so its delay is not explained: {reason}.\n")
             }

@@ -72,7 +72,7 @@ pub(crate) fn add(run: &mut Run, trial: &Trial, play: &PlayReport) {
     writer.write_messages(play.messages.clone()).unwrap();
     writer.write_series(play.series.clone()).unwrap();
     writer.write_ledger(packets(100).map(Ok::<_, String>)).unwrap();
-    if trial.mapping {
+    if trial.attribution {
         writer.write_layout(layout(50)).unwrap();
         writer.write_observations(observations(80)).unwrap();
     }

@@ -22,7 +22,7 @@ pub fn recompute(run: &Run, record: &TrialRecord) -> Result<Summary, StoreError>
     };
     let blocking = match blocking::of_trial(run, &record.trial) {
         Ok(analysis) => analysis.figures(),
-        Err(AnalyseError::Unmapped(_)) => None,
+        Err(AnalyseError::Unattributed(_)) => None,
         Err(AnalyseError::Source(error)) => return Err(error),
     };
     let handshake = record.summary.as_ref().and_then(|summary| summary.handshake);

@@ -6,7 +6,7 @@
 //! manifest.json     how, when and on what it was run; checksums once it is sealed
 //! trials.jsonl      one line an attempt at a trial, appended and synced as it ends
 //! trials/<id>/      messages.parquet  ledger.parquet  series.parquet
-//!                   layout.parquet  sights.parquet   where packets were mapped to messages
+//!                   layout.parquet  sights.parquet   where packets were attributed to messages
 //! trials/<id>.attempt-<n>/   the same of an attempt that another followed
 //! ```
 //!
@@ -352,7 +352,7 @@ impl Run {
     }
 
     /// Where the messages of a trial lie in their ordering domains, as it was written; `None` where
-    /// packets were not mapped to messages.
+    /// packets were not attributed to messages.
     ///
     /// # Errors
     /// Where the file is damaged.

@@ -19,11 +19,11 @@ workload = { kind = "messages", streams = 4, size = "500B", spacing = "20ms", co
 link = { rtt = "40ms", rate = "20Mbit", down = { drop = ["data 5"] } }
 
 [[part]]
-name = "unmapped"
+name = "unattributed"
 arms = ["tcp"]
 workload = { kind = "messages", streams = 1, size = "500B", spacing = "20ms", count = 3, warmup = "0B" }
 link = { rtt = "10ms", rate = "20Mbit" }
-mapping = false
+attribution = false
 "#;
 
 /// The document that the command prints.
@@ -95,5 +95,5 @@ fn each_part_of_a_delay_and_the_packet_behind_it() {
     wrong(&["--trial", "messages-0-s1-tcp", "--message", "0:12"], 2, "stream 0 has messages 0 to 11");
     wrong(&["--trial", "messages-0-s1-tcp", "--message", "4:0"], 2, "its streams are 0 to 3");
     wrong(&["--message", "first"], 2, "STREAM:SEQ");
-    wrong(&["--trial", "unmapped-0-s1-tcp"], 1, "without the mapping of packets to messages");
+    wrong(&["--trial", "unattributed-0-s1-tcp"], 1, "without the attribution of packets to messages");
 }

@@ -1,4 +1,4 @@
-//! Where the sender's messages lie: its notes for the mapping of packets to messages.
+//! Where the sender's messages lie: its notes for the attribution of packets to messages.
 //!
 //! The records and their meaning are [`samepath_model::attribution`]'s. A byte stream's position is
 //! counted as frames are made; under TLS it is a position of the plaintext until the records' places

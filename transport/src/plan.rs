@@ -53,7 +53,7 @@ pub struct Plan {
     /// Longest time the whole may take.
     pub time_limit: Duration,
     /// Whether both ends note which packets carry which messages.
-    pub mapping: bool,
+    pub attribution: bool,
 }
 
 /// A plan that cannot be played, with the remedy.
@@ -85,7 +85,7 @@ impl Plan {
             rtt: trial.link.rtt(),
             rate: trial.link.direction(trial.workload.direction()).rate,
             time_limit: trial.time_limit,
-            mapping: trial.mapping,
+            attribution: trial.attribution,
         }
     }
 
@@ -262,13 +262,13 @@ impl Plan {
         let seconds = self.time_limit.as_nanos() / 1_000_000_000 + 1;
         // A slot of each message, and a hundred samples of each series a second.
         let series = seconds * 100 * Metric::ALL.len() as u64 * 32;
-        let mapped = if self.mapping { self.memory_of_mapping() } else { 0 };
-        self.message_count() as u64 * 48 + series + u64::from(self.connections()) * (512 << 10) + mapped
+        let attributed = if self.attribution { self.memory_of_attribution() } else { 0 };
+        self.message_count() as u64 * 48 + series + u64::from(self.connections()) * (512 << 10) + attributed
     }
 
-    /// The part of it that the mapping of packets takes: a place for each message and each TLS record,
+    /// The part of it that the attribution of packets takes: a place for each message and each TLS record,
     /// and a line for each packet that QUIC sends or receives.
-    fn memory_of_mapping(&self) -> u64 {
+    fn memory_of_attribution(&self) -> u64 {
         const LINE: u64 = 80;
         let rate = self.rate.unwrap_or(BitRate::new(1_000_000_000));
         let bytes = match (self.workload.total_bytes(), &self.workload) {
@@ -301,7 +301,7 @@ mod tests {
             rtt: Duration::from_millis(60),
             rate: Some(BitRate::new(20_000_000)),
             time_limit: Duration::from_secs(10),
-            mapping: false,
+            attribution: false,
         }
     }
 

@@ -108,14 +108,14 @@ impl Shared {
         }
         let settings = connection.settings(&self.plan, self.end);
         if let Some(probe) = probe {
-            if self.plan.mapping {
+            if self.plan.attribution {
                 probe.note_full_window();
             }
             self.probes.lock().expect("no panic while held").push(probe);
         }
         match connection.attribution() {
             Attribution::Packets(observer) => self.observers.lock().expect("no panic while held").push(observer),
-            Attribution::Records(tap) if self.plan.mapping => {
+            Attribution::Records(tap) if self.plan.attribution => {
                 let port = connection.client_port(self.end)?;
                 self.taps.lock().expect("no panic while held").push((port, tap));
             }
@@ -131,7 +131,7 @@ impl Shared {
 
     /// Where the sender's bytes on this connection lie, if that is to be noted.
     pub(crate) fn place(&self, connection: &Connection) -> std::io::Result<Option<Place>> {
-        if !self.plan.mapping {
+        if !self.plan.attribution {
             return Ok(None);
         }
         let before = connection.written_before(self.end);
@@ -182,9 +182,9 @@ impl Shared {
         *self.start.lock().expect("no panic while held") = sample.as_start(&self.plan);
     }
 
-    /// Notes a change of the sender's state, where packets are mapped to messages.
+    /// Notes a change of the sender's state, where packets are attributed to messages.
     pub(crate) fn mark(&self, metric: Metric, value: f64) {
-        if self.plan.mapping {
+        if self.plan.attribution {
             self.samples.lock().expect("no panic while held").push((clock::now(), metric, value));
         }
     }
@@ -268,7 +268,7 @@ impl Shared {
         }
         if unread > 0 {
             // It shows in the trial's record; the packets have no bytes in the analysis.
-            settings.push(Setting::new("mapping.packets-not-read", Some("0".into()), unread.to_string()));
+            settings.push(Setting::new("attribution.packets-not-read", Some("0".into()), unread.to_string()));
         }
         report.end.settings = settings.into();
         report

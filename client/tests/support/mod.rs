@@ -74,7 +74,7 @@ pub(crate) fn plan(arm: Arm, workload: Workload) -> Plan {
         rtt: Duration::ZERO,
         rate: None,
         time_limit: Duration::from_secs(60),
-        mapping: false,
+        attribution: false,
     }
 }
 

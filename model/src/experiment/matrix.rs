@@ -125,7 +125,7 @@ impl Part {
                         mode: self.mode,
                         tolerance: tolerance.clone(),
                         time_limit: self.time_limit.unwrap_or_else(|| time_limit(&workload, &link)),
-                        mapping: self.mapping.unwrap_or(matches!(varied.workload, Workload::Messages(_))),
+                        attribution: self.attribution.unwrap_or(matches!(varied.workload, Workload::Messages(_))),
                     });
                 }
             }

@@ -73,10 +73,10 @@ pub struct Part {
     /// Longest time a trial of this part may take in all. Absent: derived from workload and link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<Duration>,
-    /// Whether packets are mapped to messages (see [`crate::attribution`]). Absent: for `messages`, but
+    /// Whether packets are attributed to messages (see [`crate::attribution`]). Absent: for `messages`, but
     /// not for `bulk`, whose throughput it would cost a little.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mapping: Option<bool>,
+    pub attribution: Option<bool>,
 }
 
 impl ExperimentSpec {

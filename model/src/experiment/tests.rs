@@ -75,12 +75,12 @@ fn one_kind_of_rate_takes_the_place_of_the_other() {
 
 #[test]
 fn messages_are_mapped_unless_said_otherwise() {
-    let mapped = |text: &str| Experiment::parse(text).unwrap().trials()[0].mapping;
+    let attributed = |text: &str| Experiment::parse(text).unwrap().trials()[0].attribution;
     let bulk =
         "schema = 1\nname = 'b'\n[[part]]\nname = 'b'\narms = ['tcp']\nworkload = { kind = 'bulk', bytes = '1MB' }\n";
-    assert!(mapped(SMALL) && !mapped(bulk));
-    assert!(mapped(&format!("{bulk}mapping = true")));
-    assert!(!mapped(&SMALL.replace("arms =", "mapping = false\narms =")));
+    assert!(attributed(SMALL) && !attributed(bulk));
+    assert!(attributed(&format!("{bulk}attribution = true")));
+    assert!(!attributed(&SMALL.replace("arms =", "attribution = false\narms =")));
 }
 
 fn refused(text: &str) -> String {

@@ -52,7 +52,6 @@ pub struct Trial {
     pub tolerance: Tolerance,
     /// Longest time it may take in all.
     pub time_limit: Duration,
-    /// Whether packets are mapped to messages (see [`crate::attribution`]).
-    #[serde(default)]
-    pub mapping: bool,
+    /// Whether packets are attributed to messages (see [`crate::attribution`]).
+    pub attribution: bool,
 }

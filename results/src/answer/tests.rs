@@ -52,7 +52,7 @@ axes = { rtt = ["20ms", "200ms"] }
 #[derive(Debug, Clone, Copy)]
 struct Made {
     p95: f64,
-    /// Of a thousand intact messages; `None` where packets were not mapped.
+    /// Of a thousand intact messages; `None` where packets were not attributed.
     blocked: Option<u64>,
     /// Of a thousand messages.
     delivered: u64,
@@ -334,14 +334,14 @@ proptest! {
     fn an_answer_is_never_a_wall(
         seeds in 1..7_usize,
         figures in prop::collection::vec((1e-3..1e9_f64, 0..=1000_u64, 0..=1000_u64, any::<bool>()), 70),
-        mapped in any::<bool>(),
+        attributed in any::<bool>(),
     ) {
         let experiment = MESSAGES.replace("repeat = 3", &format!("repeat = {seeds}"));
         let next = std::cell::Cell::new(0);
         let answers = answered(&experiment, |_| {
             let (value, blocked, delivered, counts) = figures[next.get()];
             next.set(next.get() + 1);
-            Made { p95: value, blocked: mapped.then_some(blocked), delivered, mbit: value, first_byte: value, counts }
+            Made { p95: value, blocked: attributed.then_some(blocked), delivered, mbit: value, first_byte: value, counts }
         });
         for answer in answers {
             prop_assert!((1..=4).contains(&answer.sentences.len()), "{:?}", answer.sentences);

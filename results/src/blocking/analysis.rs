@@ -16,11 +16,11 @@ use super::hold::{Held, States};
 use super::packets::{self, Packet};
 use super::parts::{self, Account, BLOCKED, Fault, Stall};
 
-/// Why the packets of a trial cannot be mapped to its messages.
+/// Why the packets of a trial cannot be attributed to its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unmapped {
+pub enum Unattributed {
     /// Neither layout nor observations were recorded.
-    #[error("the trial was recorded without the mapping of packets to messages")]
+    #[error("the trial was recorded without the attribution of packets to messages")]
     Off,
     /// Without an emulated link there is no ledger.
     #[error("the trial had no emulated link, and so there is no ledger of its packets")]
@@ -28,7 +28,7 @@ pub enum Unmapped {
     /// A message whose size is left open has no last byte.
     #[error("the workload sends until its time is over, so its messages have no last byte to wait for")]
     OpenEnded,
-    /// The trial was mapped, but this file of it is gone.
+    /// The trial was attributed, but this file of it is gone.
     #[error(
         "its `{0}` is missing, with which it was recorded; fetch the run again whole, or run the trial anew in another \
          directory"
@@ -41,7 +41,7 @@ pub enum Unmapped {
 pub enum AnalyseError<E> {
     /// The trial has no such records.
     #[error(transparent)]
-    Unmapped(#[from] Unmapped),
+    Unattributed(#[from] Unattributed),
     /// The records cannot be read.
     #[error("{0}")]
     Source(E),
@@ -71,7 +71,7 @@ pub struct Analysis {
 /// Follows every message of a trial through its packets.
 ///
 /// # Errors
-/// Where the trial was not mapped, or a record cannot be read.
+/// Where the trial was not attributed, or a record cannot be read.
 pub fn analyse<E>(
     trial: &Trial,
     messages: Vec<MessageRecord>,
@@ -80,17 +80,17 @@ pub fn analyse<E>(
     observations: impl IntoIterator<Item = Result<ObservationRecord, E>>,
 ) -> Result<Analysis, AnalyseError<E>> {
     if trial.workload.total_bytes().is_none() {
-        return Err(Unmapped::OpenEnded.into());
+        return Err(Unattributed::OpenEnded.into());
     }
     if layout.is_empty() {
-        return Err(Unmapped::Off.into());
+        return Err(Unattributed::Off.into());
     }
     let mut packets = Vec::new();
     for record in ledger {
         packets.extend(Packet::of(&record.map_err(AnalyseError::Source)?));
     }
     if packets.is_empty() {
-        return Err(Unmapped::NoLedger.into());
+        return Err(Unattributed::NoLedger.into());
     }
     packets::sort(&mut packets);
     let (transport, mapping) = (trial.arm.transport, trial.arm.mapping);
@@ -219,7 +219,7 @@ impl Analysis {
         said.into_iter()
             .map(|(_, words, times)| {
                 let more = if times > 1 { format!(" (and {} more like it)", times - 1) } else { String::new() };
-                let words = format!("{words}{more}: a fault of a clock or of the mapping");
+                let words = format!("{words}{more}: a fault of a clock or of the attribution");
                 VoidReason::new(VoidKind::Contradiction, words)
             })
             .collect()

@@ -20,7 +20,7 @@ mod story;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use analysis::{AnalyseError, Analysis, Unmapped, analyse};
+pub use analysis::{AnalyseError, Analysis, Unattributed, analyse};
 pub use hold::Held;
 pub use packets::{Fate, NEVER, Packet};
 pub use parts::{Account, BLOCKED, Fault, Parts};

@@ -11,7 +11,7 @@
 //! Hold is the first arrival of b at the link less the release; network is min(A⁰, A) less that;
 //! own loss A − min(A⁰, A); intra I′ − A; cross I − I′; record Iᵤ − I; stack R − Iᵤ. None but the first
 //! and the last can be negative by construction; a negative one there is a fault of a clock or of the
-//! mapping. Counting from the arrival of the last byte alone would book a message's own recovery as
+//! attribution. Counting from the arrival of the last byte alone would book a message's own recovery as
 //! blocking. On the subject: Scharf & Kiesel, "Quantifying Head-of-Line Blocking in TCP and SCTP"
 //! (Internet-Draft, and GLOBECOM 2006).
 

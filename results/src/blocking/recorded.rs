@@ -4,7 +4,7 @@ use samepath_model::arm::Transport;
 use samepath_model::experiment::Trial;
 use samepath_model::record::LinkReport;
 
-use super::analysis::{AnalyseError, Analysis, Unmapped, analyse};
+use super::analysis::{AnalyseError, Analysis, Unattributed, analyse};
 use crate::store::{Run, StoreError};
 
 /// Follows every message of a recorded trial, from the files of its run.
@@ -14,23 +14,23 @@ use crate::store::{Run, StoreError};
 pub fn of_trial(run: &Run, trial: &Trial) -> Result<Analysis, AnalyseError<StoreError>> {
     let read = AnalyseError::Source;
     if trial.workload.total_bytes().is_none() {
-        return Err(Unmapped::OpenEnded.into());
+        return Err(Unattributed::OpenEnded.into());
     }
     let link = run.trial(&trial.id).and_then(|record| record.link.as_ref());
     let emulated = link.is_some_and(LinkReport::counts_packets);
-    // A mapped trial has every file, even an empty one: without it the records have been damaged since.
-    let absent = |mapped: bool, file: &'static str, otherwise: Unmapped| {
-        AnalyseError::Unmapped(if mapped { Unmapped::Gone(file) } else { otherwise })
+    // An attributed trial has every file, even an empty one: without it the records have been damaged since.
+    let absent = |attributed: bool, file: &'static str, otherwise: Unattributed| {
+        AnalyseError::Unattributed(if attributed { Unattributed::Gone(file) } else { otherwise })
     };
     let layout = run.layout(&trial.id).map_err(read)?;
-    let layout = layout.ok_or_else(|| absent(trial.mapping, "layout.parquet", Unmapped::Off))?;
+    let layout = layout.ok_or_else(|| absent(trial.attribution, "layout.parquet", Unattributed::Off))?;
     let ledger = run.ledger(&trial.id).map_err(read)?;
-    let ledger = ledger.ok_or_else(|| absent(emulated, "ledger.parquet", Unmapped::NoLedger))?;
+    let ledger = ledger.ok_or_else(|| absent(emulated, "ledger.parquet", Unattributed::NoLedger))?;
     let observations = match run.observations(&trial.id).map_err(read)? {
         Some(observations) => observations,
         // The sequence numbers of TCP are in the ledger.
         None if matches!(trial.arm.transport, Transport::Tcp | Transport::Tls) => Vec::new(),
-        None => return Err(absent(trial.mapping, "sights.parquet", Unmapped::Off)),
+        None => return Err(absent(trial.attribution, "sights.parquet", Unattributed::Off)),
     };
     let analysis =
         analyse(trial, run.messages(&trial.id).map_err(read)?, &layout, ledger, observations.into_iter().map(Ok))?;

@@ -422,7 +422,7 @@ fn contradictions_are_faults_that_name_the_message() {
     deliver(&mut made, [AGAIN, AGAIN - 9000, AGAIN]);
     assert_eq!(made.analyse().fault(1), Some(Fault::BeforeArrival(2000)));
     let said = made.analyse().faults();
-    let words = "message 1:0 was delivered 2 µs before all that it needed had left the link: a fault of a clock or of the mapping";
+    let words = "message 1:0 was delivered 2 µs before all that it needed had left the link: a fault of a clock or of the attribution";
     assert_eq!(said, [VoidReason::new(VoidKind::Contradiction, words)]);
     made.ledger.pop();
     deliver(&mut made, [AGAIN; 3]);
@@ -434,7 +434,7 @@ fn contradictions_are_faults_that_name_the_message() {
     assert_eq!(made.analyse().fault(2), Some(Fault::NoLayout));
     made.layout.clear();
     let none = analyse(&made.trial, Vec::new(), &[], std::iter::empty::<Result<_, Infallible>>(), []);
-    assert!(matches!(none, Err(AnalyseError::Unmapped(Unmapped::Off))));
+    assert!(matches!(none, Err(AnalyseError::Unattributed(Unattributed::Off))));
 }
 
 /// A byte, as the oracle follows it.

@@ -33,7 +33,7 @@ struct ArmTrial<'a> {
     losses: Vec<Loss>,
 }
 
-/// Draws it; `None` where not every trial shown is mapped.
+/// Draws it; `None` where not every trial shown is attributed.
 pub(super) fn draw(
     chart: &'static ChartDef,
     analysis: &Analysis<'_>,
@@ -85,7 +85,7 @@ fn read<'a>(analysis: &Analysis<'_>, choice: &Choice<'a>) -> Result<Option<Vec<A
                 let losses = blocking.losses();
                 trials.push(ArmTrial { record, blocking, losses });
             }
-            Err(AnalyseError::Unmapped(_)) => return Ok(None),
+            Err(AnalyseError::Unattributed(_)) => return Ok(None),
             Err(AnalyseError::Source(error)) => return Err(error),
         }
     }

@@ -29,7 +29,7 @@ const FIGURES: [(&Metric, &str); 2] =
 fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let over = OverAxis::of(part);
     if !part.cells.iter().any(|cell| cell.estimate(&metric::BLOCKED_MEAN).is_some()) {
-        return Err(Absent::NoData("the packets of these trials were not mapped to their messages".into()));
+        return Err(Absent::NoData("the packets of these trials were not attributed to their messages".into()));
     }
     let y_axes = FIGURES.map(|(metric, _)| {
         let estimates = part.cells.iter().filter_map(|cell| cell.estimate(metric)).flat_map(|e| [e.min, e.max]);

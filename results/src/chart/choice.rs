@@ -91,7 +91,7 @@ pub(super) fn choose<'a>(part: &PartView<'a>) -> Result<Choice<'a>, String> {
                 "no message of the trials that count was blocked for over 1 ms, or waited for lost bytes of its own".into()
             } else {
                 "no trial that counts has loss, drops or outages among its conditions, and what else delayed messages is \
-                 not known, as their packets are not mapped to them"
+                 not known, as their packets are not attributed to them"
                     .into()
             }
         })
@@ -126,7 +126,7 @@ pub(super) fn longest_stall<'a>(part: &PartView<'a>) -> Result<&'a TrialRecord, 
         if is_mapped(part) {
             "no message of the trials that count was blocked for over 1 ms".into()
         } else {
-            "the packets of the trials that count are not mapped to their messages".into()
+            "the packets of the trials that count are not attributed to their messages".into()
         }
     })
 }
@@ -302,9 +302,9 @@ mod tests {
             let all = cells(&run);
             (chosen(&all), longest_stall(&parts(&all)[0]).map(|record| record.trial.id.0.clone()))
         };
-        let (none, stall) = of("unmapped", &TrialRecord::clone);
-        assert!(none.unwrap_err().contains("their packets are not mapped"));
-        assert!(stall.unwrap_err().contains("not mapped"));
+        let (none, stall) = of("unattributed", &TrialRecord::clone);
+        assert!(none.unwrap_err().contains("their packets are not attributed"));
+        assert!(stall.unwrap_err().contains("not attributed"));
         let (none, stall) = of("calm", &|r| with(r, 0.02, 0.0));
         assert!(none.unwrap_err().starts_with("no message of the trials that count was blocked for over 1 ms, or"));
         assert!(stall.unwrap_err().starts_with("no message of the trials that count was blocked for over 1 ms"));

@@ -66,7 +66,7 @@ const PANELS: [(&str, Which); 3] = [
 fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let any = part.trials().any(|record| record.summary.as_ref().is_some_and(|s| s.blocking.is_some()));
     if !any {
-        return Err(Absent::NoData("the packets of these trials were not mapped to their messages".into()));
+        return Err(Absent::NoData("the packets of these trials were not attributed to their messages".into()));
     }
     let mut groups: Vec<Means<'_>> = Vec::new();
     for group in part.groups() {

@@ -132,7 +132,7 @@ fn choose<'a>(
     let record = super::choice::longest_stall(part).map_err(Absent::NoData)?;
     let blocking = match analysis.blocking(record) {
         Ok(blocking) => blocking,
-        Err(AnalyseError::Unmapped(reason)) => return Err(Absent::NoData(reason.to_string())),
+        Err(AnalyseError::Unattributed(reason)) => return Err(Absent::NoData(reason.to_string())),
         Err(AnalyseError::Source(error)) => return Err(error.into()),
     };
     let place = blocking.most_blocked();

@@ -1,7 +1,7 @@
 //! The stall timeline: the messages of one trial an arm, on one time axis, with the packets that the
 //! link dropped.
 //!
-//! Where every trial shown has its packets mapped to its messages, [`super::blocked`] draws it, and
+//! Where every trial shown has its packets attributed to its messages, [`super::blocked`] draws it, and
 //! says what was blocked. Else this module does: it shows that messages were late and when packets
 //! were dropped, and must not say which drop delayed which message, for nothing in those records
 //! joins them.

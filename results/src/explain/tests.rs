@@ -104,7 +104,7 @@ fn asked(
 ) -> Result<String, String> {
     let text = format!(
         "schema = 1\nname = \"one\"\nrepeat = 1\n[[part]]\nname = \"part\"\narms = [\"{arm}\"]\nworkload = {workload}\n\
-         link = {{ rtt = \"60ms\", rate = \"20Mbit\" }}\nmapping = true\n"
+         link = {{ rtt = \"60ms\", rate = \"20Mbit\" }}\nattribution = true\n"
     );
     let experiment = Experiment::parse(&text).unwrap();
     let mut run = Run::create(dir, &experiment, fixture::manifest(&experiment)).unwrap();

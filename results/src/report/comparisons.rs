@@ -57,7 +57,7 @@ fn comparison(a: &Cell<'_>, b: &Cell<'_>, metric: &Metric) -> Option<[String; 5]
 const SLIGHT: f64 = 5.0;
 
 /// What makes the slowest hundredth of a cell's messages slow: the largest part of their delay beside the network, with
-/// its share; `None` where packets were not mapped to messages.
+/// its share; `None` where packets were not attributed to messages.
 pub(super) fn slowest(cell: &Cell<'_>) -> Option<String> {
     let parts = [
         (&metric::TAIL_HOLD, "sender hold"),

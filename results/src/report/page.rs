@@ -389,8 +389,8 @@ fn cell_table(part: &PartView<'_>) -> TableView {
         Unit::Bytes => format!("{} [MB]", metric.label),
         unit => format!("{} [{}]", metric.label, unit.symbol()),
     }));
-    let mapped = part.cells.iter().any(|cell| slowest(cell).is_some());
-    head.extend(mapped.then(|| "the slowest hundredth are slow by".to_owned()));
+    let attributed = part.cells.iter().any(|cell| slowest(cell).is_some());
+    head.extend(attributed.then(|| "the slowest hundredth are slow by".to_owned()));
     let rows = part
         .groups()
         .iter()
@@ -410,7 +410,7 @@ fn cell_table(part: &PartView<'_>) -> TableView {
                 }
                 _ => cell.spread(metric),
             }));
-            row.extend(mapped.then(|| slowest(cell).unwrap_or_else(|| "–".to_owned())));
+            row.extend(attributed.then(|| slowest(cell).unwrap_or_else(|| "–".to_owned())));
             row
         })
         .collect();

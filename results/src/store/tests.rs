@@ -29,9 +29,9 @@ fn what_was_written_is_read_back() {
         assert_eq!(read.series(id).unwrap(), play.series);
         let ledger: Vec<_> = read.ledger(id).unwrap().unwrap().map(Result::unwrap).collect();
         assert_eq!(ledger, fixture::packets(100).collect::<Vec<_>>());
-        let mapped = |n| record.trial.mapping.then_some(n);
-        assert_eq!(read.layout(id).unwrap(), mapped(50).map(|n| fixture::layout(n).collect()));
-        assert_eq!(read.observations(id).unwrap(), mapped(80).map(|n| fixture::observations(n).collect()));
+        let attributed = |n| record.trial.attribution.then_some(n);
+        assert_eq!(read.layout(id).unwrap(), attributed(50).map(|n| fixture::layout(n).collect()));
+        assert_eq!(read.observations(id).unwrap(), attributed(80).map(|n| fixture::observations(n).collect()));
         assert_eq!(Some(crate::recompute::recompute(&read, record).unwrap()), record.summary);
     }
     // Nothing but what the format names.

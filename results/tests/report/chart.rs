@@ -161,10 +161,10 @@ link = { rtt = "60ms", rate = "20Mbit" }
     assert!(!goodput.svg.contains("Mathis"));
 }
 
-/// The same without the mapping of packets to messages, as runs of before had none.
-const UNMAPPED: &str = r#"
+/// The same without the attribution of packets to messages, as a part can ask for.
+const UNATTRIBUTED: &str = r#"
 schema = 1
-name = "unmapped"
+name = "unattributed"
 repeat = 2
 
 [[part]]
@@ -172,7 +172,7 @@ name = "messages"
 arms = ["tcp", "tls", "quic", "quic/shared", "udp"]
 workload = { kind = "messages", streams = 8, size = "1000B", spacing = "40ms", count = 100 }
 link = { rtt = "60ms", rate = "20Mbit", loss = "1%" }
-mapping = false
+attribution = false
 "#;
 
 #[test]
@@ -207,11 +207,11 @@ fn the_parts_of_the_delay_add_up_in_the_table() {
 #[test]
 fn without_the_mapping_the_charts_say_that_it_is_missing() {
     let dir = tempfile::tempdir().unwrap();
-    let run = synthetic::run(&dir.path().join("run"), UNMAPPED, synthetic::all_done);
+    let run = synthetic::run(&dir.path().join("run"), UNATTRIBUTED, synthetic::all_done);
     let shown = draw_all(&Analysis::of(&run)).expect("the records can be read");
     for chart in ["decomposition", "blocked"] {
         let left_out = shown.iter().any(
-            |one| matches!(one, Shown::LeftOut { chart: of, reason, .. } if of.name == chart && reason.contains("not mapped")),
+            |one| matches!(one, Shown::LeftOut { chart: of, reason, .. } if of.name == chart && reason.contains("not attributed")),
         );
         assert!(left_out, "{chart:?}");
     }
@@ -220,7 +220,7 @@ fn without_the_mapping_the_charts_say_that_it_is_missing() {
 #[test]
 fn the_timeline_does_not_claim_to_know_what_blocked() {
     let dir = tempfile::tempdir().unwrap();
-    let run = synthetic::run(&dir.path().join("run"), UNMAPPED, synthetic::all_done);
+    let run = synthetic::run(&dir.path().join("run"), UNATTRIBUTED, synthetic::all_done);
     let drawn = drawings(&run);
     let stalls = drawn.iter().find(|d| d.chart.name == "stalls").expect("stalls");
     assert!(stalls.svg.contains("a bar says late, not blocked"));

@@ -81,14 +81,17 @@ fn the_report_is_whole_self_contained_and_the_same_each_time() {
         assert!((sum - value("delay_ms")).abs() < 1e-6, "{row:?}");
         rows += 1;
     }
-    assert_eq!(rows, 5 * 3 * 3 * 3, "three rows a trial of the part that is mapped");
+    assert_eq!(rows, 5 * 3 * 3 * 3, "three rows a trial of the attributed part");
     let streams = String::from_utf8(first[&run.dir().join("report/tables/streams.csv")].clone()).unwrap();
     let of_a_trial = |record: &TrialRecord| {
         let blocking = record.summary.as_ref().and_then(|summary| summary.blocking.as_ref());
         blocking.map_or(0, |blocking| blocking.stall_of_stream_ms.len())
     };
     let expected: usize = run.trials().iter().map(of_a_trial).sum();
-    assert!(expected > 0 && streams.lines().count() == 1 + expected, "a row a stream of what is mapped: {expected}");
+    assert!(
+        expected > 0 && streams.lines().count() == 1 + expected,
+        "a row a stream of what is attributed: {expected}"
+    );
 
     let html = fs::read_to_string(&page).unwrap();
     for outward in ["http:", "https:", "//cdn", "<script", "<link", "<img", "<iframe", "@import", "url(", " src="] {

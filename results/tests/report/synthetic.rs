@@ -114,14 +114,14 @@ fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
         return record;
     }
     let (mut report, ledger) = match &trial.workload {
-        Workload::Messages(_) if trial.mapping => carried::messages(trial, empty_report(trial)),
+        Workload::Messages(_) if trial.attribution => carried::messages(trial, empty_report(trial)),
         Workload::Messages(_) => messages(trial),
         Workload::Bulk(_) => bulk(trial),
     };
     ends(trial, &mut report);
     let link = link_report(&ledger);
     let mut figures = summary::summarise(trial, &report, Some(&link));
-    if trial.mapping {
+    if trial.attribution {
         let ledger = ledger.iter().cloned().map(Ok::<_, Infallible>);
         let observations = report.observations.iter().copied().map(Ok);
         let analysis = blocking::analyse(trial, report.messages.clone(), &report.layout, ledger, observations);
@@ -137,7 +137,7 @@ fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
     writer.set_epoch(report.epoch_ns);
     writer.write_messages(report.messages.clone()).expect("messages");
     writer.write_series(report.series.clone()).expect("series");
-    if trial.mapping {
+    if trial.attribution {
         writer.write_layout(report.layout.iter().copied()).expect("layout");
         writer.write_observations(report.observations.iter().copied()).expect("observations");
     }

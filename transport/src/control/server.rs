@@ -176,7 +176,7 @@ mod tests {
             rtt: samepath_model::Duration::ZERO,
             rate: None,
             time_limit: samepath_model::Duration::from_secs(10),
-            mapping: false,
+            attribution: false,
         };
         let client = async { connect(&[address], Pin::ProvenByToken, "the token", &plan).await.map(drop) };
         let (refused, ()) = tokio::join!(client, impostor);

@@ -1,4 +1,4 @@
-//! The frames of a QUIC packet's plaintext (RFC 9000, section 19), as far as the mapping of packets to
+//! The frames of a QUIC packet's plaintext (RFC 9000, section 19), as far as the attribution of packets to
 //! messages and the qlogs need them: which stream bytes and which datagram a packet carries, what it
 //! acknowledges, which limits it moves or waits at, what it ends.
 //!

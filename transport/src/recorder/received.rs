@@ -259,7 +259,7 @@ mod tests {
             rtt: Duration::ZERO,
             rate: None,
             time_limit: Duration::from_secs(10),
-            mapping: false,
+            attribution: false,
         })
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Below {
     pub(super) settings: Vec<Setting>,
     /// The port from which the client connects.
     pub(super) client_port: u16,
-    /// Who notes its packets, where they are mapped to messages.
+    /// Who notes its packets, where they are attributed to messages.
     pub(super) observer: Option<Arc<Observer>>,
     /// Its bytes in flight.
     pub(super) flight: Flight,
@@ -73,7 +73,7 @@ impl Connection {
         config::settings(&self.inner, plan, end, &self.below.settings)
     }
 
-    /// Who notes its packets, where they are mapped to messages, or logged.
+    /// Who notes its packets, where they are attributed to messages, or logged.
     pub(crate) const fn observer(&self) -> Option<&Arc<Observer>> {
         self.below.observer.as_ref()
     }
@@ -213,9 +213,9 @@ pub(super) fn first_id(secret: &Secret) -> ConnectionId {
     ConnectionId::new(&Sha256::digest([b"quic ", &secret[..]].concat())[..20])
 }
 
-/// Who notes a connection's packets at this end, if they are to be mapped to messages, or logged.
+/// Who notes a connection's packets at this end, if they are to be attributed to messages, or logged.
 pub(super) fn observer(plan: &Plan, end: End, client_port: u16, ipv6: bool) -> Option<Arc<Observer>> {
     let capacity = plan.datagram(ipv6) - crate::frame::HEADER_LEN;
     let logs = log_directory().is_some();
-    (plan.mapping || logs).then(|| Observer::new(end, client_port, capacity as u64, plan.mapping, logs))
+    (plan.attribution || logs).then(|| Observer::new(end, client_port, capacity as u64, plan.attribution, logs))
 }

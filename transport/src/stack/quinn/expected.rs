@@ -143,7 +143,7 @@ mod tests {
             rtt: Duration::from_millis(60),
             rate: None,
             time_limit: Duration::from_secs(10),
-            mapping: false,
+            attribution: false,
         }
     }
 
@@ -176,7 +176,7 @@ mod tests {
         assert!(open(&other, &mut packet.clone()).is_none());
         let contents = open(&guest, &mut packet.clone()).unwrap();
         assert_eq!((contents.number, contents.size, contents.frames.len()), (0, 61, 2), "{contents:?}");
-        assert!(observer.take().0.is_empty(), "it is logged, not mapped");
+        assert!(observer.take().0.is_empty(), "it is logged, not attributed");
         expected.remove(&guest);
         assert!(open(&guest, &mut packet.clone()).is_none(), "a session that is over expects nothing");
     }

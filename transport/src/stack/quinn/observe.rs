@@ -1,5 +1,5 @@
 //! What a QUIC endpoint sees in its packets: the keys that protect them are wrapped, so that each
-//! packet's plaintext passes by as it is sealed and as it is opened, for the mapping of packets to
+//! packet's plaintext passes by as it is sealed and as it is opened, for the attribution of packets to
 //! messages and for the logs.
 //!
 //! quinn does not say which packet carried which bytes, and its qlog names packets without their
@@ -37,8 +37,8 @@ pub(crate) struct Observer {
     client_port: u16,
     /// The payload of the datagrams that messages are cut into, where they are.
     datagram_capacity: u64,
-    /// Whether packets are mapped to messages.
-    maps: bool,
+    /// Whether packets are attributed to messages.
+    attributes: bool,
     /// Whether its events are logged.
     logs: bool,
     notes: Mutex<Notes>,
@@ -60,8 +60,14 @@ struct Notes {
 
 impl Observer {
     /// An observer at this end of the connection that the client makes from this port.
-    pub(crate) fn new(end: End, client_port: u16, datagram_capacity: u64, maps: bool, logs: bool) -> Arc<Observer> {
-        Arc::new(Observer { end, client_port, datagram_capacity, maps, logs, notes: Mutex::default() })
+    pub(crate) fn new(
+        end: End,
+        client_port: u16,
+        datagram_capacity: u64,
+        attributes: bool,
+        logs: bool,
+    ) -> Arc<Observer> {
+        Arc::new(Observer { end, client_port, datagram_capacity, attributes, logs, notes: Mutex::default() })
     }
 
     /// What the last packet of this direction held; it is handed over once.
@@ -97,12 +103,12 @@ impl Observer {
     /// A packet of `size` bytes passes by.
     pub(super) fn see(&self, direction: Direction, number: u64, mark: Mark, plaintext: &[u8], size: usize) {
         self.log(direction, number, plaintext, size);
-        if self.maps {
+        if self.attributes {
             self.map(direction, number, mark, plaintext);
         }
     }
 
-    /// A packet that is logged, if packets are, but in no case mapped.
+    /// A packet that is logged, if packets are, but in no case attributed.
     pub(super) fn log(&self, direction: Direction, number: u64, plaintext: &[u8], size: usize) {
         if self.logs {
             let contents = Contents { number, size, frames: schema::frames(plaintext) };

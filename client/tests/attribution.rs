@@ -1,4 +1,4 @@
-//! What both ends note for the mapping of packets to messages, played over loopback: every byte of every
+//! What both ends note for the attribution of packets to messages, played over loopback: every byte of every
 //! message has its place, and the two ends of a QUIC connection see the same packets.
 
 use std::collections::{BTreeMap, HashMap};
@@ -49,7 +49,7 @@ fn plan(arm: Arm, workload: Workload) -> Plan {
         rtt: Duration::ZERO,
         rate: None,
         time_limit: Duration::from_secs(60),
-        mapping: true,
+        attribution: true,
     }
 }
 
@@ -190,7 +190,12 @@ async fn both_ends_of_quic_see_the_same_packets() {
         }
         // Nothing was left out.
         assert!(
-            report.client.settings.iter().chain(report.server.settings.iter()).all(|s| !s.name.starts_with("mapping."))
+            report
+                .client
+                .settings
+                .iter()
+                .chain(report.server.settings.iter())
+                .all(|s| !s.name.starts_with("attribution."))
         );
     }
 }
@@ -224,7 +229,7 @@ async fn messages_of_one_instant_share_tls_records_up_to_their_size() {
 
 #[tokio::test]
 async fn nothing_is_noted_where_nobody_asked() {
-    let plans = Arm::all().map(|arm| Plan { mapping: false, ..plan(arm, workloads().remove(0)) });
+    let plans = Arm::all().map(|arm| Plan { attribution: false, ..plan(arm, workloads().remove(0)) });
     for (plan, report) in played(plans).await {
         assert!(report.layout.is_empty() && report.observations.is_empty(), "{}", plan.arm);
     }

@@ -1,4 +1,4 @@
-//! The mapping of QUIC packets to messages, checked a second way: what the endpoints saw through their
+//! The attribution of QUIC packets to messages, checked a second way: what the endpoints saw through their
 //! packet protection against what the wire and the key log say to somebody else.
 //!
 //! - `protection`: RFC 9001 once more, with its vectors
@@ -43,7 +43,7 @@ impl Drop for Ends {
 fn play(part: &str, drop_each: usize) -> (PlayReport, Vec<(Sender, Vec<u8>)>, KeyLog) {
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("keys.log");
-    let text = format!("schema = 1\nname = 'wire'\n[[part]]\nname = 'wire'\nmapping = true\n{part}");
+    let text = format!("schema = 1\nname = 'wire'\n[[part]]\nname = 'wire'\nattribution = true\n{part}");
     let trial = Experiment::parse(&text).unwrap().trials()[0].clone();
     let (order, report) = (dir.path().join("trial.json"), dir.path().join("report"));
     std::fs::write(&order, serde_json::to_vec(&trial).unwrap()).unwrap();
