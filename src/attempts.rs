@@ -92,7 +92,7 @@ mod tests {
 
     fn record(attempt: u32, outcome: Outcome) -> TrialRecord {
         let line = serde_json::json!({
-            "schema": 3, "trial": trial(), "attempt": attempt, "outcome": "done", "started_unix": 0.0, "wall_ms": 0.0,
+            "schema": 3, "trial": trial(), "attempt": attempt, "outcome": "done", "started_unix_s": 0.0, "wall_ms": 0.0,
         });
         TrialRecord { outcome, ..serde_json::from_value(line).unwrap() }
     }

@@ -32,13 +32,16 @@ pub struct Blocking {
     /// Bytes that had arrived and could not be delivered, times how long, in byte-seconds.
     pub buffered_byte_seconds: f64,
     /// Mean parts of the delay, over all messages.
+    #[serde(rename = "all_ms")]
     pub all: DelayParts,
     /// Mean parts over the intact messages.
+    #[serde(rename = "intact_ms")]
     pub of_intact: DelayParts,
     /// Mean parts over the slowest hundredth of the messages, at least one.
+    #[serde(rename = "slowest_ms")]
     pub of_slowest: DelayParts,
     /// What the hold was made of: means over all messages; `None` where the sender told nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "sender_hold_ms", skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldParts>,
 }
 
@@ -49,23 +52,35 @@ pub struct HoldParts {
     /// The application, or the send path above the transport: before the message was handed over.
     pub application: f64,
     /// The number of QUIC streams that may be open at once.
+    #[serde(rename = "stream_limit")]
     pub streams: f64,
     /// The connection's flow control; of TCP, the receiver's window.
+    #[serde(rename = "connection_flow_control")]
     pub connection: f64,
     /// The QUIC stream's flow control.
+    #[serde(rename = "stream_flow_control")]
     pub stream: f64,
     /// The transport's send buffer.
+    #[serde(rename = "send_buffer")]
     pub buffer: f64,
     /// The congestion window.
+    #[serde(rename = "congestion_window")]
     pub window: f64,
     /// Nothing that a transport tells: pacing, or the sender's own time.
-    pub untold: f64,
+    pub unknown: f64,
 }
 
 impl HoldParts {
     /// The names, as in files.
-    pub const NAMES: [&'static str; 7] =
-        ["application", "streams", "connection", "stream", "buffer", "window", "untold"];
+    pub const NAMES: [&'static str; 7] = [
+        "application",
+        "stream_limit",
+        "connection_flow_control",
+        "stream_flow_control",
+        "send_buffer",
+        "congestion_window",
+        "unknown",
+    ];
 
     /// What each is called for people, in the order of [`HoldParts::NAMES`].
     pub const WORDS: [&'static str; 7] = [
@@ -80,7 +95,7 @@ impl HoldParts {
 
     /// The values, in the order of [`HoldParts::NAMES`].
     pub const fn values(&self) -> [f64; 7] {
-        [self.application, self.streams, self.connection, self.stream, self.buffer, self.window, self.untold]
+        [self.application, self.streams, self.connection, self.stream, self.buffer, self.window, self.unknown]
     }
 }
 
@@ -90,6 +105,7 @@ impl HoldParts {
 pub struct DelayParts {
     /// From the release until the last byte first came to the link: the application, the transport's
     /// windows, its pacing.
+    #[serde(rename = "sender_hold")]
     pub hold: f64,
     /// On the link: waiting for the bottleneck, and being transmitted by it.
     pub queue: f64,
@@ -98,19 +114,31 @@ pub struct DelayParts {
     /// Waiting for a further copy of bytes of its own whose first copy was lost or late.
     pub own_loss: f64,
     /// Blocked by earlier bytes of its own stream.
+    #[serde(rename = "blocked_own_stream")]
     pub intra: f64,
     /// Blocked by bytes of other streams.
+    #[serde(rename = "blocked_other_streams")]
     pub cross: f64,
     /// Blocked by the rest of the TLS record that its last byte lies in.
+    #[serde(rename = "blocked_tls_record")]
     pub record: f64,
     /// From the arrival of all that was needed until the application had the message.
+    #[serde(rename = "host_stack")]
     pub stack: f64,
 }
 
 impl DelayParts {
     /// The names, in the order in which the parts follow each other in time.
-    pub const NAMES: [&'static str; 8] =
-        ["hold", "queue", "propagation", "own_loss", "intra", "cross", "record", "stack"];
+    pub const NAMES: [&'static str; 8] = [
+        "sender_hold",
+        "queue",
+        "propagation",
+        "own_loss",
+        "blocked_own_stream",
+        "blocked_other_streams",
+        "blocked_tls_record",
+        "host_stack",
+    ];
 
     /// The values, in the order of [`DelayParts::NAMES`].
     pub const fn values(&self) -> [f64; 8] {
@@ -125,5 +153,23 @@ impl DelayParts {
     /// The whole delay.
     pub fn total(&self) -> f64 {
         self.values().iter().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_in_files() {
+        let keys = |value: serde_json::Value| {
+            value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<String>>()
+        };
+        let parts = serde_json::to_value(DelayParts::default()).expect("it has a text form");
+        assert_eq!(keys(parts), DelayParts::NAMES.map(String::from).into());
+        let held = serde_json::to_value(HoldParts::default()).expect("it has a text form");
+        assert_eq!(keys(held), HoldParts::NAMES.map(String::from).into());
     }
 }

@@ -47,7 +47,6 @@ pub struct MessageRecord {
 
 /// What a point of a time series measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Metric {
     /// Payload bytes that the receiving application read in the bin that starts at this time.
     DeliveredBytes,
@@ -107,23 +106,23 @@ impl Metric {
         Metric::Unsent,
     ];
 
-    /// The name in files.
+    /// The name in files, with its unit; a count or a state has none.
     pub const fn name(self) -> &'static str {
         match self {
-            Metric::DeliveredBytes => "delivered-bytes",
-            Metric::CongestionWindow => "congestion-window",
-            Metric::SmoothedRtt => "smoothed-rtt",
+            Metric::DeliveredBytes => "delivered_bytes",
+            Metric::CongestionWindow => "congestion_window_bytes",
+            Metric::SmoothedRtt => "smoothed_rtt_us",
             Metric::Retransmissions => "retransmissions",
-            Metric::InFlight => "in-flight",
-            Metric::PacingRate => "pacing-rate",
-            Metric::DeliveryRate => "delivery-rate",
-            Metric::WindowFull => "window-full",
-            Metric::StreamsBlocked => "streams-blocked",
-            Metric::ConnectionBlocked => "connection-blocked",
-            Metric::StreamBlocked => "stream-blocked",
-            Metric::ReceiveWindowLimited => "receive-window-limited",
-            Metric::SendBufferLimited => "send-buffer-limited",
-            Metric::Unsent => "unsent",
+            Metric::InFlight => "in_flight_bytes",
+            Metric::PacingRate => "pacing_rate_bytes_per_second",
+            Metric::DeliveryRate => "delivery_rate_bytes_per_second",
+            Metric::WindowFull => "congestion_window_full",
+            Metric::StreamsBlocked => "stream_limit_blocked",
+            Metric::ConnectionBlocked => "connection_flow_control_blocked",
+            Metric::StreamBlocked => "stream_flow_control_blocked",
+            Metric::ReceiveWindowLimited => "receive_window_limited_us",
+            Metric::SendBufferLimited => "send_buffer_limited_us",
+            Metric::Unsent => "unsent_bytes",
         }
     }
 }
@@ -267,6 +266,7 @@ pub struct DirectionReport {
     /// Packets with a flipped bit.
     pub corrupted: u64,
     /// Packets marked "congestion experienced".
+    #[serde(rename = "congestion_marked")]
     pub marked: u64,
     /// Packets that the filter did not match, which met no condition. They are among those offered and delivered.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -277,6 +277,7 @@ pub struct DirectionReport {
     /// Largest backlog of the bottleneck in bytes.
     pub max_backlog_bytes: u64,
     /// Largest IP packet offered: no more than the MTU, or something was not segmented.
+    #[serde(rename = "largest_packet_bytes")]
     pub largest_packet: u32,
 }
 
@@ -325,11 +326,12 @@ pub struct LinkReport {
     /// CPU time of the data thread.
     pub cpu_ns: u64,
     /// How long the link was up.
+    #[serde(rename = "duration_ns")]
     pub up_ns: u64,
     /// Kernel settings of the endpoints' namespaces (sysctls), asked and effective.
     pub settings: Settings,
     /// Share of the machine's CPU time that its hypervisor gave to others while the link was up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "steal_share", default, skip_serializing_if = "Option::is_none")]
     pub steal: Option<f64>,
     /// Between which times from the schedule's start the kernel's netem was given what it draws, where that begins with
     /// the schedule; the embedded link begins with its first packet.
@@ -375,8 +377,10 @@ pub struct Probes {
     /// Their 99th percentile.
     pub delay_p99_ns: Option<u64>,
     /// Bits a second asked of the link; `None` where there is no rate, or no train fits its buffer.
+    #[serde(rename = "rate_asked_bits_per_second")]
     pub rate_asked: Option<u64>,
     /// Bits a second that a train of packets met.
+    #[serde(rename = "rate_bits_per_second")]
     pub rate: Option<u64>,
 }
 
@@ -468,10 +472,13 @@ pub struct EndReport {
     pub retransmissions: Option<u64>,
     /// For how long, in microseconds, the connections had nothing to send because a send buffer was full, as TCP
     /// counts it (`tcpi_sndbuf_limited`). `None` where none was TCP's.
+    #[serde(rename = "send_buffer_limited_us")]
     pub buffer_limited_us: Option<u64>,
     /// Payload bytes of messages given to the transport; a warm-up is not among them.
+    #[serde(rename = "sent_bytes")]
     pub bytes_sent: u64,
     /// Payload bytes of messages received from the transport, all verified; a warm-up is not among them.
+    #[serde(rename = "received_bytes")]
     pub bytes_received: u64,
     /// Datagrams sent (`udp`).
     pub datagrams_sent: Option<u64>,
@@ -638,6 +645,7 @@ pub struct TrialRecord {
     #[serde(flatten)]
     pub outcome: Outcome,
     /// When it started: seconds since the Unix epoch.
+    #[serde(rename = "started_unix_s")]
     pub started_unix: f64,
     /// Wall-clock time in all, in milliseconds.
     pub wall_ms: f64,

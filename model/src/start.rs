@@ -19,17 +19,21 @@ pub struct StartState {
     /// How many there are.
     pub connections: u16,
     /// The sum of their congestion windows, in bytes.
+    #[serde(rename = "window_bytes")]
     pub window: u64,
     /// The longest of their smoothed round-trip times, in microseconds.
     pub srtt_us: u64,
     /// Payload bytes of the warm-up, all acknowledged unless `in_flight` says otherwise.
+    #[serde(rename = "warmup_bytes")]
     pub warmup: u64,
     /// Packets or segments that they had declared lost or retransmitted by then.
     pub losses: u64,
     /// Bytes that they had in flight.
+    #[serde(rename = "in_flight_bytes")]
     pub in_flight: u64,
     /// The window that the warm-up opens in slow start, in bytes: the initial windows, and what was acknowledged
     /// (RFC 5681, section 3.1; RFC 9002, section 7.3.1).
+    #[serde(rename = "expected_window_bytes")]
     pub expected_window: u64,
     /// Why the window is another, where it is further from that than [`ALIKE`].
     pub apart: Option<Apart>,

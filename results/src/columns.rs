@@ -335,16 +335,16 @@ impl Row for PacketRecord {
         required int32 payload_bytes (INTEGER(32,false));
         optional int32 tcp_seq (INTEGER(32,false));
         required int32 tcp_flags (INTEGER(8,false));
-        optional fixed_len_byte_array(16) mark;
+        optional fixed_len_byte_array(16) tag;
         required int64 queued_ns (INTEGER(64,false));
         required boolean corrupted;
         required boolean congestion_marked;
         required boolean bypassed;
         optional int64 left_ns;
-        optional binary dropped (UTF8);
+        optional binary drop_cause (UTF8);
     }";
     const RISING: &'static [&'static str] = &["number", "arrived_ns", "tcp_seq", "queued_ns", "left_ns"];
-    const UNIQUE: &'static [&'static str] = &["mark"];
+    const UNIQUE: &'static [&'static str] = &["tag"];
 
     fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError> {
         columns.required::<ByteArrayType>(rows.iter().map(|r| text(direction_name(r.direction))))?;
@@ -379,14 +379,14 @@ impl Row for PacketRecord {
         let mut payload = columns.required::<Int32Type>("payload_bytes")?;
         let mut tcp_seq = columns.optional::<Int32Type>("tcp_seq")?.into_iter();
         let mut tcp_flags = columns.required::<Int32Type>("tcp_flags")?;
-        let mut mark = columns.optional::<FixedLenByteArrayType>("mark")?.into_iter();
+        let mut mark = columns.optional::<FixedLenByteArrayType>("tag")?.into_iter();
         let mut queued = columns.required::<Int64Type>("queued_ns")?;
         let mut corrupted = columns.required::<BoolType>("corrupted")?;
         let mut congestion_marked = columns.required::<BoolType>("congestion_marked")?;
         let mut bypassed = columns.required::<BoolType>("bypassed")?;
         let mut left = columns.optional::<Int64Type>("left_ns")?.into_iter();
         let mut dropped =
-            columns.names("dropped", |name| DropCause::ALL.into_iter().find(|cause| cause.name() == name))?;
+            columns.names("drop_cause", |name| DropCause::ALL.into_iter().find(|cause| cause.name() == name))?;
         let row = |number: i64| {
             Some(PacketRecord {
                 direction: direction.next()??,
@@ -417,18 +417,19 @@ impl Row for PacketRecord {
 }
 
 impl Row for LayoutRecord {
-    const SCHEMA: &'static str = "message layout {
+    const SCHEMA: &'static str = "message message_ranges {
         required binary direction (UTF8);
         required int32 client_port (INTEGER(16,false));
-        required int64 domain (INTEGER(64,false));
-        required int64 start (INTEGER(64,false));
-        required int64 end (INTEGER(64,false));
-        required int64 unit_start (INTEGER(64,false));
-        required int64 unit_end (INTEGER(64,false));
+        required int64 ordering_domain (INTEGER(64,false));
+        required int64 start_byte (INTEGER(64,false));
+        required int64 end_byte (INTEGER(64,false));
+        required int64 record_start_byte (INTEGER(64,false));
+        required int64 record_end_byte (INTEGER(64,false));
         required int32 stream (INTEGER(16,false));
         optional int32 seq (INTEGER(32,false));
     }";
-    const RISING: &'static [&'static str] = &["domain", "start", "end", "unit_start", "unit_end", "seq"];
+    const RISING: &'static [&'static str] =
+        &["ordering_domain", "start_byte", "end_byte", "record_start_byte", "record_end_byte", "seq"];
 
     fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError> {
         columns.required::<ByteArrayType>(rows.iter().map(|r| text(direction_name(r.direction))))?;
@@ -445,11 +446,11 @@ impl Row for LayoutRecord {
     fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
         let mut direction = columns.names("direction", direction_named)?;
         let mut port = columns.required::<Int32Type>("client_port")?;
-        let domain = columns.required::<Int64Type>("domain")?;
-        let mut start = columns.required::<Int64Type>("start")?;
-        let mut end = columns.required::<Int64Type>("end")?;
-        let mut unit_start = columns.required::<Int64Type>("unit_start")?;
-        let mut unit_end = columns.required::<Int64Type>("unit_end")?;
+        let domain = columns.required::<Int64Type>("ordering_domain")?;
+        let mut start = columns.required::<Int64Type>("start_byte")?;
+        let mut end = columns.required::<Int64Type>("end_byte")?;
+        let mut unit_start = columns.required::<Int64Type>("record_start_byte")?;
+        let mut unit_end = columns.required::<Int64Type>("record_end_byte")?;
         let mut stream = columns.required::<Int32Type>("stream")?;
         let mut seq = columns.optional::<Int32Type>("seq")?.into_iter();
         let row = |domain: i64| {
@@ -470,19 +471,19 @@ impl Row for LayoutRecord {
 }
 
 impl Row for ObservationRecord {
-    const SCHEMA: &'static str = "message sights {
-        required binary end (UTF8);
+    const SCHEMA: &'static str = "message packet_observations {
+        required binary endpoint (UTF8);
         required binary direction (UTF8);
         required int64 at_ns;
         required int32 client_port (INTEGER(16,false));
-        required int64 number (INTEGER(64,false));
-        required fixed_len_byte_array(16) mark;
-        optional int64 domain (INTEGER(64,false));
-        required int64 start (INTEGER(64,false));
-        required int64 end_offset (INTEGER(64,false));
+        required int64 packet_number (INTEGER(64,false));
+        required fixed_len_byte_array(16) tag;
+        optional int64 ordering_domain (INTEGER(64,false));
+        required int64 start_byte (INTEGER(64,false));
+        required int64 end_byte (INTEGER(64,false));
     }";
-    const RISING: &'static [&'static str] = &["at_ns", "number", "domain", "start", "end_offset"];
-    const UNIQUE: &'static [&'static str] = &["mark"];
+    const RISING: &'static [&'static str] = &["at_ns", "packet_number", "ordering_domain", "start_byte", "end_byte"];
+    const UNIQUE: &'static [&'static str] = &["tag"];
 
     fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError> {
         columns.required::<ByteArrayType>(rows.iter().map(|r| text(end_name(r.end))))?;
@@ -497,15 +498,15 @@ impl Row for ObservationRecord {
     }
 
     fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
-        let mut end = columns.names("end", end_named)?;
+        let mut end = columns.names("endpoint", end_named)?;
         let mut direction = columns.names("direction", direction_named)?;
         let at = columns.required::<Int64Type>("at_ns")?;
         let mut port = columns.required::<Int32Type>("client_port")?;
-        let mut number = columns.required::<Int64Type>("number")?;
-        let mut mark = columns.required::<FixedLenByteArrayType>("mark")?;
-        let mut domain = columns.optional::<Int64Type>("domain")?.into_iter();
-        let mut start = columns.required::<Int64Type>("start")?;
-        let mut end_offset = columns.required::<Int64Type>("end_offset")?;
+        let mut number = columns.required::<Int64Type>("packet_number")?;
+        let mut mark = columns.required::<FixedLenByteArrayType>("tag")?;
+        let mut domain = columns.optional::<Int64Type>("ordering_domain")?.into_iter();
+        let mut start = columns.required::<Int64Type>("start_byte")?;
+        let mut end_offset = columns.required::<Int64Type>("end_byte")?;
         let row = |at| {
             Some(ObservationRecord {
                 end: end.next()??,
@@ -526,7 +527,7 @@ impl Row for ObservationRecord {
 impl Row for SeriesPoint {
     const SCHEMA: &'static str = "message series {
         required int64 at_ns;
-        required binary end (UTF8);
+        required binary endpoint (UTF8);
         required binary metric (UTF8);
         required double value;
     }";
@@ -541,7 +542,7 @@ impl Row for SeriesPoint {
 
     fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
         let at = columns.required::<Int64Type>("at_ns")?;
-        let mut end = columns.names("end", end_named)?;
+        let mut end = columns.names("endpoint", end_named)?;
         let mut metric =
             columns.names("metric", |name| Metric::ALL.into_iter().find(|metric| metric.name() == name))?;
         let mut value = columns.required::<DoubleType>("value")?;

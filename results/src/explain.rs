@@ -116,7 +116,7 @@ pub struct Explanation {
     pub parts_ms: Option<BTreeMap<&'static str, f64>>,
     /// What the sender's hold is made of, by what held it there; they add up to it. `None` where the sender told
     /// nothing.
-    pub hold_ms: Option<BTreeMap<&'static str, f64>>,
+    pub sender_hold_ms: Option<BTreeMap<&'static str, f64>>,
     /// Blocked in all.
     pub blocked_ms: Option<f64>,
     /// Whether the first copy of each of its bytes arrived.
@@ -285,7 +285,7 @@ fn blank(record: &TrialRecord, message: &samepath_model::record::MessageRecord) 
         delay_ms: message.delivered.map(|at| millis(at - message.released)),
         arrived_ms: None,
         parts_ms: None,
-        hold_ms: None,
+        sender_hold_ms: None,
         blocked_ms: None,
         intact: None,
         carried_by: Vec::new(),
@@ -322,7 +322,9 @@ fn told(record: &TrialRecord, analysis: &Analysis, place: usize) -> Explanation 
         reason,
         arrived_ms: account.map(|account| millis(account.arrived)),
         parts_ms: account.map(|account| names.into_iter().zip(account.parts.values().map(millis)).collect()),
-        hold_ms: analysis.held(place).map(|held| HoldParts::NAMES.into_iter().zip(held.values().map(millis)).collect()),
+        sender_hold_ms: analysis
+            .held(place)
+            .map(|held| HoldParts::NAMES.into_iter().zip(held.values().map(millis)).collect()),
         blocked_ms: account.map(|account| millis(account.parts.blocked())),
         intact: account.map(|account| account.intact),
         carried_by: carried_by.iter().map(packet_said).collect(),
@@ -445,7 +447,11 @@ impl Explanation {
         let Some(parts) = &self.parts_ms else { return String::new() };
         let part = |name: &str| parts.get(name).copied().unwrap_or_default();
         let rows = [
-            ("sender hold", part("hold"), format!("release until its last byte came to the link{}", self.held_by())),
+            (
+                "sender hold",
+                part("sender_hold"),
+                format!("release until its last byte came to the link{}", self.held_by()),
+            ),
             (
                 "network",
                 part("queue") + part("propagation"),
@@ -454,15 +460,15 @@ impl Explanation {
             ("own loss", part("own_loss"), "waiting for further copies of its own bytes".to_owned()),
             (
                 "blocked",
-                part("cross") + part("intra") + part("record"),
+                part("blocked_other_streams") + part("blocked_own_stream") + part("blocked_tls_record"),
                 format!(
                     "by other streams {}, by its own stream {}, by the rest of its TLS record {}",
-                    ms(part("cross")),
-                    ms(part("intra")),
-                    ms(part("record"))
+                    ms(part("blocked_other_streams")),
+                    ms(part("blocked_own_stream")),
+                    ms(part("blocked_tls_record"))
                 ),
             ),
-            ("stack", part("stack"), "all it needed had arrived, until the application had it".to_owned()),
+            ("stack", part("host_stack"), "all it needed had arrived, until the application had it".to_owned()),
             ("delay", self.delay_ms.unwrap_or_default(), "the sum".to_owned()),
         ];
         let mut text = String::from("\n");
@@ -476,7 +482,7 @@ impl Explanation {
     /// first.
     fn held_by(&self) -> String {
         const WORTH_TELLING: f64 = 0.1;
-        let Some(held) = &self.hold_ms else { return String::new() };
+        let Some(held) = &self.sender_hold_ms else { return String::new() };
         let named = HoldParts::NAMES.iter().zip(HoldParts::WORDS);
         let mut by: Vec<(f64, &str)> = named.map(|(name, words)| (held[name], words)).collect();
         by.retain(|(ms, _)| *ms >= WORTH_TELLING);

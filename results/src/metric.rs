@@ -306,7 +306,7 @@ metrics! {
     };
     /// Share of the delay of the slowest hundredth of messages that was sender hold, in percent.
     TAIL_HOLD = Metric {
-        name: "tail_hold_percent", label: "tail: hold", unit: Unit::Percent,
+        name: "tail_sender_hold_percent", label: "tail: hold", unit: Unit::Percent,
         of: |t| blocking(t, |b| 100.0 * b.of_slowest.hold / b.of_slowest.total()), ..PLAIN
     };
     /// The same, on the link: propagation and queue.
@@ -327,7 +327,7 @@ metrics! {
     };
     /// The same, in the receiving host.
     TAIL_STACK = Metric {
-        name: "tail_stack_percent", label: "tail: stack", unit: Unit::Percent,
+        name: "tail_host_stack_percent", label: "tail: stack", unit: Unit::Percent,
         of: |t| blocking(t, |b| 100.0 * b.of_slowest.stack / b.of_slowest.total()), ..PLAIN
     };
 }

@@ -6,7 +6,7 @@
 //! manifest.json     how, when and on what it was run; checksums once it is sealed
 //! trials.jsonl      one line an attempt at a trial, appended and synced as it ends
 //! trials/<id>/      messages.parquet  ledger.parquet  series.parquet
-//!                   layout.parquet  sights.parquet   where packets were attributed to messages
+//!                   message-ranges.parquet  packet-observations.parquet   where packets were attributed to messages
 //! trials/<id>.attempt-<n>/   the same of an attempt that another followed
 //! ```
 //!

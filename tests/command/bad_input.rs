@@ -267,7 +267,7 @@ fn what_was_measured_is_printed_though_its_report_cannot_be_drawn() {
     let mut complete = Run::create(&place, &experiment, manifest).unwrap();
     let record = serde_json::json!({
         "schema": RECORD_SCHEMA, "trial": experiment.trials()[0], "attempt": 1, "outcome": "done",
-        "started_unix": 0.0, "wall_ms": 0.0, "summary": Summary { messages: 1, delivered: 1, ..Summary::default() },
+        "started_unix_s": 0.0, "wall_ms": 0.0, "summary": Summary { messages: 1, delivered: 1, ..Summary::default() },
     });
     complete.append(&serde_json::from_value(record).unwrap()).unwrap();
     drop(complete);

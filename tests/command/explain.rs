@@ -72,7 +72,7 @@ fn each_part_of_a_delay_and_the_packet_behind_it() {
             assert!((sum - said["delay_ms"].as_f64().unwrap()).abs() < 1e-3, "to the microsecond: {said}");
             assert!(parts.values().all(|part| part.as_f64().unwrap() >= 0.0), "{said}");
             if matches!(arm, "quic" | "udp") {
-                assert_eq!(parts["cross"], 0.0, "{said}");
+                assert_eq!(parts["blocked_other_streams"], 0.0, "{said}");
             }
             if said["verdict"] == "own-loss" {
                 let lost = &said["own"][0];

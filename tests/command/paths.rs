@@ -72,16 +72,16 @@ link = { rtt = "200ms", rate = "100Mbit" }
 "#;
     for record in records(text, dir.path()) {
         let (id, blocking) = (&record["trial"]["id"], &record["summary"]["blocking"]);
-        let held = blocking["hold"].as_object().unwrap_or_else(|| panic!("{id}: {blocking}"));
+        let held = blocking["sender_hold_ms"].as_object().unwrap_or_else(|| panic!("{id}: {blocking}"));
         let sum: f64 = held.values().map(|part| part.as_f64().unwrap()).sum();
-        let hold = blocking["all"]["hold"].as_f64().unwrap();
+        let hold = blocking["all_ms"]["sender_hold"].as_f64().unwrap();
         assert!(hold > 100.0 && (sum - hold).abs() < 0.001, "{id}: {sum} of {hold}: {held:?}");
         // quinn paces, by the window, and does not tell; the kernel's CUBIC sends as its window lets it.
         let part = |name: &str| held[name].as_f64().unwrap();
         let is_quic = id.as_str().unwrap().contains("quic");
-        let by_window = if is_quic { part("window") + part("untold") } else { part("window") };
-        assert!(part("window") > 0.05 * hold && by_window > 0.5 * hold, "{id}: it was the window: {held:?}");
-        assert_eq!(held["streams"], 0.0, "{id}: {held:?}");
+        let by_window = if is_quic { part("congestion_window") + part("unknown") } else { part("congestion_window") };
+        assert!(part("congestion_window") > 0.05 * hold && by_window > 0.5 * hold, "{id}: it was the window: {held:?}");
+        assert_eq!(held["stream_limit"], 0.0, "{id}: {held:?}");
     }
     let said = run(&["explain", dir.path().join("run").to_str().unwrap()]);
     expect_status(&said, 0);

@@ -81,7 +81,7 @@ fn from_a_file_to_a_report_and_again_from_the_records() {
         }
         // No packet was larger than the path allows: nothing reached the link unsegmented.
         for direction in ["up", "down"] {
-            assert!(record["link"][direction]["largest_packet"].as_u64().unwrap() <= 1500, "{id}");
+            assert!(record["link"][direction]["largest_packet_bytes"].as_u64().unwrap() <= 1500, "{id}");
         }
     }
     let page = std::fs::read_to_string(out.join("report/index.html")).unwrap();
@@ -128,7 +128,7 @@ link = { rtt = "10ms", rate = "20Mbit", loss = "5%", ecn = true }
     for trial in trials {
         let down = &trial["link"]["down"];
         assert_ne!(trial["outcome"], "failed", "{trial}");
-        assert!(down["marked"].as_u64().is_some_and(|marked| marked > 0), "{trial}");
+        assert!(down["congestion_marked"].as_u64().is_some_and(|marked| marked > 0), "{trial}");
         let settings = trial["link"]["settings"].as_array().unwrap();
         let ecn = settings.iter().find(|setting| setting["name"] == "net.ipv4.tcp_ecn").unwrap();
         assert!(ecn["effective"].as_str().unwrap().starts_with('1'), "{ecn}");

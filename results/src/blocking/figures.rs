@@ -54,8 +54,8 @@ fn hold(analysis: &Analysis) -> Option<HoldParts> {
         }
     }
     let n = all.len() as f64;
-    let [application, streams, connection, stream, buffer, window, untold] = sums.map(|sum| sum as f64 / n / 1e6);
-    (!all.is_empty()).then_some(HoldParts { application, streams, connection, stream, buffer, window, untold })
+    let [application, streams, connection, stream, buffer, window, unknown] = sums.map(|sum| sum as f64 / n / 1e6);
+    (!all.is_empty()).then_some(HoldParts { application, streams, connection, stream, buffer, window, unknown })
 }
 
 /// The slowest hundredth, at least one, of equally slow messages those that come last in the schedule; the list,

@@ -30,13 +30,13 @@ pub struct Held {
     /// The congestion window.
     pub window: i64,
     /// After it was handed over, while nothing told held it.
-    pub untold: i64,
+    pub unknown: i64,
 }
 
 impl Held {
     /// In the order of [`HoldParts::NAMES`](samepath_model::blocking::HoldParts::NAMES).
     pub const fn values(&self) -> [i64; 7] {
-        [self.application, self.streams, self.connection, self.stream, self.buffer, self.window, self.untold]
+        [self.application, self.streams, self.connection, self.stream, self.buffer, self.window, self.unknown]
     }
 }
 
@@ -114,7 +114,7 @@ impl States {
             let left = to - from - receiver - buffer;
             let of_application = (handed.min(to) - from).clamp(0, left);
             held.application += of_application;
-            held.untold += left - of_application;
+            held.unknown += left - of_application;
         }
         held
     }
@@ -241,7 +241,7 @@ mod tests {
             stream: ms(10),
             buffer: 0,
             window: ms(30),
-            untold: ms(15),
+            unknown: ms(15),
         };
         assert_eq!(held, expected);
         assert_eq!(sum(&held), ms(90));
@@ -267,14 +267,14 @@ mod tests {
         let held = States::of(&series, End::Server, true).split(0, 40 * MS, Some(15 * MS), 0);
         // Bytes wait at 0 and at 10 ms, for 2 of which the kernel blames the receiver; of 20 to 30 ms it says 4 and 1.
         assert_eq!((held.window, held.connection, held.buffer), (8 * MS, 6 * MS, MS));
-        assert_eq!((held.application, held.untold), (5 * MS, 20 * MS));
+        assert_eq!((held.application, held.unknown), (5 * MS, 20 * MS));
         assert_eq!(sum(&held), 40 * MS);
     }
 
     #[test]
     fn where_nothing_is_told_nothing_is_claimed() {
         let held = States::of(&[], End::Client, true).split(5, 25, Some(10), 3);
-        assert_eq!(held, Held { application: 5, untold: 15, ..Held::default() });
+        assert_eq!(held, Held { application: 5, unknown: 15, ..Held::default() });
         let held = States::of(&[], End::Client, true).split(5, 25, None, 3);
         assert_eq!(held, Held { application: 20, ..Held::default() });
     }

@@ -23,14 +23,14 @@ pub fn of_trial(run: &Run, trial: &Trial) -> Result<Analysis, AnalyseError<Store
         AnalyseError::Unattributed(if attributed { Unattributed::Gone(file) } else { otherwise })
     };
     let layout = run.layout(&trial.id).map_err(read)?;
-    let layout = layout.ok_or_else(|| absent(trial.attribution, "layout.parquet", Unattributed::Off))?;
+    let layout = layout.ok_or_else(|| absent(trial.attribution, "message-ranges.parquet", Unattributed::Off))?;
     let ledger = run.ledger(&trial.id).map_err(read)?;
     let ledger = ledger.ok_or_else(|| absent(emulated, "ledger.parquet", Unattributed::NoLedger))?;
     let observations = match run.observations(&trial.id).map_err(read)? {
         Some(observations) => observations,
         // The sequence numbers of TCP are in the ledger.
         None if matches!(trial.arm.transport, Transport::Tcp | Transport::Tls) => Vec::new(),
-        None => return Err(absent(trial.attribution, "sights.parquet", Unattributed::Off)),
+        None => return Err(absent(trial.attribution, "packet-observations.parquet", Unattributed::Off)),
     };
     let analysis =
         analyse(trial, run.messages(&trial.id).map_err(read)?, &layout, ledger, observations.into_iter().map(Ok))?;

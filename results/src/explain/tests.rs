@@ -138,13 +138,15 @@ fn a_file_that_is_gone_is_named_with_a_remedy() {
         let place = dir.path().join(format!("{arm}-{file}"));
         asked(&place, MESSAGES, arm, |_| (), file)
     };
-    for (arm, file) in [("tcp", "ledger.parquet"), ("tcp", "layout.parquet"), ("quic", "sights.parquet")] {
+    for (arm, file) in
+        [("tcp", "ledger.parquet"), ("tcp", "message-ranges.parquet"), ("quic", "packet-observations.parquet")]
+    {
         let words = asked(arm, file).unwrap();
         let expected = format!("its `{file}` is missing, with which it was recorded; fetch the run again whole");
         assert!(words.contains(&expected), "{arm} {file}: {words}");
     }
     // TCP's offsets are in the ledger, so nothing is missing.
-    assert!(!asked("tcp", "sights.parquet").unwrap().contains("missing"));
+    assert!(!asked("tcp", "packet-observations.parquet").unwrap().contains("missing"));
     let error = asked("tcp", "messages.parquet").unwrap_err();
     assert_eq!(error.matches("is missing").count(), 1, "{error}");
     assert!(error.contains("messages.parquet`: it is missing; fetch the run again"), "{error}");

@@ -18,10 +18,10 @@ pub(super) const MESSAGES: &str = "messages.parquet";
 pub(super) const LEDGER: &str = "ledger.parquet";
 /// File of the time series.
 pub(super) const SERIES: &str = "series.parquet";
-/// File of the messages' places in their ordering domains.
-pub(super) const LAYOUT: &str = "layout.parquet";
-/// File of what the ends saw in their packets.
-pub(super) const OBSERVATIONS: &str = "sights.parquet";
+/// File of the byte ranges of messages in their ordering domains.
+pub(super) const LAYOUT: &str = "message-ranges.parquet";
+/// File of the packets as the ends observed them.
+pub(super) const OBSERVATIONS: &str = "packet-observations.parquet";
 /// Ending of a directory that is not whole yet.
 pub(super) const PARTIAL: &str = ".partial";
 
@@ -89,7 +89,7 @@ impl TrialWriter {
         self.write(SERIES, series.into_iter().map(Ok::<_, std::convert::Infallible>))
     }
 
-    /// Writes `layout.parquet`: where the messages lie in their ordering domains.
+    /// Writes `message-ranges.parquet`: where the messages lie in their ordering domains.
     ///
     /// # Errors
     /// Where the file cannot be written.
@@ -97,7 +97,7 @@ impl TrialWriter {
         self.write(LAYOUT, layout.into_iter().map(Ok::<_, std::convert::Infallible>))
     }
 
-    /// Writes `sights.parquet`: what the ends saw in their packets.
+    /// Writes `packet-observations.parquet`: what the ends saw in their packets.
     ///
     /// # Errors
     /// Where the file cannot be written.

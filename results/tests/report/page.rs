@@ -77,7 +77,8 @@ fn the_report_is_whole_self_contained_and_the_same_each_time() {
     let mut rows = 0;
     for row in lines {
         let value = |name: &str| row[column(name)].parse::<f64>().unwrap();
-        let sum: f64 = row[column("hold_ms")..=column("stack_ms")].iter().map(|v| v.parse::<f64>().unwrap()).sum();
+        let sum: f64 =
+            row[column("sender_hold_ms")..=column("host_stack_ms")].iter().map(|v| v.parse::<f64>().unwrap()).sum();
         assert!((sum - value("delay_ms")).abs() < 1e-6, "{row:?}");
         rows += 1;
     }
