@@ -1,8 +1,9 @@
 //! The house rules that no compiler keeps: which crate may depend on which, that no modules depend on each other in a
-//! circle, the licences of what is built in, that every dependency says why it is there, and that an error tells its
-//! cause once.
+//! circle, that names are the field's words, the licences of what is built in, that every dependency says why it is
+//! there, and that an error tells its cause once.
 
 mod modules;
+mod words;
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -106,6 +107,14 @@ fn no_modules_depend_on_each_other_in_a_circle() {
         })
         .collect();
     assert!(circles.is_empty(), "modules that depend on each other:\n{}", circles.join("\n"));
+}
+
+#[test]
+fn sources_have_the_words_of_the_field() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let parts = ["src", "tests", "model", "transport", "client", "server", "netem", "results", "testing"];
+    let found = words::forbidden(root, &parts);
+    assert!(found.is_empty(), "words of our own, where the field has one:\n{}", found.join("\n"));
 }
 
 #[test]
