@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use samepath_client::{Target, play};
 use samepath_model::arm::{Arm, Mapping, Transport};
-use samepath_model::attribution::{LayoutRecord, Mark, ObservationRecord, datagram_domain};
+use samepath_model::attribution::{LayoutRecord, ObservationRecord, Tag, datagram_domain};
 use samepath_model::link::Direction;
 use samepath_model::record::{End, PlayReport};
 use samepath_model::tuning::Tuning;
@@ -146,10 +146,10 @@ async fn every_byte_of_every_message_has_its_place() {
 type Packet = (u64, Vec<(Option<u64>, u64, u64)>);
 
 /// What is comparable of the observations.
-fn seen(observations: &[ObservationRecord], end: End, direction: Direction) -> HashMap<Mark, Packet> {
-    let mut seen: HashMap<Mark, Packet> = HashMap::new();
+fn seen(observations: &[ObservationRecord], end: End, direction: Direction) -> HashMap<Tag, Packet> {
+    let mut seen: HashMap<Tag, Packet> = HashMap::new();
     for observation in observations.iter().filter(|s| s.end == end && s.direction == direction) {
-        let packet = seen.entry(observation.mark).or_insert((observation.number, Vec::new()));
+        let packet = seen.entry(observation.tag).or_insert((observation.number, Vec::new()));
         assert_eq!(packet.0, observation.number, "a tag names one packet");
         packet.1.push((observation.domain, observation.start, observation.end_offset));
     }
@@ -168,8 +168,8 @@ async fn both_ends_of_quic_see_the_same_packets() {
             let (sent, received) =
                 (seen(&report.observations, sender, direction), seen(&report.observations, receiver, direction));
             assert!(received.len() > 5, "{what}");
-            for (mark, packet) in &received {
-                assert_eq!(sent.get(mark), Some(packet), "{what}");
+            for (tag, packet) in &received {
+                assert_eq!(sent.get(tag), Some(packet), "{what}");
             }
         }
         // What was sent covers every byte that the messages have.

@@ -9,7 +9,7 @@
 //!
 //! TCP needs no observations: the ledger has the sequence numbers, and a domain's offsets count from the
 //! initial sequence number plus one. The other observations join the ledger by the packet's
-//! [mark](crate::record::PacketRecord::mark).
+//! [tag](crate::record::PacketRecord::tag).
 //!
 //! A domain is named by its direction, by the client's port (which tells connections apart, in the
 //! ledger too) and by an identifier within the connection: 0 for TCP and TLS, the stream ID for
@@ -26,7 +26,7 @@ use crate::workload::StreamId;
 ///
 /// QUIC: the last 16 bytes of the UDP payload, the authentication tag of the packet (RFC 9001,
 /// section 5.3). Our own datagrams: the first 16, their header.
-pub type Mark = [u8; 16];
+pub type Tag = [u8; 16];
 
 /// Where a run of bytes that belong to one message lies in its ordering domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ pub struct ObservationRecord {
     /// The transport's own number of the packet; senders may skip numbers.
     pub number: u64,
     /// Joins it to the ledger.
-    pub mark: Mark,
+    pub tag: Tag,
     /// The domain whose bytes it held; `None` in a packet without any.
     pub domain: Option<u64>,
     /// Offset in the domain of the first byte.

@@ -228,7 +228,7 @@ pub struct PacketRecord {
     /// TCP flags (RFC 9293), else 0.
     pub tcp_flags: u8,
     /// What joins the packet to an endpoint's [observation](crate::attribution::ObservationRecord) of it.
-    pub mark: Option<crate::attribution::Mark>,
+    pub tag: Option<crate::attribution::Tag>,
     /// Time spent waiting for the bottleneck and being transmitted, in nanoseconds; of a packet that
     /// was dropped, the time it would have spent.
     pub queued: u64,

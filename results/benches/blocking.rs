@@ -87,7 +87,7 @@ fn packet(transport: Transport, number: u64, messages: u64) -> PacketRecord {
         payload: BYTES as u32,
         tcp_seq: tcp.then_some((message * BYTES) as u32),
         tcp_flags: if tcp { 0x10 } else { 0 },
-        mark: (!tcp).then(|| mark(number)),
+        tag: (!tcp).then(|| tag(number)),
         queued: 1000,
         corrupted: false,
         congestion_marked: false,
@@ -103,10 +103,10 @@ fn syn() -> PacketRecord {
     PacketRecord { arrived: -1_000_000, payload: 0, tcp_seq: Some(u32::MAX), tcp_flags: 0x12, ..first }
 }
 
-fn mark(number: u64) -> [u8; 16] {
-    let mut mark = [0; 16];
-    mark[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-    mark
+fn tag(number: u64) -> [u8; 16] {
+    let mut tag = [0; 16];
+    tag[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    tag
 }
 
 impl Made {
@@ -159,7 +159,7 @@ impl Made {
                 at: arrival(number, n),
                 port: 50_000,
                 number,
-                mark: mark(number),
+                tag: tag(number),
                 domain: Some(message * 4 + 1),
                 start: 0,
                 end_offset: BYTES,

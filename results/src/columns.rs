@@ -22,7 +22,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::{ColumnPath, Type};
-use samepath_model::attribution::{LayoutRecord, Mark, ObservationRecord};
+use samepath_model::attribution::{LayoutRecord, ObservationRecord, Tag};
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, End, MessageRecord, Metric, PacketRecord, RECORD_SCHEMA, SeriesPoint};
 
@@ -358,7 +358,7 @@ impl Row for PacketRecord {
         columns.required::<Int32Type>(rows.iter().map(|r| r.payload.cast_signed()))?;
         columns.optional::<Int32Type>(rows.iter().map(|r| r.tcp_seq.map(u32::cast_signed)))?;
         columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.tcp_flags)))?;
-        columns.optional::<FixedLenByteArrayType>(rows.iter().map(|r| r.mark.as_ref().map(mark_bytes)))?;
+        columns.optional::<FixedLenByteArrayType>(rows.iter().map(|r| r.tag.as_ref().map(tag_bytes)))?;
         columns.required::<Int64Type>(rows.iter().map(|r| r.queued.cast_signed()))?;
         columns.required::<BoolType>(rows.iter().map(|r| r.corrupted))?;
         columns.required::<BoolType>(rows.iter().map(|r| r.congestion_marked))?;
@@ -379,7 +379,7 @@ impl Row for PacketRecord {
         let mut payload = columns.required::<Int32Type>("payload_bytes")?;
         let mut tcp_seq = columns.optional::<Int32Type>("tcp_seq")?.into_iter();
         let mut tcp_flags = columns.required::<Int32Type>("tcp_flags")?;
-        let mut mark = columns.optional::<FixedLenByteArrayType>("tag")?.into_iter();
+        let mut tag = columns.optional::<FixedLenByteArrayType>("tag")?.into_iter();
         let mut queued = columns.required::<Int64Type>("queued_ns")?;
         let mut corrupted = columns.required::<BoolType>("corrupted")?;
         let mut congestion_marked = columns.required::<BoolType>("congestion_marked")?;
@@ -400,7 +400,7 @@ impl Row for PacketRecord {
                 payload: payload.next()?.cast_unsigned(),
                 tcp_seq: tcp_seq.next()?.map(i32::cast_unsigned),
                 tcp_flags: u8::try_from(tcp_flags.next()?).ok()?,
-                mark: match mark.next()? {
+                tag: match tag.next()? {
                     Some(bytes) => Some(bytes.data().try_into().ok()?),
                     None => None,
                 },
@@ -491,7 +491,7 @@ impl Row for ObservationRecord {
         columns.required::<Int64Type>(rows.iter().map(|r| r.at))?;
         columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.port)))?;
         columns.required::<Int64Type>(rows.iter().map(|r| r.number.cast_signed()))?;
-        columns.required::<FixedLenByteArrayType>(rows.iter().map(|r| mark_bytes(&r.mark)))?;
+        columns.required::<FixedLenByteArrayType>(rows.iter().map(|r| tag_bytes(&r.tag)))?;
         columns.optional::<Int64Type>(rows.iter().map(|r| r.domain.map(u64::cast_signed)))?;
         columns.required::<Int64Type>(rows.iter().map(|r| r.start.cast_signed()))?;
         columns.required::<Int64Type>(rows.iter().map(|r| r.end_offset.cast_signed()))
@@ -503,7 +503,7 @@ impl Row for ObservationRecord {
         let at = columns.required::<Int64Type>("at_ns")?;
         let mut port = columns.required::<Int32Type>("client_port")?;
         let mut number = columns.required::<Int64Type>("packet_number")?;
-        let mut mark = columns.required::<FixedLenByteArrayType>("tag")?;
+        let mut tag = columns.required::<FixedLenByteArrayType>("tag")?;
         let mut domain = columns.optional::<Int64Type>("ordering_domain")?.into_iter();
         let mut start = columns.required::<Int64Type>("start_byte")?;
         let mut end_offset = columns.required::<Int64Type>("end_byte")?;
@@ -514,7 +514,7 @@ impl Row for ObservationRecord {
                 at,
                 port: u16::try_from(port.next()?).ok()?,
                 number: number.next()?.cast_unsigned(),
-                mark: mark.next()?.data().try_into().ok()?,
+                tag: tag.next()?.data().try_into().ok()?,
                 domain: domain.next()?.map(i64::cast_unsigned),
                 start: start.next()?.cast_unsigned(),
                 end_offset: end_offset.next()?.cast_unsigned(),
@@ -559,8 +559,8 @@ fn text(name: &str) -> ByteArray {
     ByteArray::from(name)
 }
 
-fn mark_bytes(mark: &Mark) -> FixedLenByteArray {
-    ByteArray::from(mark.to_vec()).into()
+fn tag_bytes(tag: &Tag) -> FixedLenByteArray {
+    ByteArray::from(tag.to_vec()).into()
 }
 
 fn end_named(name: &str) -> Option<End> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use samepath_model::attribution::{LayoutRecord, Mark, ObservationRecord};
+use samepath_model::attribution::{LayoutRecord, ObservationRecord, Tag};
 use samepath_model::experiment::{Experiment, ExperimentSpec, Trial};
 use samepath_model::record::{
     DirectionReport, DropCause, End, EndReport, LinkReport, MessageRecord, Metric, Outcome, PacketRecord, PlayReport,
@@ -187,12 +187,12 @@ pub(crate) fn link() -> LinkReport {
     }
 }
 
-/// The mark of the fixture's packet of this number.
-pub(crate) fn mark(number: u64) -> Mark {
-    let mut mark = [0; 16];
-    mark[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
-    mark[8..].copy_from_slice(&number.to_be_bytes());
-    mark
+/// The tag of the fixture's packet of this number.
+pub(crate) fn tag(number: u64) -> Tag {
+    let mut tag = [0; 16];
+    tag[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+    tag[8..].copy_from_slice(&number.to_be_bytes());
+    tag
 }
 
 /// Places of so many runs of bytes, with every field in use.
@@ -218,7 +218,7 @@ pub(crate) fn observations(n: u64) -> impl Iterator<Item = ObservationRecord> {
         at: number as i64 * 1_000 - 50_000,
         port: 40_000,
         number: number / 2 * 3,
-        mark: mark(number / 2),
+        tag: tag(number / 2),
         domain: (number % 6 != 0).then_some(number % 6 * 4 + 3),
         start: number * 1400,
         end_offset: number * 1400 + 1400,
@@ -242,7 +242,7 @@ pub(crate) fn packets(n: u64) -> impl Iterator<Item = PacketRecord> {
             payload: 1448,
             tcp_seq: tcp.then_some((number as u32).wrapping_mul(1448).wrapping_sub(5000)),
             tcp_flags: if tcp { 0x90 } else { 0 },
-            mark: (!tcp).then(|| mark(number)),
+            tag: (!tcp).then(|| tag(number)),
             queued: number * 7 % 100_000,
             corrupted: number % 97 == 0,
             congestion_marked: number % 89 == 0,

@@ -92,7 +92,7 @@ mod tests {
             payload: 72,
             tcp_seq: None,
             tcp_flags: 0,
-            mark: None,
+            tag: None,
             queued: 0,
             corrupted: false,
             congestion_marked: false,

@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 
 use offline::{Connection, KeyLog, Packet, Sender};
 use relay::Relay;
-use samepath_model::attribution::Mark;
+use samepath_model::attribution::Tag;
 use samepath_model::record::{End, PlayReport};
 use samepath_model::{Direction, Experiment};
 
@@ -77,10 +77,10 @@ fn play(part: &str, drop_each: usize) -> (PlayReport, Vec<(Sender, Vec<u8>)>, Ke
 type Seen = (u64, Vec<(u64, u64, u64)>);
 
 /// The packets that this end saw in this direction, by tag.
-fn seen(report: &PlayReport, end: End, direction: Direction) -> HashMap<Mark, Seen> {
-    let mut seen: HashMap<Mark, Seen> = HashMap::new();
+fn seen(report: &PlayReport, end: End, direction: Direction) -> HashMap<Tag, Seen> {
+    let mut seen: HashMap<Tag, Seen> = HashMap::new();
     for observation in report.observations.iter().filter(|s| s.end == end && s.direction == direction) {
-        let (_, runs) = seen.entry(observation.mark).or_insert((observation.number, Vec::new()));
+        let (_, runs) = seen.entry(observation.tag).or_insert((observation.number, Vec::new()));
         runs.extend(observation.domain.map(|domain| (domain, observation.start, observation.end_offset)));
     }
     seen
@@ -106,7 +106,7 @@ fn agree(report: &PlayReport, wire: &[(Sender, Vec<u8>)], log: &KeyLog) -> usize
                 None => assert!(packet.one_rtt && packet.number > last && packet.runs.is_empty(), "{packet:?}"),
             }
         }
-        let on_wire: HashMap<Mark, &Packet> = packets.iter().map(|p| (p.tag, *p)).collect();
+        let on_wire: HashMap<Tag, &Packet> = packets.iter().map(|p| (p.tag, *p)).collect();
         assert_eq!(on_wire.len(), packets.len(), "a tag names one packet");
         for (tag, (number, runs)) in &received {
             let packet = on_wire.get(tag).expect("what was received was on the wire");

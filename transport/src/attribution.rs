@@ -71,7 +71,7 @@ impl Place {
             at: at.cast_signed(),
             port: self.port,
             number,
-            mark: header.encode(),
+            tag: header.encode(),
             domain: Some(domain),
             start: run.start,
             end_offset: run.end,

@@ -2,7 +2,7 @@
 //!
 //! The link core begins and finishes it; the ledger's spool holds it in a form of fixed width.
 
-use samepath_model::attribution::Mark;
+use samepath_model::attribution::Tag;
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, PacketRecord};
 
@@ -24,7 +24,7 @@ pub struct Entry {
     protocol: u8,
     tcp_flags: u8,
     flags: u8,
-    mark: Mark,
+    tag: Tag,
     /// 0: not dropped; else 1 + the position of the cause in [`DropCause::ALL`].
     cause: u8,
 }
@@ -36,7 +36,7 @@ mod flag {
     pub(super) const CORRUPTED: u8 = 1 << 2;
     pub(super) const HAS_TCP_SEQ: u8 = 1 << 3;
     pub(super) const LEFT: u8 = 1 << 4;
-    pub(super) const HAS_MARK: u8 = 1 << 5;
+    pub(super) const HAS_TAG: u8 = 1 << 5;
     pub(super) const CONGESTION: u8 = 1 << 6;
     pub(super) const BYPASSED: u8 = 1 << 7;
 }
@@ -46,7 +46,7 @@ impl Entry {
     pub fn new(direction: Direction, number: u64, arrived: Nanos, info: &PacketInfo) -> Self {
         let down = if direction == Direction::Down { flag::DOWN } else { 0 };
         let has_seq = if info.tcp_seq.is_some() { flag::HAS_TCP_SEQ } else { 0 };
-        let has_mark = if info.mark.is_some() { flag::HAS_MARK } else { 0 };
+        let has_tag = if info.tag.is_some() { flag::HAS_TAG } else { 0 };
         Entry {
             number,
             arrived,
@@ -59,8 +59,8 @@ impl Entry {
             destination_port: info.destination_port,
             protocol: info.protocol,
             tcp_flags: info.tcp_flags,
-            flags: down | has_seq | has_mark,
-            mark: info.mark.unwrap_or_default(),
+            flags: down | has_seq | has_tag,
+            tag: info.tag.unwrap_or_default(),
             cause: 0,
         }
     }
@@ -167,7 +167,7 @@ impl Entry {
             payload: self.payload,
             tcp_seq: (self.flags & flag::HAS_TCP_SEQ != 0).then_some(self.tcp_seq),
             tcp_flags: self.tcp_flags,
-            mark: (self.flags & flag::HAS_MARK != 0).then_some(self.mark),
+            tag: (self.flags & flag::HAS_TAG != 0).then_some(self.tag),
             queued: self.queued,
             corrupted: self.is_corrupted(),
             congestion_marked: self.is_congestion_marked(),
@@ -195,7 +195,7 @@ impl Entry {
             put(&word.to_le_bytes());
         }
         put(&[self.protocol, self.tcp_flags, self.flags, self.cause]);
-        put(&self.mark);
+        put(&self.tag);
         line
     }
 
@@ -217,13 +217,13 @@ impl Entry {
             tcp_flags: line[49],
             flags: line[50],
             cause: line[51],
-            mark: std::array::from_fn(|i| line[52 + i]),
+            tag: std::array::from_fn(|i| line[52 + i]),
         };
         (usize::from(entry.cause) <= DropCause::ALL.len()).then_some(entry)
     }
 }
 
-/// Bytes of an entry in the file: 4 × 8, 3 × 4, 2 × 2, 4 × 1 and the mark.
+/// Bytes of an entry in the file: 4 × 8, 3 × 4, 2 × 2, 4 × 1 and the tag.
 pub(crate) const ENTRY_BYTES: usize = 68;
 
 #[cfg(test)]
@@ -236,11 +236,11 @@ mod tests {
         fn an_entry_survives_its_encoding(
             number: u64, arrived: u64, left: u64, queued: u64, size: u32, payload: u32, tcp_seq: Option<u32>,
             ports: (u16, u16), protocol: u8, tcp_flags: u8, down: bool, duplicate: bool, corrupted: bool,
-            mark: Option<[u8; 16]>, fate in 0usize..8,
+            tag: Option<[u8; 16]>, fate in 0usize..8,
         ) {
             let direction = if down { Direction::Down } else { Direction::Up };
             let info = PacketInfo {
-                size, payload, tcp_seq, protocol, tcp_flags, mark,
+                size, payload, tcp_seq, protocol, tcp_flags, tag,
                 source_port: ports.0, destination_port: ports.1,
                 ..PacketInfo::default()
             };
@@ -260,7 +260,7 @@ mod tests {
             prop_assert_eq!(Entry::decode(&entry.encode()), Some(entry));
             let record = entry.record(0);
             prop_assert_eq!(record.tcp_seq, tcp_seq);
-            prop_assert_eq!(record.mark, mark);
+            prop_assert_eq!(record.tag, tag);
             prop_assert_eq!(record.direction, direction);
             prop_assert_eq!(record.duplicate, duplicate);
             prop_assert_eq!(record.corrupted, corrupted);

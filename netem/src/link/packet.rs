@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use samepath_model::attribution::Mark;
+use samepath_model::attribution::Tag;
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
@@ -55,7 +55,7 @@ pub struct PacketInfo {
     /// What joins it to an endpoint's record of it, of UDP datagrams of at least 16 bytes: where the
     /// fixed bit of QUIC is set (RFC 9000, section 17), the last 16 bytes, which are the
     /// authentication tag; else the first 16, the header of the lab's own datagrams.
-    pub mark: Option<Mark>,
+    pub tag: Option<Tag>,
     /// Whether it counts for `drop data N`: at least [`DATA_PAYLOAD`] bytes of TCP payload, or of a
     /// UDP datagram that is no QUIC long-header (handshake) packet.
     pub is_data: bool,
@@ -174,14 +174,14 @@ fn parse_udp(segment: &[u8], mut info: PacketInfo) -> Option<PacketInfo> {
     (info.source_port, info.destination_port) = (u16_at(fixed, 0)?, u16_at(fixed, 2)?);
     let datagram = &segment[fixed.len()..];
     info.payload = datagram.len() as u32;
-    info.mark = mark(datagram);
+    info.tag = tag(datagram);
     info.is_handshake = is_quic_long_header(datagram);
     info.is_data = info.payload >= DATA_PAYLOAD && !info.is_handshake;
     Some(info)
 }
 
-/// See [`PacketInfo::mark`].
-fn mark(datagram: &[u8]) -> Option<Mark> {
+/// See [`PacketInfo::tag`].
+fn tag(datagram: &[u8]) -> Option<Tag> {
     const FIXED_BIT: u8 = 0x40;
     if datagram.first()? & FIXED_BIT != 0 { datagram.last_chunk() } else { datagram.first_chunk() }.copied()
 }
@@ -303,7 +303,7 @@ mod tests {
             payload: 100,
             tcp_seq: Some(0xdead_beef),
             tcp_flags: 0x18,
-            mark: None,
+            tag: None,
             is_data: true,
             is_handshake: false,
         };
@@ -395,16 +395,16 @@ mod tests {
 
     #[test]
     fn marks_are_the_tag_of_quic_and_the_head_of_other_datagrams() {
-        let mark = |first: u8, len: u8| {
+        let tag = |first: u8, len: u8| {
             let mut payload: Vec<u8> = (0..len).collect();
             payload[0] = first;
             let mut packet = Vec::new();
             PacketBuilder::ipv4(A, B, 64).udp(10, 20).write(&mut packet, &payload).unwrap();
             // Padding of a short Ethernet frame is behind the datagram.
             packet.extend([0xee; 7]);
-            parse(&packet).mark
+            parse(&packet).tag
         };
-        let run = |first: u8, from: u8| -> Mark {
+        let run = |first: u8, from: u8| -> Tag {
             let mut bytes = std::array::from_fn(|i| from + i as u8);
             if from == 0 {
                 bytes[0] = first;
@@ -412,12 +412,12 @@ mod tests {
             bytes
         };
         for quic in [0x40, 0x4f, 0xc3, 0xe0] {
-            assert_eq!(mark(quic, 40), Some(run(quic, 24)));
+            assert_eq!(tag(quic, 40), Some(run(quic, 24)));
         }
         for own in [0x00, 0x10, 0x3f] {
-            assert_eq!(mark(own, 40), Some(run(own, 0)));
+            assert_eq!(tag(own, 40), Some(run(own, 0)));
         }
-        assert_eq!((mark(0x40, 16), mark(0x40, 15)), (Some(run(0x40, 0)), None));
+        assert_eq!((tag(0x40, 16), tag(0x40, 15)), (Some(run(0x40, 0)), None));
     }
 
     #[test]

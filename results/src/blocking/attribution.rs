@@ -6,7 +6,7 @@ use samepath_model::link::Direction;
 use samepath_model::record::{End, Instant};
 use samepath_model::workload::StreamId;
 
-use super::packets::{Marks, NEVER, Packet, Run, tcp_runs};
+use super::packets::{NEVER, Packet, Run, Tags, tcp_runs};
 
 /// An ordering domain's name as a number, so that names can be sorted and found fast.
 pub(super) fn domain_key(direction: Direction, port: u16, domain: u64) -> u128 {
@@ -83,7 +83,7 @@ impl Attribution {
                 tcp_runs(&packets, |direction, port| find(domain_key(direction, port, 0)))
             }
             Transport::Quic | Transport::Udp => {
-                let marks = Marks::of(&packets);
+                let tags = Tags::of(&packets);
                 let mut runs = Vec::with_capacity(packets.len());
                 for observation in observations {
                     let observation = observation?;
@@ -93,7 +93,7 @@ impl Attribution {
                     };
                     let (Some(domain), true) = (observation.domain, observation.end == sender) else { continue };
                     let domain = find(domain_key(observation.direction, observation.port, domain));
-                    for packet in marks.with(observation.mark) {
+                    for packet in tags.with(observation.tag) {
                         if packets[packet as usize].direction != observation.direction {
                             continue;
                         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use samepath_model::attribution::Mark;
+use samepath_model::attribution::Tag;
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, Instant, PacketRecord};
 use serde::{Serialize, Serializer};
@@ -68,7 +68,7 @@ pub struct Packet {
     pub(super) seq: Option<u32>,
     pub(super) payload: u32,
     pub(super) opens: bool,
-    pub(super) mark: Option<Mark>,
+    pub(super) tag: Option<Tag>,
 }
 
 impl Packet {
@@ -101,7 +101,7 @@ impl Packet {
             seq: record.tcp_seq,
             payload: record.payload,
             opens,
-            mark: record.mark,
+            tag: record.tag,
         })
     }
 
@@ -168,24 +168,24 @@ pub(super) fn tcp_runs(packets: &[Packet], domain: impl Fn(Direction, u16) -> Op
     runs
 }
 
-/// The packets by their marks.
-pub(super) struct Marks(Vec<(u128, u32)>);
+/// The packets by their tags.
+pub(super) struct Tags(Vec<(u128, u32)>);
 
-impl Marks {
-    pub(super) fn of(packets: &[Packet]) -> Marks {
-        let mut marks: Vec<(u128, u32)> = packets
+impl Tags {
+    pub(super) fn of(packets: &[Packet]) -> Tags {
+        let mut tags: Vec<(u128, u32)> = packets
             .iter()
             .enumerate()
-            .filter_map(|(place, packet)| Some((u128::from_be_bytes(packet.mark?), place as u32)))
+            .filter_map(|(place, packet)| Some((u128::from_be_bytes(packet.tag?), place as u32)))
             .collect();
-        marks.sort_unstable();
-        Marks(marks)
+        tags.sort_unstable();
+        Tags(tags)
     }
 
-    /// Every packet that bears the mark: one, but for copies that the link made.
-    pub(super) fn with(&self, mark: Mark) -> impl Iterator<Item = u32> + '_ {
-        let mark = u128::from_be_bytes(mark);
-        let from = self.0.partition_point(|&(other, _)| other < mark);
-        self.0[from..].iter().take_while(move |&&(other, _)| other == mark).map(|&(_, place)| place)
+    /// Every packet that bears the tag: one, but for copies that the link made.
+    pub(super) fn with(&self, tag: Tag) -> impl Iterator<Item = u32> + '_ {
+        let tag = u128::from_be_bytes(tag);
+        let from = self.0.partition_point(|&(other, _)| other < tag);
+        self.0[from..].iter().take_while(move |&&(other, _)| other == tag).map(|&(_, place)| place)
     }
 }

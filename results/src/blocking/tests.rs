@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use proptest::prelude::*;
 use samepath_model::arm::{Arm, Mapping, Transport};
-use samepath_model::attribution::{LayoutRecord, Mark, ObservationRecord, datagram_domain};
+use samepath_model::attribution::{LayoutRecord, ObservationRecord, Tag, datagram_domain};
 use samepath_model::experiment::{Experiment, Trial};
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, End, Instant, MessageRecord, PacketRecord};
@@ -78,7 +78,7 @@ impl Made {
             payload,
             tcp_seq: seq,
             tcp_flags: if seq.is_some() { 0x10 } else { 0 },
-            mark: seq.is_none().then(|| mark(number)),
+            tag: seq.is_none().then(|| tag(number)),
             queued: 1000,
             corrupted: false,
             congestion_marked: false,
@@ -109,7 +109,7 @@ impl Made {
                         at: arrived - 10,
                         port: PORT,
                         number: 1000 + place as u64,
-                        mark: mark(place as u64),
+                        tag: tag(place as u64),
                         domain: Some(domain),
                         start,
                         end_offset,
@@ -182,10 +182,10 @@ impl Made {
     }
 }
 
-fn mark(number: u64) -> Mark {
-    let mut mark = [7; 16];
-    mark[8..].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-    mark
+fn tag(number: u64) -> Tag {
+    let mut tag = [7; 16];
+    tag[8..].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    tag
 }
 
 /// Three messages on one byte stream, a packet each: 0:0 is lost and comes again, 1:0 and 0:1 wait.
@@ -460,7 +460,7 @@ fn bytes(made: &Made) -> Bytes {
                 vec![((packet.destination_port, 0), start, start + u64::from(packet.payload))]
             }
             None => {
-                let of_it = made.observations.iter().filter(|s| Some(s.mark) == packet.mark && s.end == End::Server);
+                let of_it = made.observations.iter().filter(|s| Some(s.tag) == packet.tag && s.end == End::Server);
                 of_it.map(|s| ((PORT, s.domain.unwrap()), s.start, s.end_offset)).collect()
             }
         };

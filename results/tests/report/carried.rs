@@ -61,16 +61,16 @@ pub(crate) fn messages(trial: &Trial, mut report: PlayReport) -> (PlayReport, Ve
             if stream_of_bytes {
                 packet.tcp_seq = Some(ISN.wrapping_add(1).wrapping_add(start as u32));
             } else {
-                let mut mark = [3; 16];
-                mark[..8].copy_from_slice(&packet.number.to_be_bytes());
-                (packet.protocol, packet.mark) = (17, Some(mark));
+                let mut tag = [3; 16];
+                tag[..8].copy_from_slice(&packet.number.to_be_bytes());
+                (packet.protocol, packet.tag) = (17, Some(tag));
                 report.observations.push(ObservationRecord {
                     end: End::Server,
                     direction: Direction::Down,
                     at,
                     port,
                     number: packet.number + 100,
-                    mark,
+                    tag,
                     domain: Some(domain),
                     start,
                     end_offset: stop,
@@ -133,7 +133,7 @@ fn packet(ledger: &[PacketRecord], at: i64, payload: u32, dropped: Option<DropCa
         payload,
         tcp_seq: None,
         tcp_flags: 0x10,
-        mark: None,
+        tag: None,
         queued: QUEUED as u64,
         corrupted: false,
         congestion_marked: false,

@@ -184,7 +184,7 @@ fn packet(number: u64, arrived: i64, payload: u32, dropped: bool) -> PacketRecor
         payload,
         tcp_seq: None,
         tcp_flags: 0,
-        mark: None,
+        tag: None,
         queued: 424_000,
         corrupted: false,
         congestion_marked: false,

@@ -87,7 +87,7 @@ mod tests {
             payload: 54,
             tcp_seq: Some(1),
             tcp_flags: 0x18,
-            mark: None,
+            tag: None,
             queued: 0,
             corrupted: false,
             congestion_marked: false,

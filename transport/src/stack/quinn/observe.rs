@@ -18,7 +18,7 @@ use quinn::crypto::{
 use quinn::{ConnectError, ConnectionId, Side};
 use quinn_proto::TransportError;
 use quinn_proto::transport_parameters::TransportParameters;
-use samepath_model::attribution::{Mark, ObservationRecord};
+use samepath_model::attribution::{ObservationRecord, Tag};
 use samepath_model::link::Direction;
 use samepath_model::record::{End, Metric};
 use serde_json::Value;
@@ -101,10 +101,10 @@ impl Observer {
     }
 
     /// A packet of `size` bytes passes by.
-    pub(super) fn see(&self, direction: Direction, number: u64, mark: Mark, plaintext: &[u8], size: usize) {
+    pub(super) fn see(&self, direction: Direction, number: u64, tag: Tag, plaintext: &[u8], size: usize) {
         self.log(direction, number, plaintext, size);
         if self.attributes {
-            self.map(direction, number, mark, plaintext);
+            self.map(direction, number, tag, plaintext);
         }
     }
 
@@ -116,10 +116,10 @@ impl Observer {
         }
     }
 
-    fn map(&self, direction: Direction, number: u64, mark: Mark, plaintext: &[u8]) {
+    fn map(&self, direction: Direction, number: u64, tag: Tag, plaintext: &[u8]) {
         let at = clock::now().cast_signed();
         let Observer { end, client_port: port, .. } = *self;
-        let none = ObservationRecord { end, direction, at, port, number, mark, domain: None, start: 0, end_offset: 0 };
+        let none = ObservationRecord { end, direction, at, port, number, tag, domain: None, start: 0, end_offset: 0 };
         let mut notes = self.notes.lock().expect("no panic while held");
         let before = notes.observations.len();
         let is_sent = direction == self.sent();
@@ -288,16 +288,16 @@ impl PacketKey for ObservedKey {
         // The plaintext is gone once it is sealed, and the tag is not there before.
         let plaintext = buf[header_len..buf.len() - self.key.tag_len()].to_vec();
         self.key.encrypt(packet, buf, header_len);
-        if let Some(mark) = buf.last_chunk() {
-            self.observer.see(self.observer.sent(), packet, *mark, &plaintext, buf.len());
+        if let Some(tag) = buf.last_chunk() {
+            self.observer.see(self.observer.sent(), packet, *tag, &plaintext, buf.len());
         }
     }
 
     fn decrypt(&self, packet: u64, header: &[u8], payload: &mut BytesMut) -> Result<(), CryptoError> {
-        let (mark, size) = (payload.last_chunk().copied(), header.len() + payload.len());
+        let (tag, size) = (payload.last_chunk().copied(), header.len() + payload.len());
         self.key.decrypt(packet, header, payload)?;
-        if let Some(mark) = mark {
-            self.observer.see(self.observer.received(), packet, mark, payload, size);
+        if let Some(tag) = tag {
+            self.observer.see(self.observer.received(), packet, tag, payload, size);
         }
         Ok(())
     }
