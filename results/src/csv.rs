@@ -127,7 +127,7 @@ fn part_rows(run: &Run) -> Vec<Vec<String>> {
     let axes = axes(run);
     let mut head: Vec<String> = ["trial", "part"].map(String::from).to_vec();
     head.extend(axes.iter().cloned());
-    head.extend(["arm", "seed", "outcome", "messages"].map(String::from));
+    head.extend(["arm", "seed", "outcome", "message_group"].map(String::from));
     head.extend(DelayParts::NAMES.map(|name| format!("{name}_ms")));
     head.extend(["blocked_ms", "delay_ms"].map(String::from));
     let mut rows = vec![head];

@@ -99,6 +99,7 @@ pub struct Explanation {
     /// The number in the stream.
     pub seq: u32,
     /// Its size in bytes; `None` where the workload sends until its time is over.
+    #[serde(rename = "size_bytes")]
     pub size: Option<u64>,
     /// What kind of answer it is.
     pub verdict: Verdict,
