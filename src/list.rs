@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use samepath_model::profile::PROFILES;
-use samepath_model::{Arm, LinkSpec, Mapping, Transport};
+use samepath_model::{Arm, LinkSpec};
 use serde_json::json;
 
 use crate::builtin;
@@ -60,7 +60,7 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<Exit> {
     }
     writeln!(out, "\nArms (--arm): a transport and how the workload's streams lie on it")?;
     for arm in Arm::all() {
-        writeln!(out, "  {:<24} {}", arm.to_string(), about(arm))?;
+        writeln!(out, "  {:<24} {}", arm.to_string(), arm.about)?;
     }
     writeln!(out, "\nWorkloads")?;
     for (name, text, parameters) in WORKLOADS {
@@ -75,35 +75,4 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<Exit> {
 
 fn conditions(profile: &str) -> anyhow::Result<String> {
     Ok(LinkSpec { profile: Some(profile.to_owned()), ..LinkSpec::default() }.resolve()?.to_string())
-}
-
-/// Of pairs that [`Arm::all`] does not give.
-const NOT_BUILT: &str = "not built";
-
-fn about(arm: Arm) -> &'static str {
-    use Mapping::{Datagram, PerMessage, PerStream, Shared};
-    use Transport::{Quic, Tcp, Tls, Udp};
-    match (arm.transport, arm.mapping) {
-        (Tcp, Shared) => "all streams framed on one TCP connection",
-        (Tcp, PerStream) => "a TCP connection for each stream",
-        (Tls, Shared) => "all streams framed on one TLS 1.3 connection",
-        (Tls, PerStream) => "a TLS 1.3 connection for each stream",
-        (Quic, PerStream) => "one QUIC connection, a QUIC stream for each stream",
-        (Quic, Shared) => "one QUIC connection, all streams framed on one QUIC stream: the control for `tls`",
-        (Quic, PerMessage) => "one QUIC connection, a QUIC stream for each message",
-        (Udp, Datagram) => "datagrams, no retransmission",
-        (Tcp | Tls, PerMessage | Datagram) | (Quic, Datagram) | (Udp, Shared | PerStream | PerMessage) => NOT_BUILT,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_arm_is_described() {
-        for arm in Arm::all() {
-            assert_ne!(about(arm), NOT_BUILT, "{arm}");
-        }
-    }
 }

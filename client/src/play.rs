@@ -137,7 +137,7 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
 
     let end = drain_end(plan, epoch).map_or(limit, |end| end.min(limit));
     let finished = session.advance(end, Session::is_finished).await?;
-    if !finished && plan.arm.transport.is_reliable() && drain_end(plan, epoch).is_none() {
+    if !finished && plan.arm.is_reliable && drain_end(plan, epoch).is_none() {
         return Err(session.too_late(plan));
     }
     let Session { half, control, handshake_ns, endpoints, .. } = session;
@@ -352,20 +352,21 @@ impl Session {
         }
         let seconds = SILENCE_NANOS / 1_000_000_000;
         let is_up = self.connectors.is_empty();
-        match self.transport {
-            Transport::Quic if !is_up => Some(format!(
-                "no QUIC handshake after {seconds} s: does a firewall drop UDP on the way, or does the path take no packets \
-                 of 1228 bytes, which QUIC must have (RFC 9000, section 14)? If so, no flag helps; try --arm tcp"
-            )),
-            Transport::Quic => None,
-            _ if is_up && (self.sends || self.is_cold || !self.is_warm()) && self.half.is_stuck(SILENCE_NANOS) => {
-                Some(format!(
-                    "the connection is up, but nothing moves on it for {seconds} s: a path that drops full-size packets without a \
-                 word (a PMTU black hole, RFC 2923) looks like this; if it is one, give --mtu 1280"
-                ))
-            }
-            _ => None,
+        if self.transport == Transport::Quic {
+            return (!is_up).then(|| {
+                format!(
+                    "no QUIC handshake after {seconds} s: does a firewall drop UDP on the way, or does the path take no \
+                     packets of 1228 bytes, which QUIC must have (RFC 9000, section 14)? If so, no flag helps; try --arm tcp"
+                )
+            });
         }
+        let is_stuck = is_up && (self.sends || self.is_cold || !self.is_warm()) && self.half.is_stuck(SILENCE_NANOS);
+        is_stuck.then(|| {
+            format!(
+                "the connection is up, but nothing moves on it for {seconds} s: a path that drops full-size packets \
+                 without a word (a PMTU black hole, RFC 2923) looks like this; if it is one, give --mtu 1280"
+            )
+        })
     }
 
     /// What was still missing when the time was over.

@@ -161,7 +161,7 @@ pub(crate) fn text(plan: &Plan, played: &Played) -> String {
     for (name, end) in [("client CPU", End::Client), ("server CPU", End::Server)] {
         line(name, format!("{:.0} %", cpu_percent(played, end)));
     }
-    if !report.complete && plan.arm.transport.is_reliable() {
+    if !report.complete && plan.arm.is_reliable {
         line("incomplete", "not everything that was released was delivered in time".into());
     }
     out

@@ -6,7 +6,7 @@
 //! | module | what it names |
 //! | --- | --- |
 //! | [`units`] | quantities with their unit in the type |
-//! | [`arm`] | transport and mapping; [`tuning`] what is set on them |
+//! | [`arm`] | what is compared, each a row of a table; [`tuning`] what is set on them |
 //! | [`workload`] | the deterministic schedule of messages |
 //! | [`link`] | the emulated path's conditions |
 //! | [`profile`] | named link conditions |

@@ -38,8 +38,8 @@ fn released_in(messages: &Messages, time: Duration) -> u64 {
 /// # Errors
 /// Says how many streams it would take, and what to change.
 pub fn check(arm: Arm, workload: &Workload, rtt: Duration) -> Result<(), TooManyStreams> {
-    match (arm.mapping, workload) {
-        (Mapping::PerMessage, Workload::Messages(messages)) => {
+    match workload {
+        Workload::Messages(messages) if arm.mapping == Mapping::PerMessage => {
             let needed = released_in(messages, rtt * 3);
             if needed > MOST_STREAMS { Err(TooManyStreams { arm, needed }) } else { Ok(()) }
         }
@@ -50,8 +50,8 @@ pub fn check(arm: Arm, workload: &Workload, rtt: Duration) -> Result<(), TooMany
 /// The streams of its sender that a receiver lets be open at once: of what is released in eight round trips and two
 /// seconds, each; or as many as the workload has streams; and those of the warm-up.
 pub fn limit(arm: Arm, workload: &Workload, rtt: Duration) -> u64 {
-    let of_messages = match (arm.mapping, workload) {
-        (Mapping::PerMessage, Workload::Messages(messages)) => {
+    let of_messages = match workload {
+        Workload::Messages(messages) if arm.mapping == Mapping::PerMessage => {
             let ample = released_in(messages, rtt * 8 + Duration::from_secs(2)).max(AMPLE);
             ample.min(u64::from(messages.per_stream()) * u64::from(messages.streams)).min(MOST_STREAMS)
         }

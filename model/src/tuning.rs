@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::arm::{Arm, Mapping, Transport};
+use crate::arm::{Arm, Connections};
 use crate::units::{ByteCount, serde_as_text};
 
 /// A congestion controller that both the kernel's TCP and quinn implement.
@@ -183,9 +183,7 @@ impl Tuning {
                 "`tls-record-size` must lie between {LEAST_TLS_RECORD}B and {MOST_TLS_RECORD}B (RFC 8446, section 5.1)"
             ));
         }
-        let own_connections =
-            matches!(arm.transport, Transport::Tcp | Transport::Tls) && arm.mapping == Mapping::PerStream;
-        if self.order == Order::Sequential && own_connections {
+        if self.order == Order::Sequential && arm.connections == Connections::PerStream {
             return fail(format!(
                 "`order` is sequential, but the streams of `{arm}` have connections of their own, which share the \
                  path as their congestion controllers do; leave the arm out, or use `{}`",

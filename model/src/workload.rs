@@ -238,9 +238,7 @@ impl Workload {
     /// starts cold, and over `udp` there is no window to open.
     pub fn warmup(&self, arm: Arm) -> ByteCount {
         match self {
-            Workload::Messages(messages) if arm.transport.is_reliable() => {
-                messages.warmup.unwrap_or(Messages::MOST_WARMUP)
-            }
+            Workload::Messages(messages) if arm.is_reliable => messages.warmup.unwrap_or(Messages::MOST_WARMUP),
             _ => ByteCount::ZERO,
         }
     }

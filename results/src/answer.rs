@@ -188,13 +188,13 @@ pub(crate) fn compared(part: &PartView<'_>) -> Option<(Arm, Option<Arm>)> {
         }
     }
     // Stable: in the experiment's order otherwise.
-    arms.sort_by_key(|arm| !arm.transport.is_reliable());
+    arms.sort_by_key(|arm| !arm.is_reliable);
     let (tcp, quic) = (Arm::default_of(Transport::Tcp), Arm::default_of(Transport::Quic));
     if arms.contains(&tcp) && arms.contains(&quic) {
         return Some((tcp, Some(quic)));
     }
     let first = *arms.first()?;
-    Some((first, arms.get(1).copied().filter(|second| second.transport.is_reliable() == first.transport.is_reliable())))
+    Some((first, arms.get(1).copied().filter(|second| second.is_reliable == first.is_reliable)))
 }
 
 /// The cells of the compared arms under one set of conditions.
@@ -286,8 +286,7 @@ fn messages(part: &PartView<'_>) -> Vec<String> {
 
 /// What was blocked, where packets were attributed to messages: measured, not inferred.
 fn waited(group: &Group<'_>) -> Option<String> {
-    let reliable: Vec<&Cell<'_>> =
-        group.cells.iter().copied().filter(|cell| cell.arm.transport.is_reliable()).collect();
+    let reliable: Vec<&Cell<'_>> = group.cells.iter().copied().filter(|cell| cell.arm.is_reliable).collect();
     let cells = if reliable.is_empty() { &group.cells } else { &reliable };
     let measured: Vec<(Arm, Estimate)> =
         cells.iter().filter_map(|cell| Some((cell.arm, cell.estimate(&metric::INTACT_BLOCKED)?))).collect();

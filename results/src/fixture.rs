@@ -104,7 +104,7 @@ pub(crate) fn record(trial: &Trial, play: &PlayReport) -> TrialRecord {
 /// Messages that take half an RTT and, one in ten, another RTT. On `udp` those never arrive.
 pub(crate) fn play(trial: &Trial, slower: f64) -> PlayReport {
     let lossy = trial.axes.get("loss").is_some_and(|loss| loss != "0%");
-    let reliable = trial.arm.transport.is_reliable();
+    let reliable = trial.arm.is_reliable;
     // A little of the seed in every delay, so that the seeds have a spread.
     let jitter = 1.0 + 0.01 * trial.seed as f64;
     let ms = |ms: f64| (ms * 1e6 * slower * jitter) as i64;
@@ -136,11 +136,7 @@ pub(crate) fn play(trial: &Trial, slower: f64) -> PlayReport {
         metric: Metric::DeliveredBytes,
         value: received as f64 / 50.0,
     });
-    let rtts = match trial.arm.transport {
-        Transport::Udp => None,
-        Transport::Tcp => Some(1),
-        Transport::Tls | Transport::Quic => Some(2),
-    };
+    let rtts = reliable.then_some(if trial.arm.transport == Transport::Tcp { 1 } else { 2 });
     PlayReport {
         epoch_ns: 1_000_000_000 + trial.seed,
         clock_error_ns: 0,

@@ -17,7 +17,7 @@ pub(crate) use start::{first_packets_lost, round_trips};
 
 use samepath_model::record::{Outcome, PacketRecord, TrialRecord};
 use samepath_model::void::in_words;
-use samepath_model::{Direction, Transport, VoidKind};
+use samepath_model::{Direction, VoidKind};
 use samepath_results::{Run, stats};
 
 use super::{Finding, Verdict};
@@ -91,10 +91,7 @@ fn named(trouble: &[String]) -> String {
 
 /// The packets of the transport under test in one direction, in the order in which they came.
 fn flow(run: &Run, record: &TrialRecord, direction: Direction) -> anyhow::Result<Vec<PacketRecord>> {
-    let protocol = match record.trial.arm.transport {
-        Transport::Tcp | Transport::Tls => 6,
-        Transport::Udp | Transport::Quic => 17,
-    };
+    let protocol = record.trial.arm.ip_protocol.number();
     let mut packets = Vec::new();
     for packet in run.ledger(&record.trial.id)?.into_iter().flatten() {
         let packet = packet?;

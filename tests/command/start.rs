@@ -58,7 +58,7 @@ link = { rtt = "40ms", rate = "10Mbit", loss = "10%" }
         let before = |packet: &&samepath_model::record::PacketRecord| packet.arrived < 0;
         assert!(packets.iter().filter(before).count() > 1, "{id}: something came before the schedule");
         let start = record.summary.as_ref().and_then(|summary| summary.start);
-        assert_eq!(start.is_some(), record.trial.arm.transport.is_reliable(), "{id}");
+        assert_eq!(start.is_some(), record.trial.arm.is_reliable, "{id}");
         let Some(start) = start else { continue };
         let of_sender = record.server.as_ref().and_then(|server| server.start);
         assert_eq!(of_sender, Some(start), "{id}");

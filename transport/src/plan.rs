@@ -94,7 +94,7 @@ impl Plan {
     /// and the session ends there. Datagrams are not held back, so their stragglers count.
     pub fn cut_off(&self) -> Option<u64> {
         match &self.workload {
-            Workload::Bulk(bulk) if self.arm.transport.is_reliable() => bulk.duration.map(|d| d.as_nanos()),
+            Workload::Bulk(bulk) if self.arm.is_reliable => bulk.duration.map(|d| d.as_nanos()),
             _ => None,
         }
     }
@@ -108,15 +108,12 @@ impl Plan {
         self.tuning.check(self.arm)?;
         streams::check(self.arm, &self.workload, self.rtt)?;
         let fail = |text: String| Err(PlanError::Value(text));
-        let least = self.arm.least_mtu().max(MIN_MTU);
+        let least = self.arm.least_mtu.max(MIN_MTU);
         if self.mtu < least {
             return fail(format!("an MTU of {} is too small for {}; give at least {least}", self.mtu, self.arm));
         }
         if self.time_limit == Duration::ZERO {
             return fail("the time limit must be more than 0s".into());
-        }
-        if !self.arm.transport.mappings().contains(&self.arm.mapping) {
-            return fail(format!("the arm {} is not built", self.arm));
         }
         if self.connections() > MAX_CONNECTIONS {
             return fail(format!(

@@ -224,7 +224,7 @@ impl Shared {
     pub(crate) fn report(&self, used: Used) -> HalfReport {
         let path = self.path();
         let mut settings = std::mem::take(&mut *self.settings.lock().expect("no panic while held"));
-        let is_udp = !self.plan.arm.transport.is_reliable();
+        let is_udp = !self.plan.arm.is_reliable;
         let mut report = HalfReport {
             series: std::mem::take(&mut self.samples.lock().expect("no panic while held")),
             end: EndReport {

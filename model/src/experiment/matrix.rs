@@ -102,7 +102,7 @@ impl Part {
             let workload = varied.workload.clone().on_link(&link);
             for &arm in &self.arms {
                 varied.tuning.check(arm).map_err(|error| fault(Place::Tuning, &error))?;
-                let (mtu, least) = (link.mtu, arm.least_mtu());
+                let (mtu, least) = (link.mtu, arm.least_mtu);
                 if mtu < least {
                     let problem = format!(
                         "an `mtu` of {mtu} is too small for QUIC; give at least {least}, or leave the arm `{arm}` out"
@@ -140,9 +140,7 @@ impl Part {
         let named = quoted(&problem).find_map(|key| cell.keys().find(|axis| condition(axis) == key));
         // Where the message names no axis, but the base is sound, one of those that vary this table it must be.
         let base_is_sound = match table {
-            Place::Link => {
-                self.link.resolve().is_ok_and(|link| self.arms.iter().all(|arm| arm.least_mtu() <= link.mtu))
-            }
+            Place::Link => self.link.resolve().is_ok_and(|link| self.arms.iter().all(|arm| arm.least_mtu <= link.mtu)),
             Place::Workload => self.workload.check().is_ok(),
             Place::Tuning => self.arms.iter().all(|&arm| self.tuning.check(arm).is_ok()),
         };

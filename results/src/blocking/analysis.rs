@@ -2,7 +2,7 @@
 
 use std::mem::{self, Discriminant};
 
-use samepath_model::arm::{Mapping, Transport};
+use samepath_model::arm::{AttributedBy, OrderingDomain};
 use samepath_model::attribution::{LayoutRecord, ObservationRecord};
 use samepath_model::experiment::Trial;
 use samepath_model::link::Direction;
@@ -63,7 +63,8 @@ pub struct Analysis {
     window_is_subject: bool,
     direction: Direction,
     is_one_connection: bool,
-    is_quic: bool,
+    /// Whether the lab sets the windows of flow control, and not the kernel.
+    sets_windows: bool,
     /// Whether TCP sends by its congestion window alone, and not by a pacing rate of its controller.
     is_window_alone: bool,
 }
@@ -93,9 +94,10 @@ pub fn analyse<E>(
         return Err(Unattributed::NoLedger.into());
     }
     packets::sort(&mut packets);
-    let (transport, mapping) = (trial.arm.transport, trial.arm.mapping);
-    let attribution = Attribution::of(transport, layout, packets, observations).map_err(AnalyseError::Source)?;
-    let (units, ordered) = (transport == Transport::Tls, mapping != Mapping::Datagram);
+    let arm = trial.arm;
+    let attribution =
+        Attribution::of(arm.attributed_by, layout, packets, observations).map_err(AnalyseError::Source)?;
+    let (units, ordered) = (arm.attributed_by == AttributedBy::TlsRecords, arm.ordering != OrderingDomain::Nothing);
     let accounts = parts::accounts(&attribution, &messages, &trial.link, units, ordered);
     Ok(Analysis {
         messages,
@@ -107,11 +109,9 @@ pub fn analyse<E>(
         held: None,
         window_is_subject: trial.tuning.receive_window.is_some(),
         direction: trial.workload.direction(),
-        is_quic: transport == Transport::Quic,
+        sets_windows: arm.stack.is_in_process(),
         is_window_alone: trial.tuning.controller != Controller::Bbr,
-        is_one_connection: transport == Transport::Quic
-            || mapping != Mapping::PerStream
-            || trial.workload.streams() == 1,
+        is_one_connection: arm.connections(trial.workload.streams()) == 1,
     })
 }
 
@@ -154,7 +154,7 @@ impl Analysis {
             Some(VoidReason::new(VoidKind::Limit, words))
         };
         // Of TCP it is the kernel's own, which grows as it sees fit: that is no setting of the lab's.
-        let is_set = self.is_quic && !self.window_is_subject;
+        let is_set = self.sets_windows && !self.window_is_subject;
         let credit = |held: &Held| held.connection + held.stream;
         let ample = "it was to be ample, and is no part of the comparison: set `receive-window` to make it the subject";
         [

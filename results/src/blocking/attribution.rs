@@ -1,6 +1,6 @@
 //! From packets to stretches of bytes: when each byte of an ordering domain reached the receiving host.
 
-use samepath_model::arm::Transport;
+use samepath_model::arm::AttributedBy;
 use samepath_model::attribution::{LayoutRecord, ObservationRecord};
 use samepath_model::link::Direction;
 use samepath_model::record::{End, Instant};
@@ -53,7 +53,7 @@ pub(super) struct Attribution {
 impl Attribution {
     /// Lays out the domains and puts the packets' bytes into them. The packets are in order.
     pub(super) fn of<E>(
-        transport: Transport,
+        by: AttributedBy,
         layout: &[LayoutRecord],
         packets: Vec<Packet>,
         observations: impl IntoIterator<Item = Result<ObservationRecord, E>>,
@@ -77,12 +77,12 @@ impl Attribution {
             .collect();
         places.sort_unstable_by_key(|place| (place.domain, place.start));
 
-        let mut runs = match transport {
-            Transport::Tcp | Transport::Tls => {
+        let mut runs = match by {
+            AttributedBy::SequenceNumbers | AttributedBy::TlsRecords => {
                 // A connection that carried no message has a domain of nobody's interest.
                 tcp_runs(&packets, |direction, port| find(domain_key(direction, port, 0)))
             }
-            Transport::Quic | Transport::Udp => {
+            AttributedBy::Observations => {
                 let tags = Tags::of(&packets);
                 let mut runs = Vec::with_capacity(packets.len());
                 for observation in observations {

@@ -1,6 +1,6 @@
 //! The analysis of a recorded trial, from the files of its run.
 
-use samepath_model::arm::Transport;
+use samepath_model::arm::AttributedBy;
 use samepath_model::experiment::Trial;
 use samepath_model::record::LinkReport;
 
@@ -29,7 +29,7 @@ pub fn of_trial(run: &Run, trial: &Trial) -> Result<Analysis, AnalyseError<Store
     let observations = match run.observations(&trial.id).map_err(read)? {
         Some(observations) => observations,
         // The sequence numbers of TCP are in the ledger.
-        None if matches!(trial.arm.transport, Transport::Tcp | Transport::Tls) => Vec::new(),
+        None if trial.arm.attributed_by != AttributedBy::Observations => Vec::new(),
         None => return Err(absent(trial.attribution, "packet-observations.parquet", Unattributed::Off)),
     };
     let analysis =

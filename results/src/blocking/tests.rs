@@ -553,7 +553,7 @@ fn random(arm: Arm, sizes: &[u64], cuts: &[u64], fates: &[(bool, u8)], spurious:
             start = stop;
         }
     }
-    let reliable = arm.transport.is_reliable();
+    let reliable = arm.is_reliable;
     for (at, domain, start, stop, lost) in again.into_iter().filter(|_| reliable) {
         let middle = start + (stop - start) / 2;
         if lost {

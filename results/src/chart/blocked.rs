@@ -3,14 +3,14 @@
 use std::rc::Rc;
 
 use plotters::style::RGBColor;
-use samepath_model::Arm;
+use samepath_model::arm::{Arm, Marker};
 use samepath_model::record::{MessageRecord, TrialRecord};
 
 use super::canvas::{Canvas, Stroke};
 use super::choice::Choice;
 use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::Key;
-use super::theme::{INK, MUTED, Mark, arm_style};
+use super::theme::{INK, MUTED, arm_style};
 use super::timeline::{self, Layout, STEP, Sheet, StreamRows, Wait, Window};
 use crate::analysis::Analysis;
 use crate::blocking::{self, Account, AnalyseError, Loss, NEVER};
@@ -60,9 +60,9 @@ pub(super) fn draw(
             Key::Fill { colour: MUTED, opacity: 0.3, label: "from release, had nothing been lost".into() },
             Key::Fill { colour: MUTED, opacity: 0.95, label: "own loss: waiting for its own bytes".into() },
             Key::Hatch { colour: MUTED, back: false, label: "blocked by other bytes".into() },
-            Key::Mark { mark: Mark::Cross, colour: INK, label: "packet lost: dropped, or corrupted".into() },
+            Key::Mark { mark: Marker::Cross, colour: INK, label: "packet lost: dropped, or corrupted".into() },
             Key::Arrow { colour: INK, label: "until its bytes came to the link again".into() },
-            Key::Mark { mark: Mark::Ring, colour: INK, label: "message never delivered".into() },
+            Key::Mark { mark: Marker::Ring, colour: INK, label: "message never delivered".into() },
         ],
         chosen: "messages were blocked, or waited for their own bytes (which counts a quarter), longest in sum",
         note: "Followed byte by byte through the ledger, not inferred from delays. Blocked by bytes before its own (shared: \
@@ -140,7 +140,7 @@ fn messages(canvas: &mut Canvas<'_>, rows: &StreamRows<'_>, trial: &ArmTrial<'_>
         let never = message.delivered.is_none() && trial.blocking.account(place).is_none();
         if never && inside(message) && message.released >= from {
             let (x, y) = rows.spot(of(message), message.released);
-            canvas.mark(x, y, 2.5, Mark::Ring, INK);
+            canvas.mark(x, y, 2.5, Marker::Ring, INK);
         }
     }
 }
@@ -158,7 +158,7 @@ fn arrows(canvas: &mut Canvas<'_>, rows: &StreamRows<'_>, trial: &ArmTrial<'_>, 
         let from = rows.x(loss.packet.arrived);
         let row = free.iter().position(|right| *right < from - 6.0).unwrap_or(ROWS - 1);
         let y = rows.strip() + 2.0 + (row as f64 + 0.5) * ROW;
-        canvas.mark(from, y, 3.5, Mark::Cross, INK);
+        canvas.mark(from, y, 3.5, Marker::Cross, INK);
         free[row] = from;
         if let Some(again) = loss.again {
             let to = rows.x(again.arrived);

@@ -7,8 +7,9 @@ use plotters::backend::DrawingBackend;
 use plotters::prelude::SVGBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBAColor, RGBColor, ShapeStyle, TextStyle};
+use samepath_model::arm::Marker;
 
-use super::theme::{FAMILY, Mark};
+use super::theme::FAMILY;
 
 /// Backend units in a CSS pixel; also the scale of the PNG.
 pub(crate) const UNITS: f64 = 2.0;
@@ -197,24 +198,26 @@ impl Canvas<'_> {
     }
 
     /// A mark of radius `r`.
-    pub(crate) fn mark(&mut self, x: f64, y: f64, r: f64, mark: Mark, colour: RGBColor) {
+    pub(crate) fn mark(&mut self, x: f64, y: f64, r: f64, mark: Marker, colour: RGBColor) {
         let at = |dx: f64, dy: f64| (x + dx * r, y + dy * r);
         match mark {
-            Mark::Circle => self.disc(x, y, r, colour),
-            Mark::Ring => {
+            Marker::Circle => self.disc(x, y, r, colour),
+            Marker::Ring => {
                 self.disc(x, y, r, RGBColor(255, 255, 255));
                 let style = ShapeStyle { color: colour.to_rgba(), filled: false, stroke_width: unit(1.5) as u32 };
                 self.backend.draw_circle((unit(x), unit(y)), unit(r).max(1) as u32, &style, false).expect(NO_FAIL);
             }
-            Mark::Triangle => self.polygon(&[at(0.0, -1.25), at(1.1, 0.8), at(-1.1, 0.8)], colour, false),
-            Mark::TriangleDown => self.polygon(&[at(0.0, 1.25), at(1.1, -0.8), at(-1.1, -0.8)], colour, true),
-            Mark::TriangleRight => self.polygon(&[at(1.25, 0.0), at(-0.8, 1.1), at(-0.8, -1.1)], colour, false),
-            Mark::Square => self.polygon(&[at(-0.9, -0.9), at(0.9, -0.9), at(0.9, 0.9), at(-0.9, 0.9)], colour, false),
-            Mark::Diamond => self.polygon(&[at(0.0, -1.3), at(1.3, 0.0), at(0.0, 1.3), at(-1.3, 0.0)], colour, false),
-            Mark::DiamondHollow => {
+            Marker::Triangle => self.polygon(&[at(0.0, -1.25), at(1.1, 0.8), at(-1.1, 0.8)], colour, false),
+            Marker::TriangleDown => self.polygon(&[at(0.0, 1.25), at(1.1, -0.8), at(-1.1, -0.8)], colour, true),
+            Marker::TriangleRight => self.polygon(&[at(1.25, 0.0), at(-0.8, 1.1), at(-0.8, -1.1)], colour, false),
+            Marker::Square => {
+                self.polygon(&[at(-0.9, -0.9), at(0.9, -0.9), at(0.9, 0.9), at(-0.9, 0.9)], colour, false)
+            }
+            Marker::Diamond => self.polygon(&[at(0.0, -1.3), at(1.3, 0.0), at(0.0, 1.3), at(-1.3, 0.0)], colour, false),
+            Marker::DiamondHollow => {
                 self.polygon(&[at(0.0, -1.3), at(1.3, 0.0), at(0.0, 1.3), at(-1.3, 0.0)], colour, true)
             }
-            Mark::Cross => {
+            Marker::Cross => {
                 let stroke = Stroke::solid(colour, 1.5);
                 self.line(&[at(-0.9, -0.9), at(0.9, 0.9)], stroke);
                 self.line(&[at(-0.9, 0.9), at(0.9, -0.9)], stroke);

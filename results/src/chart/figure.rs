@@ -1,9 +1,9 @@
 //! The sheet around the panels: title, conditions, legend above; notes below.
 
-use samepath_model::Arm;
+use samepath_model::arm::{Arm, Marker};
 
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type, UNITS};
-use super::theme::{self, INK, LABEL, MUTED, Mark, SMALL, TITLE, arm_style, fit, wrap};
+use super::theme::{self, INK, LABEL, MUTED, SMALL, TITLE, arm_style, fit, wrap};
 use plotters::style::RGBColor;
 
 /// Width of every chart in CSS pixels.
@@ -18,7 +18,7 @@ pub(crate) enum Key {
     /// A line that is no arm's.
     Line { dash: &'static [f64], colour: RGBColor, label: String },
     /// A mark that is no arm's.
-    Mark { mark: Mark, colour: RGBColor, label: String },
+    Mark { mark: Marker, colour: RGBColor, label: String },
     /// A filled area.
     Fill { colour: RGBColor, opacity: f64, label: String },
     /// A hatched area.

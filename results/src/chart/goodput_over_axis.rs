@@ -47,7 +47,7 @@ fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     };
     let mut notes = vec!["Sign: median over seeds; the signs of one value stand side by side.".to_owned()];
     notes.extend(part.spread_notes());
-    let has_udp = part.arms().iter().any(|arm| !arm.transport.is_reliable());
+    let has_udp = part.arms().iter().any(|arm| !arm.is_reliable);
     if has_udp {
         notes.push(
             "udp neither resends nor slows down: its goodput is what arrives of the offered rate, not a fair share."

@@ -4,13 +4,14 @@
 use std::rc::Rc;
 
 use samepath_model::Workload;
+use samepath_model::arm::Marker;
 use samepath_model::record::{MessageRecord, TrialRecord};
 
 use super::axis::{Axis, Beside, Panel, Tick};
 use super::canvas::{Canvas, Rect, Stroke};
 use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
-use super::theme::{INK, MUTED, Mark, arm_style};
+use super::theme::{INK, MUTED, arm_style};
 use crate::analysis::Analysis;
 use crate::blocking::{self, AnalyseError, Fate, NEVER, Packet, Story};
 use crate::number::number;
@@ -80,12 +81,12 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
     );
     let colour = arm_style(arm).colour;
     let legend = vec![
-        Key::Mark { mark: Mark::Circle, colour: MUTED, label: "came to the link".into() },
+        Key::Mark { mark: Marker::Circle, colour: MUTED, label: "came to the link".into() },
         Key::Line { dash: &[], colour: MUTED, label: "on the link".into() },
-        Key::Mark { mark: Mark::Cross, colour: INK, label: "lost: dropped, or corrupted".into() },
-        Key::Mark { mark: Mark::Square, colour: INK, label: "brought what was missing".into() },
+        Key::Mark { mark: Marker::Cross, colour: INK, label: "lost: dropped, or corrupted".into() },
+        Key::Mark { mark: Marker::Square, colour: INK, label: "brought what was missing".into() },
         Key::Hatch { colour, back: false, label: "in the host, not yet delivered".into() },
-        Key::Mark { mark: Mark::Diamond, colour, label: "the application had the message".into() },
+        Key::Mark { mark: Marker::Diamond, colour, label: "the application had the message".into() },
     ];
     let mut notes =
         vec![format!("samepath explain RUN --trial {} --message {name} says the same in words.", record.trial.id)];
@@ -214,13 +215,13 @@ fn draw_row(
             canvas.hatch(bar, colour, 4.0, false);
         }
         if (panel.x.lo()..panel.x.hi()).contains(&(delivered as f64 / 1e6)) {
-            canvas.mark(x(delivered), y, r, Mark::Diamond, colour);
+            canvas.mark(x(delivered), y, r, Marker::Diamond, colour);
         }
     }
     match packet.fate {
-        Fate::Delivered if again => canvas.mark(x(packet.arrived), y, r + 1.0, Mark::Square, INK),
-        Fate::Delivered => canvas.mark(x(packet.arrived), y, r, Mark::Circle, MUTED),
-        Fate::Corrupted | Fate::Dropped(_) => canvas.mark(x(packet.arrived), y, r + 1.5, Mark::Cross, INK),
+        Fate::Delivered if again => canvas.mark(x(packet.arrived), y, r + 1.0, Marker::Square, INK),
+        Fate::Delivered => canvas.mark(x(packet.arrived), y, r, Marker::Circle, MUTED),
+        Fate::Corrupted | Fate::Dropped(_) => canvas.mark(x(packet.arrived), y, r + 1.5, Marker::Cross, INK),
     }
 }
 

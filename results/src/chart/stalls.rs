@@ -6,6 +6,7 @@
 //! were dropped, and must not say which drop delayed which message, for nothing in those records
 //! joins them.
 
+use samepath_model::arm::Marker;
 use samepath_model::record::{MessageRecord, TrialRecord};
 use samepath_model::{Arm, Workload};
 
@@ -14,7 +15,7 @@ use super::choice;
 use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::drops::data_drops;
 use super::figure::Key;
-use super::theme::{INK, MUTED, Mark, arm_style};
+use super::theme::{INK, MUTED, arm_style};
 use super::timeline::{self, Layout, Sheet, StreamRows, Wait, Window};
 use crate::analysis::Analysis;
 use crate::number::number;
@@ -72,8 +73,8 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
         legend: vec![
             Key::Fill { colour: MUTED, opacity: 0.25, label: "from release, up to the one-way delay".into() },
             Key::Fill { colour: MUTED, opacity: 0.95, label: "late: beyond it by over 5 ms, until delivery".into() },
-            Key::Mark { mark: Mark::Cross, colour: INK, label: "data packet dropped by the link".into() },
-            Key::Mark { mark: Mark::Ring, colour: INK, label: "message never delivered".into() },
+            Key::Mark { mark: Marker::Cross, colour: INK, label: "data packet dropped by the link".into() },
+            Key::Mark { mark: Marker::Ring, colour: INK, label: "message never delivered".into() },
         ],
         chosen: "the messages of the reliable arms were latest in sum",
         note: "A cross stands where a data packet came to the link and was dropped, on the strip above its arm's rows; \
@@ -98,7 +99,7 @@ fn excess(message: &MessageRecord, base: i64) -> Option<i64> {
 /// The window in which the messages of the reliable arms were latest in sum; of equals the first.
 fn window(trials: &[ArmTrial<'_>], base: i64, spacing: i64) -> Window {
     let end = trials.iter().flat_map(|l| &l.messages).map(|m| m.released + spacing.max(base)).max().unwrap_or(WINDOW);
-    let reliable = trials.iter().filter(|trial| trial.record.trial.arm.transport.is_reliable());
+    let reliable = trials.iter().filter(|trial| trial.record.trial.arm.is_reliable);
     let waits = reliable.flat_map(|trial| &trial.messages).filter_map(|message| {
         let late = excess(message, base).filter(|late| *late > LATE)?;
         Some(Wait { released: message.released, until: message.released, weight: i128::from(late) })
@@ -132,13 +133,13 @@ fn draw_messages(canvas: &mut Canvas<'_>, rows: &StreamRows<'_>, trial: &ArmTria
                 canvas.fill(rows.bar(of, message.released, expected), colour, 0.25);
                 if expected < window.to {
                     let (x, y) = rows.spot(of, expected);
-                    canvas.mark(x, y, 2.5, Mark::Ring, INK);
+                    canvas.mark(x, y, 2.5, Marker::Ring, INK);
                 }
             }
         }
     }
     for &drop in trial.drops.iter().filter(|at| window.holds(**at)) {
-        canvas.mark(rows.x(drop), rows.strip() + 6.0, 4.0, Mark::Cross, INK);
+        canvas.mark(rows.x(drop), rows.strip() + 6.0, 4.0, Marker::Cross, INK);
     }
 }
 

@@ -1,13 +1,11 @@
-//! How every chart looks: the colours, marks and dashes of the arms, the font, and the widths of texts.
-//!
-//! Colours are Okabe and Ito's, which stay apart for colour-blind readers; no arm is told by its
-//! colour alone: each has a mark and a dash of its own, so a grey print can be read.
+//! How every chart looks: the colours, the font, and the widths of texts. How an arm looks stands in its row
+//! ([`samepath_model::arm::ARMS`]).
 
 use std::sync::LazyLock;
 
 use ab_glyph::{Font, FontRef};
 use plotters::style::RGBColor;
-use samepath_model::{Arm, Mapping, Transport};
+use samepath_model::arm::{Arm, Marker};
 
 /// The bundled font's upright face. Its licence lies beside it.
 pub(crate) const FONT: &[u8] = include_bytes!("../../assets/DejaVuSans.ttf");
@@ -32,57 +30,21 @@ pub(crate) const LABEL: f64 = 12.0;
 /// Tick labels and notes.
 pub(crate) const SMALL: f64 = 11.0;
 
-/// The sign that stands for an arm on a chart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mark {
-    /// A disc.
-    Circle,
-    /// A ring.
-    Ring,
-    /// Point up.
-    Triangle,
-    /// Point down, hollow.
-    TriangleDown,
-    /// Point right, filled.
-    TriangleRight,
-    /// Filled square.
-    Square,
-    /// Filled diamond.
-    Diamond,
-    /// Hollow diamond.
-    DiamondHollow,
-    /// A diagonal cross: losses.
-    Cross,
-}
-
 /// Colour, mark and dash of an arm.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ArmStyle {
     /// Its colour.
     pub(crate) colour: RGBColor,
     /// Its mark.
-    pub(crate) mark: Mark,
+    pub(crate) mark: Marker,
     /// Lengths of strokes and gaps in turn, in CSS pixels; empty is solid.
     pub(crate) dash: &'static [f64],
 }
 
-/// The look of an arm: the transport gives the hue, the mapping the shade, mark and dash.
+/// The look of an arm, as its row has it.
 pub(crate) fn arm_style(arm: Arm) -> ArmStyle {
-    const fn style(rgb: (u8, u8, u8), mark: Mark, dash: &'static [f64]) -> ArmStyle {
-        ArmStyle { colour: RGBColor(rgb.0, rgb.1, rgb.2), mark, dash }
-    }
-    match (arm.transport, arm.mapping) {
-        (Transport::Tcp, Mapping::PerStream) => style((0x00, 0x45, 0x6d), Mark::Ring, &[12.0, 3.0]),
-        (Transport::Tcp, _) => style((0x00, 0x72, 0xb2), Mark::Circle, &[]),
-        (Transport::Tls, Mapping::PerStream) => {
-            style((0x2a, 0x86, 0xc0), Mark::DiamondHollow, &[9.0, 3.0, 2.0, 3.0, 2.0, 3.0])
-        }
-        (Transport::Tls, _) => style((0x56, 0xb4, 0xe9), Mark::Diamond, &[8.0, 3.0, 2.0, 3.0]),
-        (Transport::Quic, Mapping::Shared) => style((0x8a, 0x3c, 0x00), Mark::TriangleDown, &[3.5, 2.5]),
-        (Transport::Quic, Mapping::PerMessage) => style((0xe8, 0x8a, 0x45), Mark::TriangleRight, &[10.0, 4.0]),
-        (Transport::Quic, _) => style((0xd5, 0x5e, 0x00), Mark::Triangle, &[6.0, 3.0]),
-        (Transport::Udp, _) => style((0x00, 0x9e, 0x73), Mark::Square, &[1.8, 2.6]),
-    }
+    let [red, green, blue] = arm.look.colour;
+    ArmStyle { colour: RGBColor(red, green, blue), mark: arm.look.marker, dash: arm.look.dash }
 }
 
 pub(crate) static FACE: LazyLock<FontRef<'static>> =
@@ -136,16 +98,6 @@ pub(crate) fn wrap(text: &str, size: f64, bold: bool, limit: f64) -> Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_two_arms_look_alike_in_colour_mark_or_dash() {
-        let styles: Vec<ArmStyle> = Arm::all().map(arm_style).collect();
-        for (i, a) in styles.iter().enumerate() {
-            for b in &styles[i + 1..] {
-                assert!(a.colour != b.colour && a.mark != b.mark && a.dash != b.dash, "{a:?} {b:?}");
-            }
-        }
-    }
 
     #[test]
     fn texts_fit_their_width() {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use samepath_model::arm::{Arm, Stack};
 use samepath_model::link::{Link, Loss};
 use samepath_model::record::{DirectionReport, DropCause, Outcome, Setting, Settings, TrialRecord};
 use samepath_model::setting::SettingKind;
 use samepath_model::void::in_words;
-use samepath_model::{Arm, Controller, Trial, Workload};
+use samepath_model::{Controller, Trial, Workload};
 use serde::Serialize;
 
 use super::comparisons::{comparisons, slowest};
@@ -293,11 +294,7 @@ fn warnings(run: &Run, counts: &Counts, seeds: &BTreeSet<u64>) -> Vec<String> {
     if seeds.len() == 1 {
         warnings.push("A single seed: no spread is known. Run again with --repeat 3 or more.".into());
     }
-    if run
-        .planned()
-        .iter()
-        .any(|t| t.arm.transport == samepath_model::Transport::Quic && t.tuning.controller == Controller::Bbr)
-    {
+    if run.planned().iter().any(|t| t.arm.stack == Stack::Quinn && t.tuning.controller == Controller::Bbr) {
         warnings.push("QUIC ran quinn's BBR, which its authors call experimental, against the kernel's BBR.".into());
     }
     warnings
@@ -466,7 +463,7 @@ fn unequal(run: &Run) -> Vec<&'static str> {
         "Headers: payload per packet differs, so wire bytes differ at equal goodput.",
         "Where they run: TCP is in the kernel, QUIC in the process: CPU time is counted for the process, its system calls included.",
     ];
-    if run.planned().iter().any(|t| t.arm.transport == samepath_model::Transport::Udp) {
+    if run.planned().iter().any(|t| !t.arm.is_reliable) {
         said.push(
             "udp has no handshake, no congestion control, no retransmission and no warm-up: it shows the path, it is no rival.",
         );

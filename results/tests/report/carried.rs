@@ -85,7 +85,7 @@ pub(crate) fn messages(trial: &Trial, mut report: PlayReport) -> (PlayReport, Ve
         let again = lost && uniform(trial.seed, 9, i as u64) < p;
         let noise = (uniform(trial.seed, 2 + transport as u64, i as u64) * 3e5) as i64 + 60_000;
         let mut arrived = carry(released + 50_000, lost.then_some(DropCause::Loss));
-        if lost && transport.is_reliable() {
+        if lost && trial.arm.is_reliable {
             arrived = carry(released + rtt + rtt / 4 + 10 * MS, again.then_some(DropCause::Overflow));
             if again {
                 arrived = carry(released + 5 * rtt, None);
@@ -110,7 +110,7 @@ pub(crate) fn messages(trial: &Trial, mut report: PlayReport) -> (PlayReport, Ve
     report.complete = report.messages.iter().all(|message| message.delivered.is_some());
     // What has no window reports none.
     let over =
-        report.messages.iter().map(|message| message.released).max().filter(|_| transport.is_reliable()).unwrap_or(0);
+        report.messages.iter().map(|message| message.released).max().filter(|_| trial.arm.is_reliable).unwrap_or(0);
     for at in (0..over).step_by(10_000_000) {
         let mut sample = |metric, value| report.series.push(SeriesPoint { at, end: End::Server, metric, value });
         let wave = ((at as f64 / 4e8) + trial.seed as f64).sin();

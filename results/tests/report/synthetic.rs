@@ -200,7 +200,7 @@ fn messages(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
     let mut ledger = Vec::new();
     let p = trial.link.down.loss.rate();
     let (one_way, rtt) = (trial.link.down.delay.as_nanos() as i64, trial.link.rtt().as_nanos() as i64);
-    let reliable = trial.arm.transport.is_reliable();
+    let reliable = trial.arm.is_reliable;
     let mut ready: BTreeMap<u16, i64> = BTreeMap::new();
     for (i, message) in trial.workload.schedule().enumerate() {
         let released = message.release.as_nanos() as i64;
@@ -299,7 +299,7 @@ fn ends(trial: &Trial, report: &mut PlayReport) {
         cpu_user_ns: (bytes as f64 * dear * share) as u64,
         cpu_system_ns: (bytes as f64 * dear * share * 0.4) as u64,
         wall_ns: 5_000_000_000,
-        retransmissions: trial.arm.transport.is_reliable().then_some(12),
+        retransmissions: trial.arm.is_reliable.then_some(12),
         bytes_sent: sent,
         bytes_received: received,
         datagrams_sent: None,

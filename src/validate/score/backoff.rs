@@ -6,8 +6,9 @@
 //! a lost acknowledgement of its Initial has stretched the first round-trip sample to seconds. That is the transport's doing, and
 //! no fault of the link: but only where the ledger proves it.
 
+use samepath_model::Direction;
+use samepath_model::arm::IpProtocol;
 use samepath_model::record::{DropCause, PacketRecord, TrialRecord};
-use samepath_model::{Direction, Transport};
 use samepath_netem::link::packet::TCP_SYN;
 use samepath_results::Run;
 
@@ -18,14 +19,15 @@ pub(super) fn waited_for_timer(run: &Run, record: &TrialRecord) -> anyhow::Resul
     let packets: Vec<PacketRecord> = ledger.collect::<Result<_, _>>()?;
     let Some(first) = packets.iter().map(|packet| packet.arrived).min() else { return Ok(None) };
     let limit = i64::try_from(record.trial.time_limit.as_nanos())?;
-    Ok(match record.trial.arm.transport {
-        Transport::Udp => None,
-        Transport::Tcp | Transport::Tls => {
+    let arm = record.trial.arm;
+    Ok(match arm.ip_protocol {
+        _ if !arm.is_reliable => None,
+        IpProtocol::Tcp => {
             let copies = Direction::BOTH.into_iter().filter_map(|way| waiting(&packets, way, first + limit)).max();
             copies.map(|copies| format!("TCP's retransmission timer: {copies} copies in a row were lost"))
         }
         // The client keeps a twentieth of its time back for the reports.
-        Transport::Quic => silences(&packets, first + limit / 20 * 19)
+        IpProtocol::Udp => silences(&packets, first + limit / 20 * 19)
             .map(|[up, down]| format!("QUIC's probe timers: the ends had last sent {up:.0} and {down:.0} s before")),
     })
 }
@@ -33,10 +35,13 @@ pub(super) fn waited_for_timer(run: &Run, record: &TrialRecord) -> anyhow::Resul
 /// For how many seconds each end of a QUIC connection had sent nothing by its timer at `limit`, if that may have been
 /// due only then: it doubles from one expiry to the next, and so waits for at most twice as long as it did before.
 fn silences(packets: &[PacketRecord], limit: i64) -> Option<[f64; 2]> {
-    const QUIC: u8 = 17;
     /// What is sent so soon after something came answers it (RFC 9000, section 18.2: `max_ack_delay` is 25 ms).
     const ANSWER: i64 = 30_000_000;
-    let of = |direction| packets.iter().filter(move |p| p.direction == direction && p.protocol == QUIC && !p.duplicate);
+    let of = |direction| {
+        packets
+            .iter()
+            .filter(move |p| p.direction == direction && p.protocol == IpProtocol::Udp.number() && !p.duplicate)
+    };
     let silence = |direction: Direction| {
         let came: Vec<i64> = of(direction.opposite()).filter_map(|packet| packet.left).collect();
         let is_answer = |at: i64| came.iter().any(|came| (0..=ANSWER).contains(&(at - came)));

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use samepath_model::arm::{Arm, OrderingDomain, Transport};
 use samepath_model::record::DropCause;
-use samepath_model::{Arm, Direction, Mapping, Order, Transport, Workload};
+use samepath_model::{Direction, Order, Workload};
 use samepath_results::Run;
 use samepath_results::blocking::{self, BLOCKED, Parts};
 
@@ -36,7 +37,8 @@ pub(crate) fn one_lost_packet(run: &Run) -> anyhow::Result<Vec<Finding>> {
         let worst = (0..delays.len()).max_by(|&a, &b| delays[a].total_cmp(&delays[b])).unwrap_or(0);
         findings.push(near_in(record, what("the lost message, late"), recovery, 5.0, delays[worst]));
         for follower in 1..=4 {
-            let wanted = if arm.mapping == Mapping::PerMessage { 0.0 } else { recovery - spacing * follower as f64 };
+            let wanted =
+                if arm.ordering == OrderingDomain::Message { 0.0 } else { recovery - spacing * follower as f64 };
             let found = delays.get(worst + follower).copied().unwrap_or(f64::NAN);
             findings.push(near_in(record, what(&format!("follower {follower}, late")), wanted, 5.0, found));
         }
@@ -79,7 +81,7 @@ struct Intact {
 impl Intact {
     fn add(&mut self, arm: Arm, parts: &Parts, rtt: i64) {
         // Not one nanosecond, where the transport has no order across streams.
-        let bound = if arm.mapping == Mapping::Shared { BLOCKED } else { 0 };
+        let bound = if arm.ordering == OrderingDomain::Connection { BLOCKED } else { 0 };
         self.n += 1;
         self.blocked += u64::from(parts.blocked() > bound);
         self.in_host += u64::from(parts.stack > rtt / 2);
@@ -87,11 +89,11 @@ impl Intact {
 }
 
 fn of_intact(arms: &BTreeMap<Arm, Intact>) -> Vec<Finding> {
-    let machine = arms.iter().filter(|(arm, _)| arm.transport == Transport::Tcp && arm.mapping == Mapping::Shared);
+    let machine = arms.iter().filter(|(arm, _)| **arm == Arm::default_of(Transport::Tcp));
     let machine: f64 = machine.map(|(_, intact)| intact.in_host as f64 / intact.n as f64).sum();
     let mut findings = Vec::new();
     for (arm, intact) in arms {
-        let (n, shared) = (intact.n as f64, arm.mapping == Mapping::Shared);
+        let (n, shared) = (intact.n as f64, arm.ordering == OrderingDomain::Connection);
         let p = if shared { intact.loss } else { 0.0 };
         let margin = 2.576 * (n * p * (1.0 - p)).sqrt() + if p > 0.0 { 0.5 } else { 0.0 };
         let what = |of: &str| format!("{arm}: {of}, of {} intact", intact.n);
@@ -126,12 +128,10 @@ pub(crate) fn streams_stalled(run: &Run) -> anyhow::Result<Vec<Finding>> {
         let analysis = blocking::of_trial(run, &record.trial)?;
         let stalled = analysis.stalls().into_iter().filter(|(_, time)| *time > BLOCKED).count() as f64;
         let streams = f64::from(record.trial.workload.streams());
-        findings.push(match (arm.transport, order) {
-            (Transport::Quic, Order::Sequential) => within(what("streams stalled"), 1.0, 2.0, stalled, ""),
-            (Transport::Quic, Order::RoundRobin) => {
-                near(what("streams stalled"), streams.min(burst as f64), 0.0, stalled, "")
-            }
-            _ => near(what("streams stalled"), streams, 0.0, stalled, ""),
+        findings.push(match (arm.ordering, order) {
+            (OrderingDomain::Connection, _) => near(what("streams stalled"), streams, 0.0, stalled, ""),
+            (_, Order::Sequential) => within(what("streams stalled"), 1.0, 2.0, stalled, ""),
+            (_, Order::RoundRobin) => near(what("streams stalled"), streams.min(burst as f64), 0.0, stalled, ""),
         });
     }
     Ok(findings)
@@ -153,8 +153,8 @@ mod tests {
             let arm: Arm = name.parse().unwrap();
             let intact = arms.entry(arm).or_insert(Intact { loss: 0.01, ..Intact::default() });
             for i in 0..1000 {
-                let parts = match (i % 100, arm.mapping) {
-                    (7, Mapping::Shared) => waiting,
+                let parts = match (i % 100, arm.ordering) {
+                    (7, OrderingDomain::Connection) => waiting,
                     (7, _) => odd,
                     _ => usual,
                 };

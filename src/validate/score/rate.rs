@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use samepath_model::arm::{Arm, Stack, Transport};
 use samepath_model::link::{Counted, ScriptedDrop};
 use samepath_model::record::{DropCause, Metric, TrialRecord};
 use samepath_model::units::ByteCount;
-use samepath_model::{Arm, Direction, Transport, Workload};
+use samepath_model::{Direction, Workload};
 use samepath_results::Run;
 
 use super::{Finding, Verdict, done, flow, median, near, short, told, within};
@@ -142,13 +143,13 @@ pub(crate) fn random_loss(run: &Run) -> anyhow::Result<Vec<Finding>> {
             let worst = rates.iter().copied().fold(f64::NAN, f64::min);
             within(format!("{what}, {seeds}"), 0.9 * carried, 1.005 * PAYLOAD, worst, "Mbit/s")
         };
-        match (part.as_str(), arm.transport) {
+        match (part.as_str(), arm.stack) {
             ("cubic", _) => {
                 let rates = steady_goodputs(run, &records, 4.0)?;
                 let mean = rates.iter().sum::<f64>() / rates.len() as f64;
                 findings.push(within(format!("{what}, mean of the seeds"), 1.0, 2.2, mean, "Mbit/s"));
             }
-            (_, Transport::Quic) => {
+            (_, Stack::Quinn) => {
                 let rates = steady_goodputs(run, &records, ESTABLISHED)?;
                 let lost: Vec<f64> = records.iter().filter_map(|record| overflowed(record)).collect();
                 findings.push(told(

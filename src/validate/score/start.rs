@@ -1,10 +1,11 @@
 //! Scores of how connections start: round trips, and what the loss of the first packets costs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use samepath_model::Direction;
+use samepath_model::arm::{Arm, IpProtocol};
 use samepath_model::record::{DropCause, PacketRecord, Summary};
 use samepath_model::units::Duration;
-use samepath_model::{Direction, Transport};
 use samepath_netem::link::packet::TCP_SYN;
 use samepath_results::Run;
 
@@ -15,9 +16,9 @@ use super::{Finding, done, flow, near, near_in, within_in};
 /// the constant cost of the host's CPU drops out. Of the seeds, which draw nothing here, the shortest time is taken: an
 /// interruption of the machine only ever adds to it.
 pub(crate) fn round_trips(run: &Run) -> anyhow::Result<Vec<Finding>> {
-    let slope_of = |transport: Transport, figure: fn(&Summary) -> Option<f64>| {
+    let slope_of = |arm: Arm, figure: fn(&Summary) -> Option<f64>| {
         let mut times: BTreeMap<Duration, Vec<f64>> = BTreeMap::new();
-        for record in done(run).filter(|record| record.trial.arm.transport == transport) {
+        for record in done(run).filter(|record| record.trial.arm == arm) {
             let time = record.summary.as_ref().and_then(figure);
             times.entry(record.trial.link.rtt()).or_default().extend(time);
         }
@@ -25,20 +26,15 @@ pub(crate) fn round_trips(run: &Run) -> anyhow::Result<Vec<Finding>> {
         let points: Vec<(f64, f64)> = times.iter().map(|(rtt, of)| (rtt.as_millis_f64(), shortest(of))).collect();
         slope(&points)
     };
-    let expected = [
-        (Transport::Tcp, Some(1.0), 2.0),
-        (Transport::Tls, Some(2.0), 3.0),
-        (Transport::Quic, Some(1.0), 2.0),
-        (Transport::Udp, None, 1.0),
-    ];
+    let arms: BTreeSet<Arm> = run.planned().iter().map(|trial| trial.arm).collect();
     let mut findings = Vec::new();
-    for (transport, handshake, first_byte) in expected {
-        if let Some(wanted) = handshake {
-            let found = slope_of(transport, |s| s.handshake_ms);
-            findings.push(near(format!("{transport}: handshake"), wanted, 0.03, found, "RTT"));
+    for arm in arms {
+        if let Some(wanted) = arm.handshake_round_trips {
+            let found = slope_of(arm, |s| s.handshake_ms);
+            findings.push(near(format!("{arm}: handshake"), wanted.into(), 0.03, found, "RTT"));
         }
-        let found = slope_of(transport, |s| s.first_byte_ms);
-        findings.push(near(format!("{transport}: first byte"), first_byte, 0.03, found, "RTT"));
+        let (wanted, found) = (arm.first_byte_round_trips, slope_of(arm, |s| s.first_byte_ms));
+        findings.push(near(format!("{arm}: first byte"), wanted.into(), 0.03, found, "RTT"));
     }
     Ok(findings)
 }
@@ -60,7 +56,7 @@ pub(crate) fn first_packets_lost(run: &Run) -> anyhow::Result<Vec<Finding>> {
         findings.push(near(what("first packets dropped"), asked as f64, 0.0, dropped as f64, "packets"));
         let (Some(first), Some(survivor)) = (packets.first(), packets.get(dropped)) else { continue };
         let waited = (survivor.arrived - first.arrived) as f64 / 1e6;
-        if record.trial.arm.transport == Transport::Tcp {
+        if record.trial.arm.ip_protocol == IpProtocol::Tcp {
             let syns = packets[..=dropped].iter().filter(|packet| packet.tcp_flags & TCP_SYN != 0).count();
             findings.push(near(what("of them and the next, SYN"), dropped as f64 + 1.0, 0.0, syns as f64, "packets"));
             let timeouts = dropped as f64;

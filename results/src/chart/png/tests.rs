@@ -1,10 +1,10 @@
 //! What is drawn lies where the SVG says; what is not known is named.
 
 use plotters::style::RGBColor;
+use samepath_model::arm::Marker;
 
 use super::*;
 use crate::chart::canvas::{Anchor, Canvas, Rect, Stroke, Type};
-use crate::chart::theme::Mark;
 
 const RED: RGBColor = RGBColor(200, 0, 0);
 const BLUE: RGBColor = RGBColor(0, 0, 200);
@@ -36,15 +36,15 @@ fn inked(sheet: &Pixmap, area: Rect) -> usize {
 #[test]
 fn all_that_a_canvas_draws_is_drawn_where_it_is() {
     let marks = [
-        Mark::Circle,
-        Mark::Ring,
-        Mark::Triangle,
-        Mark::TriangleDown,
-        Mark::TriangleRight,
-        Mark::Square,
-        Mark::Diamond,
-        Mark::DiamondHollow,
-        Mark::Cross,
+        Marker::Circle,
+        Marker::Ring,
+        Marker::Triangle,
+        Marker::TriangleDown,
+        Marker::TriangleRight,
+        Marker::Square,
+        Marker::Diamond,
+        Marker::DiamondHollow,
+        Marker::Cross,
     ];
     for (i, mark) in marks.into_iter().enumerate() {
         let x = 5.0 + 10.0 * i as f64;
@@ -54,7 +54,7 @@ fn all_that_a_canvas_draws_is_drawn_where_it_is() {
             inked(&sheet, Rect { x: x - 7.0, y: 18.0, w: 14.0, h: 14.0 }),
         );
         assert!(own > 40 && own == all, "{mark:?}: {own} of {all}");
-        let hollow = matches!(mark, Mark::Ring | Mark::TriangleDown | Mark::DiamondHollow);
+        let hollow = matches!(mark, Marker::Ring | Marker::TriangleDown | Marker::DiamondHollow);
         assert_eq!(colour(&sheet, x, 25.0) == (255, 255, 255), hollow, "{mark:?}");
     }
     let sheet = draw(&chart(|canvas| {
@@ -119,7 +119,7 @@ fn white_space_is_one_space_and_a_thin_space_is_kept() {
 #[test]
 fn what_is_not_known_is_an_error_that_names_it() {
     let good = chart(|canvas| {
-        canvas.mark(50.0, 25.0, 4.0, Mark::Ring, RED);
+        canvas.mark(50.0, 25.0, 4.0, Marker::Ring, RED);
         canvas.text(50.0, 25.0, "words", Type::new(12.0, RED).upward());
     });
     to_png(&good).expect("a chart");
