@@ -76,3 +76,17 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<Exit> {
 fn conditions(profile: &str) -> anyhow::Result<String> {
     Ok(LinkSpec { profile: Some(profile.to_owned()), ..LinkSpec::default() }.resolve()?.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_says_of_arms_what_their_rows_say() {
+        let readme = include_str!("../README.md");
+        for arm in Arm::all() {
+            let line = format!("| `{arm}` | {} |", arm.about);
+            assert!(readme.lines().any(|said| said == line), "README.md has no line `{line}`");
+        }
+    }
+}
