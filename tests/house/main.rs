@@ -1,7 +1,8 @@
 //! The house rules that no compiler keeps: which crate may depend on which, that no modules depend on each other in a
-//! circle, that names are the field's words, the licences of what is built in, that every dependency says why it is
-//! there, and that an error tells its cause once.
+//! circle, that nobody matches on an arm's transport, that names are the field's words, the licences of what is built
+//! in, that every dependency says why it is there, and that an error tells its cause once.
 
+mod arms;
 mod modules;
 mod words;
 
@@ -9,6 +10,9 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use serde_json::Value;
+
+/// The members' places, the root package's first.
+const MEMBERS: [&str; 8] = ["", "model", "transport", "client", "server", "netem", "results", "testing"];
 
 /// Which members each member may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -95,8 +99,7 @@ fn transport_alone_depends_on_quinn() {
 #[test]
 fn no_modules_depend_on_each_other_in_a_circle() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let members = ["", "model", "transport", "client", "server", "netem", "results", "testing"];
-    let circles: Vec<String> = members
+    let circles: Vec<String> = MEMBERS
         .iter()
         .flat_map(|member| {
             let said = |circle: Vec<modules::Name>| {
@@ -107,6 +110,30 @@ fn no_modules_depend_on_each_other_in_a_circle() {
         })
         .collect();
     assert!(circles.is_empty(), "modules that depend on each other:\n{}", circles.join("\n"));
+}
+
+/// Who wants to know something of an arm asks its row, so that a new arm is a row.
+#[test]
+fn no_arm_is_known_by_its_transport() {
+    /// Files below these places may match on transports and mappings.
+    const ALLOWED: [(&str, &str); 3] = [
+        ("model/src/arm", "makes the rows"),
+        ("transport/src/", "makes the connections"),
+        ("server/src/serve.rs", "says which port each transport has"),
+    ];
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found: Vec<(String, String)> =
+        MEMBERS.iter().flat_map(|member| arms::matched(&root.join(member).join("src"))).collect();
+    let is_at = |file: &str, place: &str| file.starts_with(root.join(place).to_str().expect("a path in UTF-8"));
+    for (place, why) in ALLOWED {
+        assert!(found.iter().any(|(file, _)| is_at(file, place)), "{place}, which {why}, matches on none any more");
+    }
+    let refused: Vec<_> =
+        found.iter().filter(|(file, _)| !ALLOWED.iter().any(|(place, _)| is_at(file, place))).collect();
+    assert!(
+        refused.is_empty(),
+        "ask the arm's row (`model::arm::ArmRow`), with a column for what is asked: {refused:#?}"
+    );
 }
 
 #[test]

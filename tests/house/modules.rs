@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
@@ -13,16 +13,64 @@ use syn::visit::{self, Visit};
 /// A module's place in its crate: the names that lead to it from the root.
 pub(crate) type Name = Vec<String>;
 
+/// A module of a crate, as it is written.
+pub(crate) struct Source {
+    /// Its place in the crate.
+    pub(crate) name: Name,
+    /// Its file.
+    pub(crate) file: PathBuf,
+    /// What the file says.
+    pub(crate) syntax: syn::File,
+    /// Its child modules that have files of their own.
+    children: Vec<String>,
+}
+
+/// The modules of the crate whose root file lies in this directory, those for tests left out.
+pub(crate) fn sources(directory: &Path) -> Vec<Source> {
+    let root = ["lib.rs", "main.rs"].map(|name| directory.join(name)).into_iter().find(|file| file.exists());
+    let mut sources = Vec::new();
+    read(root.expect("a crate has a root file"), directory, Vec::new(), &mut sources);
+    sources
+}
+
+/// Reads a file and the files of its child modules.
+fn read(file: PathBuf, directory: &Path, name: Name, sources: &mut Vec<Source>) {
+    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let syntax = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let child = |item: &syn::Item| match item {
+        syn::Item::Mod(item) if item.content.is_none() && !is_for_tests(&item.attrs) => Some(item.ident.to_string()),
+        _ => None,
+    };
+    let children: Vec<String> = syntax.items.iter().filter_map(child).collect();
+    for child in &children {
+        let below = directory.join(child);
+        let places = [directory.join(format!("{child}.rs")), below.join("mod.rs")];
+        let at = places.into_iter().find(|place| place.exists()).expect("a module has a file");
+        read(at, &below, [name.clone(), vec![child.clone()]].concat(), sources);
+    }
+    sources.push(Source { name, file, syntax, children });
+}
+
 /// The circles among the modules of the crate whose root file lies in this directory, each in the order of names.
-pub(crate) fn circles(source: &Path) -> Vec<Vec<Name>> {
-    let root = ["lib.rs", "main.rs"].map(|name| source.join(name)).into_iter().find(|file| file.exists());
-    let mut modules = BTreeMap::new();
-    read(&root.expect("a crate has a root file"), source, Vec::new(), &mut modules);
+pub(crate) fn circles(directory: &Path) -> Vec<Vec<Name>> {
+    let modules: BTreeMap<Name, Module> = sources(directory)
+        .into_iter()
+        .map(|source| {
+            let mut reader = Reader {
+                name: source.name.clone(),
+                children: source.children,
+                module: Module::default(),
+                written: Vec::new(),
+            };
+            reader.visit_file(&source.syntax);
+            (source.name, reader.finish())
+        })
+        .collect();
     let graph = modules.keys().map(|name| (name.clone(), dependencies(name, &modules))).collect();
     strongly_connected(&graph)
 }
 
-/// What a file says.
+/// What a module names and defines.
 #[derive(Debug, Default)]
 struct Module {
     defined: HashSet<String>,
@@ -34,28 +82,8 @@ struct Module {
     paths: Vec<Name>,
 }
 
-/// Reads a file and the files of its child modules.
-fn read(file: &Path, children: &Path, name: Name, modules: &mut BTreeMap<Name, Module>) {
-    let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    let syntax = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    let child = |item: &syn::Item| match item {
-        syn::Item::Mod(item) if item.content.is_none() && !is_for_tests(&item.attrs) => Some(item.ident.to_string()),
-        _ => None,
-    };
-    let mut reader =
-        Reader { name: name.clone(), children: syntax.items.iter().filter_map(child).collect(), ..Reader::default() };
-    reader.visit_file(&syntax);
-    for child in &reader.children {
-        let below = children.join(child);
-        let places = [children.join(format!("{child}.rs")), below.join("mod.rs")];
-        let at = places.iter().find(|place| place.exists()).expect("a module has a file");
-        read(at, &below, [name.clone(), vec![child.clone()]].concat(), modules);
-    }
-    modules.insert(name, reader.finish());
-}
-
 /// Collects what a file names.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Reader {
     name: Name,
     children: Vec<String>,
@@ -162,7 +190,7 @@ impl Reader {
 }
 
 /// The paths of a `use`, each with the name that it brings in; `None`: all of them.
-fn leaves(tree: &syn::UseTree) -> Vec<(Name, Option<String>)> {
+pub(crate) fn leaves(tree: &syn::UseTree) -> Vec<(Name, Option<String>)> {
     match tree {
         syn::UseTree::Path(path) => {
             let below = leaves(&path.tree).into_iter();
@@ -184,7 +212,7 @@ fn joined(first: String, rest: Name, name: Option<String>) -> (Name, Option<Stri
     ([vec![first], rest].concat(), name)
 }
 
-fn attributes(item: &syn::Item) -> &[syn::Attribute] {
+pub(crate) fn attributes(item: &syn::Item) -> &[syn::Attribute] {
     match item {
         syn::Item::Const(item) => &item.attrs,
         syn::Item::Enum(item) => &item.attrs,
@@ -201,7 +229,7 @@ fn attributes(item: &syn::Item) -> &[syn::Attribute] {
     }
 }
 
-fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
+pub(crate) fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg")
             && attribute.meta.require_list().is_ok_and(|list| {
