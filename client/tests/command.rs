@@ -45,7 +45,7 @@ const TRIAL: &str = r#"{
     "id": "t1", "part": "p", "axes": {}, "arm": "quic/shared", "seed": 7,
     "workload": { "kind": "messages", "direction": "down", "streams": 3, "size": "500B", "spacing": "5ms",
                   "count": 20, "duration": null, "warmup": "20kB" },
-    "link": LINK, "tuning": {}, "time-limit": "30s"
+    "link": LINK, "tuning": {}, "time-limit": "30s", "attribution": false
 }"#;
 
 #[test]

@@ -269,6 +269,10 @@ fn what_was_measured_is_printed_though_its_report_cannot_be_drawn() {
         "schema": RECORD_SCHEMA, "trial": experiment.trials()[0], "attempt": 1, "outcome": "done",
         "started_unix_s": 0.0, "wall_ms": 0.0, "summary": Summary { messages: 1, delivered: 1, ..Summary::default() },
     });
+    let mut files = complete.begin_trial(&experiment.trials()[0].id).unwrap();
+    files.write_messages([]).unwrap();
+    files.write_series([]).unwrap();
+    files.finish().unwrap();
     complete.append(&serde_json::from_value(record).unwrap()).unwrap();
     drop(complete);
     file(&place, "report", "a report of my own");
