@@ -12,6 +12,7 @@
 //! the new process does. Whoever of them dies, the kernel ends all below it.
 
 mod child;
+mod ends;
 mod error;
 mod files;
 mod parent;

@@ -5,20 +5,19 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use samepath_model::link::{Checksum, Link};
 use samepath_model::record::{Calibration, LinkReport};
-use samepath_model::{Mode, Trial, VoidKind, VoidReason, Workload, shortage};
-use serde::Deserialize;
+use samepath_model::{Mode, Trial, VoidKind, VoidReason, Workload};
 
+use super::ends::{await_ready, log_of, start_client, start_of, start_server};
 use super::error::{Remains, TrialError};
 use super::files::{Files, Order, Verdict, write_json, write_whole};
 use super::plan::TrialPlan;
 use crate::calibrate;
-use crate::device;
 use crate::endpoint::Endpoint;
 use crate::ledger::Cut;
 use crate::limits;
@@ -27,10 +26,6 @@ use crate::namespace::{OnTerminate, contain};
 use crate::path::{Around, Keep, LivePath};
 use crate::sys::{self, monotonic};
 
-/// File of the keys, beside a capture.
-const KEYS: &str = "keys.log";
-/// How long the server may take until it is ready.
-const READY_LIMIT: Duration = Duration::from_secs(10);
 /// How long the server may take to end when asked.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// How many of the server's last words are kept for a trial that fails.
@@ -184,85 +179,6 @@ fn end(path: &LivePath, link: &Link, server: &mut Endpoint) -> Result<Option<Cal
     Ok(after)
 }
 
-/// The server's first line.
-#[derive(Debug, Deserialize)]
-struct Ready {
-    control: String,
-    fingerprint: String,
-}
-
-fn start_server(plan: &TrialPlan, files: &Files<'_>, path: &LivePath, token: &str) -> Result<Endpoint, TrialError> {
-    let mut command = Command::new(&plan.program);
-    command.args(["server", "--listen", "0.0.0.0:4433", "--json"]).env("SAMEPATH_TOKEN", token);
-    keep_secrets(&mut command, plan);
-    Endpoint::start(command, &path.namespaces.server, files.stderr("server")).map_err(server_start)
-}
-
-fn server_start(error: io::Error) -> TrialError {
-    TrialError::new("server", format!("cannot start the server: {}", shortage::told_of_start(&error)))
-}
-
-/// Waits until the server is ready.
-fn await_ready(server: &mut Endpoint) -> Result<Ready, TrialError> {
-    let fail = server_start;
-    let deadline = Instant::now() + READY_LIMIT;
-    loop {
-        let lines = server.lines().map_err(fail)?;
-        if let Some(line) = lines.iter().find(|line| event_of(line).as_deref() == Some("ready")) {
-            let ready = serde_json::from_str(line).map_err(|error| {
-                TrialError::new("server", format!("its ready line cannot be read: {error}: {line}"))
-            })?;
-            return Ok(ready);
-        }
-        if server.ended().map_err(fail)?.is_some() {
-            let said = server.last_words();
-            return Err(TrialError::new("server", format!("it ended before it was ready: {said}")));
-        }
-        if Instant::now() >= deadline {
-            let said = server.last_words();
-            return Err(TrialError::new("server", format!("it was not ready after {READY_LIMIT:?}: {said}")));
-        }
-        let watched: Vec<BorrowedFd<'_>> = server.watched().collect();
-        sys::wait_readable(&watched, deadline).map_err(fail)?;
-    }
-}
-
-fn start_client(
-    plan: &TrialPlan,
-    files: &Files<'_>,
-    path: &LivePath,
-    token: &str,
-    ready: &Ready,
-) -> Result<Endpoint, TrialError> {
-    let fail = |error: io::Error| {
-        TrialError::new("client", format!("cannot start the client: {}", shortage::told_of_start(&error)))
-    };
-    let port = ready.control.rsplit(':').next().unwrap_or("4433");
-    let mut command = Command::new(&plan.program);
-    command
-        .arg("client")
-        .arg(format!("{}:{port}", device::SERVER_CONTROL))
-        .arg("--via")
-        .arg(device::SERVER_V4.to_string())
-        .args(["--fingerprint", &ready.fingerprint])
-        .arg("--trial")
-        .arg(files.trial())
-        .arg("--report")
-        .arg(files.report())
-        .arg("--json")
-        .env("SAMEPATH_TOKEN", token);
-    keep_secrets(&mut command, plan);
-    Endpoint::start(command, &path.namespaces.client, files.stderr("client")).map_err(fail)
-}
-
-/// Has an end write, beside the capture, what is needed to read it: the keys of TLS and QUIC, as
-/// Wireshark takes them, and QUIC's own log.
-fn keep_secrets(command: &mut Command, plan: &TrialPlan) {
-    if let Some(directory) = plan.capture.as_deref().and_then(Path::parent) {
-        command.env("SSLKEYLOGFILE", directory.join(KEYS)).env("QLOGDIR", directory);
-    }
-}
-
 /// Waits until the client has ended well, passing the start of its schedule on to the link.
 fn attend(
     plan: &TrialPlan,
@@ -334,48 +250,9 @@ fn with_server(client_said: String, server: &Endpoint, logged: &VecDeque<String>
     if said.is_empty() { client_said } else { format!("{client_said}\nthe server said: {}", said.join("\n")) }
 }
 
-/// The text, if the line is one of the server's log.
-fn log_of(line: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(line).ok()?;
-    (value.get("event")?.as_str()? == "log").then(|| value.get("text")?.as_str().map(str::to_owned))?
-}
-
-/// The event's name, if the line is one.
-fn event_of(line: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(line).ok()?;
-    Some(value.get("event")?.as_str()?.to_owned())
-}
-
-/// The instant at which the schedule starts, if the line says it.
-fn start_of(line: &str) -> Option<Nanos> {
-    #[derive(Deserialize)]
-    struct Start {
-        event: String,
-        epoch_ns: Nanos,
-    }
-    let start: Start = serde_json::from_str(line).ok()?;
-    (start.event == "start").then_some(start.epoch_ns)
-}
-
 /// A secret of 128 bits, in hexadecimal.
 fn random_token() -> io::Result<String> {
     let mut bytes = [0u8; 16];
     io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bytes)?;
     Ok(samepath_model::hex(&bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_the_events_and_nothing_else() {
-        assert_eq!(start_of(r#"{"event":"start","epoch_ns":12345678901234}"#), Some(12_345_678_901_234));
-        assert_eq!(start_of(r#"{"event":"result","epoch_ns":1}"#), None);
-        assert_eq!(start_of("start"), None);
-        assert_eq!(event_of(r#"{"event":"ready","control":"0.0.0.0:4433"}"#).as_deref(), Some("ready"));
-        assert_eq!(event_of("ready"), None);
-        assert_eq!(log_of(r#"{"event":"log","text":"10.0.0.1:9: begins"}"#).as_deref(), Some("10.0.0.1:9: begins"));
-        assert_eq!(log_of(r#"{"event":"ready","text":"no"}"#), None);
-    }
 }
