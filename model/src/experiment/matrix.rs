@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::axes::{MAX_TRIALS, Place, value_texts};
 use super::error::Fault;
+use super::names::{first_repeated, is_name};
 use super::{ExperimentError, ExperimentSpec, Part, SCHEMA, Trial, TrialId};
 use crate::link::{Link, LinkSpec};
 use crate::spot::{Spot, quoted};
@@ -207,13 +208,4 @@ fn time_limit(workload: &Workload, link: &Link) -> Duration {
         (None, _) => Duration::ZERO,
     };
     Duration::from_secs(30) + workload.nominal_duration().unwrap_or_default() + transfer * 10 + link.rtt() * 20
-}
-
-fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-}
-
-/// The first that is there before, and its place.
-fn first_repeated<T: PartialEq + Clone>(items: &[T]) -> Option<(usize, T)> {
-    items.iter().enumerate().find(|(i, item)| items[..*i].contains(item)).map(|(i, item)| (i, item.clone()))
 }

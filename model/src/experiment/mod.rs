@@ -22,6 +22,7 @@ mod axes;
 mod error;
 mod files;
 mod matrix;
+mod names;
 mod overrides;
 mod spec;
 mod trial;
