@@ -8,6 +8,7 @@
 //! form of the charts that show one figure a trial, [`over_axis`] of those that show one against a condition.
 
 mod axis;
+mod bins;
 mod blocked;
 pub(crate) mod blocked_over_axis;
 mod canvas;
