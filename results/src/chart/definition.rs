@@ -1,6 +1,6 @@
 //! What a chart is: its definition, and the drawing that it makes of a part.
 
-use samepath_model::Workload;
+use samepath_model::Trial;
 
 use crate::analysis::Analysis;
 use crate::part::PartView;
@@ -17,8 +17,8 @@ pub struct ChartDef {
     pub absent: &'static str,
     /// Whether it answers the part's question, or supports the charts that do.
     pub is_main: bool,
-    /// Whether it is meant for such a workload.
-    pub suits: fn(&Workload) -> bool,
+    /// Whether it is meant for such trials.
+    pub suits: fn(&Trial) -> bool,
     /// Draws it of a part that has a trial that counts.
     pub(super) draw: fn(&Analysis<'_>, &PartView<'_>) -> Result<Drawing, Absent>,
 }

@@ -20,7 +20,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     about: "Goodput in bins of time",
     absent: "Goodput over time is not drawn",
     is_main: true,
-    suits: |workload| matches!(workload, Workload::Bulk(_)),
+    suits: |plan| matches!(plan.workload, Workload::Bulk(_)),
     draw,
 };
 

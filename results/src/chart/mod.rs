@@ -64,7 +64,7 @@ pub const ALL: [&ChartDef; 12] = [
 pub fn draw_all(analysis: &Analysis<'_>) -> Result<Vec<Shown>, StoreError> {
     let mut shown = Vec::new();
     for part in analysis.parts() {
-        for chart in ALL.into_iter().filter(|chart| (chart.suits)(&part.cells[0].plan.workload)) {
+        for chart in ALL.into_iter().filter(|chart| (chart.suits)(&part.cells[0].plan)) {
             match draw(chart, analysis, &part) {
                 Ok(drawing) => shown.push(Shown::Drawn(Box::new(drawing))),
                 Err(Absent::NoData(reason)) => {

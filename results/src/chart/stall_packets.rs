@@ -22,7 +22,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     about: "The packets around one stall",
     absent: "The packets of a stall are not drawn",
     is_main: false,
-    suits: |workload| matches!(workload, Workload::Messages(_)),
+    suits: |plan| matches!(plan.workload, Workload::Messages(_)),
     draw,
 };
 

@@ -27,7 +27,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     about: "The messages of one trial an arm on one time axis, with the drops",
     absent: "The stall timeline is not drawn",
     is_main: true,
-    suits: |workload| matches!(workload, Workload::Messages(_)),
+    suits: |plan| matches!(plan.workload, Workload::Messages(_)),
     draw,
 };
 
