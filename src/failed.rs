@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::Context;
 use samepath_model::record::TrialRecord;
 use samepath_netem::ledger;
-use samepath_netem::trial::{Remains, TrialError};
+use samepath_netem::trial::{Remains, TrialError, with_flow};
 use samepath_results::TrialWriter;
 use samepath_results::store::{self, EVIDENCE};
 
@@ -25,7 +25,7 @@ pub(crate) fn keep(writer: TrialWriter, error: TrialError, record: &mut TrialRec
         return Ok(writer.discard()?);
     };
     let dir = writer.dir().join(EVIDENCE);
-    let leavings = Remains::of(writer.scratch());
+    let leavings = Remains::of(&record.trial, writer.scratch());
     fs::create_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     for text in &leavings.texts {
         let to = dir.join(text.file_name().unwrap_or_default());
@@ -68,6 +68,7 @@ fn keep_ledger(spool: &Path, dir: &Path, epoch: Option<u64>, id: &str) -> anyhow
         None => first()?.unwrap_or(0),
     };
     let (records, left_out) = ledger::read_so_far(spool, epoch, PACKETS)?;
+    let records = records.map(|packet| packet.map(with_flow));
     store::write_ledger(&dir.join("ledger.parquet"), id, epoch, &[], records)?;
     if left_out > 0 {
         let told = format!("{left_out} packets before those in ledger.parquet were not kept\n");

@@ -2,19 +2,21 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
-use samepath_model::record::{Outcome, PacketRecord, PlayReport, RECORD_SCHEMA, TrialRecord};
-use samepath_model::{Direction, Experiment, Link, Trial};
+use samepath_model::record::{FlowRecord, LinkReport, Outcome, PacketRecord, PlayReport, RECORD_SCHEMA, TrialRecord};
+use samepath_model::{Direction, Experiment, FlowId, Link, Trial};
 use samepath_netem::backend::kernel;
+use samepath_netem::ledger::{self, LedgerError};
 use samepath_netem::trial::{self, Backend, Evidence, TrialError, TrialPlan};
 use samepath_netem::{limits, tell};
 use samepath_results::blocking::{self, AnalyseError, Analysis};
+use samepath_results::flows::{self, FlowCounts};
 use samepath_results::handshake::Handshake;
 use samepath_results::store::Recorder;
 use samepath_results::{Manifest, Run, RunHandle, TrialWriter, summary};
@@ -24,6 +26,9 @@ use crate::cli::HarnessArgs;
 use crate::exit::{Mistake, SAID_BY, UNSUPPORTED, Unsupported};
 use crate::failed;
 use crate::progress::Progress;
+
+/// A packet of a ledger, or why it cannot be read.
+type LedgerLine = Result<PacketRecord, LedgerError>;
 
 /// File of the capture in a trial's directory.
 const CAPTURE: &str = "capture.pcapng";
@@ -81,9 +86,14 @@ pub(crate) fn check(args: &HarnessArgs, trials: &[Trial]) -> anyhow::Result<()> 
 fn check_open_files(trials: &[Trial], permitted: u64) -> anyhow::Result<()> {
     /// What an end has open beside the connections of its workload, and to spare.
     const BESIDE: u64 = 40;
-    let connections = |trial: &Trial| trial.arm.connections(trial.workload.streams());
-    let Some(most) = trials.iter().max_by_key(|trial| connections(trial)) else { return Ok(()) };
-    let needed = u64::from(connections(most)) + BESIDE;
+    let flows = trials.iter().flat_map(|trial| {
+        let competing = trial.competing.iter().map(|flow| (flow.arm, &flow.workload));
+        std::iter::once((trial.arm, &trial.workload)).chain(competing)
+    });
+    // Each flow has ends of its own.
+    let all = flows.map(|(arm, workload)| (arm.connections(workload.streams()), arm));
+    let Some((connections, arm)) = all.max_by_key(|(connections, _)| *connections) else { return Ok(()) };
+    let needed = u64::from(connections) + BESIDE;
     if needed <= permitted {
         return Ok(());
     }
@@ -91,9 +101,7 @@ fn check_open_files(trials: &[Trial], permitted: u64) -> anyhow::Result<()> {
         "{} opens {} connections, for which each end needs some {needed} open files, and a process may have {permitted} \
          here: raise the hard limit to {needed} or more (`ulimit -Hn`; as root `prlimit --nofile=`, `LimitNOFILE=` of a \
          systemd unit, `--ulimit nofile=` of a container), or use fewer streams or `{}`",
-        most.arm,
-        connections(most),
-        most.arm.transport,
+        arm, connections, arm.transport,
     );
     Err(Unsupported(problem).into())
 }
@@ -246,6 +254,7 @@ fn one(run: &RunHandle, attempt: Attempt, workers: &Workers<'_>) -> anyhow::Resu
     };
     let result = trial::supervise(&plan, stop);
     let mut record = TrialRecord {
+        competing: Vec::new(),
         schema: RECORD_SCHEMA,
         trial: plan.trial,
         attempt: number,
@@ -280,13 +289,13 @@ fn one(run: &RunHandle, attempt: Attempt, workers: &Workers<'_>) -> anyhow::Resu
 
 /// A full disk fails every trial alike: that is the trouble of the run, which must stop, and not of
 /// the trial.
-fn disk_has_space(dir: &std::path::Path) -> anyhow::Result<()> {
+fn disk_has_space(dir: &Path) -> anyhow::Result<()> {
     let path = dir.join("space");
     std::fs::write(&path, [0; 1 << 16]).with_context(|| format!("cannot write in {}", dir.display()))
 }
 
 /// Syncs what others wrote into the trial's directory: the capture, the keys and the qlogs.
-fn sync_files(dir: &std::path::Path) -> anyhow::Result<()> {
+fn sync_files(dir: &Path) -> anyhow::Result<()> {
     let sync = || {
         for entry in std::fs::read_dir(dir)? {
             let path = entry?.path();
@@ -301,40 +310,59 @@ fn sync_files(dir: &std::path::Path) -> anyhow::Result<()> {
 
 /// Turns what was measured into the trial's files and figures.
 fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -> anyhow::Result<()> {
-    let Evidence { play, link, ledger, capture, set_up, tear_down, mut void, .. } = evidence;
+    let Evidence { play, competing, link, ledger, capture, set_up, tear_down, mut void, .. } = evidence;
     if let Some(complaint) = capture.and_then(|capture| capture.complaint()) {
         // The trial's figures do not depend on it, so it is told and the trial is kept.
         tell!("{}: {complaint}", record.trial.id);
     }
     sync_files(writer.dir())?;
+    let trial = &record.trial;
+    let mut flows = Vec::with_capacity(competing.len());
+    let mut reports = vec![play];
+    for (flow, report) in trial.flows().skip(1).zip(competing) {
+        flows.push(flow_record(trial, flow, &report, &link));
+        reports.push(report.of_flow(flow, trial.start_of(flow).as_nanos()));
+    }
+    let play = &reports[0];
     writer.set_epoch(play.epoch_ns);
-    writer.write_messages(play.messages.iter().cloned())?;
-    writer.write_series(play.series.iter().copied())?;
-    if record.trial.attribution {
+    writer.write_messages(reports.iter().flat_map(|report| report.messages.iter().cloned()))?;
+    writer.write_series(reports.iter().flat_map(|report| report.series.iter().copied()))?;
+    if trial.attribution {
         writer.write_layout(play.layout.iter().copied())?;
         writer.write_observations(play.observations.iter().copied())?;
     }
+    let mut figures = summary::summarise(trial, play, Some(&link));
     let mut handshake = play.handshake_ns.map(|took| Handshake::new(play.connecting, took));
     if let Some(spool) = &ledger {
-        let packets = samepath_netem::ledger::read(spool, play.epoch_ns)?;
+        let mut counts = FlowCounts::new(trial);
         let seen = |packet: &Result<PacketRecord, _>| {
-            if let (Some(handshake), Ok(packet)) = (&mut handshake, packet) {
-                handshake.see(packet);
+            if let Ok(packet) = packet {
+                handshake.iter_mut().for_each(|handshake| handshake.see(packet));
+                counts.see(packet);
             }
         };
-        writer.write_ledger(packets.inspect(seen))?;
+        writer.write_ledger(read_ledger(spool, play.epoch_ns)?.inspect(seen))?;
+        if !flows.is_empty() {
+            let summaries = std::iter::once(&mut figures).chain(flows.iter_mut().map(|flow| &mut flow.summary));
+            trial.flows().zip(summaries).for_each(|(flow, summary)| counts.put(flow, summary));
+        }
     }
-    let mut figures = summary::summarise(&record.trial, &play, Some(&link));
+    if let Some(shares) = flows::shares(trial, &reports) {
+        let summaries = std::iter::once(&mut figures).chain(flows.iter_mut().map(|flow| &mut flow.summary));
+        summaries.zip(shares).for_each(|(summary, share)| summary.link_share = Some(share));
+    }
     figures.handshake = handshake.and_then(Handshake::parts);
     if let Some(spool) = &ledger
-        && let Some(analysis) = follow(&record.trial, &play, spool)?
+        && let Some(analysis) = follow(trial, play, spool)?
     {
         figures.blocking = analysis.figures();
         void.extend(analysis.faults());
         void.extend(analysis.limits());
     }
     writer.finish()?;
+    let play = reports.swap_remove(0);
     record.summary = Some(figures);
+    record.competing = flows;
     if !void.is_empty() {
         record.outcome = Outcome::Void { reasons: void };
     }
@@ -346,9 +374,24 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
     Ok(())
 }
 
+/// What a competing flow came to, by its report.
+fn flow_record(trial: &Trial, flow: FlowId, report: &PlayReport, link: &LinkReport) -> FlowRecord {
+    FlowRecord {
+        name: trial.competing(flow).map(|flow| flow.name.clone()).unwrap_or_default(),
+        summary: summary::summarise(&trial.of_flow(flow), report, Some(link)),
+        client: report.client.clone(),
+        server: report.server.clone(),
+    }
+}
+
+/// The ledger of a trial, each line with its flow.
+fn read_ledger(spool: &Path, epoch: u64) -> Result<impl Iterator<Item = LedgerLine> + use<>, LedgerError> {
+    Ok(ledger::read(spool, epoch)?.map(|packet| packet.map(trial::with_flow)))
+}
+
 /// What each message waited for; `None` where the trial's packets are not attributed to its messages.
-fn follow(trial: &Trial, play: &PlayReport, spool: &std::path::Path) -> anyhow::Result<Option<Analysis>> {
-    let ledger = samepath_netem::ledger::read(spool, play.epoch_ns)?;
+fn follow(trial: &Trial, play: &PlayReport, spool: &Path) -> anyhow::Result<Option<Analysis>> {
+    let ledger = read_ledger(spool, play.epoch_ns)?;
     let observations = play.observations.iter().copied().map(Ok);
     match blocking::analyse(trial, play.messages.clone(), &play.layout, ledger, observations) {
         Ok(analysis) => Ok(Some(analysis.told_by(&play.series))),

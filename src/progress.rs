@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use samepath_model::record::{Outcome, TrialRecord};
 use samepath_model::void::in_words;
-use samepath_model::{Trial, TrialId};
+use samepath_model::{Trial, TrialId, Workload};
 use samepath_netem::tell;
 
 use crate::attempts::Attempt;
@@ -60,15 +60,18 @@ fn named(id: &TrialId, attempt: u32) -> String {
     if attempt == 1 { id.to_string() } else { format!("{id}, attempt {attempt}") }
 }
 
-/// How long a trial takes by its plan: its schedule, or its bytes at the link's rate.
+/// How long a trial takes by its plan, to the end of the flow that ends last: its schedule, or its bytes at the link's
+/// rate.
 fn planned(trial: &Trial) -> Duration {
-    let workload = &trial.workload;
-    let at_rate = || {
-        let rate = trial.link.direction(workload.direction()).mean_rate()?;
-        Some(rate.time_for(workload.total_bytes()?.bytes()))
+    let lasts = |workload: &Workload| {
+        let at_rate = || {
+            let rate = trial.link.direction(workload.direction()).mean_rate()?;
+            Some(rate.time_for(workload.total_bytes()?.bytes()))
+        };
+        workload.nominal_duration().or_else(at_rate).unwrap_or_default()
     };
-    let nanos = workload.nominal_duration().or_else(at_rate).map_or(0, |d| d.as_nanos());
-    AROUND + Duration::from_nanos(nanos)
+    let competing = trial.competing.iter().map(|flow| flow.start + lasts(&flow.workload));
+    AROUND + competing.fold(lasts(&trial.workload), samepath_model::Duration::max).std()
 }
 
 impl Progress {

@@ -198,7 +198,8 @@ fn show(experiment: &Experiment, trials: &[Trial]) -> anyhow::Result<Exit> {
     output::print(experiment.spec().to_toml())?;
     output::line(format_args!("\n# {} trials, in the order in which they would be run:", trials.len()))?;
     for trial in trials {
-        output::line(format_args!("# {}: {} over {}; {}", trial.id, trial.workload, trial.arm, trial.link))?;
+        let beside: String = trial.competing.iter().map(|flow| format!(", beside {flow}")).collect();
+        output::line(format_args!("# {}: {} over {}{beside}; {}", trial.id, trial.workload, trial.arm, trial.link))?;
     }
     Ok(Exit::Done)
 }

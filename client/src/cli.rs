@@ -15,9 +15,9 @@ use samepath_model::tuning::{Controller, Order, Tuning};
 use samepath_model::units::{BitRate, ByteCount, Duration};
 use samepath_model::workload::{Bulk, Messages, Workload};
 use samepath_transport::identity::{Fingerprint, Pin};
-use samepath_transport::{Plan, limits, reach, runtime};
+use samepath_transport::{Plan, TransportError, limits, reach, runtime};
 
-use crate::play::{Played, Target, play};
+use crate::play::{Played, Target, play_agreed};
 use crate::{json, summary};
 
 const DEFAULT_PORT: u16 = 4433;
@@ -122,6 +122,10 @@ pub struct ClientArgs {
     /// Play the trial in this file instead of what the flags say
     #[arg(long, value_name = "FILE")]
     trial: Option<PathBuf>,
+    /// With --trial: say on standard output, in a line of JSON, when the schedule could start, and start it when a line
+    /// of JSON on standard input says so. For a harness that starts several flows together
+    #[arg(long, hide = true, requires = "trial")]
+    await_start: bool,
     /// Write the records to this file
     #[arg(long, value_name = "FILE", value_parser = file)]
     report: Option<PathBuf>,
@@ -180,15 +184,23 @@ fn run(args: &ClientArgs) -> Result<(), CliError> {
     let failed = |error: String| CliError::Failed(error);
     let runtime = runtime::start().map_err(|error| failed(format!("cannot start: {}", shortage::told(&error))))?;
     let lines = args.json && args.trial.is_some();
-    let announce = |epoch_ns: u64| {
-        if lines {
-            // Without a listener the session still counts.
-            let mut out = std::io::stdout();
-            let _ = writeln!(out, "{}", serde_json::json!({ "event": "start", "epoch_ns": epoch_ns }));
-            let _ = out.flush();
-        }
+    let say = |line: serde_json::Value| {
+        // Without a listener the session still counts.
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "{line}");
+        let _ = out.flush();
     };
-    let played = runtime.block_on(play(&target, &plan, announce)).map_err(|error| failed(error.to_string()))?;
+    let agree = async |earliest: u64| {
+        if args.await_start {
+            say(serde_json::json!({ "event": "ready", "earliest_ns": earliest }));
+            return told_start().await;
+        }
+        if lines {
+            say(serde_json::json!({ "event": "start", "epoch_ns": earliest }));
+        }
+        Ok(earliest)
+    };
+    let played = runtime.block_on(play_agreed(&target, &plan, agree)).map_err(|error| failed(error.to_string()))?;
     runtime.shutdown_background();
     if let Some(path) = &args.report {
         write_report(path, &played.report)
@@ -202,6 +214,17 @@ fn run(args: &ClientArgs) -> Result<(), CliError> {
     std::io::stdout()
         .write_all(text.as_bytes())
         .map_err(|error| failed(format!("cannot write to standard output: {error}")))
+}
+
+/// The start of the schedule, as the line of JSON on standard input says it.
+async fn told_start() -> Result<u64, TransportError> {
+    let read = || {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map(|_| line)
+    };
+    let line = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)??;
+    let told = serde_json::from_str::<serde_json::Value>(&line).ok().and_then(|line| line["start_ns"].as_u64());
+    told.ok_or_else(|| TransportError::Control("standard input names no start; write {\"start_ns\": N}".into()))
 }
 
 /// The last line for the harness, which reads the rest in the records.

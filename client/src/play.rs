@@ -86,6 +86,24 @@ pub struct Played {
 /// When the server cannot be reached or refuses, a connection fails, a byte is not what it must
 /// be, or a reliable transport does not deliver a bulk transfer within the time limit.
 pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> Result<Played, TransportError> {
+    let alone = async |earliest| {
+        announce(earliest);
+        Ok(earliest)
+    };
+    play_agreed(target, plan, alone).await
+}
+
+/// Plays the workload as one of several flows that start by one schedule. `agree` is given the earliest start of this
+/// flow's schedule (CLOCK_MONOTONIC, nanoseconds) once the flow is ready for it, and gives back when it is to be: then or
+/// later.
+///
+/// # Errors
+/// As [`play`], and where nothing is agreed on.
+pub async fn play_agreed(
+    target: &Target,
+    plan: &Plan,
+    agree: impl AsyncFnOnce(u64) -> Result<u64, TransportError>,
+) -> Result<Played, TransportError> {
     plan.check()?;
     let began = clock::now();
     let mut control = control::connect(&target.control, target.pin, &target.token, plan).await?;
@@ -116,8 +134,7 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
     let epoch;
     if plan.is_cold() {
         // The set-up of the connections is part of the workload.
-        epoch = in_step(clock::now() + COLD_NOTICE_NANOS);
-        announce(epoch);
+        epoch = agree(in_step(clock::now() + COLD_NOTICE_NANOS)).await?;
         epoch_in.send_replace(Some(epoch));
         session.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         clock::Timer::new()?.until(epoch).await?;
@@ -129,8 +146,7 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
         if !session.advance(limit, Session::is_warm).await? {
             return Err(session.too_late(plan));
         }
-        epoch = in_step(clock::now() + NOTICE_NANOS + offset.rtt_ns);
-        announce(epoch);
+        epoch = agree(in_step(clock::now() + NOTICE_NANOS + offset.rtt_ns)).await?;
         session.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         epoch_in.send_replace(Some(epoch));
     }
@@ -406,7 +422,7 @@ fn merge(plan: &Plan, epoch: u64, set_up: SetUp, offset: ClockOffset, ours: Half
     let at_server = |t: u64| at_client(offset.to_client(t));
     let points = |half: &HalfReport, end: End| -> Vec<SeriesPoint> {
         let at = |t| if end == End::Client { at_client(t) } else { at_server(t) };
-        half.series.iter().map(|&(t, metric, value)| SeriesPoint { at: at(t), end, metric, value }).collect()
+        half.series.iter().map(|&(t, metric, value)| SeriesPoint { flow: 0, at: at(t), end, metric, value }).collect()
     };
     let mut series = points(&ours, End::Client);
     series.extend(points(&theirs, End::Server));
@@ -425,6 +441,7 @@ fn merge(plan: &Plan, epoch: u64, set_up: SetUp, offset: ClockOffset, ours: Half
         .map(|message| {
             let index = plan.index(message.stream, message.seq).expect("it is of the schedule");
             MessageRecord {
+                flow: 0,
                 stream: message.stream,
                 seq: message.seq,
                 size: match message.size {

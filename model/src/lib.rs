@@ -8,6 +8,7 @@
 //! | [`units`] | quantities with their unit in the type |
 //! | [`arm`] | what is compared, each a row of a table; [`tuning`] what is set on them |
 //! | [`workload`] | the deterministic schedule of messages |
+//! | [`flow`] | one arm that runs one workload, alone on the link or beside others |
 //! | [`link`] | the emulated path's conditions |
 //! | [`profile`] | named link conditions |
 //! | [`experiment`] | a question and the matrix of trials that answers it |
@@ -29,6 +30,7 @@ pub mod attribution;
 pub mod blocking;
 pub mod end;
 pub mod experiment;
+pub mod flow;
 mod hex;
 pub mod link;
 pub mod mode;
@@ -48,6 +50,7 @@ pub mod workload;
 
 pub use arm::{Arm, Mapping, Transport};
 pub use experiment::{Experiment, ExperimentSpec, Trial, TrialId};
+pub use flow::{Flow, FlowId};
 pub use hex::hex;
 pub use link::{Conditions, Direction, Link, LinkSpec};
 pub use mode::Mode;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use crate::end::End;
 use crate::experiment::Trial;
+use crate::flow::{FlowId, UNDER_TEST};
 use crate::link::Direction;
 pub use crate::percentiles::Percentiles;
 use crate::setting::SettingKind;
@@ -28,6 +29,9 @@ pub const RECORD_SCHEMA: u32 = 3;
 /// One message, as both its ends saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageRecord {
+    /// The flow that it belongs to.
+    #[serde(default)]
+    pub flow: FlowId,
     /// The logical stream.
     pub stream: StreamId,
     /// Its number within the stream.
@@ -133,6 +137,9 @@ pub const SERIES_BIN_NANOS: i64 = 10_000_000;
 /// One point of a time series.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SeriesPoint {
+    /// The flow whose end measured it.
+    #[serde(default)]
+    pub flow: FlowId,
     /// Start of the bin, or instant of the sample.
     pub at: Instant,
     /// Where it was measured.
@@ -205,6 +212,9 @@ impl DropCause {
 /// What became of one packet that was offered to the link: a line of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PacketRecord {
+    /// The flow that it belongs to, by its ports; `None` of what serves the network, and where there are no flows.
+    #[serde(default)]
+    pub flow: Option<FlowId>,
     /// Which way it went.
     pub direction: Direction,
     /// Its number in its direction, from 0, in order of arrival. A duplicate has its original's.
@@ -242,6 +252,13 @@ pub struct PacketRecord {
     pub left: Option<Instant>,
     /// Why it never left.
     pub dropped: Option<DropCause>,
+}
+
+impl PacketRecord {
+    /// Whether it may be a flow's: what belongs to no flow may be any's.
+    pub fn is_of(&self, flow: FlowId) -> bool {
+        self.flow.is_none_or(|of| of == flow)
+    }
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -525,6 +542,27 @@ pub struct PlayReport {
     pub server: EndReport,
 }
 
+impl PlayReport {
+    /// The report of a session as that of a flow whose schedule started so many nanoseconds after the epoch of its
+    /// trial: its messages and series name the flow, and their times count from that epoch.
+    #[must_use]
+    pub fn of_flow(mut self, flow: FlowId, start_ns: u64) -> PlayReport {
+        let later = |at: &mut Instant| *at = at.saturating_add_unsigned(start_ns);
+        self.epoch_ns = self.epoch_ns.saturating_sub(start_ns);
+        later(&mut self.connecting);
+        for message in &mut self.messages {
+            message.flow = flow;
+            later(&mut message.released);
+            message.sent.iter_mut().chain(&mut message.delivered).for_each(later);
+        }
+        for point in &mut self.series {
+            point.flow = flow;
+            later(&mut point.at);
+        }
+        self
+    }
+}
+
 /// How a trial ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
@@ -619,6 +657,23 @@ pub struct Summary {
     pub server_cpu_s_per_gb: Option<f64>,
     /// Head-of-line blocking; `None` where packets were not attributed to messages.
     pub blocking: Option<crate::blocking::Blocking>,
+    /// How the flow shared the link with those beside it; `None` where it was alone, or where not all are `bulk`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link_share: Option<LinkShare>,
+}
+
+/// How flows shared the link while all of them were sending, by the payload that their receivers read.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LinkShare {
+    /// From when, in milliseconds from the epoch: the start of the flow that started last.
+    pub from_ms: f64,
+    /// Until when: the end of the flow that ended first.
+    pub until_ms: f64,
+    /// The flow's part of the payload of all, between 0 and 1.
+    pub share: f64,
+    /// Jain's fairness index over all flows: 1 where they had equal parts, one over their number where one had all
+    /// (Jain, Chiu, Hawe: A Quantitative Measure of Fairness, DEC TR-301, 1984; RFC 5166, section 2.3.1).
+    pub jain_index: f64,
 }
 
 /// A handshake's time, told apart by the ledger; the parts add up to it.
@@ -630,6 +685,19 @@ pub struct HandshakeParts {
     pub recovery_ms: f64,
     /// None was: it was at the ends to go on, by their CPU time and whatever kept them from running.
     pub ends_ms: f64,
+}
+
+/// What a competing flow came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FlowRecord {
+    /// What it is called.
+    pub name: String,
+    /// Its figures; their times count from the start of its own schedule.
+    pub summary: Summary,
+    /// What its client says of itself.
+    pub client: EndReport,
+    /// What its server says of itself.
+    pub server: EndReport,
 }
 
 /// One trial: a line of `trials.jsonl`.
@@ -661,6 +729,9 @@ pub struct TrialRecord {
     pub client: Option<EndReport>,
     /// What the server says of itself.
     pub server: Option<EndReport>,
+    /// What the competing flows came to, in the order of the trial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub competing: Vec<FlowRecord>,
     /// See [`PlayReport::epoch_ns`].
     pub epoch_ns: Option<u64>,
     /// See [`PlayReport::clock_error_ns`].
@@ -672,9 +743,21 @@ pub struct TrialRecord {
 }
 
 impl TrialRecord {
+    /// The record as that of one of the trial's flows: its plan, its figures and its ends. `None` where there is no such
+    /// flow, or nothing is known of it.
+    pub fn of_flow(&self, flow: FlowId) -> Option<TrialRecord> {
+        let alone = TrialRecord { trial: self.trial.of_flow(flow), competing: Vec::new(), ..self.clone() };
+        if flow == UNDER_TEST {
+            return Some(alone);
+        }
+        let FlowRecord { summary, client, server, .. } = self.competing.get(usize::from(flow) - 1)?.clone();
+        Some(TrialRecord { summary: Some(summary), client: Some(client), server: Some(server), ..alone })
+    }
+
     /// Has the record's settings share one list with those known that are equal to them.
     pub fn share_settings(&mut self, known: &mut HashSet<Settings>) {
-        let ends = self.client.iter_mut().chain(&mut self.server).map(|end| &mut end.settings);
+        let competing = self.competing.iter_mut().flat_map(|flow| [&mut flow.client, &mut flow.server]);
+        let ends = self.client.iter_mut().chain(&mut self.server).chain(competing).map(|end| &mut end.settings);
         ends.chain(self.link.as_mut().map(|link| &mut link.settings)).for_each(|settings| settings.share(known));
     }
 }

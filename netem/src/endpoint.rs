@@ -1,7 +1,7 @@
 //! One end of a trial: a process in its namespace, whose words are read from a pipe.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
@@ -34,9 +34,10 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Starts `command` in `namespace`; its stdout is read here, its stderr goes to the file.
+    /// Starts `command` in `namespace`; its stdout is read here, its stderr goes to the file, and its stdin has what it is
+    /// [told](Self::tell).
     pub(crate) fn start(mut command: Command, namespace: &Namespace, stderr: PathBuf) -> io::Result<Endpoint> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&stderr)?);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&stderr)?);
         enter_before_exec(&mut command, namespace);
         be_on_time_after_exec(&mut command);
         let child = command.spawn()?;
@@ -65,6 +66,12 @@ impl Endpoint {
         }
         let lines = self.unread.drain(..whole).collect::<Vec<u8>>();
         Ok(String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect())
+    }
+
+    /// Writes a line to its stdin.
+    pub(crate) fn tell(&mut self, line: &str) -> io::Result<()> {
+        let stdin = self.child.stdin.as_mut().expect("its stdin was made a pipe");
+        stdin.write_all(format!("{line}\n").as_bytes())
     }
 
     /// What becomes readable when there is something to do: its words while they last, and its end.

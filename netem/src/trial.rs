@@ -3,8 +3,8 @@
 //! ```text
 //! run ── supervise ──► __trial (one thread: namespaces) ──► first process of a PID namespace
 //!                                                              ├─ link: data thread, ledger writer
-//!                                                              ├─ server, in its namespace
-//!                                                              └─ client, in its namespace
+//!                                                              ├─ a server for each flow, in its namespace
+//!                                                              └─ a client for each flow, in its namespace
 //! ```
 //!
 //! [`supervise`] is called from the run, which may have many threads; it starts the program anew
@@ -15,8 +15,10 @@ mod child;
 mod ends;
 mod error;
 mod files;
+mod pair;
 mod parent;
 mod plan;
+mod ports;
 mod settings;
 
 pub use crate::backend::Backend;
@@ -25,3 +27,4 @@ pub use error::{Remains, TrialError};
 pub use files::Leavings;
 pub use parent::{Evidence, supervise};
 pub use plan::TrialPlan;
+pub use ports::with_flow;

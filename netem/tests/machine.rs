@@ -480,6 +480,7 @@ fn plan(scratch: &Scratch, part: &str, link: Link, limit: Duration) -> TrialPlan
         arm: Arm::default_of(Transport::Tcp),
         seed: 1,
         workload: Workload::Messages(Messages { count: Some(1), ..Messages::default() }),
+        competing: Vec::new(),
         link,
         tuning: Tuning::default(),
         mode: Mode::Auto,

@@ -76,6 +76,7 @@ fn packet(transport: Transport, number: u64, messages: u64) -> PacketRecord {
     let arrived = arrival(number, messages);
     let tcp = matches!(transport, Transport::Tcp);
     PacketRecord {
+        flow: None,
         direction: Direction::Down,
         number,
         duplicate: false,
@@ -128,6 +129,7 @@ impl Made {
             let arrived = arrival(brought, n) + 1000 + DELAY;
             ready = if tcp { arrived.max(ready) } else { arrived };
             made.messages.push(MessageRecord {
+                flow: 0,
                 stream,
                 seq,
                 size: 1000,

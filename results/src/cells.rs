@@ -9,6 +9,7 @@ use std::fmt;
 use samepath_model::VoidReason;
 use samepath_model::arm::Arm;
 use samepath_model::experiment::{Trial, TrialId};
+use samepath_model::flow::UNDER_TEST;
 use samepath_model::record::{Outcome, TrialRecord};
 
 use crate::memo::Memo;
@@ -38,11 +39,22 @@ pub struct Cell<'a> {
     pub failed: Vec<&'a TrialRecord>,
     /// Trials that have not been run yet.
     pub pending: usize,
+    /// What the competing flows of its trials came to, in the order of the experiment.
+    pub competing: Vec<Competing<'a>>,
     /// By the metric's name.
     estimates: Memo<&'static str, Option<Estimate>>,
     intervals: Memo<&'static str, Option<Interval>>,
     /// By the pairs' bits.
     ratios: Memo<Vec<[u64; 2]>, Option<Ratio>>,
+}
+
+/// A competing flow over the trials of a cell.
+#[derive(Debug, Clone)]
+pub struct Competing<'a> {
+    /// What it is called: `tcp beside quic`.
+    pub name: String,
+    /// Its trials, each with that flow's plan and figures.
+    pub cell: Cell<'a>,
 }
 
 /// A geometric mean of ratios, and its 95 % confidence interval (BCa bootstrap over seeds).
@@ -82,6 +94,51 @@ pub struct Estimate {
     pub min: f64,
     /// Largest.
     pub max: f64,
+}
+
+impl<'a> Cell<'a> {
+    /// The cell of a planned trial, and those of the flows beside it; without any trial so far.
+    fn of(plan: &Trial) -> Cell<'a> {
+        let competing = plan.flows().filter(|flow| *flow != UNDER_TEST);
+        Cell {
+            part: plan.part.clone(),
+            axes: plan.axes.clone(),
+            arm: plan.arm,
+            plan: plan.clone(),
+            seeds: BTreeSet::new(),
+            trials: Vec::new(),
+            void: Vec::new(),
+            failed: Vec::new(),
+            pending: 0,
+            competing: competing
+                .map(|flow| Competing { name: plan.name_of(flow), cell: Cell::of(&plan.of_flow(flow)) })
+                .collect(),
+            estimates: Memo::default(),
+            intervals: Memo::default(),
+            ratios: Memo::default(),
+        }
+    }
+
+    /// Adds a planned trial, with its record where it has ended and those of the flows beside it.
+    fn add(&mut self, seed: u64, record: Option<&'a TrialRecord>, competing: &'a [TrialRecord]) {
+        self.seeds.insert(seed);
+        match record.map(|record| (&record.outcome, record)) {
+            None => self.pending += 1,
+            Some((Outcome::Done, record)) => self.trials.push(record),
+            Some((Outcome::Void { .. }, record)) => self.void.push(record),
+            Some((Outcome::Failed { .. }, record)) => self.failed.push(record),
+        }
+        for (place, flow) in self.competing.iter_mut().enumerate() {
+            // Of a trial that failed there is its own record alone.
+            flow.cell.add(seed, competing.get(place).or(record), &[]);
+        }
+    }
+
+    /// Puts its trials in the order of their seeds.
+    fn sort(&mut self) {
+        self.trials.sort_by_key(|record| record.trial.seed);
+        self.competing.iter_mut().for_each(|flow| flow.cell.sort());
+    }
 }
 
 impl Cell<'_> {
@@ -176,45 +233,26 @@ pub(crate) fn cells(run: &Run) -> Vec<Cell<'_>> {
     type Key = (String, BTreeMap<String, String>, Arm);
     let mut cells: Vec<Cell<'_>> = Vec::new();
     let mut places: BTreeMap<Key, usize> = BTreeMap::new();
-    let records: BTreeMap<_, _> = run.trials().iter().map(|record| (&record.trial.id, record)).collect();
+    let records: BTreeMap<_, _> =
+        run.trials().iter().zip(run.competing()).map(|(record, flows)| (&record.trial.id, (record, flows))).collect();
     for plan in run.planned() {
         let key = (plan.part.clone(), plan.axes.clone(), plan.arm);
-        let record = records.get(&plan.id).copied();
         let place = *places.entry(key).or_insert_with(|| {
-            cells.push(Cell {
-                part: plan.part.clone(),
-                axes: plan.axes.clone(),
-                arm: plan.arm,
-                plan: plan.clone(),
-                seeds: BTreeSet::new(),
-                trials: Vec::new(),
-                void: Vec::new(),
-                failed: Vec::new(),
-                pending: 0,
-                estimates: Memo::default(),
-                intervals: Memo::default(),
-                ratios: Memo::default(),
-            });
+            cells.push(Cell::of(plan));
             cells.len() - 1
         });
-        let cell = &mut cells[place];
-        cell.seeds.insert(plan.seed);
-        match record.map(|record| (&record.outcome, record)) {
-            None => cell.pending += 1,
-            Some((Outcome::Done, record)) => cell.trials.push(record),
-            Some((Outcome::Void { .. }, record)) => cell.void.push(record),
-            Some((Outcome::Failed { .. }, record)) => cell.failed.push(record),
+        match records.get(&plan.id) {
+            Some(&(record, competing)) => cells[place].add(plan.seed, Some(record), competing),
+            None => cells[place].add(plan.seed, None, &[]),
         }
     }
-    for cell in &mut cells {
-        cell.trials.sort_by_key(|record| record.trial.seed);
-    }
+    cells.iter_mut().for_each(Cell::sort);
     cells
 }
 
 #[cfg(test)]
 mod tests {
-    use samepath_model::VoidKind;
+    use samepath_model::{Experiment, VoidKind};
     use tempfile::tempdir;
 
     use super::*;
@@ -256,5 +294,27 @@ mod tests {
         assert!((estimate.min - 30.3).abs() < 1e-6 && (estimate.median - 30.6).abs() < 1e-6);
         assert_eq!(cells[2].interval(&metric::DELAY_P50), None);
         assert_eq!(cells[2].estimate(&metric::HANDSHAKE), None);
+    }
+
+    #[test]
+    fn competing_flows_have_cells_beside_the_flow_under_test() {
+        let dir = tempdir().unwrap();
+        let text = "schema = 1\nname = 'two'\nrepeat = 3\n[[part]]\nname = 'bulk'\narms = ['tcp', 'quic']\n\
+                    workload = { kind = 'bulk', bytes = '1MB' }\n[[part.competing-flow]]\nname = 'other'\n\
+                    arm = 'udp'\nworkload = { kind = 'messages', streams = 2, count = 5 }\n";
+        let mut run = fixture::lines(dir.path(), &Experiment::parse(text).unwrap(), 1.0);
+        let failed = Outcome::Failed { step: "client".into(), error: "no answer".into() };
+        let first = run.trials()[0].clone();
+        run.append(&TrialRecord { outcome: failed, summary: None, competing: Vec::new(), ..first }).unwrap();
+        let cells = cells(&run);
+        assert_eq!(cells.len(), 2, "an arm each");
+        for (cell, failed) in cells.iter().zip([1, 0]) {
+            let [other] = &cell.competing[..] else { panic!("one flow beside it") };
+            assert_eq!(other.name, format!("other beside {}", cell.arm));
+            assert_eq!((other.cell.arm.to_string().as_str(), &other.cell.seeds), ("udp", &cell.seeds));
+            assert_eq!((other.cell.n(), other.cell.failed.len(), other.cell.pending), (3 - failed, failed, 0));
+            assert!(other.cell.values(&metric::MESSAGES).iter().all(|(_, messages)| *messages == 10.0));
+            assert!(cell.values(&metric::MESSAGES).iter().all(|(_, messages)| *messages == 1.0));
+        }
     }
 }

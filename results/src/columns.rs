@@ -23,6 +23,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::{ColumnPath, Type};
 use samepath_model::attribution::{LayoutRecord, ObservationRecord, Tag};
+use samepath_model::flow::FlowId;
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, End, MessageRecord, Metric, PacketRecord, RECORD_SCHEMA, SeriesPoint};
 
@@ -279,6 +280,7 @@ impl ColumnsIn<'_> {
 
 impl Row for MessageRecord {
     const SCHEMA: &'static str = "message messages {
+        required int32 flow (INTEGER(8,false));
         required int32 stream (INTEGER(16,false));
         required int32 seq (INTEGER(32,false));
         required int64 size_bytes (INTEGER(64,false));
@@ -290,6 +292,7 @@ impl Row for MessageRecord {
     const RISING: &'static [&'static str] = &["seq", "released_ns", "sent_ns", "delivered_ns"];
 
     fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError> {
+        columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.flow)))?;
         columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.stream)))?;
         columns.required::<Int32Type>(rows.iter().map(|r| r.seq.cast_signed()))?;
         columns.required::<Int64Type>(rows.iter().map(|r| r.size.cast_signed()))?;
@@ -300,6 +303,7 @@ impl Row for MessageRecord {
     }
 
     fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
+        let mut flow = columns.required::<Int32Type>("flow")?;
         let stream = columns.required::<Int32Type>("stream")?;
         let mut seq = columns.required::<Int32Type>("seq")?;
         let mut size = columns.required::<Int64Type>("size_bytes")?;
@@ -309,6 +313,7 @@ impl Row for MessageRecord {
         let mut received = columns.required::<Int64Type>("received_bytes")?;
         let row = |stream: i32| {
             Some(MessageRecord {
+                flow: FlowId::try_from(flow.next()?).ok()?,
                 stream: u16::try_from(stream).ok()?,
                 seq: seq.next()?.cast_unsigned(),
                 size: size.next()?.cast_unsigned(),
@@ -324,6 +329,7 @@ impl Row for MessageRecord {
 
 impl Row for PacketRecord {
     const SCHEMA: &'static str = "message ledger {
+        optional int32 flow (INTEGER(8,false));
         required binary direction (UTF8);
         required int64 number (INTEGER(64,false));
         required boolean duplicate;
@@ -347,6 +353,7 @@ impl Row for PacketRecord {
     const UNIQUE: &'static [&'static str] = &["tag"];
 
     fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError> {
+        columns.optional::<Int32Type>(rows.iter().map(|r| r.flow.map(i32::from)))?;
         columns.required::<ByteArrayType>(rows.iter().map(|r| text(direction_name(r.direction))))?;
         columns.required::<Int64Type>(rows.iter().map(|r| r.number.cast_signed()))?;
         columns.required::<BoolType>(rows.iter().map(|r| r.duplicate))?;
@@ -368,6 +375,7 @@ impl Row for PacketRecord {
     }
 
     fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
+        let mut flow = columns.optional::<Int32Type>("flow")?.into_iter();
         let mut direction = columns.names("direction", direction_named)?;
         let number = columns.required::<Int64Type>("number")?;
         let mut duplicate = columns.required::<BoolType>("duplicate")?;
@@ -389,6 +397,10 @@ impl Row for PacketRecord {
             columns.names("drop_cause", |name| DropCause::ALL.into_iter().find(|cause| cause.name() == name))?;
         let row = |number: i64| {
             Some(PacketRecord {
+                flow: match flow.next()? {
+                    Some(flow) => Some(FlowId::try_from(flow).ok()?),
+                    None => None,
+                },
                 direction: direction.next()??,
                 number: number.cast_unsigned(),
                 duplicate: duplicate.next()?,
@@ -526,6 +538,7 @@ impl Row for ObservationRecord {
 
 impl Row for SeriesPoint {
     const SCHEMA: &'static str = "message series {
+        required int32 flow (INTEGER(8,false));
         required int64 at_ns;
         required binary endpoint (UTF8);
         required binary metric (UTF8);
@@ -534,6 +547,7 @@ impl Row for SeriesPoint {
     const RISING: &'static [&'static str] = &["at_ns"];
 
     fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError> {
+        columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.flow)))?;
         columns.required::<Int64Type>(rows.iter().map(|r| r.at))?;
         columns.required::<ByteArrayType>(rows.iter().map(|r| text(end_name(r.end))))?;
         columns.required::<ByteArrayType>(rows.iter().map(|r| text(r.metric.name())))?;
@@ -541,12 +555,21 @@ impl Row for SeriesPoint {
     }
 
     fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
+        let mut flow = columns.required::<Int32Type>("flow")?;
         let at = columns.required::<Int64Type>("at_ns")?;
         let mut end = columns.names("endpoint", end_named)?;
         let mut metric =
             columns.names("metric", |name| Metric::ALL.into_iter().find(|metric| metric.name() == name))?;
         let mut value = columns.required::<DoubleType>("value")?;
-        let row = |at| Some(SeriesPoint { at, end: end.next()??, metric: metric.next()??, value: value.next()? });
+        let row = |at| {
+            Some(SeriesPoint {
+                flow: FlowId::try_from(flow.next()?).ok()?,
+                at,
+                end: end.next()??,
+                metric: metric.next()??,
+                value: value.next()?,
+            })
+        };
         at.map(row).collect::<Option<_>>().ok_or_else(out_of_range)
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use samepath_model::blocking::DelayParts;
+use samepath_model::flow::{FlowId, UNDER_TEST};
 use samepath_model::record::{Outcome, TrialRecord};
 use samepath_model::void::in_words;
 
@@ -14,7 +15,8 @@ use crate::analysis::Analysis;
 use crate::metric;
 use crate::store::{Run, StoreError, write_atomically};
 
-/// Writes `trials.csv` (a row a trial, and at the end one for each void attempt that another followed), `cells.csv` (a row a cell), and of the trials whose packets were
+/// Writes `trials.csv` (a row for each flow of a trial, and at the end those of each void attempt that another followed),
+/// `cells.csv` (a row for each flow of a cell), and of the trials whose packets were
 /// attributed `delay-parts.csv` (three rows each) and `streams.csv` (a row a stream) into `dir`, which is made
 /// where it is not there. Returns their paths.
 ///
@@ -38,6 +40,8 @@ fn trial_rows(run: &Run) -> Vec<Vec<String>> {
     head.extend(
         [
             "arm",
+            "flow",
+            "flow_name",
             "transport",
             "mapping",
             "seed",
@@ -53,12 +57,15 @@ fn trial_rows(run: &Run) -> Vec<Vec<String>> {
     head.extend(["tear_down_ms", "lateness_p50_us", "lateness_p99_us", "lateness_max_us"].map(String::from));
     head.extend(metric::ALL.iter().map(|metric| metric.name.to_owned()));
     let mut rows = vec![head];
-    for record in run.trials().iter().chain(run.earlier_attempts()) {
+    for (record, flow) in run.trials().iter().chain(run.earlier_attempts()).flat_map(flows) {
+        let record = &record;
         let trial = &record.trial;
         let mut row = vec![trial.id.to_string(), trial.part.clone()];
         row.extend(axes.iter().map(|axis| trial.axes.get(axis).cloned().unwrap_or_default()));
         let (outcome, reason) = outcome(record);
-        row.extend([trial.arm.to_string(), trial.arm.transport.to_string(), trial.arm.mapping.to_string()]);
+        row.push(trial.arm.to_string());
+        row.extend(flow);
+        row.extend([trial.arm.transport.to_string(), trial.arm.mapping.to_string()]);
         row.extend([trial.seed.to_string(), record.attempt.to_string(), outcome.to_owned(), reason]);
         row.extend([record.started_unix.to_string(), record.wall_ms.to_string()]);
         row.extend([optional(record.set_up_ms), optional(record.tear_down_ms)]);
@@ -73,20 +80,33 @@ fn trial_rows(run: &Run) -> Vec<Vec<String>> {
     rows
 }
 
+/// The flows of a trial, each recorded as a trial of its own, with its number and name; the one under test has none.
+fn flows(record: &TrialRecord) -> Vec<(TrialRecord, [String; 2])> {
+    let name = |flow| record.trial.competing(flow).map(|flow| flow.name.clone()).unwrap_or_default();
+    let flows = record.trial.flows().filter_map(|flow| Some((record.of_flow(flow)?, [flow.to_string(), name(flow)])));
+    flows.collect()
+}
+
 fn cell_rows(analysis: &Analysis<'_>) -> Vec<Vec<String>> {
     let axes = axes(analysis.run());
     let mut head = vec!["part".to_owned()];
     head.extend(axes.iter().cloned());
-    head.extend(["arm", "n", "void", "failed", "pending"].map(String::from));
+    head.extend(["arm", "flow", "flow_name", "n", "void", "failed", "pending"].map(String::from));
     for metric in metric::ALL {
         let name = metric.name;
         head.extend(["median", "min", "max", "low95", "high95"].map(|of| format!("{name}_{of}")));
     }
     let mut rows = vec![head];
-    for cell in analysis.cells() {
+    let flows = analysis.cells().iter().flat_map(|cell| {
+        let competing = cell.competing.iter().zip(&cell.plan.competing).zip(1..);
+        let competing = competing.map(|((flow, plan), id)| ([FlowId::to_string(&id), plan.name.clone()], &flow.cell));
+        std::iter::once(([UNDER_TEST.to_string(), String::new()], cell)).chain(competing)
+    });
+    for (flow, cell) in flows {
         let mut row = vec![cell.part.clone()];
         row.extend(axes.iter().map(|axis| cell.axes.get(axis).cloned().unwrap_or_default()));
         row.push(cell.arm.to_string());
+        row.extend(flow);
         row.extend([cell.n(), cell.void.len(), cell.failed.len(), cell.pending].map(|n| n.to_string()));
         for metric in metric::ALL {
             let (estimate, interval) = (cell.estimate(metric), cell.interval(metric));

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use samepath_model::attribution::{LayoutRecord, ObservationRecord, Tag};
 use samepath_model::experiment::{Experiment, ExperimentSpec, Trial};
 use samepath_model::record::{
-    DirectionReport, DropCause, End, EndReport, LinkReport, MessageRecord, Metric, Outcome, PacketRecord, PlayReport,
-    RECORD_SCHEMA, SeriesPoint, Settings, TrialRecord,
+    DirectionReport, DropCause, End, EndReport, FlowRecord, LinkReport, MessageRecord, Metric, Outcome, PacketRecord,
+    PlayReport, RECORD_SCHEMA, SeriesPoint, Settings, TrialRecord,
 };
-use samepath_model::{Direction, Transport};
+use samepath_model::{Direction, FlowId, Transport};
 
 use crate::manifest::Manifest;
 use crate::store::Run;
@@ -80,9 +80,17 @@ pub(crate) fn add(run: &mut Run, trial: &Trial, play: &PlayReport) {
     run.append(&record(trial, play)).unwrap();
 }
 
+fn competing(trial: &Trial, flow: FlowId) -> FlowRecord {
+    let alone = trial.of_flow(flow);
+    let play = play(&alone, 1.0);
+    let summary = summarise(&alone, &play, Some(&link()));
+    FlowRecord { name: trial.competing(flow).unwrap().name.clone(), summary, client: play.client, server: play.server }
+}
+
 pub(crate) fn record(trial: &Trial, play: &PlayReport) -> TrialRecord {
     let link = link();
     TrialRecord {
+        competing: trial.flows().skip(1).map(|flow| competing(trial, flow)).collect(),
         schema: RECORD_SCHEMA,
         trial: trial.clone(),
         attempt: 1,
@@ -119,6 +127,7 @@ pub(crate) fn play(trial: &Trial, slower: f64) -> PlayReport {
             let delay = ms(if size > 10_000 { 500.0 } else { 30.0 }) + if hit { ms(60.0) } else { 0 };
             let arrives = reliable || !hit;
             MessageRecord {
+                flow: 0,
                 stream: message.stream,
                 seq: message.seq,
                 size,
@@ -131,6 +140,7 @@ pub(crate) fn play(trial: &Trial, slower: f64) -> PlayReport {
         .collect();
     let received = messages.iter().map(|m| m.received).sum();
     let series = (0..50).map(|i| SeriesPoint {
+        flow: 0,
         at: i * 10_000_000,
         end: End::Client,
         metric: Metric::DeliveredBytes,
@@ -227,6 +237,7 @@ pub(crate) fn packets(n: u64) -> impl Iterator<Item = PacketRecord> {
         let dropped = (number % 10 == 3).then(|| DropCause::ALL[(number as usize / 10) % DropCause::ALL.len()]);
         let tcp = number % 3 == 0;
         PacketRecord {
+            flow: (number % 5 != 0).then_some((number % 3) as u8),
             direction: if number % 4 == 0 { Direction::Up } else { Direction::Down },
             number,
             duplicate: number % 50 == 49,

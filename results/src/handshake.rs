@@ -5,6 +5,7 @@
 //! timer's; **ends** is all the rest, in which it was at one end or the other to go on: their CPU time, and whatever kept
 //! them from running. On a link of 0.3 ms the rest is most of a handshake with keys, and no property of the path.
 
+use samepath_model::flow::UNDER_TEST;
 use samepath_model::record::{HandshakeParts, Instant, PacketRecord};
 
 /// Looks on as a trial's packets pass by.
@@ -22,11 +23,11 @@ impl Handshake {
         Handshake { from, to: from.saturating_add_unsigned(took_ns), spans: Vec::new() }
     }
 
-    /// A packet of the trial, in any order.
+    /// A packet of the trial, in any order; those of competing flows are no part of it.
     pub fn see(&mut self, packet: &PacketRecord) {
         /// TCP and UDP; what else crosses a link serves the network.
         const TRANSPORTS: [u8; 2] = [6, 17];
-        if !TRANSPORTS.contains(&packet.protocol) || packet.arrived >= self.to {
+        if !TRANSPORTS.contains(&packet.protocol) || !packet.is_of(UNDER_TEST) || packet.arrived >= self.to {
             return;
         }
         let left = packet.left.unwrap_or(packet.arrived);
@@ -81,6 +82,7 @@ mod tests {
 
     fn packet(arrived: i64, left: Option<i64>) -> PacketRecord {
         PacketRecord {
+            flow: None,
             direction: Direction::Up,
             number: 0,
             duplicate: false,
@@ -117,6 +119,7 @@ mod tests {
         let mut others = there_and_back.to_vec();
         others.extend([packet(-200, Some(-150)), packet(-20, Some(10))]);
         others.push(PacketRecord { protocol: 58, ..packet(-100, Some(-90)) });
+        others.push(PacketRecord { flow: Some(1), ..packet(-68, Some(-30)) });
         assert_eq!(parts(67, &others), Some((61.0, 0.0, 6.0)));
         // One that is still under way as it ends, counts until then.
         assert_eq!(parts(20, &there_and_back), Some((19.0, 0.0, 1.0)));

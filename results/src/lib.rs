@@ -19,6 +19,7 @@ pub mod csv;
 pub mod explain;
 #[cfg(test)]
 mod fixture;
+pub mod flows;
 pub mod handshake;
 pub mod manifest;
 mod memo;

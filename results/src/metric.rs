@@ -43,6 +43,8 @@ pub enum Unit {
     BytesPerByte,
     /// Hundredths.
     Percent,
+    /// Parts of one.
+    Index,
     /// Milliseconds.
     Millis,
     /// Round-trip times of the link.
@@ -54,10 +56,10 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The unit for people; empty for a count.
+    /// The unit for people; empty for a count and an index.
     pub const fn symbol(self) -> &'static str {
         match self {
-            Unit::Count => "",
+            Unit::Count | Unit::Index => "",
             Unit::Bytes => "B",
             Unit::ByteSeconds => "B·s",
             Unit::BytesPerByte => "B/B",
@@ -140,6 +142,16 @@ metrics! {
     GOODPUT = Metric {
         name: "goodput_mbit_per_s", label: "goodput", unit: Unit::MbitPerSecond, better: Some(Higher),
         of: |t| summary(t)?.goodput_bits_per_second.map(|bits| bits / 1e6), ..PLAIN
+    };
+    /// The flow's part of the payload of all flows of its trial while all of them were sending, in percent.
+    LINK_SHARE = Metric {
+        name: "link_share_percent", label: "share of the link", unit: Unit::Percent,
+        of: |t| summary(t)?.link_share.map(|link| 100.0 * link.share), head: Some("share of\nthe link %"), ..PLAIN
+    };
+    /// Jain's fairness index of those parts.
+    JAIN_INDEX = Metric {
+        name: "jain_index", label: "Jain's index", unit: Unit::Index,
+        of: |t| summary(t)?.link_share.map(|link| link.jain_index), head: Some("Jain's\nindex"), ..PLAIN
     };
     /// From the epoch until the last message was delivered.
     COMPLETION = Metric {

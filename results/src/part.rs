@@ -77,9 +77,10 @@ impl<'a> PartView<'a> {
         self.cells.iter().flat_map(|cell| cell.trials.iter().copied())
     }
 
-    /// Its name and workload in words.
+    /// Its name and workload in words, and the flows that compete with it.
     pub(crate) fn heading(&self) -> String {
-        format!("{}: {}", self.name, self.workload())
+        let competing = self.cells[0].plan.competing.iter().map(|flow| format!("; beside {flow}")).collect::<String>();
+        format!("{}: {}{competing}", self.name, self.workload())
     }
 
     /// The workload in words, as the first cell has it, and whether axes vary it.

@@ -1,13 +1,15 @@
 //! The figures of a recorded trial computed again from its files, to hold against those in its line.
 
+use samepath_model::flow::UNDER_TEST;
 use samepath_model::record::{Summary, TrialRecord};
 
 use crate::blocking::{self, AnalyseError};
+use crate::flows::FlowCounts;
 use crate::store::{Run, StoreError};
 use crate::summary::{Reports, from_records};
 
-/// The figures of a recorded trial, computed again from its files. Handshake and first byte, which
-/// stand in the trial's line alone, are taken from there.
+/// The figures of a recorded trial's flow under test, computed again from its files. Handshake, first byte and the share
+/// of the link, which stand in the trial's line alone, are taken from there.
 ///
 /// # Errors
 /// Where the trial's files are missing or damaged.
@@ -25,6 +27,18 @@ pub fn recompute(run: &Run, record: &TrialRecord) -> Result<Summary, StoreError>
         Err(AnalyseError::Unattributed(_)) => None,
         Err(AnalyseError::Source(error)) => return Err(error),
     };
-    let handshake = record.summary.as_ref().and_then(|summary| summary.handshake);
-    Ok(Summary { blocking, handshake, ..from_records(&record.trial, &run.messages(id)?, &run.series(id)?, reports) })
+    let recorded = record.summary.as_ref();
+    let (handshake, link_share) =
+        (recorded.and_then(|summary| summary.handshake), recorded.and_then(|summary| summary.link_share));
+    let mut summary = from_records(&record.trial, &run.messages(id)?, &run.series(id)?, reports);
+    if !record.trial.competing.is_empty()
+        && let Some(ledger) = run.ledger(id)?
+    {
+        let mut counts = FlowCounts::new(&record.trial);
+        for packet in ledger {
+            counts.see(&packet?);
+        }
+        counts.put(UNDER_TEST, &mut summary);
+    }
+    Ok(Summary { blocking, handshake, link_share, ..summary })
 }

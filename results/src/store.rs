@@ -29,10 +29,11 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use samepath_model::attribution::{LayoutRecord, ObservationRecord};
 use samepath_model::experiment::{Experiment, Trial, TrialId};
+use samepath_model::flow::{FlowId, UNDER_TEST};
 use samepath_model::link::Inputs;
 use samepath_model::record::{MessageRecord, RECORD_SCHEMA, SeriesPoint, TrialRecord};
 use serde::Deserialize;
@@ -54,6 +55,8 @@ pub struct Run {
     manifest: Manifest,
     /// The experiment's matrix.
     trials: Vec<TrialRecord>,
+    /// The competing flows of each of them.
+    competing: OnceLock<Vec<Vec<TrialRecord>>>,
     earlier: Vec<TrialRecord>,
     /// Bytes of `trials.jsonl` that are whole lines.
     whole: u64,
@@ -137,6 +140,7 @@ impl Run {
             experiment,
             manifest,
             trials: Vec::new(),
+            competing: OnceLock::new(),
             earlier: Vec::new(),
             whole: 0,
             sealed,
@@ -159,7 +163,8 @@ impl Run {
         let Lines { trials, earlier, whole } = read_lines(&dir.join(TRIAL_LINES), experiment.trials())?;
         let handle = RunHandle::new(dir, experiment.trials());
         let sealed = AtomicBool::new(!manifest.checksums.is_empty());
-        Ok(Run { dir: dir.to_owned(), experiment, manifest, trials, earlier, whole, sealed, handle })
+        let competing = OnceLock::new();
+        Ok(Run { dir: dir.to_owned(), experiment, manifest, trials, competing, earlier, whole, sealed, handle })
     }
 
     /// The directory.
@@ -203,6 +208,22 @@ impl Run {
     /// stands here once, as it ended last.
     pub fn trials(&self) -> &[TrialRecord] {
         &self.trials
+    }
+
+    /// The competing flows of each of [these trials](Run::trials), each recorded as a trial of its own
+    /// ([`TrialRecord::of_flow`]), in the order of the trial; none where nothing is known of them.
+    pub(crate) fn competing(&self) -> &[Vec<TrialRecord>] {
+        self.competing.get_or_init(|| {
+            let of_trial = |record: &TrialRecord| {
+                record
+                    .trial
+                    .flows()
+                    .filter(|flow| *flow != UNDER_TEST)
+                    .filter_map(|flow| record.of_flow(flow))
+                    .collect()
+            };
+            self.trials.iter().map(of_trial).collect()
+        })
     }
 
     /// The attempts that others followed, in the order in which they ended: void ones, which the machine
@@ -261,12 +282,13 @@ impl Run {
     pub fn append(&mut self, record: &TrialRecord) -> Result<(), StoreError> {
         self.write_line(record)?;
         put(&mut self.trials, &mut self.earlier, record.clone());
+        self.competing = OnceLock::new();
         Ok(())
     }
 
     /// The run as trials are carried out into it: what is recorded is on the disk alone.
     pub fn record(mut self) -> Recorder {
-        (self.trials, self.earlier) = (Vec::new(), Vec::new());
+        (self.trials, self.competing, self.earlier) = (Vec::new(), OnceLock::new(), Vec::new());
         Recorder(self)
     }
 
@@ -316,23 +338,33 @@ impl Run {
         Ok(())
     }
 
-    /// The messages of a trial, in the order of the schedule.
+    /// The messages of a trial's flow under test, in the order of the schedule.
     ///
     /// # Errors
     /// Where the trial has no such file, or it is damaged.
     pub fn messages(&self, id: &TrialId) -> Result<Vec<MessageRecord>, StoreError> {
-        trial::read_all(&self.present(id, trial::MESSAGES)?)
+        let all = trial::read_all(&self.present(id, trial::MESSAGES)?)?;
+        Ok(all.into_iter().filter(|message: &MessageRecord| message.flow == UNDER_TEST).collect())
     }
 
-    /// The time series of a trial, as they were written.
+    /// The time series of a trial's flow under test, as they were written.
     ///
     /// # Errors
     /// Where the trial has no such file, or it is damaged.
     pub fn series(&self, id: &TrialId) -> Result<Vec<SeriesPoint>, StoreError> {
-        trial::read_all(&self.present(id, trial::SERIES)?)
+        self.series_of(id, UNDER_TEST)
     }
 
-    /// The ledger of a trial, read as it is iterated over; `None` where the trial had no emulated
+    /// The time series of one of a trial's flows.
+    ///
+    /// # Errors
+    /// Where the trial has no such file, or it is damaged.
+    pub fn series_of(&self, id: &TrialId, flow: FlowId) -> Result<Vec<SeriesPoint>, StoreError> {
+        let all = trial::read_all(&self.present(id, trial::SERIES)?)?;
+        Ok(all.into_iter().filter(|point: &SeriesPoint| point.flow == flow).collect())
+    }
+
+    /// The ledger of a trial, all flows together, read as it is iterated over; `None` where the trial had no emulated
     /// link, and so no ledger.
     ///
     /// # Errors

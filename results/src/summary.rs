@@ -77,6 +77,8 @@ pub fn from_records(
         server_cpu_s_per_gb: cpu_s_per_gb(reports.server, carried),
         // Needs the ledger and the layout, which are not at hand here: see `crate::blocking`.
         blocking: None,
+        // Needs the other flows: see `crate::flows`.
+        link_share: None,
     }
 }
 
@@ -224,7 +226,8 @@ mod tests {
         // For a duration: a bin that reaches beyond its end counts by half, one after it not at all.
         let Workload::Bulk(bulk) = &mut trial.workload else { unreachable!("the part is bulk") };
         (bulk.bytes, bulk.duration) = (None, Some(samepath_model::Duration::from_millis(95)));
-        let bin = |at: i64| SeriesPoint { at, end: End::Client, metric: Metric::DeliveredBytes, value: 1000.0 };
+        let bin =
+            |at: i64| SeriesPoint { flow: 0, at, end: End::Client, metric: Metric::DeliveredBytes, value: 1000.0 };
         play.series = (-1..20).map(|i| bin(i * SERIES_BIN_NANOS)).collect();
         let summary = summarise(&trial, &play, None);
         assert!((summary.goodput_bits_per_second.unwrap() - 9_500.0 * 8.0 / 0.095).abs() < 1e-3, "{summary:?}");

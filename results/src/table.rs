@@ -49,6 +49,7 @@ fn conditions(part: &[Cell<'_>]) -> String {
     let links: Vec<String> = part.iter().map(|cell| cell.plan.link.to_string()).collect();
     let common = links[0].split(", ").filter(|said| links.iter().all(|link| link.split(", ").any(|s| s == *said)));
     let mut parts = vec![workload];
+    parts.extend(plan.competing.iter().map(|flow| format!("beside {flow}")));
     parts.extend(common.map(str::to_owned));
     parts.join(", ")
 }
@@ -105,13 +106,22 @@ fn metrics(workload: &Workload) -> &'static [&'static Metric] {
     }
 }
 
+/// The figures of flows beside each other: what each got, and what it cost it.
+const OF_FLOWS: [&Metric; 5] =
+    [&metric::GOODPUT, &metric::LINK_SHARE, &metric::JAIN_INDEX, &metric::PACKETS_DROPPED, &metric::RETRANSMISSIONS];
+
 fn table_of(part: &[Cell<'_>]) -> String {
     let axes: Vec<&String> = part[0].axes.keys().collect();
-    let metrics: Vec<&Metric> = metrics(&part[0].plan.workload)
-        .iter()
-        .copied()
-        .filter(|&metric| part.iter().any(|cell| cell.estimate(metric).is_some()))
-        .collect();
+    let mut metrics = metrics(&part[0].plan.workload).to_vec();
+    if part.iter().any(|cell| !cell.competing.is_empty()) {
+        // Of a transfer that shares the link its part of it says most.
+        metrics.retain(|metric| !(*metric == &metric::FIRST_BYTE || *metric == &metric::HANDSHAKE));
+        metrics.extend(OF_FLOWS.into_iter().filter(|metric| !metrics.contains(metric)).collect::<Vec<_>>());
+    }
+    let has = |cell: &Cell<'_>, metric| cell.estimate(metric).is_some();
+    metrics.retain(|&metric| {
+        part.iter().any(|cell| has(cell, metric) || cell.competing.iter().any(|flow| has(&flow.cell, metric)))
+    });
     let heads = axes.iter().map(|axis| axis.to_string()).chain(["arm".into(), "n".into()]);
     let mut rows = vec![heads.chain(metrics.iter().map(|&metric| head(metric))).collect()];
     for (i, cell) in part.iter().enumerate() {
@@ -119,9 +129,16 @@ fn table_of(part: &[Cell<'_>]) -> String {
         let first = i == 0 || part[i - 1].axes != cell.axes;
         let mut row: Vec<String> =
             axes.iter().map(|axis| if first { cell.axes[*axis].clone() } else { String::new() }).collect();
-        row.extend([cell.arm.to_string(), cell.n().to_string()]);
-        row.extend(metrics.iter().map(|&metric| figure(cell, metric)));
+        let figures = |name: String, cell: &Cell<'_>| {
+            let figures = metrics.iter().map(|&metric| figure(cell, metric));
+            [name, cell.n().to_string()].into_iter().chain(figures).collect::<Vec<_>>()
+        };
+        row.extend(figures(cell.arm.to_string(), cell));
         rows.push(row);
+        for flow in &cell.competing {
+            let beside = figures(flow.name.clone(), &flow.cell);
+            rows.push(axes.iter().map(|_| String::new()).chain(beside).collect());
+        }
     }
     let columns = rows[0].len();
     plain(rows, axes.len() + 1..columns)

@@ -12,6 +12,7 @@
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `start` | arms that start equal: losses, windows, settings |
 //! | `experiments` | every experiment that ships |
+//! | `flows` | several flows on one link |
 //! | `conditions` | filters, rebinding, black holes and the like, as programs across the link meet them |
 //! | `capture` | captures of links and trials, as other programs read them |
 //! | `link` | other programs across the link |
@@ -31,6 +32,7 @@ mod conditions;
 mod ends;
 mod experiments;
 mod explain;
+mod flows;
 mod host;
 mod link;
 mod link_control;

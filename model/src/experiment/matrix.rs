@@ -7,6 +7,7 @@ use super::axes::{MAX_TRIALS, Place, value_texts};
 use super::error::Fault;
 use super::names::{first_repeated, is_name};
 use super::{ExperimentError, ExperimentSpec, Part, SCHEMA, Trial, TrialId};
+use crate::flow::Flow;
 use crate::link::{Link, LinkSpec};
 use crate::spot::{Spot, quoted};
 use crate::streams;
@@ -101,6 +102,7 @@ impl Part {
             varied.workload.check().map_err(|error| fault(Place::Workload, &error))?;
             let link = varied.link.resolve().map_err(|error| fault(Place::Link, &error))?;
             let workload = varied.workload.clone().on_link(&link);
+            let competing = varied.competing_flows(&link, &workload)?;
             for &arm in &self.arms {
                 varied.tuning.check(arm).map_err(|error| fault(Place::Tuning, &error))?;
                 let (mtu, least) = (link.mtu, arm.least_mtu);
@@ -121,11 +123,12 @@ impl Part {
                         arm,
                         seed,
                         workload: workload.clone(),
+                        competing: competing.clone(),
                         link: link.clone(),
                         tuning: varied.tuning.clone(),
                         mode: self.mode,
                         tolerance: tolerance.clone(),
-                        time_limit: self.time_limit.unwrap_or_else(|| time_limit(&workload, &link)),
+                        time_limit: self.time_limit.unwrap_or_else(|| time_limit(&workload, &competing, &link)),
                         attribution: self.attribution.unwrap_or(matches!(varied.workload, Workload::Messages(_))),
                     });
                 }
@@ -197,15 +200,23 @@ impl Part {
     }
 }
 
-/// A bound on a trial that no healthy trial reaches: the schedule, ten times the transfer at the
+/// A bound on a trial that no healthy trial reaches: the schedules, ten times the transfers of all its flows at the
 /// link's rate, and half a minute for handshakes, recovery and draining.
-fn time_limit(workload: &Workload, link: &Link) -> Duration {
-    let rate = link.direction(workload.direction()).mean_rate();
-    let transfer = match (workload.total_bytes(), rate) {
+fn time_limit(workload: &Workload, competing: &[Flow], link: &Link) -> Duration {
+    let transfer = |workload: &Workload| match (
+        workload.total_bytes(),
+        link.direction(workload.direction()).mean_rate(),
+    ) {
         (Some(bytes), Some(rate)) => rate.time_for(bytes.bytes()),
         // Without a rate a long transfer is limited by loss and RTT; assume no less than 1 Mbit/s.
         (Some(bytes), None) => crate::units::BitRate::new(10_000_000).time_for(bytes.bytes()),
         (None, _) => Duration::ZERO,
     };
-    Duration::from_secs(30) + workload.nominal_duration().unwrap_or_default() + transfer * 10 + link.rtt() * 20
+    let schedule = |workload: &Workload| workload.nominal_duration().unwrap_or_default();
+    let (mut last, mut transfers) = (schedule(workload), transfer(workload));
+    for flow in competing {
+        last = last.max(flow.start + schedule(&flow.workload));
+        transfers += transfer(&flow.workload);
+    }
+    Duration::from_secs(30) + last + transfers * 10 + link.rtt() * 20
 }

@@ -14,11 +14,23 @@
 //! axes = { loss = ["0%", "1%", "3%"] }
 //! ```
 //!
-//! A part is one workload on one base link; its axes vary conditions, workload or tuning by name.
+//! A part is one workload on one base link; its axes vary conditions, workload or tuning by name. Flows that compete with
+//! it for the link are each a table:
+//!
+//! ```toml
+//! [[part.competing-flow]]
+//! name = "download"                # absent: as its arm
+//! arm = "tcp"
+//! workload = { kind = "bulk", duration = "10s" }
+//! start = "2s"                     # from the start of the flow under test; absent: with it
+//! tuning = { controller = "bbr" }  # absent: what the part sets
+//! ```
+//!
 //! [`ExperimentSpec`] is what the file says, which flags may change; [`ExperimentSpec::resolve`] checks it and multiplies
 //! it out, part × axes × seed × arm, to an [`Experiment`], which nothing changes any more.
 
 mod axes;
+mod competing;
 mod error;
 mod files;
 mod matrix;

@@ -1,6 +1,6 @@
 //! Names in experiments: what they may consist of, and whether one is there twice.
 
-/// Whether it may name an experiment, a part or a flow: letters, digits and hyphens, at most 64.
+/// Whether it may name an experiment, a part or a flow: a-z, A-Z, 0-9 and hyphens, at most 64 of them.
 pub(super) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }

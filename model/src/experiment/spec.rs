@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::Arm;
+use crate::flow::FlowSpec;
 use crate::link::LinkSpec;
 use crate::link::files::Inputs;
 use crate::mode::Mode;
@@ -58,6 +59,9 @@ pub struct Part {
     pub arms: Vec<Arm>,
     /// What is sent.
     pub workload: Workload,
+    /// The flows beside it on the same link, in each of its trials alike.
+    #[serde(rename = "competing-flow", default, skip_serializing_if = "Vec::is_empty")]
+    pub competing: Vec<FlowSpec>,
     /// The path.
     #[serde(default)]
     pub link: LinkSpec,

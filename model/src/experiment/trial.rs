@@ -1,4 +1,4 @@
-//! Trials: one arm, one workload, one set of link conditions, one seed.
+//! Trials: one arm, one workload, one set of link conditions, one seed; and the flows beside it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::Arm;
+use crate::flow::{Flow, FlowId, UNDER_TEST};
 use crate::link::Link;
 use crate::mode::Mode;
 use crate::tolerance::Tolerance;
@@ -24,7 +25,8 @@ impl fmt::Display for TrialId {
     }
 }
 
-/// One arm, one workload, one set of link conditions, one seed.
+/// One arm, one workload, one set of link conditions, one seed: the flow under test, by which the trial is known, and
+/// the flows that compete with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Trial {
@@ -40,6 +42,9 @@ pub struct Trial {
     pub seed: u64,
     /// What is sent.
     pub workload: Workload,
+    /// The competing flows on the same link, in the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub competing: Vec<Flow>,
     /// The path.
     pub link: Link,
     /// What is set on the transports.
@@ -54,4 +59,41 @@ pub struct Trial {
     pub time_limit: Duration,
     /// Whether packets are attributed to messages (see [`crate::attribution`]).
     pub attribution: bool,
+}
+
+impl Trial {
+    /// Every flow, the one under test first.
+    pub fn flows(&self) -> impl Iterator<Item = FlowId> + use<> {
+        UNDER_TEST..=u8::try_from(self.competing.len()).unwrap_or(u8::MAX)
+    }
+
+    /// A competing flow; `None` of the flow under test, and where there is no such flow.
+    pub fn competing(&self, flow: FlowId) -> Option<&Flow> {
+        self.competing.get(usize::from(flow).checked_sub(1)?)
+    }
+
+    /// When the schedule of a flow starts, from the epoch of the trial.
+    pub fn start_of(&self, flow: FlowId) -> Duration {
+        self.competing(flow).map_or(Duration::ZERO, |flow| flow.start)
+    }
+
+    /// The trial as one of its flows has it to itself: with that flow's arm, workload and tuning, and none beside it.
+    /// Packets are attributed to messages for the flow under test alone.
+    #[must_use]
+    pub fn of_flow(&self, flow: FlowId) -> Trial {
+        let mut trial = Trial { competing: Vec::new(), ..self.clone() };
+        if let Some(Flow { arm, workload, tuning, .. }) = self.competing(flow) {
+            (trial.arm, trial.workload, trial.tuning) = (*arm, workload.clone(), tuning.clone());
+            trial.attribution = false;
+        }
+        trial
+    }
+
+    /// How a flow is called among those of the trial: `quic`, or `tcp beside quic`.
+    pub fn name_of(&self, flow: FlowId) -> String {
+        match self.competing(flow) {
+            Some(competing) => format!("{} beside {}", competing.name, self.arm),
+            None => self.arm.to_string(),
+        }
+    }
 }

@@ -156,6 +156,7 @@ impl Entry {
     pub fn record(&self, epoch: Nanos) -> PacketRecord {
         let since = |at: Nanos| at.wrapping_sub(epoch).cast_signed();
         PacketRecord {
+            flow: None,
             direction: self.direction(),
             number: self.number,
             duplicate: self.is_duplicate(),

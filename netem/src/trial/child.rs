@@ -1,6 +1,5 @@
-//! The child's side of a trial: link up, server, client, link down, in namespaces of its own.
+//! The child's side of a trial: link up, servers, clients, link down, in namespaces of its own.
 
-use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -11,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use samepath_model::link::{Checksum, Link};
 use samepath_model::record::{Calibration, LinkReport};
-use samepath_model::{Mode, Trial, VoidKind, VoidReason, Workload};
+use samepath_model::{Mode, Trial, Workload};
 
-use super::ends::{await_ready, log_of, start_client, start_of, start_server};
+use super::ends::{await_ready, start_client, start_server};
 use super::error::{Remains, TrialError};
 use super::files::{Files, Order, Verdict, write_json, write_whole};
+use super::pair::Pair;
 use super::plan::TrialPlan;
 use crate::calibrate;
 use crate::endpoint::Endpoint;
@@ -28,8 +28,6 @@ use crate::sys::{self, monotonic};
 
 /// How long the server may take to end when asked.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
-/// How many of the server's last words are kept for a trial that fails.
-const LOG_LINES: usize = 4;
 
 /// The body of the hidden verb `__trial`. The process must have one thread.
 pub fn main(plan_file: &Path) -> ExitCode {
@@ -62,12 +60,14 @@ pub fn main(plan_file: &Path) -> ExitCode {
     }
 }
 
-/// The trial itself: link up, server, client, link down.
+/// The trial itself: link up, servers, clients, link down.
 fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
     let files = Files(&plan.scratch);
     let trial = &plan.trial;
     let set_up = |error: &dyn std::fmt::Display| TrialError::new("set-up", error);
-    write_json(&files.trial(), trial).map_err(|error| set_up(&error))?;
+    for flow in trial.flows() {
+        write_json(&files.trial(flow), &trial.of_flow(flow)).map_err(|error| set_up(&error))?;
+    }
     let token = random_token().map_err(|error| set_up(&error))?;
 
     let ledger = plan.keep_ledger.then(|| files.ledger());
@@ -76,14 +76,15 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
     link.load(|checksum| find(&plan.inputs, checksum)).map_err(|error| set_up(&error))?;
     let path = LivePath::up(&link, trial.seed, plan.backend, mode_of(trial), keep, Around::Trial(onset_of(trial)))
         .map_err(|error| set_up(&error))?;
-    // It gets ready while the probes are under way, which meet nothing of it.
-    let server = start_server(plan, &files, &path, &token);
+    // They get ready while the probes are under way, which meet nothing of them.
+    let servers: Result<Vec<Endpoint>, TrialError> =
+        trial.flows().map(|flow| start_server(plan, &files, &path, &token, flow)).collect();
     let before = calibrate::before(&path, &trial.link).map_err(|error| set_up(&error))?;
     let mut epoch = None;
-    let mut played = server.and_then(|server| play(plan, &files, &path, &token, server, &mut epoch));
+    let mut played = servers.and_then(|servers| play(plan, &files, &path, &token, servers, &mut epoch));
     // Whatever became of the ends, the link gives account, and its ledger is closed.
     let after = match &mut played {
-        Ok(played) => end(&path, &trial.link, &mut played.server)?,
+        Ok(played) => end(&path, &trial.link, &mut played.servers)?,
         Err(_) => None,
     };
     let judge = if path.is_emulated() { calibrate::verdict } else { calibrate::verdict_on_loss };
@@ -93,7 +94,7 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
             let link = report.ok().map(|report| LinkReport { before, ..report.link });
             Ok(Verdict::failed(&error, Remains { link, epoch }))
         }
-        Ok(Played { client, .. }) => {
+        Ok(Played { clients, .. }) => {
             let report = report?;
             // What is to be said of the trial follows from its whole ledger.
             if let Some(Cut { missing, problem }) = report.ledger_cut {
@@ -110,8 +111,8 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
                 link: Box::new(LinkReport { before, after, ..report.link }),
                 void,
                 capture: report.capture,
-                client_started: client.started,
-                client_ended: client.ended,
+                client_started: clients.started,
+                client_ended: clients.ended,
             })
         }
     }
@@ -126,128 +127,101 @@ fn find(inputs: &Path, checksum: &Checksum) -> Result<Arc<[u8]>, String> {
 /// How the link hands packets over. What one lost packet holds up is seen packet by packet, unless
 /// the experiment says otherwise.
 fn mode_of(trial: &Trial) -> Mode {
-    match (trial.mode, &trial.workload) {
-        (Mode::Auto, Workload::Messages(_)) => Mode::Exact,
-        (mode, _) => mode,
-    }
+    let has_messages = workloads(trial).any(|workload| matches!(workload, Workload::Messages(_)));
+    if trial.mode == Mode::Auto && has_messages { Mode::Exact } else { trial.mode }
+}
+
+/// What its flows send.
+fn workloads(trial: &Trial) -> impl Iterator<Item = &Workload> {
+    std::iter::once(&trial.workload).chain(trial.competing.iter().map(|flow| &flow.workload))
 }
 
 /// When what the link draws begins: a workload that starts cold meets it from the first packet; handshake and warm-up
 /// of others do not, so that all arms start equal.
 fn onset_of(trial: &Trial) -> Onset {
-    if trial.workload.is_cold() { Onset::AtOnce } else { Onset::WithSchedule }
+    if workloads(trial).all(Workload::is_cold) { Onset::AtOnce } else { Onset::WithSchedule }
 }
 
-/// When the client ran (CLOCK_MONOTONIC).
+/// When the clients ran (CLOCK_MONOTONIC).
 struct Span {
     started: Nanos,
     ended: Nanos,
 }
 
-/// What is there when the client has ended well.
+/// What is there when every client has ended well.
 struct Played {
-    client: Span,
-    server: Endpoint,
+    clients: Span,
+    servers: Vec<Endpoint>,
 }
 
-/// Both ends, from when the server is ready to the client's end.
+/// The flows, from when their servers are ready to their clients' ends.
 fn play(
     plan: &TrialPlan,
     files: &Files<'_>,
     path: &LivePath,
     token: &str,
-    mut server: Endpoint,
+    mut servers: Vec<Endpoint>,
     epoch: &mut Option<Nanos>,
 ) -> Result<Played, TrialError> {
-    let ready = await_ready(&mut server)?;
+    let ready = servers.iter_mut().map(await_ready).collect::<Result<Vec<_>, _>>()?;
     let started = monotonic();
-    let mut client = start_client(plan, files, path, token, &ready)?;
-    attend(plan, path, &mut client, &mut server, epoch)?;
-    Ok(Played { client: Span { started, ended: monotonic() }, server })
+    let mut pairs = Vec::with_capacity(servers.len());
+    for ((flow, server), ready) in plan.trial.flows().zip(servers).zip(&ready) {
+        let client = start_client(plan, files, path, token, flow, ready)?;
+        pairs.push(Pair::new(&plan.trial, flow, client, server));
+    }
+    attend(plan, path, &mut pairs, epoch)?;
+    let clients = Span { started, ended: monotonic() };
+    Ok(Played { clients, servers: pairs.into_iter().map(|pair| pair.server).collect() })
 }
 
-/// Ends the server, and sends the probes after the trial: at the same time, where they meet nothing of it.
-fn end(path: &LivePath, link: &Link, server: &mut Endpoint) -> Result<Option<Calibration>, TrialError> {
-    let stop = |server: &mut Endpoint| server.stop(STOP_LIMIT).map_err(|error| TrialError::new("server", error));
+/// Ends the servers, and sends the probes after the trial: at the same time, where they meet nothing of it.
+fn end(path: &LivePath, link: &Link, servers: &mut [Endpoint]) -> Result<Option<Calibration>, TrialError> {
+    let stop = |servers: &mut [Endpoint]| {
+        let mut stopped = servers.iter_mut().map(|server| server.stop(STOP_LIMIT).map(drop));
+        stopped.try_for_each(|stopped| stopped.map_err(|error| TrialError::new("server", error)))
+    };
     if path.keeps_probes_apart() {
-        server.ask_to_end();
+        servers.iter().for_each(Endpoint::ask_to_end);
     } else {
-        stop(server)?;
+        stop(servers)?;
     }
     let after = calibrate::after(path, link).map_err(|error| TrialError::new("link", error))?;
-    stop(server)?;
+    stop(servers)?;
     Ok(after)
 }
 
-/// Waits until the client has ended well, passing the start of its schedule on to the link.
-fn attend(
-    plan: &TrialPlan,
-    path: &LivePath,
-    client: &mut Endpoint,
-    server: &mut Endpoint,
-    epoch: &mut Option<Nanos>,
-) -> Result<(), TrialError> {
-    let fail = |error: io::Error| TrialError::new("client", error);
+/// Has all flows start together, and waits until every client has ended well.
+fn attend(plan: &TrialPlan, path: &LivePath, pairs: &mut [Pair], epoch: &mut Option<Nanos>) -> Result<(), TrialError> {
     let deadline = Instant::now() + plan.trial.time_limit.std();
     let oom_kills = sys::oom_kills();
-    let mut server_said = VecDeque::new();
     loop {
-        for line in client.lines().map_err(fail)? {
-            if let Some(start) = start_of(&line) {
-                *epoch = Some(start);
-                path.set_epoch(start).map_err(|error| TrialError::new("link", error))?;
-            }
+        pairs.iter_mut().try_for_each(|pair| pair.look(oom_kills))?;
+        if epoch.is_none() {
+            *epoch = start_together(plan, path, pairs)?;
         }
-        // What the server says besides is for people, who want its last words where the trial fails.
-        for line in server.lines().map_err(fail)? {
-            server_said.extend(log_of(&line));
-            if server_said.len() > LOG_LINES {
-                server_said.pop_front();
-            }
-        }
-        if let Some(status) = client.ended().map_err(fail)? {
-            return if status.success() {
-                Ok(())
-            } else if let Some(error) = out_of_memory("client", client, oom_kills) {
-                Err(error)
-            } else {
-                let said = client.last_words();
-                Err(TrialError::new("client", with_server(said, server, &server_said)))
-            };
-        }
-        if server.ended().map_err(fail)?.is_some() {
-            if let Some(error) = out_of_memory("server", server, oom_kills) {
-                return Err(error);
-            }
-            let said = server.last_words();
-            return Err(TrialError::new("server", format!("it ended while the client still ran: {said}")));
-        }
+        let Some(working) = pairs.iter().position(|pair| !pair.is_done) else { return Ok(()) };
         if !path.is_running() {
             return Err(TrialError::new("link", "its data thread ended early"));
         }
         if Instant::now() >= deadline {
-            let said = client.last_words();
-            let limit = plan.trial.time_limit;
-            let said = format!("the client had not finished within the trial's time limit of {limit}: {said}");
-            return Err(TrialError::new("client", with_server(said, server, &server_said)));
+            return Err(pairs[working].too_late(plan.trial.time_limit));
         }
-        let watched: Vec<BorrowedFd<'_>> = client.watched().chain(server.watched()).collect();
-        sys::wait_readable(&watched, deadline).map_err(fail)?;
+        let watched: Vec<BorrowedFd<'_>> = pairs.iter().flat_map(Pair::watched).collect();
+        sys::wait_readable(&watched, deadline).map_err(|error| TrialError::new("client", error))?;
     }
 }
 
-/// Whether this end ended for want of memory: void, as another machine would have carried the trial.
-fn out_of_memory(name: &str, end: &mut Endpoint, oom_kills: Option<u64>) -> Option<TrialError> {
-    let how = end.out_of_memory(oom_kills)?;
-    let words = format!("memory gave out: the {name} {how}; give the machine more, or a slower or shorter path");
-    Some(TrialError::Exhausted { reason: VoidReason::new(VoidKind::Memory, words), remains: Box::default() })
-}
-
-/// The client's complaint, with the server's where it has one too.
-fn with_server(client_said: String, server: &Endpoint, logged: &VecDeque<String>) -> String {
-    let complaint = server.complaint();
-    let said: Vec<&str> = logged.iter().map(String::as_str).chain(complaint.lines()).collect();
-    if said.is_empty() { client_said } else { format!("{client_said}\nthe server said: {}", said.join("\n")) }
+/// Once every flow is ready: tells all of them, and the link, when the schedule of the trial starts, which is as soon as
+/// the last of them can. The flows' own schedules start so long after it as the trial says.
+fn start_together(plan: &TrialPlan, path: &LivePath, pairs: &mut [Pair]) -> Result<Option<Nanos>, TrialError> {
+    let Some(ready) = pairs.iter().map(|pair| pair.earliest).collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let Some(epoch) = ready.into_iter().max() else { return Ok(None) };
+    for pair in pairs {
+        pair.start(epoch + plan.trial.start_of(pair.flow).as_nanos());
+    }
+    path.set_epoch(epoch).map_err(|error| TrialError::new("link", error))?;
+    Ok(Some(epoch))
 }
 
 /// A secret of 128 bits, in hexadecimal.

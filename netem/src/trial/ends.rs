@@ -1,4 +1,4 @@
-//! The two ends of a trial: how they are started, and what they say on their standard output.
+//! The two ends of a flow: how they are started, and what they say on their standard output.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -6,12 +6,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use samepath_model::flow::FlowId;
 use samepath_model::shortage;
 use serde::Deserialize;
 
 use super::error::TrialError;
-use super::files::Files;
+use super::files::{Files, of_flow};
 use super::plan::TrialPlan;
+use super::ports::port_of;
 use crate::device;
 use crate::endpoint::Endpoint;
 use crate::link::Nanos;
@@ -26,7 +28,6 @@ const READY_LIMIT: Duration = Duration::from_secs(10);
 /// The server's first line.
 #[derive(Debug, Deserialize)]
 pub(super) struct Ready {
-    control: String,
     fingerprint: String,
 }
 
@@ -35,11 +36,13 @@ pub(super) fn start_server(
     files: &Files<'_>,
     path: &LivePath,
     token: &str,
+    flow: FlowId,
 ) -> Result<Endpoint, TrialError> {
     let mut command = Command::new(&plan.program);
-    command.args(["server", "--listen", "0.0.0.0:4433", "--json"]).env("SAMEPATH_TOKEN", token);
+    let listen = format!("0.0.0.0:{}", port_of(flow));
+    command.args(["server", "--listen", &listen, "--json"]).env("SAMEPATH_TOKEN", token);
     keep_secrets(&mut command, plan);
-    Endpoint::start(command, &path.namespaces.server, files.stderr("server")).map_err(server_start)
+    Endpoint::start(command, &path.namespaces.server, files.stderr(&of_flow("server", flow))).map_err(server_start)
 }
 
 fn server_start(error: io::Error) -> TrialError {
@@ -76,27 +79,27 @@ pub(super) fn start_client(
     files: &Files<'_>,
     path: &LivePath,
     token: &str,
+    flow: FlowId,
     ready: &Ready,
 ) -> Result<Endpoint, TrialError> {
     let fail = |error: io::Error| {
         TrialError::new("client", format!("cannot start the client: {}", shortage::told_of_start(&error)))
     };
-    let port = ready.control.rsplit(':').next().unwrap_or("4433");
     let mut command = Command::new(&plan.program);
     command
         .arg("client")
-        .arg(format!("{}:{port}", device::SERVER_CONTROL))
+        .arg(format!("{}:{}", device::SERVER_CONTROL, port_of(flow)))
         .arg("--via")
         .arg(device::SERVER_V4.to_string())
         .args(["--fingerprint", &ready.fingerprint])
         .arg("--trial")
-        .arg(files.trial())
+        .arg(files.trial(flow))
         .arg("--report")
-        .arg(files.report())
-        .arg("--json")
+        .arg(files.report(flow))
+        .args(["--await-start", "--json"])
         .env("SAMEPATH_TOKEN", token);
     keep_secrets(&mut command, plan);
-    Endpoint::start(command, &path.namespaces.client, files.stderr("client")).map_err(fail)
+    Endpoint::start(command, &path.namespaces.client, files.stderr(&of_flow("client", flow))).map_err(fail)
 }
 
 /// Has an end write, beside the capture, what is needed to read it: the keys of TLS and QUIC, as
@@ -119,15 +122,15 @@ fn event_of(line: &str) -> Option<String> {
     Some(value.get("event")?.as_str()?.to_owned())
 }
 
-/// The instant at which the schedule starts, if the line says it.
-pub(super) fn start_of(line: &str) -> Option<Nanos> {
+/// The earliest instant at which a client's schedule can start, if the line says it.
+pub(super) fn earliest_of(line: &str) -> Option<Nanos> {
     #[derive(Deserialize)]
-    struct Start {
+    struct Ready {
         event: String,
-        epoch_ns: Nanos,
+        earliest_ns: Nanos,
     }
-    let start: Start = serde_json::from_str(line).ok()?;
-    (start.event == "start").then_some(start.epoch_ns)
+    let ready: Ready = serde_json::from_str(line).ok()?;
+    (ready.event == "ready").then_some(ready.earliest_ns)
 }
 
 #[cfg(test)]
@@ -136,9 +139,9 @@ mod tests {
 
     #[test]
     fn reads_the_events_and_nothing_else() {
-        assert_eq!(start_of(r#"{"event":"start","epoch_ns":12345678901234}"#), Some(12_345_678_901_234));
-        assert_eq!(start_of(r#"{"event":"result","epoch_ns":1}"#), None);
-        assert_eq!(start_of("start"), None);
+        assert_eq!(earliest_of(r#"{"event":"ready","earliest_ns":12345678901234}"#), Some(12_345_678_901_234));
+        assert_eq!(earliest_of(r#"{"event":"result","earliest_ns":1}"#), None);
+        assert_eq!(earliest_of("ready"), None);
         assert_eq!(event_of(r#"{"event":"ready","control":"0.0.0.0:4433"}"#).as_deref(), Some("ready"));
         assert_eq!(event_of("ready"), None);
         assert_eq!(log_of(r#"{"event":"log","text":"10.0.0.1:9: begins"}"#).as_deref(), Some("10.0.0.1:9: begins"));

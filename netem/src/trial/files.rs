@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use samepath_model::VoidReason;
+use samepath_model::flow::{FlowId, UNDER_TEST};
 use samepath_model::record::LinkReport;
+use samepath_model::{Trial, VoidReason};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Remains, TrialError};
@@ -20,14 +21,15 @@ impl Files<'_> {
     pub(super) fn order(&self) -> PathBuf {
         self.0.join("plan.json")
     }
-    pub(super) fn trial(&self) -> PathBuf {
-        self.0.join("trial.json")
+    /// The trial as this flow has it to itself.
+    pub(super) fn trial(&self, flow: FlowId) -> PathBuf {
+        self.0.join(format!("{}.json", of_flow("trial", flow)))
     }
     pub(super) fn verdict(&self) -> PathBuf {
         self.0.join("verdict.json")
     }
-    pub(super) fn report(&self) -> PathBuf {
-        self.0.join("report.postcard")
+    pub(super) fn report(&self, flow: FlowId) -> PathBuf {
+        self.0.join(format!("{}.postcard", of_flow("report", flow)))
     }
     pub(super) fn ledger(&self) -> PathBuf {
         self.0.join("ledger.spool")
@@ -35,6 +37,11 @@ impl Files<'_> {
     pub(super) fn stderr(&self, of: &str) -> PathBuf {
         self.0.join(format!("{of}.stderr"))
     }
+}
+
+/// What is a flow's: of the one under test, the plain name.
+pub(super) fn of_flow(what: &str, flow: FlowId) -> String {
+    if flow == UNDER_TEST { what.to_owned() } else { format!("{what}-{flow}") }
 }
 
 /// The plan as it is handed to the new process.
@@ -87,11 +94,12 @@ pub struct Leavings {
 }
 
 impl Remains {
-    /// The files that a failed trial left in `scratch`, as far as it got.
-    pub fn of(scratch: &Path) -> Leavings {
+    /// The files that the trial, which failed, left in `scratch`, as far as it got.
+    pub fn of(trial: &Trial, scratch: &Path) -> Leavings {
         let files = Files(scratch);
         let there = |file: &PathBuf| file.exists();
-        let said = ["trial", "server", "client"].map(|of| files.stderr(of));
+        let ends = trial.flows().flat_map(|flow| ["server", "client"].map(|end| of_flow(end, flow)));
+        let said = std::iter::once("trial".to_owned()).chain(ends).map(|of| files.stderr(&of));
         Leavings {
             ledger: Some(files.ledger()).filter(there),
             texts: std::iter::once(files.order()).chain(said).filter(there).collect(),

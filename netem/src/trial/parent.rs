@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use samepath_model::record::{EndReport, LinkReport, PlayReport};
-use samepath_model::{Tolerance, VoidKind, VoidReason};
+use samepath_model::{Tolerance, Trial, VoidKind, VoidReason};
 
 use super::error::TrialError;
 use super::files::{Files, Order, Verdict, write_json};
@@ -28,8 +28,10 @@ const CANCEL_LATENCY: Duration = Duration::from_millis(50);
 /// What came of a trial.
 #[derive(Debug)]
 pub struct Evidence {
-    /// What the ends report.
+    /// What the ends of the flow under test report.
     pub play: PlayReport,
+    /// What those of the competing flows report, in the order of the trial.
+    pub competing: Vec<PlayReport>,
     /// What the link reports.
     pub link: LinkReport,
     /// The spool of packets' fates, for [`crate::ledger::read`], where it was kept.
@@ -67,20 +69,19 @@ pub fn supervise(plan: &TrialPlan, cancel: &AtomicBool) -> Result<Evidence, Tria
         Verdict::Failed { step, error, remains } => Err(TrialError::Step { step, error, remains }),
         Verdict::Exhausted { reason, remains } => Err(TrialError::Exhausted { reason, remains }),
         Verdict::Done { link, mut void, capture, client_started, client_ended } => {
-            let report = fs::read(files.report()).map_err(|error| {
-                TrialError::new("records", format!("the client ended well but left no report: {error}"))
-            })?;
-            let play: PlayReport = postcard::from_bytes(&report)
-                .map_err(|error| TrialError::new("records", format!("the client's report cannot be read: {error}")))?;
-            if !plan.trial.link.is_transparent() {
-                void.extend(endpoint_verdict("client", &play.client, &plan.trial.tolerance));
-                void.extend(endpoint_verdict("server", &play.server, &plan.trial.tolerance));
+            let trial = &plan.trial;
+            let reports = trial.flows().map(|flow| read_report(&files.report(flow))).collect::<Result<Vec<_>, _>>()?;
+            let ends = ends_of(trial, &reports);
+            if !trial.link.is_transparent() {
+                void.extend(ends.iter().filter_map(|(name, end)| endpoint_verdict(name, end, &trial.tolerance)));
             }
-            let ends = [("client", &play.client), ("server", &play.server)];
-            void.extend(settings::verdict(ends, &link.settings, &plan.trial.tolerance));
+            void.extend(settings::verdict(&ends, &link.settings, &trial.tolerance));
+            let mut reports = reports.into_iter();
+            let play = reports.next().expect("every trial has a flow under test");
             let ledger = Some(files.ledger()).filter(|file| plan.keep_ledger && file.exists());
             Ok(Evidence {
                 play,
+                competing: reports.collect(),
                 link: *link,
                 ledger,
                 capture,
@@ -90,6 +91,23 @@ pub fn supervise(plan: &TrialPlan, cancel: &AtomicBool) -> Result<Evidence, Tria
             })
         }
     }
+}
+
+/// What a client that ended well has left.
+fn read_report(file: &Path) -> Result<PlayReport, TrialError> {
+    let fail = |problem: String| TrialError::new("records", problem);
+    let report = fs::read(file).map_err(|error| fail(format!("the client ended well but left no report: {error}")))?;
+    postcard::from_bytes(&report).map_err(|error| fail(format!("the client's report cannot be read: {error}")))
+}
+
+/// The ends of every flow, and what they are called.
+fn ends_of<'a>(trial: &Trial, reports: &'a [PlayReport]) -> Vec<(String, &'a EndReport)> {
+    let whose = |flow| trial.competing(flow).map_or_else(String::new, |flow| format!(" of {}", flow.name));
+    let ends = trial.flows().zip(reports).flat_map(|(flow, report)| {
+        let whose = whose(flow);
+        [(format!("client{whose}"), &report.client), (format!("server{whose}"), &report.server)]
+    });
+    ends.collect()
 }
 
 /// Starts the trial's process and waits until it has ended, or ends it.

@@ -13,12 +13,13 @@ const MOST_WAITED: f64 = 0.01;
 /// What is said against a trial whose ends and link have these settings: each that decides the comparison, was asked
 /// for and is not in force, unless the experiment allows it; and a buffer that is too small, where the sender waited
 /// for it. (A receive buffer that was too small shows in what it dropped.)
-pub(super) fn verdict(ends: [(&str, &EndReport); 2], link: &[Setting], tolerance: &Tolerance) -> Vec<VoidReason> {
+pub(super) fn verdict(ends: &[(String, &EndReport)], link: &[Setting], tolerance: &Tolerance) -> Vec<VoidReason> {
     let allowed = |name: &str| {
         let name = name.strip_prefix(OF_SERVER).unwrap_or(name);
         tolerance.ungranted.iter().any(|allowed| allowed.name() == name)
     };
-    let of_ends = ends.iter().flat_map(|(end, report)| report.settings.iter().map(move |setting| (*end, setting)));
+    let of_ends =
+        ends.iter().flat_map(|(end, report)| report.settings.iter().map(move |setting| (end.as_str(), setting)));
     let all = of_ends.chain(link.iter().map(|setting| ("link", setting)));
     let mut void: Vec<VoidReason> = all
         .filter(|(_, setting)| setting.kind == SettingKind::Equal && !allowed(&setting.name))
@@ -65,7 +66,7 @@ mod tests {
     fn said(client: &EndReport, link: &[Setting], ungranted: &[&str]) -> String {
         let ungranted = ungranted.iter().map(|name| name.parse().expect("it decides a comparison")).collect();
         let tolerance = Tolerance { ungranted, ..Tolerance::default() };
-        verdict([("client", client), ("server", &EndReport::default())], link, &tolerance)
+        verdict(&[("client".into(), client), ("server".into(), &EndReport::default())], link, &tolerance)
             .iter()
             .map(|reason| reason.words.clone())
             .collect::<Vec<_>>()

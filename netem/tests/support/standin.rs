@@ -135,8 +135,12 @@ fn client(words: &[String]) {
     let control: SocketAddr = words[0].parse().expect("the control address");
     let data = SocketAddr::new(after("--via").parse().expect("the data address"), control.port());
     assert_eq!(after("--fingerprint"), "sha256:00");
-    let epoch_ns = monotonic();
-    println!(r#"{{"event":"start","epoch_ns":{epoch_ns}}}"#);
+    assert!(words.iter().any(|word| word == "--await-start"));
+    println!(r#"{{"event":"ready","earliest_ns":{}}}"#, monotonic());
+    let mut told = String::new();
+    std::io::stdin().read_line(&mut told).expect("the start is told");
+    let told: serde_json::Value = serde_json::from_str(&told).expect("a line of JSON");
+    let epoch_ns = told["start_ns"].as_u64().expect("the start");
     let say = |word: &[u8; 3], to: SocketAddr| -> Duration {
         let begun = std::time::Instant::now();
         let mut stream = TcpStream::connect(to).expect("the server is there");

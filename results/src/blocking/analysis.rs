@@ -5,6 +5,7 @@ use std::mem::{self, Discriminant};
 use samepath_model::arm::{AttributedBy, OrderingDomain};
 use samepath_model::attribution::{LayoutRecord, ObservationRecord};
 use samepath_model::experiment::Trial;
+use samepath_model::flow::UNDER_TEST;
 use samepath_model::link::Direction;
 use samepath_model::record::{End, MessageRecord, PacketRecord, SeriesPoint};
 use samepath_model::tuning::Controller;
@@ -69,7 +70,7 @@ pub struct Analysis {
     is_window_alone: bool,
 }
 
-/// Follows every message of a trial through its packets.
+/// Follows every message of a trial's flow under test through its packets.
 ///
 /// # Errors
 /// Where the trial was not attributed, or a record cannot be read.
@@ -88,7 +89,8 @@ pub fn analyse<E>(
     }
     let mut packets = Vec::new();
     for record in ledger {
-        packets.extend(Packet::of(&record.map_err(AnalyseError::Source)?));
+        let record = record.map_err(AnalyseError::Source)?;
+        packets.extend(Packet::of(&record).filter(|_| record.is_of(UNDER_TEST)));
     }
     if packets.is_empty() {
         return Err(Unattributed::NoLedger.into());

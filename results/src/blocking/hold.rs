@@ -209,7 +209,7 @@ mod tests {
     const MS: i64 = 1_000_000;
 
     fn point(at_ms: i64, metric: Metric, value: f64) -> SeriesPoint {
-        SeriesPoint { at: at_ms * MS, end: End::Server, metric, value }
+        SeriesPoint { flow: 0, at: at_ms * MS, end: End::Server, metric, value }
     }
 
     fn sum(held: &Held) -> i64 {

@@ -67,6 +67,7 @@ impl Made {
     fn packet(&mut self, arrived: Instant, seq: Option<u32>, payload: u32, dropped: Option<DropCause>) -> usize {
         let number = self.ledger.len() as u64;
         self.ledger.push(PacketRecord {
+            flow: None,
             direction: Direction::Down,
             number,
             duplicate: false,
@@ -126,6 +127,7 @@ impl Made {
 
     pub(crate) fn message(&mut self, stream: u16, seq: u32, released: Instant, delivered: Option<Instant>) {
         self.messages.push(MessageRecord {
+            flow: 0,
             stream,
             seq,
             size: 100,

@@ -1,6 +1,7 @@
 //! Goodput in bins of time, from a trial's series.
 
 use samepath_model::Direction;
+use samepath_model::flow::{FlowId, UNDER_TEST};
 use samepath_model::record::{End, Metric, SERIES_BIN_NANOS, TrialRecord};
 
 use crate::store::{Run, StoreError};
@@ -8,21 +9,28 @@ use crate::store::{Run, StoreError};
 /// Width of a bin.
 pub(super) const BIN_NANOS: i64 = 100_000_000;
 
-/// A trial's goodput in Mbit/s, bin by bin, whole bins only. Empty where its series were not recorded.
+/// The goodput of a trial's flow under test, as [`flow_bins`].
 pub(super) fn bins(run: &Run, record: &TrialRecord) -> Result<Vec<f64>, StoreError> {
-    let workload = &record.trial.workload;
+    flow_bins(run, record, UNDER_TEST)
+}
+
+/// The goodput of a flow of a trial in Mbit/s, bin by bin from the epoch, whole bins only. Empty where its series were not
+/// recorded.
+pub(super) fn flow_bins(run: &Run, record: &TrialRecord, flow: FlowId) -> Result<Vec<f64>, StoreError> {
+    let Some(alone) = record.of_flow(flow) else { return Ok(Vec::new()) };
+    let workload = &alone.trial.workload;
     let receiver = match workload.direction() {
         Direction::Down => End::Client,
         Direction::Up => End::Server,
     };
     let delivered: Vec<(i64, f64)> = run
-        .series(&record.trial.id)?
+        .series_of(&record.trial.id, flow)?
         .iter()
         .filter(|p| p.metric == Metric::DeliveredBytes && p.end == receiver && p.at >= 0)
         .map(|p| (p.at, p.value))
         .collect();
-    let unrecorded = delivered.is_empty() && record.summary.as_ref().is_none_or(|s| s.received_bytes > 0);
-    let sending = workload.nominal_duration().filter(|_| !unrecorded);
+    let unrecorded = delivered.is_empty() && alone.summary.as_ref().is_none_or(|s| s.received_bytes > 0);
+    let sending = workload.nominal_duration().filter(|_| !unrecorded).map(|lasts| record.trial.start_of(flow) + lasts);
     Ok(whole_bins(&delivered, sending.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(0))))
 }
 

@@ -20,6 +20,7 @@ mod delay_percentiles;
 pub(crate) mod delay_tail;
 mod drops;
 mod figure;
+mod flows_over_time;
 pub(crate) mod goodput_over_axis;
 mod goodput_over_time;
 mod grid;
@@ -42,7 +43,7 @@ pub use definition::{Absent, ChartDef, Drawing, Shown, Table};
 pub(crate) use png::to_png;
 
 /// Every chart, in the order of the page.
-pub const ALL: [&ChartDef; 12] = [
+pub const ALL: [&ChartDef; 13] = [
     &delay_tail::CHART,
     &delay_percentiles::CHART,
     &stalls::CHART,
@@ -51,6 +52,7 @@ pub const ALL: [&ChartDef; 12] = [
     &stall_packets::CHART,
     &goodput_over_axis::CHART,
     &goodput_over_time::CHART,
+    &flows_over_time::CHART,
     &path_over_time::CHART,
     &start::CHART,
     &cost::CHART,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use samepath_model::arm::{Arm, Stack};
+use samepath_model::flow::{FlowId, UNDER_TEST};
 use samepath_model::link::{Link, Loss};
 use samepath_model::record::{DirectionReport, DropCause, Outcome, Setting, Settings, TrialRecord};
 use samepath_model::setting::SettingKind;
@@ -136,6 +137,7 @@ impl From<super::start::Start> for StartView {
 struct PartMethod {
     name: String,
     workload: String,
+    competing: Vec<String>,
     arms: String,
     link: Vec<LinkView>,
     loss_key: String,
@@ -350,8 +352,10 @@ fn sections(shown: &[&Shown], main: bool) -> Vec<Section> {
 
 /// Every cell of a part with the figures that any of them has.
 fn cell_table(part: &PartView<'_>) -> TableView {
-    const SHOWN: [&Metric; 18] = [
+    const SHOWN: [&Metric; 20] = [
         &metric::GOODPUT,
+        &metric::LINK_SHARE,
+        &metric::JAIN_INDEX,
         &metric::DELAY_P50,
         &metric::DELAY_P90,
         &metric::DELAY_P95,
@@ -381,7 +385,7 @@ fn cell_table(part: &PartView<'_>) -> TableView {
         .collect();
     let mut head: Vec<String> = ["conditions", "arm", "n", "void", "failed"].map(str::to_owned).to_vec();
     head.extend(metrics.iter().map(|metric| match metric.unit {
-        Unit::Count => metric.label.to_owned(),
+        Unit::Count | Unit::Index => metric.label.to_owned(),
         // Bytes are many.
         Unit::Bytes => format!("{} [MB]", metric.label),
         unit => format!("{} [{}]", metric.label, unit.symbol()),
@@ -392,14 +396,14 @@ fn cell_table(part: &PartView<'_>) -> TableView {
         .groups()
         .iter()
         .flat_map(|group| group.cells.iter().map(|cell| (group.label.clone(), *cell)))
-        .map(|(label, cell)| {
-            let mut row = vec![
-                label,
-                cell.arm.to_string(),
-                cell.n().to_string(),
-                cell.void.len().to_string(),
-                cell.failed.len().to_string(),
-            ];
+        .flat_map(|(label, cell)| {
+            let competing = cell.competing.iter().map(|flow| (flow.name.clone(), &flow.cell));
+            let flows = std::iter::once((cell.arm.to_string(), cell)).chain(competing);
+            flows.map(move |(name, cell)| (label.clone(), name, cell))
+        })
+        .map(|(label, name, cell)| {
+            let mut row =
+                vec![label, name, cell.n().to_string(), cell.void.len().to_string(), cell.failed.len().to_string()];
             row.extend(metrics.iter().map(|metric| match metric.unit {
                 Unit::Bytes => {
                     let values = cell.values(metric).into_iter().map(|(_, value)| value * 1e-6);
@@ -439,6 +443,7 @@ fn method(part: &PartView<'_>) -> PartMethod {
     PartMethod {
         name: part.name.to_owned(),
         workload: part.workload(),
+        competing: plan.competing.iter().map(ToString::to_string).collect(),
         arms: arms.join(", "),
         link: part.groups().iter().map(|group| LinkView::new(&group.cells[0].plan.link, &group.label)).collect(),
         loss_key: match plan.link.loss_key {
@@ -476,16 +481,18 @@ fn settings(trials: &[TrialRecord]) -> TableView {
     type Key = (&'static str, String, SettingKind, Option<String>, String);
     let mut arms: BTreeMap<Key, BTreeSet<String>> = BTreeMap::new();
     for record in trials {
-        let sources: [(&'static str, Option<&Settings>); 3] = [
-            ("client", record.client.as_ref().map(|end| &end.settings)),
-            ("server", record.server.as_ref().map(|end| &end.settings)),
-            ("link", record.link.as_ref().map(|link| &link.settings)),
-        ];
-        for (end, settings) in sources {
+        let mut note = |flow: FlowId, end: &'static str, settings: Option<&Settings>| {
             for Setting { name, kind, asked, effective } in settings.into_iter().flatten() {
                 let key = (end, name.clone(), *kind, asked.clone(), effective.clone());
-                arms.entry(key).or_default().insert(record.trial.arm.to_string());
+                arms.entry(key).or_default().insert(record.trial.name_of(flow));
             }
+        };
+        note(UNDER_TEST, "client", record.client.as_ref().map(|end| &end.settings));
+        note(UNDER_TEST, "server", record.server.as_ref().map(|end| &end.settings));
+        note(UNDER_TEST, "link", record.link.as_ref().map(|link| &link.settings));
+        for (flow, competing) in (1..).zip(&record.competing) {
+            note(flow, "client", Some(&competing.client.settings));
+            note(flow, "server", Some(&competing.server.settings));
         }
     }
     let rows = arms

@@ -98,6 +98,7 @@ pub(crate) fn messages(trial: &Trial, mut report: PlayReport) -> (PlayReport, Ve
         });
         let size = message.size.map_or(0, |size| size.bytes());
         report.messages.push(MessageRecord {
+            flow: 0,
             stream: message.stream,
             seq: message.seq,
             size,
@@ -112,7 +113,8 @@ pub(crate) fn messages(trial: &Trial, mut report: PlayReport) -> (PlayReport, Ve
     let over =
         report.messages.iter().map(|message| message.released).max().filter(|_| trial.arm.is_reliable).unwrap_or(0);
     for at in (0..over).step_by(10_000_000) {
-        let mut sample = |metric, value| report.series.push(SeriesPoint { at, end: End::Server, metric, value });
+        let mut sample =
+            |metric, value| report.series.push(SeriesPoint { flow: 0, at, end: End::Server, metric, value });
         let wave = ((at as f64 / 4e8) + trial.seed as f64).sin();
         sample(Metric::CongestionWindow, 90_000.0 + 40_000.0 * wave);
         sample(Metric::SmoothedRtt, rtt as f64 / 1e3 + 900.0 + 400.0 * wave);
@@ -122,6 +124,7 @@ pub(crate) fn messages(trial: &Trial, mut report: PlayReport) -> (PlayReport, Ve
 
 fn packet(ledger: &[PacketRecord], at: i64, payload: u32, dropped: Option<DropCause>, one_way: i64) -> PacketRecord {
     PacketRecord {
+        flow: None,
         direction: Direction::Down,
         number: ledger.len() as u64,
         duplicate: false,

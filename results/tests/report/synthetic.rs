@@ -94,6 +94,7 @@ fn play_all(mut run: Run, trials: &[Trial], fate: Fate) -> Run {
 
 fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
     let mut record = TrialRecord {
+        competing: Vec::new(),
         schema: RECORD_SCHEMA,
         trial: trial.clone(),
         attempt: 1,
@@ -173,6 +174,7 @@ fn empty_report(trial: &Trial) -> PlayReport {
 
 fn packet(number: u64, arrived: i64, payload: u32, dropped: bool) -> PacketRecord {
     PacketRecord {
+        flow: None,
         direction: Direction::Down,
         number,
         duplicate: false,
@@ -229,6 +231,7 @@ fn messages(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
         };
         let size = message.size.map_or(0, |s| s.bytes());
         report.messages.push(MessageRecord {
+            flow: 0,
             stream: message.stream,
             seq: message.seq,
             size,
@@ -267,7 +270,7 @@ fn bulk(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
         let bits = if since < 0.0 { 0.0 } else { (level * ramp * wave * noise).min(rate * 0.96) };
         let bytes = (bits / 8.0 * SERIES_BIN_NANOS as f64 / 1e9).floor();
         received += bytes;
-        report.series.push(SeriesPoint { at, end: End::Client, metric: Metric::DeliveredBytes, value: bytes });
+        report.series.push(SeriesPoint { flow: 0, at, end: End::Client, metric: Metric::DeliveredBytes, value: bytes });
         for i in 0..(received / 1448.0) as u64 - (received - bytes).max(0.0) as u64 / 1448 {
             let lost = uniform(trial.seed, 40, bin as u64 * 1000 + i) < p;
             ledger.push(packet(ledger.len() as u64, at + i as i64 * 100_000, 1448, lost));
@@ -276,6 +279,7 @@ fn bulk(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
     for message in trial.workload.schedule() {
         let share = received as u64 / u64::from(trial.workload.streams());
         report.messages.push(MessageRecord {
+            flow: 0,
             stream: message.stream,
             seq: 0,
             size: share,

@@ -81,6 +81,7 @@ mod tests {
     /// A data segment sent at `second`, dropped or not.
     fn segment(number: u64, second: f64, lost: bool) -> PacketRecord {
         PacketRecord {
+            flow: None,
             direction: Direction::Up,
             number,
             duplicate: false,
