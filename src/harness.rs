@@ -255,6 +255,8 @@ fn one(run: &RunHandle, attempt: Attempt, workers: &Workers<'_>) -> anyhow::Resu
     let result = trial::supervise(&plan, stop);
     let mut record = TrialRecord {
         competing: Vec::new(),
+        restarts: Vec::new(),
+        session_failures: Vec::new(),
         schema: RECORD_SCHEMA,
         trial: plan.trial,
         attempt: number,
@@ -310,7 +312,7 @@ fn sync_files(dir: &Path) -> anyhow::Result<()> {
 
 /// Turns what was measured into the trial's files and figures.
 fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -> anyhow::Result<()> {
-    let Evidence { play, competing, link, ledger, capture, set_up, tear_down, mut void, .. } = evidence;
+    let Evidence { play, competing, link, ledger, capture, set_up, tear_down, restarts, mut void } = evidence;
     if let Some(complaint) = capture.and_then(|capture| capture.complaint()) {
         // The trial's figures do not depend on it, so it is told and the trial is kept.
         tell!("{}: {complaint}", record.trial.id);
@@ -347,9 +349,9 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
             trial.flows().zip(summaries).for_each(|(flow, summary)| counts.put(flow, summary));
         }
     }
-    if let Some(shares) = flows::shares(trial, &reports) {
-        let summaries = std::iter::once(&mut figures).chain(flows.iter_mut().map(|flow| &mut flow.summary));
-        summaries.zip(shares).for_each(|(summary, share)| summary.link_share = Some(share));
+    for (place, share) in flows::shares(trial, &reports) {
+        let competing = place.checked_sub(1).map(|place| &mut flows[place].summary);
+        competing.unwrap_or(&mut figures).link_share = Some(share);
     }
     figures.handshake = handshake.and_then(Handshake::parts);
     if let Some(spool) = &ledger
@@ -360,6 +362,8 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
         void.extend(analysis.limits());
     }
     writer.finish()?;
+    record.restarts = restarts;
+    record.session_failures = reports.iter_mut().filter_map(|report| report.failure.take()).collect();
     let play = reports.swap_remove(0);
     record.summary = Some(figures);
     record.competing = flows;

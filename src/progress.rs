@@ -112,7 +112,7 @@ impl Progress {
         self.bar.inc(1);
         let (id, at) = (named(&record.trial.id, record.attempt), self.bar.position());
         let trouble = match &record.outcome {
-            Outcome::Done => None,
+            Outcome::Done => Some(record.failures_in_words()).filter(|all| !all.is_empty()).map(|all| all.join("; ")),
             Outcome::Void { reasons } => Some(format!("void: {}", in_words(reasons))),
             Outcome::Failed { step, error } => {
                 let evidence = record.evidence.as_ref().map(|dir| format!("; evidence in {dir}")).unwrap_or_default();

@@ -17,7 +17,7 @@ use samepath_model::workload::{Bulk, Messages, Workload};
 use samepath_transport::identity::{Fingerprint, Pin};
 use samepath_transport::{Plan, TransportError, limits, reach, runtime};
 
-use crate::play::{Played, Target, play_agreed};
+use crate::play::{Loss, Played, Target, play_agreed};
 use crate::{json, summary};
 
 const DEFAULT_PORT: u16 = 4433;
@@ -178,7 +178,13 @@ pub fn main(args: ClientArgs) -> ExitCode {
 }
 
 fn run(args: &ClientArgs) -> Result<(), CliError> {
-    let plan = args.plan()?;
+    let trial = args.trial()?;
+    let plan = match &trial {
+        Some(trial) => Plan::of(trial),
+        None => args.plan()?,
+    };
+    let is_killed = trial.is_some_and(|trial| !trial.restarts.is_empty());
+    let loss = if is_killed { Loss::IsAnOutcome } else { Loss::IsAnError };
     plan.check().map_err(|error| CliError::Usage(error.to_string()))?;
     let target = args.target()?;
     let failed = |error: String| CliError::Failed(error);
@@ -200,7 +206,8 @@ fn run(args: &ClientArgs) -> Result<(), CliError> {
         }
         Ok(earliest)
     };
-    let played = runtime.block_on(play_agreed(&target, &plan, agree)).map_err(|error| failed(error.to_string()))?;
+    let played =
+        runtime.block_on(play_agreed(&target, &plan, loss, agree)).map_err(|error| failed(error.to_string()))?;
     runtime.shutdown_background();
     if let Some(path) = &args.report {
         write_report(path, &played.report)
@@ -253,14 +260,16 @@ fn write_report(path: &Path, report: &PlayReport) -> Result<(), Box<dyn std::err
 }
 
 impl ClientArgs {
-    /// What is to be played.
+    /// The trial that is to be played, where a file has it.
+    fn trial(&self) -> Result<Option<Trial>, CliError> {
+        let Some(path) = &self.trial else { return Ok(None) };
+        let usage = |error: String| CliError::Usage(format!("{}: {error}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;
+        serde_json::from_str(&text).map(Some).map_err(|error| usage(format!("not a trial: {error}")))
+    }
+
+    /// What the flags say is to be played.
     fn plan(&self) -> Result<Plan, CliError> {
-        if let Some(path) = &self.trial {
-            let usage = |error: String| CliError::Usage(format!("{}: {error}", path.display()));
-            let text = std::fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;
-            let trial: Trial = serde_json::from_str(&text).map_err(|error| usage(format!("not a trial: {error}")))?;
-            return Ok(Plan::of(&trial));
-        }
         let workload = self.workload()?;
         let time_limit = self.time_limit.unwrap_or_else(|| match workload.nominal_duration() {
             Some(duration) => duration + TIME_BESIDE,

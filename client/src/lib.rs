@@ -11,4 +11,4 @@ mod play;
 mod summary;
 
 pub use cli::{ClientArgs, main};
-pub use play::{Played, Target, play, play_agreed};
+pub use play::{Loss, Played, Target, play, play_agreed};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use samepath_model::Transport;
 use samepath_model::attribution::ObservationRecord;
-use samepath_model::record::{End, MessageRecord, PlayReport, SeriesPoint};
+use samepath_model::flow::UNDER_TEST;
+use samepath_model::record::{End, MessageRecord, PlayReport, SeriesPoint, SessionFailure};
 use samepath_model::workload::Workload;
 use samepath_transport::connection::Endpoint;
 use samepath_transport::control::{self, Answer, ClientControl, ClockOffset, Request};
@@ -90,7 +91,16 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
         announce(earliest);
         Ok(earliest)
     };
-    play_agreed(target, plan, alone).await
+    play_agreed(target, plan, Loss::IsAnError, alone).await
+}
+
+/// What it means that a session breaks once its schedule has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The session has failed.
+    IsAnError,
+    /// It is an outcome, which the report tells: the server is killed on purpose. What the server had noted is lost.
+    IsAnOutcome,
 }
 
 /// Plays the workload as one of several flows that start by one schedule. `agree` is given the earliest start of this
@@ -98,10 +108,11 @@ pub async fn play(target: &Target, plan: &Plan, announce: impl FnOnce(u64)) -> R
 /// later.
 ///
 /// # Errors
-/// As [`play`], and where nothing is agreed on.
+/// As [`play`], unless a loss is an outcome; and where nothing is agreed on.
 pub async fn play_agreed(
     target: &Target,
     plan: &Plan,
+    loss: Loss,
     agree: impl AsyncFnOnce(u64) -> Result<u64, TransportError>,
 ) -> Result<Played, TransportError> {
     plan.check()?;
@@ -126,6 +137,7 @@ pub async fn play_agreed(
         is_cold: plan.is_cold(),
         connecting_since: None,
         suspicion: None,
+        data_failed: false,
     };
     // A little is kept back for the reports.
     let limit = began + plan.time_limit.as_nanos() / 20 * 19;
@@ -152,19 +164,31 @@ pub async fn play_agreed(
     }
 
     let end = drain_end(plan, epoch).map_or(limit, |end| end.min(limit));
-    let finished = session.advance(end, Session::is_finished).await?;
-    if !finished && plan.arm.is_reliable && drain_end(plan, epoch).is_none() {
+    let finished = match (session.advance(end, Session::is_finished).await, loss) {
+        (Err(error), Loss::IsAnOutcome) => Err(session.what_was_seen(error, end).await?),
+        (finished, _) => Ok(finished?),
+    };
+    if matches!(finished, Ok(false)) && plan.arm.is_reliable && drain_end(plan, epoch).is_none() {
         return Err(session.too_late(plan));
     }
     let Session { half, control, handshake_ns, endpoints, .. } = session;
     let server = with_port(data, control.address.port());
-    let theirs = timeout(REPORT_LIMIT, control.collect())
-        .await
-        .map_err(|_| TransportError::Timeout("the server did not hand over its report within 30 s".into()))??;
+    let theirs = match &finished {
+        Ok(_) => timeout(REPORT_LIMIT, control.collect())
+            .await
+            .map_err(|_| TransportError::Timeout("the server did not hand over its report within 30 s".into()))??,
+        Err(_) => HalfReport::default(),
+    };
     let ours = half.finish();
     drop(endpoints);
     let set_up = SetUp { server, from: connect_from, handshake_ns };
-    Ok(merge(plan, epoch, set_up, offset, ours, theirs))
+    let mut played = merge(plan, epoch, set_up, offset, ours, theirs);
+    played.report.failure = finished.err().map(|Seen { at, error }| SessionFailure {
+        flow: UNDER_TEST,
+        at: at as i64 - epoch as i64,
+        error,
+    });
+    Ok(played)
 }
 
 /// Where the data connections go: of several addresses, one that takes TCP, those of the family that the control
@@ -203,6 +227,13 @@ fn drain_end(plan: &Plan, epoch: u64) -> Option<u64> {
     plan.workload.nominal_duration().map(|duration| epoch + duration.as_nanos() + DRAIN_NANOS)
 }
 
+/// What an application saw of a session that broke, and when.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    at: u64,
+    error: String,
+}
+
 /// A session under way.
 struct Session {
     half: Half,
@@ -223,6 +254,8 @@ struct Session {
     connecting_since: Option<u64>,
     /// What may be wrong with the path; said once.
     suspicion: Option<String>,
+    /// Whether it was a data connection that failed, not the control connection.
+    data_failed: bool,
 }
 
 /// A connection that is up.
@@ -299,6 +332,26 @@ impl Session {
         }
     }
 
+    /// What this end sees of its data connections after the session has broken by `error`: where that was the control
+    /// connection, which crosses no link, they may still deliver what is under way, and break later, or not before `end`.
+    async fn what_was_seen(&mut self, error: TransportError, end: u64) -> Result<Seen, TransportError> {
+        let seen = |error: &dyn std::fmt::Display| Seen { at: clock::now(), error: error.to_string() };
+        if self.data_failed {
+            return Ok(seen(&error));
+        }
+        let mut timer = clock::Timer::new()?;
+        tokio::select! {
+            reached = self.half.reach(Phase::Finished) => Ok(match reached {
+                Ok(()) => seen(&"everything had arrived, but the server had gone"),
+                Err(error) => seen(&error),
+            }),
+            waited = timer.until(end) => {
+                waited?;
+                Ok(seen(&"nothing told that the server had gone: the connection was silent until the end"))
+            }
+        }
+    }
+
     /// Why the server's half failed, if it did.
     async fn last_words(&mut self) -> Option<String> {
         loop {
@@ -331,12 +384,14 @@ impl Session {
                     other => return Err(TransportError::Control(format!("an answer out of turn: {other:?}"))),
                 },
                 Some(connected) = self.connectors.join_next() => {
+                    self.data_failed = !matches!(connected, Ok(Ok(_)));
                     let connected = connected.map_err(std::io::Error::other)??;
                     // Several connections are up when the last of them is.
                     self.handshake_ns = self.handshake_ns.max(connected.handshake_ns);
                     self.endpoints.extend(connected.endpoint);
                 }
                 reached = self.half.reach(next), if self.ours < Phase::Finished => {
+                    self.data_failed = reached.is_err();
                     reached?;
                     self.ours = self.half.phase();
                     self.tell_warm().await?;
@@ -482,6 +537,7 @@ fn merge(plan: &Plan, epoch: u64, set_up: SetUp, offset: ClockOffset, ours: Half
             connecting: at_client(set_up.from),
             first_byte_ns: first_byte.filter(|_| is_cold).map(|t| t.saturating_sub(set_up.from)),
             complete: messages.iter().all(is_whole),
+            failure: None,
             messages,
             series,
             layout: sender_layout,

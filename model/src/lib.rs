@@ -18,6 +18,7 @@
 //! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`percentiles`] | percentiles of a time |
 //! | [`tolerance`] | the bounds of a valid trial |
+//! | [`restart`] | when a server's process is killed, and started again |
 //! | [`shortage`] | what a system has run out of, and the remedy |
 //! | [`spot`] | where in an experiment's file something stands |
 //! | [`void`] | why a trial does not count |
@@ -37,6 +38,7 @@ pub mod mode;
 pub mod percentiles;
 pub mod profile;
 pub mod record;
+pub mod restart;
 pub mod setting;
 pub mod shortage;
 pub mod spot;

@@ -511,6 +511,28 @@ pub struct EndReport {
     pub start: Option<StartState>,
 }
 
+/// How a session broke whose server was killed on purpose, as the application at the client saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionFailure {
+    /// The flow whose session it was.
+    pub flow: FlowId,
+    /// When the application saw it.
+    pub at: Instant,
+    /// What it saw.
+    pub error: String,
+}
+
+/// A restart of a server, as it was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartRecord {
+    /// The flow whose server it was.
+    pub flow: FlowId,
+    /// When its process was killed.
+    pub killed: Instant,
+    /// When the new one was ready; `None` where its flow was over before.
+    pub ready: Option<Instant>,
+}
+
 /// What client and server together report of one session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlayReport {
@@ -528,6 +550,8 @@ pub struct PlayReport {
     pub first_byte_ns: Option<u64>,
     /// Whether everything that the schedule released was delivered.
     pub complete: bool,
+    /// How the session broke, where it did and that was asked for: the client's records alone are there then.
+    pub failure: Option<SessionFailure>,
     /// One for each message of the schedule.
     pub messages: Vec<MessageRecord>,
     /// Time series of both ends.
@@ -550,6 +574,10 @@ impl PlayReport {
         let later = |at: &mut Instant| *at = at.saturating_add_unsigned(start_ns);
         self.epoch_ns = self.epoch_ns.saturating_sub(start_ns);
         later(&mut self.connecting);
+        if let Some(failure) = &mut self.failure {
+            failure.flow = flow;
+            later(&mut failure.at);
+        }
         for message in &mut self.messages {
             message.flow = flow;
             later(&mut message.released);
@@ -657,12 +685,13 @@ pub struct Summary {
     pub server_cpu_s_per_gb: Option<f64>,
     /// Head-of-line blocking; `None` where packets were not attributed to messages.
     pub blocking: Option<crate::blocking::Blocking>,
-    /// How the flow shared the link with those beside it; `None` where it was alone, or where not all are `bulk`.
+    /// How the flow shared the link with those beside it; `None` where there was none of its kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_share: Option<LinkShare>,
 }
 
-/// How flows shared the link while all of them were sending, by the payload that their receivers read.
+/// How the `bulk` flows under congestion control shared the link while all of them were sending, by the payload that
+/// their receivers read.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LinkShare {
     /// From when, in milliseconds from the epoch: the start of the flow that started last.
@@ -732,6 +761,12 @@ pub struct TrialRecord {
     /// What the competing flows came to, in the order of the trial.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub competing: Vec<FlowRecord>,
+    /// The restarts of servers, as they were carried out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<RestartRecord>,
+    /// The sessions that broke where servers were to be killed: the trial counts all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub session_failures: Vec<SessionFailure>,
     /// See [`PlayReport::epoch_ns`].
     pub epoch_ns: Option<u64>,
     /// See [`PlayReport::clock_error_ns`].
@@ -743,10 +778,33 @@ pub struct TrialRecord {
 }
 
 impl TrialRecord {
+    /// How its sessions broke, a sentence each, where its servers were killed on purpose.
+    pub fn failures_in_words(&self) -> Vec<String> {
+        let words = |failure: &SessionFailure| {
+            let killed =
+                self.restarts.iter().rfind(|restart| restart.flow == failure.flow && restart.killed <= failure.at);
+            let after = killed.map(|restart| {
+                let ms = (failure.at - restart.killed) as f64 / 1e6;
+                format!(", {ms:.1} ms after its server was killed")
+            });
+            let (name, at, error) = (self.trial.name_of(failure.flow), failure.at as f64 / 1e9, &failure.error);
+            format!("the session of {name} broke at {at:.3} s{}: {error}", after.unwrap_or_default())
+        };
+        self.session_failures.iter().map(words).collect()
+    }
+
     /// The record as that of one of the trial's flows: its plan, its figures and its ends. `None` where there is no such
     /// flow, or nothing is known of it.
     pub fn of_flow(&self, flow: FlowId) -> Option<TrialRecord> {
-        let alone = TrialRecord { trial: self.trial.of_flow(flow), competing: Vec::new(), ..self.clone() };
+        let restarts = self.restarts.iter().filter(|restart| restart.flow == flow);
+        let failures = self.session_failures.iter().filter(|failure| failure.flow == flow);
+        let alone = TrialRecord {
+            trial: self.trial.of_flow(flow),
+            competing: Vec::new(),
+            restarts: restarts.map(|restart| RestartRecord { flow: UNDER_TEST, ..*restart }).collect(),
+            session_failures: failures.map(|failure| SessionFailure { flow: UNDER_TEST, ..failure.clone() }).collect(),
+            ..self.clone()
+        };
         if flow == UNDER_TEST {
             return Some(alone);
         }
@@ -788,5 +846,39 @@ mod tests {
         let bins: Vec<_> = all.histogram.iter().map(|bin| (bin.up_to_ns, bin.count)).collect();
         assert_eq!(bins, [(1, 1), (2, 1), (4, 2), (8, 4), (16, 8), (32, 16), (64, 32), (128, 64), (256, 72)]);
         assert_eq!(Lateness::bins([(0, 1), (u64::MAX, 1), (5, 0)]).len(), 2);
+    }
+
+    #[test]
+    fn a_report_of_a_later_flow_counts_from_the_epoch() {
+        let report = PlayReport {
+            epoch_ns: 5_000,
+            clock_error_ns: 0,
+            handshake_ns: None,
+            connecting: -10,
+            first_byte_ns: None,
+            complete: false,
+            failure: Some(SessionFailure { flow: 0, at: 40, error: "gone".into() }),
+            messages: vec![MessageRecord {
+                flow: 0,
+                stream: 0,
+                seq: 0,
+                size: 1,
+                released: 0,
+                sent: Some(1),
+                delivered: None,
+                received: 0,
+            }],
+            series: vec![SeriesPoint { flow: 0, at: 7, end: End::Client, metric: Metric::Unsent, value: 1.0 }],
+            layout: Vec::new(),
+            observations: Vec::new(),
+            client: EndReport::default(),
+            server: EndReport::default(),
+        };
+        let PlayReport { epoch_ns, connecting, failure, messages, series, .. } = report.of_flow(2, 2_000);
+        assert_eq!((epoch_ns, connecting), (3_000, 1_990));
+        assert_eq!(failure.map(|failure| (failure.flow, failure.at)), Some((2, 2_040)));
+        let message = &messages[0];
+        assert_eq!((message.flow, message.released, message.sent, message.delivered), (2, 2_000, Some(2_001), None));
+        assert_eq!((series[0].flow, series[0].at), (2, 2_007));
     }
 }

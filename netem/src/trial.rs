@@ -19,6 +19,7 @@ mod pair;
 mod parent;
 mod plan;
 mod ports;
+mod server;
 mod settings;
 
 pub use crate::backend::Backend;

@@ -481,6 +481,7 @@ fn plan(scratch: &Scratch, part: &str, link: Link, limit: Duration) -> TrialPlan
         seed: 1,
         workload: Workload::Messages(Messages { count: Some(1), ..Messages::default() }),
         competing: Vec::new(),
+        restarts: Vec::new(),
         link,
         tuning: Tuning::default(),
         mode: Mode::Auto,

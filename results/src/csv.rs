@@ -179,7 +179,7 @@ fn axes(run: &Run) -> BTreeSet<String> {
 
 fn outcome(record: &TrialRecord) -> (&'static str, String) {
     match &record.outcome {
-        Outcome::Done => ("done", String::new()),
+        Outcome::Done => ("done", record.failures_in_words().join("; ")),
         Outcome::Void { reasons } => ("void", in_words(reasons)),
         Outcome::Failed { step, error } => ("failed", format!("{step}: {error}")),
     }

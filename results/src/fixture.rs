@@ -90,6 +90,8 @@ fn competing(trial: &Trial, flow: FlowId) -> FlowRecord {
 pub(crate) fn record(trial: &Trial, play: &PlayReport) -> TrialRecord {
     let link = link();
     TrialRecord {
+        restarts: Vec::new(),
+        session_failures: Vec::new(),
         competing: trial.flows().skip(1).map(|flow| competing(trial, flow)).collect(),
         schema: RECORD_SCHEMA,
         trial: trial.clone(),
@@ -154,6 +156,7 @@ pub(crate) fn play(trial: &Trial, slower: f64) -> PlayReport {
         connecting: 0,
         first_byte_ns: Some(120_000_000),
         complete: reliable || !lossy,
+        failure: None,
         series: series.collect(),
         layout: Vec::new(),
         observations: Vec::new(),

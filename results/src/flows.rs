@@ -5,6 +5,7 @@ use samepath_model::flow::FlowId;
 use samepath_model::record::{
     DropCause, LinkShare, Metric, PacketRecord, PlayReport, SERIES_BIN_NANOS, SeriesPoint, Summary,
 };
+use samepath_model::units::Duration;
 use samepath_model::workload::{Bulk, Workload};
 
 /// Counts what each flow of a trial offered to the link and lost on it, as its packets pass by.
@@ -39,40 +40,46 @@ impl FlowCounts {
     }
 }
 
-/// How the flows of a trial shared its link while all of them were sending, each in its turn; their reports count from the
-/// epoch of the trial ([`PlayReport::of_flow`]). `None` of a flow alone, where not all are `bulk` in one direction, and
-/// where they were never sending together.
-pub fn shares(trial: &Trial, reports: &[PlayReport]) -> Option<Vec<LinkShare>> {
-    if reports.len() < 2 {
-        return None;
-    }
-    let mut spans = Vec::with_capacity(reports.len());
-    for (flow, report) in trial.flows().zip(reports) {
+/// How the `bulk` flows of a trial that are under congestion control shared its link while all of them were sending, each
+/// with its place among all flows; their reports count from the epoch of the trial ([`PlayReport::of_flow`]). None where
+/// there are no two of them in the direction of the flow under test that were ever sending together.
+pub fn shares(trial: &Trial, reports: &[PlayReport]) -> Vec<(usize, LinkShare)> {
+    let mut all = Vec::with_capacity(reports.len());
+    for ((place, report), flow) in reports.iter().enumerate().zip(trial.flows()) {
         let plan = trial.of_flow(flow);
-        let Workload::Bulk(bulk) = &plan.workload else { return None };
-        if bulk.direction != trial.workload.direction() {
-            return None;
+        let Workload::Bulk(bulk) = &plan.workload else { continue };
+        if !plan.arm.is_reliable || bulk.direction != trial.workload.direction() {
+            continue;
         }
-        let start = i64::try_from(trial.start_of(flow).as_nanos()).ok()?;
-        spans.push((start, end_of(bulk, start, report)?));
+        let start = nanos(trial.start_of(flow));
+        // A flow whose server is killed sends no more.
+        let killed = trial.restarts.iter().filter(|restart| restart.flow == flow).map(|restart| nanos(restart.at));
+        let Some(end) = end_of(bulk, start, report).into_iter().chain(killed).min() else { continue };
+        all.push((place, start, end));
     }
-    let from = spans.iter().map(|span| span.0).max()?;
-    let until = spans.iter().map(|span| span.1).min()?;
-    let payload: Vec<f64> = reports.iter().map(|report| read_between(&report.series, from, until)).collect();
-    let (sum, squares) = (payload.iter().sum::<f64>(), payload.iter().map(|x| x * x).sum::<f64>());
-    if until <= from || sum <= 0.0 {
-        return None;
+    let from = all.iter().map(|flow| flow.1).max().unwrap_or(0);
+    let until = all.iter().map(|flow| flow.2).min().unwrap_or(0);
+    let read = |place: usize| read_between(&reports[place].series, from, until);
+    let payload: Vec<(usize, f64)> = all.iter().map(|flow| (flow.0, read(flow.0))).collect();
+    let sum: f64 = payload.iter().map(|(_, bytes)| bytes).sum();
+    if payload.len() < 2 || until <= from || sum <= 0.0 {
+        return Vec::new();
     }
+    let squares: f64 = payload.iter().map(|(_, bytes)| bytes * bytes).sum();
     let jain_index = sum * sum / (payload.len() as f64 * squares);
     let ms = |at: i64| at as f64 / 1e6;
-    let share = |payload: f64| LinkShare { from_ms: ms(from), until_ms: ms(until), share: payload / sum, jain_index };
-    Some(payload.into_iter().map(share).collect())
+    let share = |bytes: f64| LinkShare { from_ms: ms(from), until_ms: ms(until), share: bytes / sum, jain_index };
+    payload.into_iter().map(|(place, bytes)| (place, share(bytes))).collect()
+}
+
+fn nanos(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// When a flow that starts at `start` has sent all: its time is over, or its last byte was read.
 fn end_of(bulk: &Bulk, start: i64, report: &PlayReport) -> Option<i64> {
     if let Some(duration) = bulk.duration {
-        return Some(start.saturating_add_unsigned(duration.as_nanos()));
+        return Some(start.saturating_add(nanos(duration)));
     }
     let delivered: Option<Vec<i64>> = report.messages.iter().map(|message| message.delivered).collect();
     // Of datagrams some may never come.
@@ -98,6 +105,7 @@ fn bins(series: &[SeriesPoint]) -> impl Iterator<Item = &SeriesPoint> {
 mod tests {
     use samepath_model::Experiment;
     use samepath_model::record::End;
+    use samepath_model::restart::Restart;
 
     use super::*;
     use crate::fixture;
@@ -129,24 +137,30 @@ mod tests {
     fn shares_count_while_all_are_sending() {
         let trial = trial("{ kind = 'bulk', duration = '2s' }");
         let reports = [report(&trial, 0, [0, 4], 3000.0), report(&trial, 1, [1, 3], 1000.0)];
-        let shares = shares(&trial, &reports).unwrap();
-        assert_eq!((shares[0].from_ms, shares[0].until_ms), (1000.0, 3000.0));
-        assert_eq!((shares[0].share, shares[1].share), (0.75, 0.25));
+        let [(0, first), (1, second)] = shares(&trial, &reports)[..] else { panic!("two shares") };
+        assert_eq!((first.from_ms, first.until_ms), (1000.0, 3000.0));
+        assert_eq!((first.share, second.share), (0.75, 0.25));
         // (3 + 1)² / (2 × (3² + 1²))
-        assert!(shares.iter().all(|share| (share.jain_index - 0.8).abs() < 1e-12));
+        assert!([first, second].iter().all(|share| (share.jain_index - 0.8).abs() < 1e-12));
+        // From when a server is killed its flow sends no more.
+        let restart = Restart { flow: 1, at: Duration::from_secs(2), downtime: Duration::from_secs(1) };
+        let killed = Trial { restarts: vec![restart], ..trial };
+        assert_eq!(shares(&killed, &reports)[0].1.until_ms, 2000.0);
     }
 
     #[test]
     fn there_is_no_share_where_no_two_meet() {
         let bulk = trial("{ kind = 'bulk', duration = '2s' }");
         let alone = [report(&bulk, 0, [0, 4], 1.0)];
-        assert_eq!(shares(&bulk, &alone), None);
+        assert_eq!(shares(&bulk, &alone), []);
         let nothing = [report(&bulk, 0, [0, 4], 0.0), report(&bulk, 1, [1, 3], 0.0)];
-        assert_eq!(shares(&bulk, &nothing), None);
-        for other in ["{ kind = 'messages', count = 5 }", "{ kind = 'bulk', duration = '2s', direction = 'up' }"] {
-            let trial = trial(other);
+        assert_eq!(shares(&bulk, &nothing), []);
+        let mut udp = trial("{ kind = 'bulk', duration = '2s' }");
+        udp.competing[0].arm = "udp".parse().unwrap();
+        let others = ["{ kind = 'messages', count = 5 }", "{ kind = 'bulk', duration = '2s', direction = 'up' }"];
+        for trial in others.map(trial).into_iter().chain([udp]) {
             let reports = [report(&trial, 0, [0, 4], 1.0), report(&trial, 1, [1, 3], 1.0)];
-            assert_eq!(shares(&trial, &reports), None, "{other}");
+            assert_eq!(shares(&trial, &reports), [], "{:?}", trial.competing);
         }
     }
 

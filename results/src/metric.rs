@@ -143,7 +143,8 @@ metrics! {
         name: "goodput_mbit_per_s", label: "goodput", unit: Unit::MbitPerSecond, better: Some(Higher),
         of: |t| summary(t)?.goodput_bits_per_second.map(|bits| bits / 1e6), ..PLAIN
     };
-    /// The flow's part of the payload of all flows of its trial while all of them were sending, in percent.
+    /// The flow's part of the payload of all `bulk` flows under congestion control of its trial while all of them were
+    /// sending, in percent.
     LINK_SHARE = Metric {
         name: "link_share_percent", label: "share of the link", unit: Unit::Percent,
         of: |t| summary(t)?.link_share.map(|link| 100.0 * link.share), head: Some("share of\nthe link %"), ..PLAIN

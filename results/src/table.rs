@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
-use samepath_model::record::Outcome;
+use samepath_model::record::{Outcome, TrialRecord};
 use samepath_model::workload::Workload;
 use samepath_model::{TrialId, VoidKind};
 
@@ -199,6 +199,15 @@ fn footer(run: &Run, cells: &[Cell<'_>]) -> String {
             let _ = writeln!(text, "  and {} more; the report lists all", lines.len() - shown);
         }
     }
+    let broken: Vec<String> = cells.iter().flat_map(broken).collect();
+    if !broken.is_empty() {
+        text += "Sessions that broke where servers were to be killed; their trials count:\n";
+        let shown = if broken.len() > MOST_TROUBLES + 1 { MOST_TROUBLES } else { broken.len() };
+        text.extend(broken[..shown].iter().map(String::as_str));
+        if shown < broken.len() {
+            let _ = writeln!(text, "  and {} more; the report lists all", broken.len() - shown);
+        }
+    }
     text += &again(run);
     if pending > 0 {
         let _ = writeln!(text, "Not run yet: {pending} trials; go on with: samepath resume {}", run.dir().display());
@@ -207,6 +216,15 @@ fn footer(run: &Run, cells: &[Cell<'_>]) -> String {
         text += "This was a debug build: rates and CPU figures are not those of the transports.\n";
     }
     text
+}
+
+/// How sessions of a cell's trials broke where servers were killed on purpose, a line each.
+fn broken(cell: &Cell<'_>) -> Vec<String> {
+    let of_trial = |record: &TrialRecord| {
+        let lines = record.failures_in_words().into_iter().map(|words| format!("  {}: {words}\n", record.trial.id));
+        lines.collect::<Vec<_>>()
+    };
+    cell.trials.iter().flat_map(|record| of_trial(record)).collect()
 }
 
 /// What was run again, and why, by kinds: the report has the words; nothing where nothing was.

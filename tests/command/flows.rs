@@ -1,4 +1,4 @@
-//! Trials with several flows on one link.
+//! Trials with several flows on one link, and those whose servers are killed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -124,4 +124,59 @@ fn an_impossible_flow_is_refused_with_its_line() {
         assert!(stderr(&output).contains(said), "{}", stderr(&output));
         assert!(!out.exists(), "nothing half-written");
     }
+}
+
+/// A server that is killed under a download.
+const KILLED: &str = r#"
+schema = 1
+name = "killed"
+question = "What does an application see of a server that dies?"
+repeat = 1
+
+[[part]]
+name = "bulk"
+arms = ["tcp", "quic"]
+workload = { kind = "bulk", duration = "2s" }
+link = { rtt = "20ms", rate = "20Mbit" }
+
+[[part.server-restart]]
+at = "500ms"
+downtime = "300ms"
+"#;
+
+#[test]
+fn a_killed_server_is_an_outcome_of_the_trial() {
+    if !can_emulate(test!()) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (file(dir.path(), "killed.toml", &tolerant(KILLED)), dir.path().join("run"));
+    let output = run(&["run", &path, "--out", out.to_str().unwrap()]);
+    expect_status(&output, 0);
+    let opened = Run::open(&out).unwrap();
+    for record in opened.trials() {
+        let id = &record.trial.id;
+        let [restart] = record.restarts[..] else { panic!("{id}: one restart") };
+        assert!((SECOND / 2..SECOND).contains(&restart.killed), "{id}: {restart:?}");
+        let [failure] = &record.session_failures[..] else { panic!("{id}: one session") };
+        assert!(failure.at >= restart.killed, "{id}: {failure:?} {restart:?}");
+        let summary = record.summary.as_ref().unwrap();
+        assert!(summary.received_bytes > 50_000, "{id}: what came before it counts");
+        assert_eq!(summary.completion_ms, None, "{id}");
+        match record.trial.arm.to_string().as_str() {
+            // Its kernel sends what was buffered, and ends the stream of bytes.
+            "tcp" => assert!(failure.at < 2 * SECOND && failure.error.contains("closed"), "{failure:?}"),
+            // Nothing tells a client of QUIC; by then the server is there again.
+            _ => {
+                assert!(failure.at >= 2 * SECOND && failure.error.contains("silent"), "{failure:?}");
+                assert!(restart.ready.is_some_and(|ready| ready >= restart.killed + 3 * SECOND / 10), "{restart:?}");
+            }
+        }
+    }
+    let told = stdout(&output);
+    assert!(told.contains("Sessions that broke") && told.contains("after its server was killed"), "{told}");
+    let page = std::fs::read_to_string(out.join("report/index.html")).unwrap();
+    assert!(page.contains("Servers that were killed") && page.contains("server killed"));
+    let trials = std::fs::read_to_string(out.join("report/tables/trials.csv")).unwrap();
+    assert!(trials.lines().skip(1).all(|row| row.contains(",done,\"the session of ")), "{trials}");
 }

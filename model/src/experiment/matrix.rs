@@ -103,6 +103,7 @@ impl Part {
             let link = varied.link.resolve().map_err(|error| fault(Place::Link, &error))?;
             let workload = varied.workload.clone().on_link(&link);
             let competing = varied.competing_flows(&link, &workload)?;
+            let restarts = varied.restarts(&workload, &competing)?;
             for &arm in &self.arms {
                 varied.tuning.check(arm).map_err(|error| fault(Place::Tuning, &error))?;
                 let (mtu, least) = (link.mtu, arm.least_mtu);
@@ -124,6 +125,7 @@ impl Part {
                         seed,
                         workload: workload.clone(),
                         competing: competing.clone(),
+                        restarts: restarts.clone(),
                         link: link.clone(),
                         tuning: varied.tuning.clone(),
                         mode: self.mode,
@@ -203,15 +205,13 @@ impl Part {
 /// A bound on a trial that no healthy trial reaches: the schedules, ten times the transfers of all its flows at the
 /// link's rate, and half a minute for handshakes, recovery and draining.
 fn time_limit(workload: &Workload, competing: &[Flow], link: &Link) -> Duration {
-    let transfer = |workload: &Workload| match (
-        workload.total_bytes(),
-        link.direction(workload.direction()).mean_rate(),
-    ) {
-        (Some(bytes), Some(rate)) => rate.time_for(bytes.bytes()),
-        // Without a rate a long transfer is limited by loss and RTT; assume no less than 1 Mbit/s.
-        (Some(bytes), None) => crate::units::BitRate::new(10_000_000).time_for(bytes.bytes()),
-        (None, _) => Duration::ZERO,
-    };
+    let transfer =
+        |workload: &Workload| match (workload.total_bytes(), link.direction(workload.direction()).mean_rate()) {
+            (Some(bytes), Some(rate)) => rate.time_for(bytes.bytes()),
+            // Without a rate a long transfer is limited by loss and RTT; assume no less than 1 Mbit/s.
+            (Some(bytes), None) => crate::units::BitRate::new(10_000_000).time_for(bytes.bytes()),
+            (None, _) => Duration::ZERO,
+        };
     let schedule = |workload: &Workload| workload.nominal_duration().unwrap_or_default();
     let (mut last, mut transfers) = (schedule(workload), transfer(workload));
     for flow in competing {

@@ -26,6 +26,16 @@
 //! tuning = { controller = "bbr" }  # absent: what the part sets
 //! ```
 //!
+//! So are the instants at which a server's process is killed and started again, without which a session that breaks is a
+//! trial that failed:
+//!
+//! ```toml
+//! [[part.server-restart]]
+//! at = "2s"                        # killed (SIGKILL), from the start of the flow under test
+//! downtime = "500ms"               # and started again so long after
+//! flow = "download"                # whose server; absent: that of the flow under test
+//! ```
+//!
 //! [`ExperimentSpec`] is what the file says, which flags may change; [`ExperimentSpec::resolve`] checks it and multiplies
 //! it out, part × axes × seed × arm, to an [`Experiment`], which nothing changes any more.
 
@@ -36,6 +46,7 @@ mod files;
 mod matrix;
 mod names;
 mod overrides;
+mod restarts;
 mod spec;
 mod trial;
 

@@ -9,6 +9,7 @@ use crate::flow::FlowSpec;
 use crate::link::LinkSpec;
 use crate::link::files::Inputs;
 use crate::mode::Mode;
+use crate::restart::RestartSpec;
 use crate::tolerance::Tolerance;
 use crate::tuning::Tuning;
 use crate::units::Duration;
@@ -62,6 +63,9 @@ pub struct Part {
     /// The flows beside it on the same link, in each of its trials alike.
     #[serde(rename = "competing-flow", default, skip_serializing_if = "Vec::is_empty")]
     pub competing: Vec<FlowSpec>,
+    /// When servers are killed and started again, in each of its trials alike.
+    #[serde(rename = "server-restart", default, skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<RestartSpec>,
     /// The path.
     #[serde(default)]
     pub link: LinkSpec,

@@ -9,6 +9,7 @@ use crate::arm::Arm;
 use crate::flow::{Flow, FlowId, UNDER_TEST};
 use crate::link::Link;
 use crate::mode::Mode;
+use crate::restart::Restart;
 use crate::tolerance::Tolerance;
 use crate::tuning::Tuning;
 use crate::units::Duration;
@@ -45,6 +46,9 @@ pub struct Trial {
     /// The competing flows on the same link, in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub competing: Vec<Flow>,
+    /// When servers are killed and started again, in the order of their times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<Restart>,
     /// The path.
     pub link: Link,
     /// What is set on the transports.
@@ -77,11 +81,14 @@ impl Trial {
         self.competing(flow).map_or(Duration::ZERO, |flow| flow.start)
     }
 
-    /// The trial as one of its flows has it to itself: with that flow's arm, workload and tuning, and none beside it.
-    /// Packets are attributed to messages for the flow under test alone.
+    /// The trial as one of its flows has it to itself: with that flow's arm, workload, tuning and restarts, which count
+    /// from its own start, and none beside it. Packets are attributed to messages for the flow under test alone.
     #[must_use]
     pub fn of_flow(&self, flow: FlowId) -> Trial {
-        let mut trial = Trial { competing: Vec::new(), ..self.clone() };
+        let start = self.start_of(flow);
+        let own = self.restarts.iter().filter(|restart| restart.flow == flow);
+        let own = own.map(|restart| Restart { flow: UNDER_TEST, at: restart.at.saturating_sub(start), ..*restart });
+        let mut trial = Trial { competing: Vec::new(), restarts: own.collect(), ..self.clone() };
         if let Some(Flow { arm, workload, tuning, .. }) = self.competing(flow) {
             (trial.arm, trial.workload, trial.tuning) = (*arm, workload.clone(), tuning.clone());
             trial.attribution = false;

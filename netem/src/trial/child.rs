@@ -8,13 +8,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use samepath_model::flow::FlowId;
 use samepath_model::link::{Checksum, Link};
-use samepath_model::record::{Calibration, LinkReport};
+use samepath_model::record::{Calibration, LinkReport, RestartRecord};
 use samepath_model::{Mode, Trial, Workload};
 
 use super::ends::{await_ready, start_client, start_server};
 use super::error::{Remains, TrialError};
-use super::files::{Files, Order, Verdict, write_json, write_whole};
+use super::files::{Files, Order, Verdict, of_flow, restarted, write_json, write_whole};
 use super::pair::Pair;
 use super::plan::TrialPlan;
 use crate::calibrate;
@@ -78,7 +79,7 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
         .map_err(|error| set_up(&error))?;
     // They get ready while the probes are under way, which meet nothing of them.
     let servers: Result<Vec<Endpoint>, TrialError> =
-        trial.flows().map(|flow| start_server(plan, &files, &path, &token, flow)).collect();
+        trial.flows().map(|flow| start_server(plan, &files, &path, &token, flow, &of_flow("server", flow))).collect();
     let before = calibrate::before(&path, &trial.link).map_err(|error| set_up(&error))?;
     let mut epoch = None;
     let mut played = servers.and_then(|servers| play(plan, &files, &path, &token, servers, &mut epoch));
@@ -94,7 +95,7 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
             let link = report.ok().map(|report| LinkReport { before, ..report.link });
             Ok(Verdict::failed(&error, Remains { link, epoch }))
         }
-        Ok(Played { clients, .. }) => {
+        Ok(Played { clients, restarts, .. }) => {
             let report = report?;
             // What is to be said of the trial follows from its whole ledger.
             if let Some(Cut { missing, problem }) = report.ledger_cut {
@@ -113,6 +114,7 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
                 capture: report.capture,
                 client_started: clients.started,
                 client_ended: clients.ended,
+                restarts,
             })
         }
     }
@@ -152,6 +154,7 @@ struct Span {
 struct Played {
     clients: Span,
     servers: Vec<Endpoint>,
+    restarts: Vec<RestartRecord>,
 }
 
 /// The flows, from when their servers are ready to their clients' ends.
@@ -170,9 +173,12 @@ fn play(
         let client = start_client(plan, files, path, token, flow, ready)?;
         pairs.push(Pair::new(&plan.trial, flow, client, server));
     }
-    attend(plan, path, &mut pairs, epoch)?;
+    let restart = |flow: FlowId, number: usize| start_server(plan, files, path, token, flow, &restarted(number));
+    attend(plan, path, &mut pairs, epoch, restart)?;
     let clients = Span { started, ended: monotonic() };
-    Ok(Played { clients, servers: pairs.into_iter().map(|pair| pair.server).collect() })
+    let (servers, restarts): (Vec<_>, Vec<_>) = pairs.into_iter().map(|pair| pair.server.into_parts()).unzip();
+    let servers = servers.into_iter().flatten().collect();
+    Ok(Played { clients, servers, restarts: restarts.into_iter().flatten().collect() })
 }
 
 /// Ends the servers, and sends the probes after the trial: at the same time, where they meet nothing of it.
@@ -191,14 +197,28 @@ fn end(path: &LivePath, link: &Link, servers: &mut [Endpoint]) -> Result<Option<
     Ok(after)
 }
 
-/// Has all flows start together, and waits until every client has ended well.
-fn attend(plan: &TrialPlan, path: &LivePath, pairs: &mut [Pair], epoch: &mut Option<Nanos>) -> Result<(), TrialError> {
+/// Has all flows start together, and waits until every client has ended well. Servers are killed when the trial says, and
+/// started again by `restart`, which is given the flow and the restart's number.
+fn attend(
+    plan: &TrialPlan,
+    path: &LivePath,
+    pairs: &mut [Pair],
+    epoch: &mut Option<Nanos>,
+    restart: impl Fn(FlowId, usize) -> Result<Endpoint, TrialError>,
+) -> Result<(), TrialError> {
     let deadline = Instant::now() + plan.trial.time_limit.std();
     let oom_kills = sys::oom_kills();
     loop {
-        pairs.iter_mut().try_for_each(|pair| pair.look(oom_kills))?;
+        pairs.iter_mut().try_for_each(|pair| pair.look(*epoch, oom_kills))?;
         if epoch.is_none() {
             *epoch = start_together(plan, path, pairs)?;
+        }
+        let mut due = None;
+        if let Some(epoch) = *epoch {
+            for pair in pairs.iter_mut().filter(|pair| !pair.is_done) {
+                let next = pair.server.restart(epoch, |number| restart(pair.flow, number))?;
+                due = [due, next].into_iter().flatten().min();
+            }
         }
         let Some(working) = pairs.iter().position(|pair| !pair.is_done) else { return Ok(()) };
         if !path.is_running() {
@@ -208,7 +228,9 @@ fn attend(plan: &TrialPlan, path: &LivePath, pairs: &mut [Pair], epoch: &mut Opt
             return Err(pairs[working].too_late(plan.trial.time_limit));
         }
         let watched: Vec<BorrowedFd<'_>> = pairs.iter().flat_map(Pair::watched).collect();
-        sys::wait_readable(&watched, deadline).map_err(|error| TrialError::new("client", error))?;
+        let due = due.map(|due| Instant::now() + Duration::from_nanos(due.saturating_sub(monotonic())));
+        let until = due.map_or(deadline, |due| due.min(deadline));
+        sys::wait_readable(&watched, until).map_err(|error| TrialError::new("client", error))?;
     }
 }
 

@@ -37,12 +37,13 @@ pub(super) fn start_server(
     path: &LivePath,
     token: &str,
     flow: FlowId,
+    stderr: &str,
 ) -> Result<Endpoint, TrialError> {
     let mut command = Command::new(&plan.program);
     let listen = format!("0.0.0.0:{}", port_of(flow));
     command.args(["server", "--listen", &listen, "--json"]).env("SAMEPATH_TOKEN", token);
     keep_secrets(&mut command, plan);
-    Endpoint::start(command, &path.namespaces.server, files.stderr(&of_flow("server", flow))).map_err(server_start)
+    Endpoint::start(command, &path.namespaces.server, files.stderr(stderr)).map_err(server_start)
 }
 
 fn server_start(error: io::Error) -> TrialError {
@@ -55,7 +56,7 @@ pub(super) fn await_ready(server: &mut Endpoint) -> Result<Ready, TrialError> {
     let deadline = Instant::now() + READY_LIMIT;
     loop {
         let lines = server.lines().map_err(fail)?;
-        if let Some(line) = lines.iter().find(|line| event_of(line).as_deref() == Some("ready")) {
+        if let Some(line) = lines.iter().find(|line| is_ready(line)) {
             let ready = serde_json::from_str(line).map_err(|error| {
                 TrialError::new("server", format!("its ready line cannot be read: {error}: {line}"))
             })?;
@@ -114,6 +115,11 @@ fn keep_secrets(command: &mut Command, plan: &TrialPlan) {
 pub(super) fn log_of(line: &str) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(line).ok()?;
     (value.get("event")?.as_str()? == "log").then(|| value.get("text")?.as_str().map(str::to_owned))?
+}
+
+/// Whether the line says that a server is ready.
+pub(super) fn is_ready(line: &str) -> bool {
+    event_of(line).as_deref() == Some("ready")
 }
 
 /// The event's name, if the line is one.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use samepath_model::flow::{FlowId, UNDER_TEST};
-use samepath_model::record::LinkReport;
+use samepath_model::record::{LinkReport, RestartRecord};
 use samepath_model::{Trial, VoidReason};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,11 @@ pub(super) fn of_flow(what: &str, flow: FlowId) -> String {
     if flow == UNDER_TEST { what.to_owned() } else { format!("{what}-{flow}") }
 }
 
+/// What is of the server that the n-th restart of a trial starts.
+pub(super) fn restarted(number: usize) -> String {
+    format!("server-restart-{number}")
+}
+
 /// The plan as it is handed to the new process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
@@ -63,6 +68,8 @@ pub(super) enum Verdict {
         client_started: Nanos,
         /// When it had ended.
         client_ended: Nanos,
+        /// What became of the restarts of servers.
+        restarts: Vec<RestartRecord>,
     },
     Failed {
         step: String,
@@ -98,7 +105,8 @@ impl Remains {
     pub fn of(trial: &Trial, scratch: &Path) -> Leavings {
         let files = Files(scratch);
         let there = |file: &PathBuf| file.exists();
-        let ends = trial.flows().flat_map(|flow| ["server", "client"].map(|end| of_flow(end, flow)));
+        let restarted = (1..=trial.restarts.len()).map(restarted);
+        let ends = trial.flows().flat_map(|flow| ["server", "client"].map(|end| of_flow(end, flow))).chain(restarted);
         let said = std::iter::once("trial".to_owned()).chain(ends).map(|of| files.stderr(&of));
         Leavings {
             ledger: Some(files.ledger()).filter(there),

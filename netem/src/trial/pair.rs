@@ -1,58 +1,49 @@
 //! One flow's pair of processes at work: what they say, and how they end.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
 
 use samepath_model::flow::FlowId;
 use samepath_model::{Duration, Trial, VoidKind, VoidReason};
 
-use super::ends::{earliest_of, log_of};
+use super::ends::earliest_of;
 use super::error::TrialError;
+use super::server::Server;
 use crate::endpoint::Endpoint;
 use crate::link::Nanos;
-
-/// How many of the server's last words are kept for a trial that fails.
-const LOG_LINES: usize = 4;
 
 /// The client and the server of a flow.
 pub(super) struct Pair {
     pub(super) flow: FlowId,
     /// What the flow is called where something goes wrong with it; `None` where it is the only one.
     name: Option<String>,
-    pub(super) client: Endpoint,
-    pub(super) server: Endpoint,
+    client: Endpoint,
+    pub(super) server: Server,
     /// When the client's schedule can start at the earliest, once it is ready for it.
     pub(super) earliest: Option<Nanos>,
     /// Whether the client has ended well.
     pub(super) is_done: bool,
-    server_said: VecDeque<String>,
 }
 
 impl Pair {
     pub(super) fn new(trial: &Trial, flow: FlowId, client: Endpoint, server: Endpoint) -> Pair {
         let is_only = trial.competing.is_empty();
         let name = (!is_only).then(|| trial.name_of(flow));
-        Pair { flow, name, client, server, earliest: None, is_done: false, server_said: VecDeque::new() }
+        let server = Server::new(trial, flow, server);
+        Pair { flow, name, client, server, earliest: None, is_done: false }
     }
 
-    /// Takes in what both have said and whether they have ended; `oom_kills` is [`crate::sys::oom_kills`] from while they
-    /// ran.
+    /// Takes in what both have said and whether they have ended; `epoch` is the trial's, where it has begun, and
+    /// `oom_kills` is [`crate::sys::oom_kills`] from while they ran.
     ///
     /// # Errors
     /// Where one of them has ended and should not have, with its last words.
-    pub(super) fn look(&mut self, oom_kills: Option<u64>) -> Result<(), TrialError> {
+    pub(super) fn look(&mut self, epoch: Option<Nanos>, oom_kills: Option<u64>) -> Result<(), TrialError> {
         let fail = |error: io::Error| TrialError::new("client", error);
         for line in self.client.lines().map_err(fail)? {
             self.earliest = self.earliest.or(earliest_of(&line));
         }
-        // What the server says besides is for people, who want its last words where the trial fails.
-        for line in self.server.lines().map_err(fail)? {
-            self.server_said.extend(log_of(&line));
-            if self.server_said.len() > LOG_LINES {
-                self.server_said.pop_front();
-            }
-        }
+        self.server.listen(epoch).map_err(fail)?;
         if self.is_done {
             return Ok(());
         }
@@ -65,20 +56,21 @@ impl Pair {
                 Some(error) => error,
                 None => {
                     let said = self.client.last_words();
-                    self.failed("client", self.with_server(said))
+                    self.failed("client", self.server.beside(said))
                 }
             });
         }
-        if self.server.ended().map_err(fail)?.is_some() {
-            return Err(match out_of_memory("server", &mut self.server, oom_kills) {
-                Some(error) => error,
-                None => {
-                    let said = self.server.last_words();
-                    self.failed("server", format!("it ended while the client still ran: {said}"))
-                }
-            });
+        let Some(server) = self.server.process() else { return Ok(()) };
+        if server.ended().map_err(fail)?.is_none() {
+            return Ok(());
         }
-        Ok(())
+        Err(match out_of_memory("server", server, oom_kills) {
+            Some(error) => error,
+            None => {
+                let said = server.last_words();
+                self.failed("server", format!("it ended while the client still ran: {said}"))
+            }
+        })
     }
 
     /// Tells the client when its schedule starts (CLOCK_MONOTONIC).
@@ -91,15 +83,14 @@ impl Pair {
     pub(super) fn too_late(&mut self, limit: Duration) -> TrialError {
         let said = self.client.last_words();
         let said = format!("the client had not finished within the trial's time limit of {limit}: {said}");
-        self.failed("client", self.with_server(said))
+        self.failed("client", self.server.beside(said))
     }
 
-    /// What becomes readable when there is something to do.
+    /// What becomes readable when there is something to do; nothing of a flow that is over, whose server is stopped with
+    /// the others.
     pub(super) fn watched(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let client = (!self.is_done).then(|| self.client.watched());
-        // Whatever becomes of the server of a flow that is over is seen as it is stopped.
-        let server = (!self.is_done).then(|| self.server.watched());
-        client.into_iter().flatten().chain(server.into_iter().flatten())
+        let both = (!self.is_done).then(|| self.client.watched().chain(self.server.watched()));
+        both.into_iter().flatten()
     }
 
     /// A failure, with the flow's name where it is one of several.
@@ -108,13 +99,6 @@ impl Pair {
             Some(name) => TrialError::new(step, format!("{name}: {words}")),
             None => TrialError::new(step, words),
         }
-    }
-
-    /// The client's complaint, with the server's where it has one too.
-    fn with_server(&self, client_said: String) -> String {
-        let complaint = self.server.complaint();
-        let said: Vec<&str> = self.server_said.iter().map(String::as_str).chain(complaint.lines()).collect();
-        if said.is_empty() { client_said } else { format!("{client_said}\nthe server said: {}", said.join("\n")) }
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use samepath_model::record::{EndReport, LinkReport, PlayReport};
+use samepath_model::record::{EndReport, LinkReport, PlayReport, RestartRecord};
 use samepath_model::{Tolerance, Trial, VoidKind, VoidReason};
 
 use super::error::TrialError;
@@ -42,6 +42,8 @@ pub struct Evidence {
     pub set_up: Duration,
     /// From the client's end until everything was gone.
     pub tear_down: Duration,
+    /// The restarts of servers, as they were carried out.
+    pub restarts: Vec<RestartRecord>,
     /// Broken conditions. Not empty: the trial is void.
     pub void: Vec<VoidReason>,
 }
@@ -68,7 +70,7 @@ pub fn supervise(plan: &TrialPlan, cancel: &AtomicBool) -> Result<Evidence, Tria
     match serde_json::from_slice(&verdict).map_err(|error| TrialError::new("records", error))? {
         Verdict::Failed { step, error, remains } => Err(TrialError::Step { step, error, remains }),
         Verdict::Exhausted { reason, remains } => Err(TrialError::Exhausted { reason, remains }),
-        Verdict::Done { link, mut void, capture, client_started, client_ended } => {
+        Verdict::Done { link, mut void, capture, client_started, client_ended, restarts } => {
             let trial = &plan.trial;
             let reports = trial.flows().map(|flow| read_report(&files.report(flow))).collect::<Result<Vec<_>, _>>()?;
             let ends = ends_of(trial, &reports);
@@ -87,6 +89,7 @@ pub fn supervise(plan: &TrialPlan, cancel: &AtomicBool) -> Result<Evidence, Tria
                 capture,
                 set_up: Duration::from_nanos(client_started.saturating_sub(started)),
                 tear_down: Duration::from_nanos(ended.saturating_sub(client_ended)),
+                restarts,
                 void,
             })
         }

@@ -176,6 +176,7 @@ fn client(words: &[String]) {
         connecting: 0,
         first_byte_ns: None,
         complete: true,
+        failure: None,
         messages: Vec::new(),
         series: Vec::new(),
         layout: Vec::new(),

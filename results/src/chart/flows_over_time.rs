@@ -9,6 +9,7 @@ use super::bins::{BIN_NANOS, flow_bins};
 use super::canvas::{Rect, Stroke};
 use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
+use super::restarts;
 use super::theme::{INK, arm_style};
 use crate::analysis::Analysis;
 use crate::cells::Cell;
@@ -85,17 +86,18 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
     }));
     legend.push(Key::Line { dash: LINK_RATE, colour: INK, label: "link rate (headers included)".into() });
     let mut notes = vec![
-        "Lines: median over seeds, as long as every seed has data, each from its flow's start. The last, partial bin is \
-         left out."
+        "Lines: median over seeds, as long as every seed has data, each from its flow's start; with marks, the flow under \
+         test. The last, partial bin is left out."
             .to_owned(),
     ];
     if part.cells.iter().any(|cell| cell.estimate(&metric::LINK_SHARE).is_some()) {
         notes.push(
-            "Shares: of the payload of all flows while all were sending, median over seeds. Jain's index is 1 where all \
-             have equal shares."
+            "Shares: of the payload of the flows under congestion control while all of them were sending, median over seeds. \
+             Jain's index is 1 where they are equal."
                 .into(),
         );
     }
+    notes.extend(restarts::note(&part.cells[0].plan));
     let figure = Figure {
         title: title.clone(),
         conditions: vec![format!("{}; {}", part.heading(), part.seeds()), part.conditions()],
@@ -120,6 +122,7 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
                 x_name,
             };
             panel.frame(canvas, beside);
+            restarts::mark(canvas, &panel, &sharing.cell.plan);
             if let Some(rate) = rate_of(sharing.cell) {
                 let line = [(0.0, rate), (panel.x.hi(), rate)];
                 panel.line(canvas, &line, Stroke { colour: INK, width: 1.0, dash: LINK_RATE, opacity: 1.0 });

@@ -9,6 +9,7 @@ use super::canvas::{Rect, Stroke, Type};
 use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::drops::data_drops;
 use super::figure::{Figure, Key};
+use super::restarts;
 use super::theme::{GRID, INK, MUTED, SMALL, arm_style};
 use crate::analysis::Analysis;
 use crate::number::number;
@@ -127,6 +128,7 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
     if rates.iter().any(|r| *r > 3.0 * highest) {
         notes.push("A link rate far above the goodput is not drawn.".into());
     }
+    notes.extend(restarts::note(&part.cells[0].plan));
     let figure = Figure {
         title: title.clone(),
         conditions: vec![format!("{}; {}", part.heading(), part.seeds()), part.conditions()],
@@ -142,6 +144,7 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
             let panel = Panel { area: place, x: x_axis.clone(), y: y_axis.clone() };
             let beside = Beside { heading: &group.label, y_name: &y_name, y_labels: true, ..Beside::default() };
             panel.frame(canvas, beside);
+            restarts::mark(canvas, &panel, &group.cells[0].plan);
             if let Some(rate) = rate_of(&group.cells[0].plan) {
                 let line = [(0.0, rate), (panel.x.hi(), rate)];
                 panel.line(canvas, &line, Stroke { colour: INK, width: 1.0, dash: LINK_RATE, opacity: 1.0 });

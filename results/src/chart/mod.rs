@@ -28,6 +28,7 @@ mod lateness;
 mod over_axis;
 mod path_over_time;
 mod png;
+mod restarts;
 mod rows;
 mod stall_packets;
 mod stalls;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use samepath_model::arm::{Arm, Stack};
 use samepath_model::flow::{FlowId, UNDER_TEST};
 use samepath_model::link::{Link, Loss};
-use samepath_model::record::{DirectionReport, DropCause, Outcome, Setting, Settings, TrialRecord};
+use samepath_model::record::{DirectionReport, DropCause, Outcome, RestartRecord, Setting, Settings, TrialRecord};
 use samepath_model::setting::SettingKind;
 use samepath_model::void::in_words;
 use samepath_model::{Controller, Trial, Workload};
@@ -46,6 +46,7 @@ pub(super) struct Page {
     starts: Vec<StartView>,
     unequal: Vec<&'static str>,
     settings: TableView,
+    restarts: TableView,
     link: TableView,
     command: String,
     directory: String,
@@ -224,6 +225,7 @@ pub(super) fn page(analysis: &Analysis<'_>, shown: &[Shown]) -> Result<Page, Sto
         starts: starts(&parts).into_iter().map(StartView::from).collect(),
         unequal: unequal(run),
         settings: settings(run.trials()),
+        restarts: restarts(run.trials()),
         link: link_table(&parts),
         command: shell_line(&manifest.command),
         directory: run.dir().file_name().map_or_else(|| "RUN".into(), |name| name.to_string_lossy().into_owned()),
@@ -513,6 +515,25 @@ fn settings(trials: &[TrialRecord]) -> TableView {
         .collect();
     let head = ["where", "setting", "must be", "asked", "effective", "", "arms"].map(str::to_owned).to_vec();
     TableView { head, rows }
+}
+
+/// The restarts of servers, and what became of their sessions, a row each.
+fn restarts(trials: &[TrialRecord]) -> TableView {
+    let head = ["trial", "server of", "killed at [s]", "ready again at [s]", "what its session came to"];
+    let seconds = |at: i64| format!("{:.3}", at as f64 / 1e9);
+    let row = |record: &TrialRecord, restart: &RestartRecord| {
+        let own = record.session_failures.iter().filter(|failure| failure.flow == restart.flow);
+        let own = own.map(|failure| format!("it broke at {} s: {}", seconds(failure.at), failure.error));
+        vec![
+            record.trial.id.to_string(),
+            record.trial.name_of(restart.flow),
+            seconds(restart.killed),
+            restart.ready.map_or_else(|| "its flow was over before".into(), seconds),
+            own.reduce(|all, one| format!("{all}; {one}")).unwrap_or_else(|| "it did not break".into()),
+        ]
+    };
+    let rows = trials.iter().flat_map(|record| record.restarts.iter().map(move |restart| row(record, restart)));
+    TableView { head: head.map(str::to_owned).to_vec(), rows: rows.collect() }
 }
 
 /// How exactly the link met its conditions, a row a set of conditions.

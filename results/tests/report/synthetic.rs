@@ -95,6 +95,8 @@ fn play_all(mut run: Run, trials: &[Trial], fate: Fate) -> Run {
 fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
     let mut record = TrialRecord {
         competing: Vec::new(),
+        restarts: Vec::new(),
+        session_failures: Vec::new(),
         schema: RECORD_SCHEMA,
         trial: trial.clone(),
         attempt: 1,
@@ -162,6 +164,7 @@ fn empty_report(trial: &Trial) -> PlayReport {
         handshake_ns: handshake.map(|ns| ns + own),
         connecting: 0,
         first_byte_ns: Some(first + 2 * own),
+        failure: None,
         complete: true,
         messages: Vec::new(),
         series: Vec::new(),
