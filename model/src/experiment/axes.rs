@@ -208,6 +208,6 @@ pub(super) fn value_texts(axis: &str, values: &[toml::Value]) -> Vec<String> {
 }
 
 /// A value of an axis as it is written.
-fn value_text(value: &toml::Value) -> String {
+pub(super) fn value_text(value: &toml::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -32,6 +32,16 @@ pub enum ExperimentError {
         /// What is wrong, and the remedy.
         problem: String,
     },
+    /// An expectation makes no sense.
+    #[error("expectation {number}: {problem}")]
+    Expectation {
+        /// Which one, from 1.
+        number: usize,
+        /// Where it stands.
+        at: Spot,
+        /// What is wrong, and the remedy.
+        problem: String,
+    },
     /// One of the others, found in the text of a file.
     #[error("line {line}: {error}")]
     InText {
@@ -48,15 +58,25 @@ impl ExperimentError {
         match self {
             ExperimentError::Syntax(_) => None,
             ExperimentError::Schema(_) => Some(Spot::key("schema")),
-            ExperimentError::Whole { at, .. } | ExperimentError::Part { at, .. } => Some(at.clone()),
+            ExperimentError::Whole { at, .. }
+            | ExperimentError::Part { at, .. }
+            | ExperimentError::Expectation { at, .. } => Some(at.clone()),
             ExperimentError::InText { error, .. } => error.at(),
         }
     }
 
+    /// Of the expectation at this place, from 0: what is wrong with the value of a key.
+    pub fn of_expectation(place: usize, key: &str, problem: impl fmt::Display) -> ExperimentError {
+        Fault::new(Spot::key(key), problem).expected(place)
+    }
+
     /// With the line of this text on which it stands, if it is in it.
-    pub(super) fn in_text(self, text: &str) -> ExperimentError {
+    #[must_use]
+    pub fn in_text(self, text: &str) -> ExperimentError {
         let problem = match &self {
-            ExperimentError::Whole { problem, .. } | ExperimentError::Part { problem, .. } => problem.as_str(),
+            ExperimentError::Whole { problem, .. }
+            | ExperimentError::Part { problem, .. }
+            | ExperimentError::Expectation { problem, .. } => problem.as_str(),
             _ => "",
         };
         match self.at().and_then(|at| at.line(text, problem)) {
@@ -81,6 +101,12 @@ impl Fault {
     pub(super) fn of(self, place: usize, part: &Part) -> ExperimentError {
         let at = Spot::key("part").item(place).join(self.at);
         ExperimentError::Part { part: part.name.clone(), at, problem: self.problem }
+    }
+
+    /// In the expectation at this place.
+    pub(super) fn expected(self, place: usize) -> ExperimentError {
+        let at = Spot::key("expect").item(place).join(self.at);
+        ExperimentError::Expectation { number: place + 1, at, problem: self.problem }
     }
 }
 

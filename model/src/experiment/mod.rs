@@ -40,8 +40,11 @@
 //! it out, part × axes × seed × arm, to an [`Experiment`], which nothing changes any more.
 
 mod axes;
+mod bound;
 mod competing;
 mod error;
+mod expect;
+mod expected;
 mod files;
 mod matrix;
 mod names;
@@ -52,8 +55,11 @@ mod trial;
 
 use serde::Deserialize;
 
+pub use bound::Bound;
 pub use error::ExperimentError;
 use error::in_words;
+pub use expect::{CONFIDENCE, ExpectSpec, Figure, OtherSpec};
+pub use expected::{CellName, Expected, ExpectedCell, Relation, Statistic};
 pub use spec::{ExperimentSpec, Part, SCHEMA};
 pub use trial::{Trial, TrialId};
 
@@ -64,6 +70,7 @@ use crate::link::files::{Inputs, Reader};
 pub struct Experiment {
     spec: ExperimentSpec,
     trials: Vec<Trial>,
+    expected: Vec<Expected>,
 }
 
 impl Experiment {
@@ -83,7 +90,12 @@ impl Experiment {
     pub fn parse_with_files(text: &str, read: &Reader<'_>) -> Result<Experiment, ExperimentError> {
         let mut spec = ExperimentSpec::parse(text)?;
         let files = spec.read_files(read);
-        files.and_then(|()| spec.resolve()).map_err(|error| error.in_text(text))
+        let resolved = files.and_then(|()| spec.resolve()).and_then(|experiment| {
+            // Of what flags leave of it later, an expectation may be of no cell; a file that says so is wrong.
+            experiment.spec.refuse_unknown_cells(&experiment.expected)?;
+            Ok(experiment)
+        });
+        resolved.map_err(|error| error.in_text(text))
     }
 
     /// As [`parse`](Experiment::parse), for the experiment of a run that was made: what was run once stays
@@ -93,8 +105,9 @@ impl Experiment {
     /// As [`parse`](Experiment::parse).
     pub fn parse_recorded(text: &str) -> Result<Experiment, ExperimentError> {
         let spec = ExperimentSpec::parse(text)?;
-        let trials = spec.matrix().map_err(|error| error.in_text(text))?;
-        Ok(Experiment { spec, trials })
+        let resolved = spec.matrix().and_then(|trials| Ok((spec.expected(&trials)?, trials)));
+        let (expected, trials) = resolved.map_err(|error| error.in_text(text))?;
+        Ok(Experiment { spec, trials, expected })
     }
 
     /// What its file says, every default written out.
@@ -118,6 +131,11 @@ impl Experiment {
     /// harness's own.
     pub fn trials(&self) -> &[Trial] {
         &self.trials
+    }
+
+    /// What is expected to come out, in the file's order.
+    pub fn expected(&self) -> &[Expected] {
+        &self.expected
     }
 }
 
@@ -148,7 +166,8 @@ impl ExperimentSpec {
     pub fn resolve(self) -> Result<Experiment, ExperimentError> {
         let trials = self.matrix()?;
         self.refuse_twins()?;
-        Ok(Experiment { spec: self, trials })
+        let expected = self.expected(&trials)?;
+        Ok(Experiment { spec: self, trials, expected })
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::expect::ExpectSpec;
 use crate::arm::Arm;
 use crate::flow::FlowSpec;
 use crate::link::LinkSpec;
@@ -44,6 +45,9 @@ pub struct ExperimentSpec {
     /// What is measured.
     #[serde(rename = "part")]
     pub parts: Vec<Part>,
+    /// What is expected to come out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<ExpectSpec>,
     /// The files that its conditions name, as far as they have been read; the file of the experiment has their
     /// checksums alone.
     #[serde(skip)]

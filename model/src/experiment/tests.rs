@@ -153,3 +153,85 @@ fn values_that_mean_the_same_are_refused() {
     let recorded = Experiment::parse_recorded(&text).unwrap();
     assert_eq!(recorded.trials().len(), 3 * 2 * 2 * 2);
 }
+
+/// The small experiment with this expectation, and the line on which it begins.
+fn expecting(expectation: &str) -> (String, usize) {
+    let text = format!("{SMALL}[[expect]]\n{expectation}");
+    (text, SMALL.lines().count() + 1)
+}
+
+fn expected(expectation: &str) -> Expected {
+    let (text, _) = expecting(expectation);
+    Experiment::parse(&text).unwrap_or_else(|error| panic!("{expectation}: {error}")).expected()[0].clone()
+}
+
+#[test]
+fn an_expectation_is_of_every_cell_that_fits() {
+    let one = expected("metric = 'x'\narm = 'quic'\nat = { loss = '1%', streams = 4 }\nmost = '120ms'");
+    let names: Vec<_> = one.cells.iter().map(|cell| cell.cell.to_string()).collect();
+    assert_eq!(names, ["messages loss 1%, streams 4 quic"]);
+    assert_eq!(one.bound, Bound::AtMost(Figure("120ms".into())));
+    assert_eq!(one.statistic, Statistic::Median { confidence: 0.95 });
+    let of_all = expected("metric = 'x'\nleast = 3\neach = true");
+    assert_eq!((of_all.cells.len(), of_all.statistic), (3 * 2 * 2, Statistic::Each));
+    assert_eq!(of_all.bound, Bound::AtLeast(Figure("3".into())));
+}
+
+#[test]
+fn a_cell_is_compared_with_the_other_that_is_named() {
+    let ratio = expected("metric = 'x'\nratio-to = { arm = 'tcp' }\nmost = 0.9\nat = { streams = 1 }");
+    // Not tcp with itself.
+    assert_eq!((ratio.relation, ratio.cells.len()), (Some(Relation::Ratio), 3));
+    for ExpectedCell { cell, other } in ratio.cells {
+        let other = other.unwrap();
+        assert_eq!([cell.arm, other.arm].map(|arm| arm.to_string()), ["quic", "tcp"]);
+        assert_eq!(cell.axes, other.axes);
+    }
+    let difference = expected("metric = 'x'\ndifference-from = { at = { loss = '0%' } }\nmost = '5ms'");
+    assert_eq!(difference.cells.len(), 2 * 2 * 2);
+    assert!(difference.cells.iter().all(|cell| cell.other.as_ref().unwrap().axes["loss"] == "0%"));
+}
+
+#[test]
+fn expectations_keep_their_text_form() {
+    let (text, _) = expecting("metric = 'x'\nnear = '1ms'\nwithin = '0.1ms'\nratio-to = { arm = 'tcp' }\narm = 'quic'");
+    let experiment = Experiment::parse(&text).unwrap();
+    assert_eq!(Experiment::parse(&experiment.spec().to_toml()).unwrap(), experiment);
+}
+
+#[test]
+fn flags_may_take_the_cells_of_an_expectation() {
+    let (text, _) = expecting("metric = 'x'\nat = { loss = '1%' }\narm = 'quic'\nmost = '1ms'");
+    let mut spec = Experiment::parse(&text).unwrap().into_spec();
+    spec.set_axis("loss", &["2%".into()]).unwrap();
+    let experiment = spec.resolve().unwrap();
+    let expected = &experiment.expected()[0];
+    assert_eq!((expected.cells.len(), expected.named.as_str()), (0, "loss 1% quic"));
+    assert_eq!(Experiment::parse_recorded(&experiment.spec().to_toml()).unwrap().expected(), experiment.expected());
+}
+
+#[test]
+fn an_impossible_expectation_is_told_with_its_line() {
+    for (expectation, line, said) in [
+        ("metric = 'x'\nmost = 1\npart = 'bulk'", 3, "there is no part `bulk`; choose from: messages"),
+        ("metric = 'x'\nmost = 1\narm = 'udp'", 3, "part `messages` has no arm `udp`; choose from: tcp, quic"),
+        ("metric = 'x'\nmost = 1\nat = { los = '1%' }", 3, "has no axis `los`; it has: loss, streams"),
+        ("metric = 'x'\nmost = 1\n[expect.at]\nloss = '2%'", 4, "no value `2%`; choose from: 0%, 1%, burst 1% 3"),
+        ("metric = 'x'", 0, "it has no bound"),
+        ("metric = 'x'\nmost = 1\nleast = 1", 2, "more than one bound"),
+        ("metric = 'x'\nnear = 1", 2, "`near` goes with `within`"),
+        ("metric = 'x'\nmost = 1\nconfidence = 95", 3, "below 1; write 0.95"),
+        ("metric = 'x'\nmost = 1\nconfidence = 1.0", 3, "below 1, as 0.95"),
+        ("metric = 'x'\nmost = 1\neach = true\nconfidence = 0.9", 4, "leave one of them out"),
+        ("metric = 'x'\nmost = 1\nratio-to = { arm = 'udp' }", 3, "has no arm `udp`"),
+        ("metric = 'x'\nmost = 1\narm = 'tcp'\nratio-to = { arm = 'tcp' }", 4, "leads to the cell itself"),
+        ("metric = 'x'\nmost = 1\nratio-to = { }", 3, "leads to the cell itself"),
+    ] {
+        let (text, first) = expecting(expectation);
+        let error = refused(&text);
+        let at = format!("line {}: expectation 1: ", first + line);
+        assert!(error.starts_with(&at) && error.contains(said), "{expectation}: {error}");
+    }
+    let (text, first) = expecting("metric = 'x'\nmots = 1");
+    assert!(refused(&text).contains(&format!("line {}", first + 2)), "{}", refused(&text));
+}
