@@ -6,8 +6,11 @@
 mod bootstrap;
 mod bounds;
 mod describe;
+mod order;
 mod rank;
 
+#[cfg(test)]
+pub(crate) use bootstrap::SplitMix64;
 pub use bootstrap::{
     BOOTSTRAP_SEED, Interval, MIN_BOOTSTRAP, RESAMPLES, bca, bca_of_groups, log_ratio, paired_log_ratio,
 };
@@ -16,4 +19,5 @@ pub use bounds::{
     what_seeds_prove,
 };
 pub use describe::{Ecdf, coefficient_of_variation, mean, median, nearest_rank, percentiles_ms};
+pub use order::{median_interval, shift, sign_rank, values_for_interval};
 pub use rank::{RankTest, holm, mann_whitney, wilcoxon_signed_rank};

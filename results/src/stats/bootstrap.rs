@@ -145,10 +145,10 @@ fn acceleration(groups: &[Vec<f64>], statistic: impl Fn(&[Vec<f64>]) -> Option<f
 
 /// A small generator of good quality (Steele, Lea & Flood, "Fast Splittable Pseudorandom Number
 /// Generators", OOPSLA 2014): its sequence is part of the results, so it is ours and never changes.
-struct SplitMix64(u64);
+pub(crate) struct SplitMix64(pub(crate) u64);
 
 impl SplitMix64 {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
