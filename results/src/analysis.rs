@@ -12,6 +12,7 @@ use samepath_model::record::TrialRecord;
 use crate::answer::{self, Answer};
 use crate::blocking::{self, AnalyseError, Unattributed};
 use crate::cells::{Cell, cells};
+use crate::judge::{self, Judged};
 use crate::part::{self, PartView};
 use crate::store::{Run, StoreError};
 
@@ -21,6 +22,7 @@ pub struct Analysis<'r> {
     run: &'r Run,
     cells: Vec<Cell<'r>>,
     answers: OnceCell<Vec<Answer>>,
+    judged: OnceCell<Vec<Judged>>,
     followed: RefCell<Followed>,
 }
 
@@ -35,7 +37,13 @@ struct Followed {
 impl<'r> Analysis<'r> {
     /// The analysis of a run as it stands.
     pub fn of(run: &'r Run) -> Analysis<'r> {
-        Analysis { run, cells: cells(run), answers: OnceCell::new(), followed: RefCell::default() }
+        Analysis {
+            run,
+            cells: cells(run),
+            answers: OnceCell::new(),
+            judged: OnceCell::new(),
+            followed: RefCell::default(),
+        }
     }
 
     /// The run.
@@ -56,6 +64,12 @@ impl<'r> Analysis<'r> {
     /// The short answer of each part that has a trial that counts.
     pub(crate) fn answers(&self) -> &[Answer] {
         self.answers.get_or_init(|| answer::answers(&self.parts()))
+    }
+
+    /// The verdict on each expectation of its experiment, in the file's order.
+    pub fn judged(&self) -> &[Judged] {
+        let judge = |expectation| judge::judge(expectation, &self.cells);
+        self.judged.get_or_init(|| self.run.expectations().iter().map(judge).collect())
     }
 
     /// What each message of a recorded trial waited for, packet by packet.

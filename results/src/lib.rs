@@ -6,7 +6,7 @@
 //!
 //! Start with [`Run`] (the directory), then [`summary`] (one trial's figures), [`blocking`] (what each
 //! message waited for), [`cells`] (trials of one arm under one set of conditions, over the seeds), [`stats`]
-//! (how sure one may be) and [`Analysis`] (all of it of one run, computed once).
+//! (how sure one may be), [`judge`] (whether it is as expected) and [`Analysis`] (all of it of one run, computed once).
 
 mod analysis;
 mod answer;
@@ -21,6 +21,7 @@ pub mod explain;
 mod fixture;
 pub mod flows;
 pub mod handshake;
+pub mod judge;
 pub mod manifest;
 mod memo;
 pub mod metric;
@@ -32,6 +33,7 @@ pub mod stats;
 pub mod store;
 pub mod summary;
 pub mod table;
+pub mod verdicts;
 
 pub use analysis::Analysis;
 pub use cells::Cell;

@@ -81,6 +81,16 @@ pub enum Better {
     Lower,
 }
 
+impl Metric {
+    /// The name in experiment files: [`name`](Metric::name) with hyphens, without the unit where a figure's own text
+    /// says it: `delay-p99`, `goodput`.
+    pub fn key(&self) -> String {
+        let units = ["_ms", "_mbit_per_s", "_s_per_gb"];
+        let name = units.iter().find_map(|unit| self.name.strip_suffix(unit)).unwrap_or(self.name);
+        name.replace('_', "-")
+    }
+}
+
 impl PartialEq for Metric {
     fn eq(&self, other: &Metric) -> bool {
         self.name == other.name
@@ -382,6 +392,8 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), ALL.len());
+        let keys: std::collections::BTreeSet<_> = ALL.iter().map(|metric| metric.key()).collect();
+        assert_eq!(keys.len(), ALL.len());
         assert!(names.iter().all(|n| n.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')));
     }
 }

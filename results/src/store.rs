@@ -44,6 +44,7 @@ pub use names::EVIDENCE;
 pub use seal::{Difference, DifferenceKind};
 pub use trial::{Ledger, TrialWriter, write_ledger};
 
+use crate::judge::{self, Expectation};
 use crate::manifest::Manifest;
 use names::{EXPERIMENT, MANIFEST, TRIAL_LINES, TRIALS};
 
@@ -52,6 +53,7 @@ use names::{EXPERIMENT, MANIFEST, TRIAL_LINES, TRIALS};
 pub struct Run {
     dir: PathBuf,
     experiment: Experiment,
+    expectations: Vec<Expectation>,
     manifest: Manifest,
     /// The experiment's matrix.
     trials: Vec<TrialRecord>,
@@ -113,8 +115,11 @@ impl Run {
     /// Makes a new run directory, with its parents.
     ///
     /// # Errors
-    /// Where the directory is not empty or cannot be written; what was made of it is removed again.
+    /// Where the directory is not empty or cannot be written, what was made of it being removed again; or where the
+    /// experiment expects something of a metric that there is not.
     pub fn create(dir: &Path, experiment: &Experiment, manifest: Manifest) -> Result<Run, StoreError> {
+        let expectations = judge::expectations(experiment)
+            .map_err(|cause| StoreError::Experiment { path: dir.join(EXPERIMENT), cause })?;
         let existed = dir.exists();
         if existed && fs::read_dir(dir).map_err(StoreError::io("read", dir))?.next().is_some() {
             return Err(StoreError::Occupied(dir.to_owned()));
@@ -138,6 +143,7 @@ impl Run {
         Ok(Run {
             dir: dir.to_owned(),
             experiment,
+            expectations,
             manifest,
             trials: Vec::new(),
             competing: OnceLock::new(),
@@ -159,12 +165,25 @@ impl Run {
         let manifest = read_manifest(dir)?;
         let path = dir.join(EXPERIMENT);
         let text = fs::read_to_string(&path).map_err(StoreError::io("read", &path))?;
-        let experiment = Experiment::parse_recorded(&text).map_err(|cause| StoreError::Experiment { path, cause })?;
+        let parsed = Experiment::parse_recorded(&text)
+            .and_then(|experiment| Ok((judge::expectations(&experiment).map_err(|e| e.in_text(&text))?, experiment)));
+        let (expectations, experiment) = parsed.map_err(|cause| StoreError::Experiment { path, cause })?;
         let Lines { trials, earlier, whole } = read_lines(&dir.join(TRIAL_LINES), experiment.trials())?;
         let handle = RunHandle::new(dir, experiment.trials());
         let sealed = AtomicBool::new(!manifest.checksums.is_empty());
         let competing = OnceLock::new();
-        Ok(Run { dir: dir.to_owned(), experiment, manifest, trials, competing, earlier, whole, sealed, handle })
+        Ok(Run {
+            dir: dir.to_owned(),
+            experiment,
+            expectations,
+            manifest,
+            trials,
+            competing,
+            earlier,
+            whole,
+            sealed,
+            handle,
+        })
     }
 
     /// The directory.
@@ -175,6 +194,11 @@ impl Run {
     /// The experiment, every default written out.
     pub fn experiment(&self) -> &Experiment {
         &self.experiment
+    }
+
+    /// What its experiment expects, in the file's order.
+    pub fn expectations(&self) -> &[Expectation] {
+        &self.expectations
     }
 
     /// The experiment with the files that its conditions name, as a new run of it needs them.
