@@ -2,8 +2,9 @@
 //!
 //! Cells are matched by part, axes and arm. Where both runs are of the same seeds the values are
 //! paired, seed by seed, and a void or failed trial costs its pair; else the samples are taken as
-//! independent, and every trial of each counts. Medians, ratio and test are always of the same values. The claim of a change rests on a
-//! rank test, corrected for the number of comparisons (Holm), and on an interval of the ratio.
+//! independent, and every trial of each counts. Medians, ratio and test are always of the same values. The claim of a
+//! change rests on a rank test, corrected for the number of comparisons (Holm), and on the judge's interval of the ratio
+//! ([`Effect`]), which holds its level however few the trials are.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,8 +15,9 @@ use serde::Serialize;
 
 use crate::analysis::Analysis;
 use crate::cells::{Cell, label};
+use crate::judge::Effect;
 use crate::metric::{self, Better, Metric, Unit};
-use crate::stats::{self, BOOTSTRAP_SEED};
+use crate::stats;
 use crate::store::Run;
 use crate::table::{number, plain};
 
@@ -75,10 +77,10 @@ pub struct Change {
     pub before: f64,
     /// Median of those after.
     pub after: f64,
-    /// How many times the value before it is after: the geometric mean over the seeds. `None` where
-    /// a value is 0.
+    /// How many times the value before it is after: the median over the pairs, or over all pairs of one trial each where
+    /// they are not paired. `None` where a value is 0.
     pub ratio: Option<f64>,
-    /// Lower bound of the ratio's 95 % interval (BCa bootstrap).
+    /// Lower bound of the ratio's 95 % interval (order statistics); `None` where so few trials have none.
     pub ratio_low: Option<f64>,
     /// Upper bound.
     pub ratio_high: Option<f64>,
@@ -167,11 +169,14 @@ impl Sample {
         }
     }
 
-    /// The second over the first, and its 95 % interval; `None` where a value is 0.
-    fn ratio(&self) -> Option<(f64, Option<stats::Interval>)> {
+    /// The second over the first, with its 95 % interval; `None` where a value is 0.
+    fn ratio(&self) -> Option<Effect> {
         match self {
-            Sample::Paired(pairs) => stats::paired_log_ratio(pairs, 0.95, BOOTSTRAP_SEED),
-            Sample::Apart(a, b) => stats::log_ratio(a, b, 0.95, BOOTSTRAP_SEED),
+            Sample::Paired(pairs) => {
+                let ratio = |&(a, b): &(f64, f64)| (a > 0.0 && b > 0.0).then(|| b / a);
+                Effect::of_median(&pairs.iter().map(ratio).collect::<Option<Vec<_>>>()?, 1.0 - ALPHA)
+            }
+            Sample::Apart(a, b) => Effect::of_ratio(a, b, 1.0 - ALPHA),
         }
     }
 
@@ -193,7 +198,7 @@ fn change(a: &Cell<'_>, b: &Cell<'_>, metric: &'static Metric) -> Option<Change>
     let [values_before, values_after] = sample.sides();
     let (p, identical) = sample.test();
     let ratio = sample.ratio();
-    let interval = ratio.and_then(|(_, interval)| interval);
+    let interval = ratio.and_then(|ratio| ratio.interval());
     Some(Change {
         part: a.part.clone(),
         axes: a.axes.clone(),
@@ -204,9 +209,9 @@ fn change(a: &Cell<'_>, b: &Cell<'_>, metric: &'static Metric) -> Option<Change>
         paired: matches!(sample, Sample::Paired(_)),
         before: stats::median(&values_before)?,
         after: stats::median(&values_after)?,
-        ratio: ratio.map(|(ratio, _)| ratio),
-        ratio_low: interval.map(|i| i.low),
-        ratio_high: interval.map(|i| i.high),
+        ratio: ratio.map(|ratio| ratio.value),
+        ratio_low: interval.map(|(low, _)| low),
+        ratio_high: interval.map(|(_, high)| high),
         p,
         p_corrected: None,
         verdict: if identical { Verdict::Identical } else { Verdict::NotDetected },
@@ -345,7 +350,7 @@ impl fmt::Display for Comparison {
             writeln!(
                 f,
                 "n: pairs of trials of one seed; where the runs are of other seeds, the trials of each. Medians of those.\n\
-                 Ratio: after over before, geometric mean of those, with its 95 % interval (BCa bootstrap).\n\
+                 Ratio: after over before, median of the pairs, with its 95 % interval (order statistics).\n\
                  Verdicts hold for all {comparisons} comparisons together at 5 % (rank tests, Holm's correction)."
             )?;
         }
@@ -458,7 +463,7 @@ mod tests {
         for change in &comparison.changes {
             assert_eq!((change.paired, change.n_before, change.n_after), (false, 10, 4), "{}", change.figure);
         }
-        // A seed more is 1 % more: the medians are those of seeds 1 to 10 and 1 to 4, the ratio that of their means.
+        // A seed more is 1 % more: the medians are those of seeds 1 to 10 and 1 to 4, and the ratio is near theirs.
         let p50 = comparison.changes.iter().find(|change| change.figure == "delay_p50_ms").unwrap();
         assert!((p50.before - 30.0 * 1.055).abs() < 1e-6 && (p50.after - 30.0 * 1.025).abs() < 1e-6, "{p50:?}");
         assert!((p50.ratio.unwrap() - p50.after / p50.before).abs() < 1e-3, "{p50:?}");
@@ -534,16 +539,16 @@ mod tests {
         insta::assert_snapshot!(text, @"
         before: a
         after:  b
-        cell        figure              n   before   after                 ratio   verdict
-        ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-        bulk tcp    goodput Mbit/s      3     15.7    13.1   0.833 (0.833–0.833)   cannot tell with n = 3 (needs 7)
-                    delivered share %   3      100     100   1.000 (1.000–1.000)   identical
-                    handshake ms        3     60.1    60.1   1.000 (1.000–1.000)   identical
-        bulk quic   goodput Mbit/s      3     15.7    13.1   0.833 (0.833–0.833)   cannot tell with n = 3 (needs 7)
-                    delivered share %   3      100     100   1.000 (1.000–1.000)   identical
-                    handshake ms        3      120     120   1.000 (1.000–1.000)   identical
+        cell        figure              n   before   after   ratio   verdict
+        ───────────────────────────────────────────────────────────────────────────────────────────────
+        bulk tcp    goodput Mbit/s      3     15.7    13.1   0.833   cannot tell with n = 3 (needs 7)
+                    delivered share %   3      100     100   1.000   identical
+                    handshake ms        3     60.1    60.1   1.000   identical
+        bulk quic   goodput Mbit/s      3     15.7    13.1   0.833   cannot tell with n = 3 (needs 7)
+                    delivered share %   3      100     100   1.000   identical
+                    handshake ms        3      120     120   1.000   identical
         n: pairs of trials of one seed; where the runs are of other seeds, the trials of each. Medians of those.
-        Ratio: after over before, geometric mean of those, with its 95 % interval (BCa bootstrap).
+        Ratio: after over before, median of the pairs, with its 95 % interval (order statistics).
         Verdicts hold for all 2 comparisons together at 5 % (rank tests, Holm's correction).
         ");
     }

@@ -11,9 +11,7 @@ mod rank;
 
 #[cfg(test)]
 pub(crate) use bootstrap::SplitMix64;
-pub use bootstrap::{
-    BOOTSTRAP_SEED, Interval, MIN_BOOTSTRAP, RESAMPLES, bca, bca_of_groups, log_ratio, paired_log_ratio,
-};
+pub use bootstrap::{BOOTSTRAP_SEED, Interval, MIN_BOOTSTRAP, RESAMPLES, bca, bca_of_groups, paired_log_ratio};
 pub use bounds::{
     clopper_pearson, dkw_epsilon, pairs_for_p, provable_quantile, runs_for_quantile, smallest_two_sided_p,
     what_seeds_prove,

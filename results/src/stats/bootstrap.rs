@@ -94,16 +94,6 @@ pub fn paired_log_ratio(pairs: &[(f64, f64)], level: f64, seed: u64) -> Option<(
     Some((mean(&logs)?.exp(), interval))
 }
 
-/// The ratio of the geometric means of two independent samples, `b` over `a`, and its interval.
-pub fn log_ratio(a: &[f64], b: &[f64], level: f64, seed: u64) -> Option<(f64, Option<Interval>)> {
-    let logs =
-        |values: &[f64]| values.iter().map(|&value| (value > 0.0).then(|| value.ln())).collect::<Option<Vec<f64>>>();
-    let (a, b) = (logs(a)?, logs(b)?);
-    let difference = |groups: &[Vec<f64>]| Some(mean(&groups[1])? - mean(&groups[0])?);
-    let interval = bca_of_groups(&[&a, &b], difference, level, seed).map(|interval| interval.map(f64::exp));
-    Some(((mean(&b)? - mean(&a)?).exp(), interval))
-}
-
 fn resample(groups: &[&[f64]], statistic: impl Fn(&[Vec<f64>]) -> Option<f64>, seed: u64) -> Option<Vec<f64>> {
     let mut draws = SplitMix64(seed);
     let mut drawn: Vec<Vec<f64>> = groups.iter().map(|group| group.to_vec()).collect();
