@@ -12,13 +12,14 @@ use anyhow::Context;
 use samepath_model::{Experiment, Trial};
 use samepath_netem::tell;
 use samepath_results::Run;
+use samepath_results::judge::{Reason, Verdict};
 
 use crate::cli::ValidateArgs;
 use crate::exit::{Exit, Mistake};
 use crate::harness::{self, Finish};
 use crate::output;
 use checks::{CHECKS, Check};
-use finding::{Finding, Verdict};
+use finding::{Finding, UNMEASURED};
 
 /// Makes the checks that were asked for, and fails if one does.
 pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
@@ -62,7 +63,8 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
             .collect();
         output::json(&document)
     } else {
-        let is_inconclusive = |findings: &[Finding]| findings.iter().any(|f| f.verdict == Verdict::Inconclusive);
+        let is_inconclusive =
+            |findings: &[Finding]| findings.iter().any(|f| f.verdict().is_some_and(Verdict::is_inconclusive));
         let unsaid = results.iter().filter(|(_, findings)| is_inconclusive(findings)).map(|(check, _)| check.id);
         output::print(tally.say(&unsaid.collect::<Vec<_>>()))
     };
@@ -73,9 +75,12 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
 /// may have voided what was to be measured.
 fn findings(check: &Check, run: &Run) -> anyhow::Result<Vec<Finding>> {
     let mut findings = (check.score)(run)?;
-    let verdict = if score::is_short_of_trials(run) { Verdict::Inconclusive } else { Verdict::Fail };
-    let unmeasured = findings.iter_mut().filter(|finding| finding.verdict == Verdict::Unmeasured);
-    unmeasured.for_each(|finding| finding.verdict = verdict);
+    let verdict = match score::voided_by_the_host(run) {
+        0 => Verdict::Fail,
+        void => Verdict::inconclusive(Reason::TrialsVoid { void }),
+    };
+    let unmeasured = findings.iter_mut().filter(|finding| finding.verdict() == Some(UNMEASURED));
+    unmeasured.for_each(|finding| finding.judgement = verdict.into());
     findings.splice(0..0, score::every_trial_counts(run)?);
     Ok(findings)
 }
@@ -92,11 +97,11 @@ impl Tally {
     fn of<'a>(findings: impl Iterator<Item = &'a Finding>) -> Tally {
         let mut tally = Tally::default();
         for finding in findings {
-            match finding.verdict {
-                Verdict::Pass => tally.passed += 1,
-                Verdict::Fail => tally.failed += 1,
-                Verdict::Unmeasured | Verdict::Inconclusive => tally.inconclusive += 1,
-                Verdict::Told => {}
+            match finding.verdict() {
+                Some(Verdict::Pass) => tally.passed += 1,
+                Some(Verdict::Fail) => tally.failed += 1,
+                Some(Verdict::Inconclusive { .. }) => tally.inconclusive += 1,
+                None => {}
             }
         }
         tally

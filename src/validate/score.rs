@@ -15,12 +15,14 @@ pub(crate) use rate::{
 };
 pub(crate) use start::{first_packets_lost, round_trips};
 
+use samepath_model::experiment::Bound;
 use samepath_model::record::{Outcome, PacketRecord, TrialRecord};
 use samepath_model::void::in_words;
 use samepath_model::{Direction, VoidKind};
+use samepath_results::judge::{Reason, Verdict};
 use samepath_results::{Run, stats};
 
-use super::{Finding, Verdict};
+use super::finding::{Finding, short};
 
 /// No trial of a check may fail, unless its ledger proves that the transport's own timer had backed off beyond the
 /// time limit, nor be void for what the lab did. Of twenty at most one may be void for what this machine did, each of
@@ -43,7 +45,7 @@ pub(crate) fn every_trial_counts(run: &Run) -> anyhow::Result<Vec<Finding>> {
     let allowed = records.len() / 20;
     let verdict = match () {
         () if !failures.is_empty() || is_at_odds => Verdict::Fail,
-        () if voids.len() > allowed => Verdict::Inconclusive,
+        () if voids.len() > allowed => Verdict::inconclusive(Reason::TrialsVoid { void: voids.len() }),
         () => Verdict::Pass,
     };
     let trouble = [failures, backed_off, voids].concat();
@@ -59,13 +61,13 @@ pub(crate) fn every_trial_counts(run: &Run) -> anyhow::Result<Vec<Finding>> {
         } else {
             format!("all but {}{again}: {}", trouble.len(), named(&trouble))
         },
-        verdict,
+        judgement: verdict.into(),
     }])
 }
 
-/// Whether trials are void for what this machine did or does not grant: what was not measured then is no failure.
-pub(crate) fn is_short_of_trials(run: &Run) -> bool {
-    run.trials().iter().any(|record| is_void_for(record, is_by_the_host))
+/// How many trials are void for what this machine did or does not grant: what was not measured then is no failure.
+pub(crate) fn voided_by_the_host(run: &Run) -> usize {
+    run.trials().iter().filter(|record| is_void_for(record, is_by_the_host)).count()
 }
 
 fn is_by_the_host(kind: VoidKind) -> bool {
@@ -104,33 +106,18 @@ fn flow(run: &Run, record: &TrialRecord, direction: Direction) -> anyhow::Result
 }
 
 fn near(what: String, wanted: f64, tolerance: f64, found: f64, unit: &str) -> Finding {
-    Finding {
-        what,
-        expected: format!("{} ± {} {unit}", short(wanted), short(tolerance)),
-        found: format!("{} {unit}", short(found)),
-        verdict: Verdict::of((found - wanted).abs() <= tolerance, found),
-    }
+    Finding::of(what, Bound::About { value: wanted, tolerance }, found, unit)
 }
 
 /// A finding of a time in one trial, in milliseconds, which settles nothing where it is off by no more than the link and
 /// the ends were late in that trial.
 fn near_in(record: &TrialRecord, what: String, wanted: f64, tolerance: f64, found: f64) -> Finding {
-    unless_late(near(what, wanted, tolerance, found, "ms"), (found - wanted).abs() - tolerance, latest(record))
+    Finding::of_time(what, Bound::About { value: wanted, tolerance }, found, latest(record))
 }
 
 /// As [`near_in`], between two bounds.
 fn within_in(record: &TrialRecord, what: String, least: f64, most: f64, found: f64) -> Finding {
-    unless_late(within(what, least, most, found, "ms"), (found - most).max(least - found), latest(record))
-}
-
-/// This finding of a time, inconclusive where it is no further outside its bounds than the machine was late. Both in
-/// milliseconds.
-fn unless_late(mut finding: Finding, outside: f64, late: f64) -> Finding {
-    if finding.verdict == Verdict::Fail && outside <= late {
-        finding.verdict = Verdict::Inconclusive;
-        finding.found += &format!("; the machine was late by {} ms", short(late));
-    }
-    finding
+    Finding::of_time(what, Bound::Between(least, most), found, latest(record))
 }
 
 /// The longest times, in milliseconds, by which the link and the ends were late in this trial, added up.
@@ -140,25 +127,9 @@ fn latest(record: &TrialRecord) -> f64 {
     link.into_iter().chain(ends).map(|lateness| lateness.max_ns as f64 / 1e6).sum()
 }
 
-/// At most three decimals, without trailing zeros.
-fn short(value: f64) -> String {
-    let text = format!("{value:.3}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-}
-
 /// A finding of what must lie between two bounds.
 fn within(what: String, least: f64, most: f64, found: f64, unit: &str) -> Finding {
-    Finding {
-        what,
-        expected: format!("{} to {} {unit}", short(least), short(most)),
-        found: format!("{} {unit}", short(found)),
-        verdict: Verdict::of((least..=most).contains(&found), found),
-    }
-}
-
-/// What is said and not judged: `beside` is what to hold it against.
-fn told(what: String, beside: String, found: String) -> Finding {
-    Finding { what, expected: beside, found, verdict: Verdict::Told }
+    Finding::of(what, Bound::Between(least, most), found, unit)
 }
 
 /// The median; of nothing it is no number, which no finding takes for a pass.
@@ -171,21 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_measured_never_passes() {
-        assert_eq!(near("x".into(), 1.0, 10.0, f64::NAN, "ms").verdict, Verdict::Unmeasured);
-        assert_eq!(within("x".into(), 0.0, 1.0, f64::NAN, "").verdict, Verdict::Unmeasured);
-        assert_eq!(near("x".into(), 1.0, 10.0, f64::INFINITY, "ms").verdict, Verdict::Fail);
+    fn of_nothing_there_is_no_median() {
         assert!(median(&[]).is_nan());
-    }
-
-    /// As late as the machine was, a time proves nothing against theory; later, it does.
-    #[test]
-    fn a_time_is_judged_beyond_what_the_machine_was_late_by() {
-        let finding = |found| near("x".into(), 50.0, 5.0, found, "ms");
-        let verdict = |found: f64| unless_late(finding(found), (found - 50.0).abs() - 5.0, 3.0).verdict;
-        assert_eq!(verdict(55.0), Verdict::Pass);
-        assert_eq!(verdict(57.9), Verdict::Inconclusive);
-        assert_eq!(verdict(58.1), Verdict::Fail);
-        assert_eq!(verdict(f64::NAN), Verdict::Unmeasured);
     }
 }

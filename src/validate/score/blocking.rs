@@ -139,7 +139,8 @@ pub(crate) fn streams_stalled(run: &Run) -> anyhow::Result<Vec<Finding>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use samepath_results::judge::Verdict;
+
     use super::*;
 
     const RTT: i64 = 20_000_000;
@@ -161,7 +162,7 @@ mod tests {
                 intact.add(arm, &parts, RTT);
             }
         }
-        of_intact(&arms).into_iter().map(|finding| finding.verdict).collect()
+        of_intact(&arms).into_iter().map(|finding| finding.verdict().unwrap()).collect()
     }
 
     #[test]

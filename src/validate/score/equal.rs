@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use samepath_model::experiment::Bound;
 use samepath_model::record::{PacketRecord, TrialRecord};
 use samepath_model::{Arm, Direction};
+use samepath_results::judge::{Reason, Verdict, rule};
 use samepath_results::{Run, stats};
 
-use super::{Finding, Verdict, done, flow, latest, median, short, within};
+use super::{Finding, done, flow, latest, median, short, within};
+use crate::validate::finding::UNMEASURED;
 
 /// S1. On the default link every window is at least one bandwidth-delay product, and those of a seed lie within 5 % of
 /// each other. On links of other round-trip times they lie within 10 %, or a trial says what kept its window.
@@ -39,8 +42,8 @@ pub(crate) fn equal_start(run: &Run) -> anyhow::Result<Vec<Finding>> {
         let each = by_arm(&seeds);
         let mut finding = within(format!("{name}: largest window over smallest"), 1.0, most, furthest, "");
         finding.found = format!("{} ({each})", short(furthest));
-        if finding.verdict == Verdict::Fail && !is_default && !said.is_empty() {
-            finding.verdict = Verdict::Pass;
+        if finding.verdict() == Some(Verdict::Fail) && !is_default && !said.is_empty() {
+            finding.judgement = Verdict::Pass.into();
             finding.found = format!("{}; told: {}", finding.found, said.join("; "));
         }
         findings.push(finding);
@@ -53,7 +56,7 @@ pub(crate) fn equal_start(run: &Run) -> anyhow::Result<Vec<Finding>> {
                 what: format!("{name}: smallest window"),
                 expected: format!("at least one BDP, {} kB", short(bdp)),
                 found: format!("{} kB", short(least)),
-                verdict: Verdict::of(least >= bdp, least),
+                judgement: rule::of_value(Bound::AtLeast(bdp), least).into(),
             });
         }
     }
@@ -105,13 +108,13 @@ pub(crate) fn same_but_for_encryption(run: &Run) -> anyhow::Result<Vec<Finding>>
             pairs.len() - apart.len(),
             ratios.iter().map(|r| short(*r)).collect::<Vec<_>>().join(", ")
         ),
-        verdict: if ratios.is_empty() { Verdict::Unmeasured } else { verdict },
+        judgement: if ratios.is_empty() { UNMEASURED } else { verdict }.into(),
     });
     for (pair, parting) in apart {
         findings.push(Finding {
             what: format!("seed {}: ×{}", pair.one.trial.seed, short(pair.ratio)),
             expected: "a first packet at which the two part".into(),
-            verdict: parting.is_some().into(),
+            judgement: parting.is_some().into(),
             found: parting
                 .map_or_else(|| "none: every packet had the same fate in both".into(), |parting| parting.words),
         });
@@ -128,7 +131,7 @@ pub(crate) fn same_but_for_encryption(run: &Run) -> anyhow::Result<Vec<Finding>>
             control.len(),
             short(NEAR * 100.0)
         ),
-        verdict: Verdict::of(!passes, median(&control)),
+        judgement: if median(&control).is_nan() { UNMEASURED.into() } else { (!passes).into() },
     });
     Ok(findings)
 }
@@ -137,7 +140,7 @@ pub(crate) fn same_but_for_encryption(run: &Run) -> anyhow::Result<Vec<Finding>>
 fn count_verdict(apart: usize, by_machine: usize) -> Verdict {
     match () {
         () if apart <= MOST_APART => Verdict::Pass,
-        () if apart - by_machine <= MOST_APART => Verdict::Inconclusive,
+        () if apart - by_machine <= MOST_APART => Verdict::inconclusive(Reason::MachineLate),
         () => Verdict::Fail,
     }
 }
@@ -286,7 +289,7 @@ mod tests {
     #[test]
     fn too_many_seeds_apart_fail_but_for_those_that_the_machine_moved() {
         let verdicts = [(2, 0), (3, 0), (3, 1), (5, 2), (5, 3)].map(|(apart, moved)| count_verdict(apart, moved));
-        let [pass, fail, open] = [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive];
+        let [pass, fail, open] = [Verdict::Pass, Verdict::Fail, Verdict::inconclusive(Reason::MachineLate)];
         assert_eq!(verdicts, [pass, fail, open, fail, open]);
     }
 

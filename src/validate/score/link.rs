@@ -1,11 +1,12 @@
 //! Scores of the emulated link itself: what is asked of it, and that nothing but what it drops is lost.
 
+use samepath_model::experiment::Bound;
 use samepath_model::record::{DropCause, PacketRecord, TrialRecord};
 use samepath_model::{Arm, Direction};
 use samepath_results::{Run, stats};
 
 use super::backoff::waited_for_timer;
-use super::{Finding, done, flow, near, unless_late};
+use super::{Finding, done, flow, near};
 
 /// E1. The delay of a packet in the link beyond its time in the queue is the delay asked for; a
 /// backlogged link delivers at its rate; losses lie inside the 99 % interval of the binomial
@@ -74,7 +75,7 @@ pub(crate) fn link_meets_its_conditions(run: &Run) -> anyhow::Result<Vec<Finding
             expected: format!("{delivered}"),
             found: read.map_or("none".into(), |n| n.to_string()),
             // The ledger also has the datagrams by which the session is opened and answered.
-            verdict: read.is_some_and(|n| n <= delivered && delivered - n <= 16).into(),
+            judgement: read.is_some_and(|n| n <= delivered && delivered - n <= 16).into(),
         });
     }
     Ok(findings)
@@ -84,8 +85,7 @@ pub(crate) fn link_meets_its_conditions(run: &Run) -> anyhow::Result<Vec<Finding
 /// `late` nanoseconds at that quantile: what the machine did late is no error of the emulation, and proves none.
 fn delay(what: String, wanted: f64, found: f64, late: u64) -> Finding {
     const TOLERANCE: f64 = 0.3;
-    let finding = near(what, wanted, TOLERANCE, found, "ms");
-    unless_late(finding, (found - wanted).abs() - TOLERANCE, late as f64 / 1e6)
+    Finding::of_time(what, Bound::About { value: wanted, tolerance: TOLERANCE }, found, late as f64 / 1e6)
 }
 
 /// P2. Every trial is complete (its payload is verified as it is read; that a link was late, which
@@ -113,7 +113,7 @@ pub(crate) fn everything_arrives(run: &Run) -> anyhow::Result<Vec<Finding>> {
                 0 => format!("{whole} files"),
                 n => format!("{whole} files, and {n} for which the transport's timer had backed off"),
             },
-            verdict: (whole + backed_off == of_group.len()).into(),
+            judgement: (whole + backed_off == of_group.len()).into(),
         });
         if part == "handshake-loss" {
             let seconds: f64 = of_group.iter().filter_map(|r| r.summary.as_ref()?.completion_ms).sum::<f64>() / 1000.0;
@@ -121,7 +121,7 @@ pub(crate) fn everything_arrives(run: &Run) -> anyhow::Result<Vec<Finding>> {
                 what: format!("{part}: {arm}: time, one after the other"),
                 expected: "below 300 s".into(),
                 found: format!("{seconds:.1} s"),
-                verdict: (seconds < 300.0).into(),
+                judgement: (seconds < 300.0).into(),
             });
         }
     }
@@ -135,17 +135,19 @@ fn lost(packets: &[PacketRecord]) -> Vec<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use samepath_results::judge::{Reason, Verdict};
+
     use super::*;
+    use crate::validate::finding::UNMEASURED;
 
     /// A delay is judged beyond what the link was late by at that quantile, and a wrong one disagrees all the same.
     #[test]
     fn a_late_machine_neither_proves_nor_disproves_a_delay() {
-        let verdict = |found, late| delay("x".into(), 10.0, found, late).verdict;
+        let verdict = |found, late| delay("x".into(), 10.0, found, late).verdict().unwrap();
         assert_eq!(verdict(10.29, 0), Verdict::Pass);
-        assert_eq!(verdict(10.329, 329_000), Verdict::Inconclusive);
+        assert_eq!(verdict(10.329, 329_000), Verdict::inconclusive(Reason::MachineLate));
         assert_eq!(verdict(10.329, 20_000), Verdict::Fail);
         assert_eq!(verdict(11.0, 329_000), Verdict::Fail);
-        assert_eq!(verdict(f64::NAN, 329_000), Verdict::Unmeasured);
+        assert_eq!(verdict(f64::NAN, 329_000), UNMEASURED);
     }
 }

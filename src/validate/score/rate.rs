@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use samepath_model::arm::{Arm, Stack, Transport};
+use samepath_model::experiment::Bound;
 use samepath_model::link::{Counted, ScriptedDrop};
 use samepath_model::record::{DropCause, Metric, TrialRecord};
 use samepath_model::units::ByteCount;
 use samepath_model::{Direction, Workload};
 use samepath_results::Run;
+use samepath_results::judge::rule;
 
-use super::{Finding, Verdict, done, flow, median, near, short, told, within};
+use super::{Finding, done, flow, median, near, short, within};
 
 /// P1. The interoperability runner's goodput scenario: at least 9.0 of 10 Mbit/s, the rest being
 /// headers, slow start and recovery.
@@ -21,7 +23,7 @@ pub(crate) fn link_is_filled(run: &Run) -> anyhow::Result<Vec<Finding>> {
                 what: format!("{} seed {}: goodput", record.trial.arm, record.trial.seed),
                 expected: "at least 9.0 Mbit/s".into(),
                 found: format!("{found:.2} Mbit/s"),
-                verdict: Verdict::of(found >= 9.0, found),
+                judgement: rule::of_value(Bound::AtLeast(9.0), found).into(),
             }
         })
         .collect())
@@ -75,7 +77,7 @@ pub(crate) fn periodic_loss(run: &Run) -> anyhow::Result<Vec<Finding>> {
             findings.push(near(format!("{part}: {arm}: goodput, Mathis"), formula, 0.15 * formula, found, "Mbit/s"));
         } else {
             let off = (found / formula - 1.0) * 100.0;
-            findings.push(told(
+            findings.push(Finding::told(
                 format!("{part}: {arm}: goodput, Mathis"),
                 format!("{} Mbit/s", short(formula)),
                 format!("{} Mbit/s, {off:+.0} %: its window is large, this one is not", short(found)),
@@ -152,7 +154,7 @@ pub(crate) fn random_loss(run: &Run) -> anyhow::Result<Vec<Finding>> {
             (_, Stack::Quinn) => {
                 let rates = steady_goodputs(run, &records, ESTABLISHED)?;
                 let lost: Vec<f64> = records.iter().filter_map(|record| overflowed(record)).collect();
-                findings.push(told(
+                findings.push(Finding::told(
                     what,
                     format!("tcp at least {}", short(0.9 * carried)),
                     format!("{} Mbit/s; {} % lost by overflow", short(median(&rates)), short(median(&lost))),
@@ -168,7 +170,7 @@ pub(crate) fn random_loss(run: &Run) -> anyhow::Result<Vec<Finding>> {
                 findings.push(keeps(&seeds, &steady_goodputs(run, &filled, ESTABLISHED)?));
                 for (record, rate) in early.iter().zip(steady_goodputs(run, &early, ESTABLISHED)?) {
                     let before = steady_goodput(run, record, ESTABLISHED - 0.5, ESTABLISHED)?;
-                    findings.push(told(
+                    findings.push(Finding::told(
                         format!("{what}, seed {}", record.trial.seed),
                         "buffer not filled by 3 s: not judged".to_owned(),
                         format!("{} Mbit/s, from {} at the third second", short(rate), short(before)),
@@ -261,7 +263,7 @@ pub(crate) fn same_controller_same_time(run: &Run) -> anyhow::Result<Vec<Finding
                 continue;
             }
             let ratios: Vec<f64> = times.iter().filter_map(|(seed, time)| Some(time / tcp.get(seed)?)).collect();
-            findings.push(told(
+            findings.push(Finding::told(
                 format!("{arm}: {size}, loss {}%: time without handshake", short(loss * 100.0)),
                 format!("tcp {} ms", short(expected)),
                 format!("{} ms; paired by seed {} of tcp's", short(found), short(median(&ratios))),
