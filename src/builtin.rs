@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use samepath_model::Experiment;
 use samepath_model::link::files::DIRECTORY;
+use samepath_results::judge;
 
 use crate::exit::Mistake;
 
@@ -52,7 +53,11 @@ pub(crate) fn load(name_or_path: &str) -> anyhow::Result<Experiment> {
         true => read_path(&beside.join(path)),
         false => read_file(path),
     };
-    Experiment::parse_with_files(&text, &read).map_err(|error| Mistake(format!("{name_or_path}: {error}")).into())
+    let checked = Experiment::parse_with_files(&text, &read).and_then(|experiment| {
+        judge::expectations(&experiment).map_err(|error| error.in_text(&text))?;
+        Ok(experiment)
+    });
+    checked.map_err(|error| Mistake(format!("{name_or_path}: {error}")).into())
 }
 
 /// Reads a file that conditions name; relative paths count from where the command runs.
@@ -73,6 +78,7 @@ mod tests {
     fn every_built_in_experiment_is_sound_and_bears_its_name() {
         for (name, text) in EXPERIMENTS {
             let experiment = Experiment::parse(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            judge::expectations(&experiment).unwrap_or_else(|error| panic!("{name}: {error}"));
             let spec = experiment.spec();
             assert_eq!(&spec.name, name);
             assert!(!spec.question.is_empty() && !spec.explanation.is_empty(), "{name}");

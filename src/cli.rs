@@ -23,9 +23,11 @@ use crate::exit::Mistake;
 /// what each transport did to it.
 #[derive(Debug, Parser)]
 #[command(name = "samepath", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Exit status: 0 done; 1 failed; 2 the command line or a file is wrong; \
-3 done, but with void or failed trials; 77 not supported on this machine; 130 interrupted. `link` ends with the \
-status of its command.")]
+#[command(
+    after_help = "Exit status: 0 done; 1 failed, also where an expectation failed; 2 the command line or a file is \
+wrong; 3 done, but with void or failed trials or an inconclusive expectation; 77 not supported on this machine; 130 interrupted. `link` ends with the \
+status of its command."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -110,6 +112,8 @@ pub(crate) struct RunArgs {
     /// a Slurm array it is not needed
     #[arg(long, value_name = "K/N")]
     pub(crate) shard: Option<crate::shard::Wish>,
+    #[command(flatten)]
+    pub(crate) verdicts: VerdictArgs,
     /// Directory to make for the run [default: results/runs/UTC-EXPERIMENT]
     #[arg(long, value_name = "DIR", value_parser = file)]
     pub(crate) out: Option<PathBuf>,
@@ -140,12 +144,22 @@ pub(crate) struct HarnessArgs {
     pub(crate) json: bool,
 }
 
+/// Where verdicts go beside the terminal.
+#[derive(Debug, Args)]
+pub(crate) struct VerdictArgs {
+    /// Write the verdicts to this file as JUnit XML, in which an inconclusive one counts as skipped
+    #[arg(long, value_name = "FILE", value_parser = file)]
+    pub(crate) junit: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
     /// The run's directory
     pub(crate) run: PathBuf,
     #[command(flatten)]
     pub(crate) harness: HarnessArgs,
+    #[command(flatten)]
+    pub(crate) verdicts: VerdictArgs,
 }
 
 #[derive(Debug, Args)]
@@ -167,6 +181,11 @@ pub(crate) struct ReportArgs {
     /// Check every file against the checksums written when the run ended
     #[arg(long)]
     pub(crate) verify: bool,
+    #[command(flatten)]
+    pub(crate) verdicts: VerdictArgs,
+    /// Print machine-readable results alone
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -234,6 +253,8 @@ pub(crate) struct ValidateArgs {
     pub(crate) list: bool,
     #[command(flatten)]
     pub(crate) harness: HarnessArgs,
+    #[command(flatten)]
+    pub(crate) verdicts: VerdictArgs,
     /// Keep the runs that the checks were scored from in this directory
     #[arg(long, value_name = "DIR", value_parser = file)]
     pub(crate) keep: Option<PathBuf>,

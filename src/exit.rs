@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use samepath_netem::tell;
+use samepath_results::judge::{Judged, Verdict};
 
 use crate::output::OutputError;
 
@@ -18,7 +19,7 @@ pub(crate) enum Exit {
     Done,
     /// It failed, and what failed has been said.
     Failed,
-    /// Done, but some trials are void or failed.
+    /// Done, but some trials are void or failed, or an expectation is inconclusive.
     Partly,
     /// The status of a program that was run for the user.
     Status(u8),
@@ -27,6 +28,24 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// What the verdicts on a run's expectations come to.
+    pub(crate) fn of_verdicts<'a>(judged: impl IntoIterator<Item = &'a Judged>) -> Exit {
+        judged.into_iter().fold(Exit::Done, |exit, one| match one.verdict {
+            Verdict::Pass => exit,
+            Verdict::Fail => exit.and(Exit::Failed),
+            Verdict::Inconclusive { .. } => exit.and(Exit::Partly),
+        })
+    }
+
+    /// This status and another's together: failed if one is, else partly done if one is.
+    pub(crate) fn and(self, other: Exit) -> Exit {
+        match (self, other) {
+            (Exit::Failed, _) | (_, Exit::Failed) => Exit::Failed,
+            (Exit::Partly, _) | (_, Exit::Partly) => Exit::Partly,
+            (exit, _) => exit,
+        }
+    }
+
     /// This status, now that the results are written. A reader that has gone takes nothing from it: what
     /// the command found is as true as before.
     ///

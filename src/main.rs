@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 mod failed;
 mod harness;
+mod junit;
 mod link;
 mod list;
 mod merge;

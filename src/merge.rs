@@ -10,7 +10,7 @@ use samepath_results::Run;
 use crate::cli::MergeArgs;
 use crate::exit::{Exit, Mistake};
 use crate::harness::Finish;
-use crate::run;
+use crate::run::{self, Told};
 use crate::shard::Shard;
 
 /// Copies the trials of every shard into a new run, and draws its report.
@@ -37,7 +37,7 @@ pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
     if left > 0 {
         tell!("{left} trials of the experiment are in none of the shards");
     }
-    run::conclude(&whole, Finish::Complete, false, None)
+    run::conclude(&whole, Finish::Complete, &Told::default())
 }
 
 fn copy(shard: &Run, whole: &mut Run) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ use samepath_results::{Run, manifest::Manifest};
 
 use crate::cli::{HarnessArgs, ReplayArgs};
 use crate::exit::{Exit, Mistake};
+use crate::run::Told;
 use crate::{harness, run};
 
 /// Runs the trials that a run recorded, into a run of their own, and compares the two.
@@ -28,7 +29,8 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let dir = args.out.clone().unwrap_or_else(|| run::default_directory(&experiment));
     let again = Run::create(&dir, &experiment, harness::manifest(&experiment, &harness))?;
     let (again, finish) = harness::carry_out(again, trials, &harness)?;
-    run::conclude(&again, finish, harness.json, Some(&run::open(&args.run)?))
+    let earlier = run::open(&args.run)?;
+    run::conclude(&again, finish, &Told { json: harness.json, junit: None, earlier: Some(&earlier) })
 }
 
 /// What carried the packets then, unless something else is asked for now.

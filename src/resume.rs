@@ -6,6 +6,8 @@ use samepath_netem::tell;
 
 use crate::cli::ResumeArgs;
 use crate::exit::Exit;
+use crate::junit::JunitFile;
+use crate::run::Told;
 use crate::shard::Shard;
 use crate::{attempts, harness, run};
 
@@ -13,6 +15,7 @@ use crate::{attempts, harness, run};
 /// voided and that have not had all their attempts.
 pub(crate) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
     let opened = run::open(&args.run)?;
+    let junit = JunitFile::asked_of(args.verdicts.junit.as_deref(), !opened.expectations().is_empty())?;
     let mut left: Vec<_> = opened.pending().into_iter().cloned().collect();
     if let Some(shard) = Shard::of_run(opened.manifest()) {
         let own: HashSet<_> = shard.take(opened.planned()).into_iter().map(|trial| trial.id).collect();
@@ -27,5 +30,5 @@ pub(crate) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
     harness::check(&args.harness, &to_run)?;
     opened.check_inputs(&to_run)?;
     let (whole, finish) = harness::carry_out(opened, left, &args.harness)?;
-    run::conclude(&whole, finish, args.harness.json, None)
+    run::conclude(&whole, finish, &Told { json: args.harness.json, junit, earlier: None })
 }

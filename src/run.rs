@@ -4,16 +4,18 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::Context;
-use samepath_model::experiment::ExperimentError;
+use samepath_model::experiment::{ExperimentError, Statistic};
 use samepath_model::record::{Outcome, TrialRecord};
 use samepath_model::{Experiment, ExperimentSpec, Trial};
 use samepath_netem::tell;
-use samepath_results::{Analysis, Run, compare, report, table};
+use samepath_results::judge::{Judged, Reason, Verdict};
+use samepath_results::{Analysis, Run, compare, report, stats, table, verdicts};
 
 use crate::builtin;
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Mistake};
 use crate::harness::{self, Finish};
+use crate::junit::{JunitFile, Suite};
 use crate::output;
 use crate::shard::Shard;
 
@@ -25,6 +27,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     if args.dry_run {
         return show(&experiment, &trials);
     }
+    let junit = JunitFile::asked_of(args.verdicts.junit.as_deref(), !experiment.expected().is_empty())?;
+    warn_of_few_seeds(&experiment);
     harness::check(&args.harness, &trials)?;
     let mut manifest = harness::manifest(&experiment, &args.harness);
     if let Some(part) = part {
@@ -34,18 +38,31 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let run = Run::create(&dir, &experiment, manifest)?;
     drop(experiment); // What it has read is in the run's directory.
     let (run, finish) = harness::carry_out(run, trials, &args.harness)?;
-    conclude(&run, finish, args.harness.json, None)
+    conclude(&run, finish, &Told { json: args.harness.json, junit, earlier: None })
 }
 
-/// Prints the table, with what changed since an earlier run where there is one, draws the report and prints its
-/// path, and decides the exit status. What was measured is printed though the report cannot be drawn.
-pub(crate) fn conclude(run: &Run, finish: Finish, json: bool, earlier: Option<&Run>) -> anyhow::Result<Exit> {
+/// What a run's end is told by, beside its report.
+#[derive(Default)]
+pub(crate) struct Told<'a> {
+    /// Whether machine-readable results alone are printed.
+    pub(crate) json: bool,
+    /// The file that gets the verdicts.
+    pub(crate) junit: Option<JunitFile>,
+    /// A run to compare with.
+    pub(crate) earlier: Option<&'a Run>,
+}
+
+/// Prints the table, the verdicts on what was expected, and what changed since an earlier run where there is one, draws
+/// the report and prints its path, and decides the exit status. What was measured is printed though the report cannot be
+/// drawn.
+pub(crate) fn conclude(run: &Run, finish: Finish, told: &Told<'_>) -> anyhow::Result<Exit> {
+    let &Told { json, ref junit, earlier } = told;
     let records = run.trials();
     let dir = run.dir().display();
     let analysis = Analysis::of(run);
     let mut written = Ok(());
     if !json && !records.is_empty() {
-        written = output::print(table::render(&analysis));
+        written = output::print(format_args!("{}{}", table::render(&analysis), verdicts::render(&analysis)));
     }
     let comparison = earlier.map(|earlier| compare::compare(&Analysis::of(earlier), &analysis));
     if let (false, Some(comparison)) = (json, &comparison) {
@@ -56,6 +73,7 @@ pub(crate) fn conclude(run: &Run, finish: Finish, json: bool, earlier: Option<&R
     if json {
         let mut document = serde_json::json!({
             "run": run.dir(), "report": page, "trials": records, "earlier_attempts": run.earlier_attempts(),
+            "expectations": analysis.judged(),
         });
         if let Some(comparison) = &comparison {
             document["comparison"] = serde_json::to_value(comparison)?;
@@ -65,6 +83,10 @@ pub(crate) fn conclude(run: &Run, finish: Finish, json: bool, earlier: Option<&R
         written = written.and_then(|()| output::line(format_args!("report: {}", page.display())));
     }
     warn_of_voids(records);
+    if let Some(junit) = junit {
+        let suite = Suite::of(&run.experiment().spec().name, analysis.judged());
+        junit.write(&[suite], &format!("samepath report {dir} --junit FILE"))?;
+    }
     if let Finish::Interrupted { left, again } = finish {
         let again = if again == 0 { String::new() } else { format!(" and {again} to be run again") };
         tell!("interrupted with {left} trials to go{again}; go on with: samepath resume {dir}");
@@ -72,7 +94,34 @@ pub(crate) fn conclude(run: &Run, finish: Finish, json: bool, earlier: Option<&R
         return Exit::Interrupted.after(written);
     }
     drawn?;
-    if records.iter().all(|record| record.outcome.is_done()) { Exit::Done } else { Exit::Partly }.after(written)
+    let trials = if records.iter().all(|record| record.outcome.is_done()) { Exit::Done } else { Exit::Partly };
+    trials.and(of_verdicts(run, analysis.judged())).after(written)
+}
+
+/// What the verdicts come to. That a shard has not run the trials of the others is as it has to be: they are judged when
+/// all are joined.
+fn of_verdicts(run: &Run, judged: &[Judged]) -> Exit {
+    let is_for_later = |one: &Judged| {
+        matches!(one.verdict, Verdict::Inconclusive { reason: Reason::NotRun { pending: 1.. } })
+            && Shard::of_run(run.manifest()).is_some()
+    };
+    Exit::of_verdicts(judged.iter().filter(|one| !is_for_later(one)))
+}
+
+/// Says before a run which of its expectations so many seeds cannot settle.
+fn warn_of_few_seeds(experiment: &Experiment) {
+    let seeds = experiment.spec().seeds().len();
+    for expected in experiment.expected() {
+        let Statistic::Median { confidence } = expected.statistic else { continue };
+        let needed = stats::values_for_interval(confidence);
+        if seeds < needed {
+            tell!(
+                "expectation {} will be inconclusive: at a confidence of {confidence} a median takes {needed} seeds, and \
+                 there are {seeds} (--repeat {needed}); or expect it of every trial: each = true",
+                expected.place + 1
+            );
+        }
+    }
 }
 
 /// Says what it means where many trials are void, and where nothing was measured at all.

@@ -17,6 +17,7 @@ use samepath_results::judge::{Reason, Verdict};
 use crate::cli::ValidateArgs;
 use crate::exit::{Exit, Mistake};
 use crate::harness::{self, Finish};
+use crate::junit::{Case, JunitFile, Suite};
 use crate::output;
 use checks::{CHECKS, Check};
 use finding::{Finding, UNMEASURED};
@@ -30,6 +31,7 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Done);
     }
+    let junit = JunitFile::asked(args.verdicts.junit.as_deref())?;
     let checks: Vec<(&Check, Experiment, Vec<Trial>)> =
         checks.into_iter().map(|check| planned(check, args.quick)).collect::<anyhow::Result<_>>()?;
     let every: Vec<Trial> = checks.iter().flat_map(|(_, _, trials)| trials).cloned().collect();
@@ -54,6 +56,12 @@ pub(crate) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
             findings.iter().try_for_each(|finding| output::line(format_args!("     {}", finding.line())))?;
         }
         results.push((check, findings));
+    }
+    if let Some(junit) = junit {
+        junit.write(
+            &results.iter().map(|(check, findings)| suite(check, findings)).collect::<Vec<_>>(),
+            "run it again",
+        )?;
     }
     let tally = Tally::of(results.iter().flat_map(|(_, findings)| findings));
     let written = if args.harness.json {
@@ -83,6 +91,19 @@ fn findings(check: &Check, run: &Run) -> anyhow::Result<Vec<Finding>> {
     unmeasured.for_each(|finding| finding.judgement = verdict.into());
     findings.splice(0..0, score::every_trial_counts(run)?);
     Ok(findings)
+}
+
+/// A check's comparisons that have a verdict.
+fn suite(check: &Check, findings: &[Finding]) -> Suite {
+    let case = |finding: &Finding| {
+        Some(Case {
+            class: format!("validate.{}", check.id),
+            name: finding.what.clone(),
+            found: format!("expected {}, found {}", finding.expected, finding.found),
+            verdict: finding.verdict()?,
+        })
+    };
+    Suite { name: format!("{}: {}", check.id, check.title), cases: findings.iter().filter_map(case).collect() }
 }
 
 /// How many comparisons said what.

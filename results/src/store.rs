@@ -40,6 +40,7 @@ use serde::Deserialize;
 
 pub use error::StoreError;
 pub(crate) use files::write_atomically;
+pub use files::{check_named, write_named};
 pub use names::EVIDENCE;
 pub use seal::{Difference, DifferenceKind};
 pub use trial::{Ledger, TrialWriter, write_ledger};

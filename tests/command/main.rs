@@ -10,6 +10,7 @@
 //! | `again` | what the machine voided is run again |
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
+//! | `expectations` | what an experiment expects: verdicts, exit status, JUnit XML |
 //! | `start` | arms that start equal: losses, windows, settings |
 //! | `experiments` | every experiment that ships |
 //! | `flows` | several flows on one link |
@@ -30,6 +31,7 @@ mod bad_input;
 mod capture;
 mod conditions;
 mod ends;
+mod expectations;
 mod experiments;
 mod explain;
 mod flows;

@@ -19,10 +19,12 @@ use crate::analysis::Analysis;
 use crate::answer::{Headline, caution};
 use crate::cells::{Cell, label};
 use crate::chart::{self, ChartDef, Drawing, Shown};
+use crate::judge::{Judged, Verdict};
 use crate::metric::{self, Metric, Unit};
 use crate::number::{number, spread};
 use crate::part::PartView;
 use crate::table;
+use crate::verdicts;
 use crate::{Run, StoreError};
 
 #[derive(Serialize)]
@@ -30,6 +32,9 @@ pub(super) struct Page {
     name: String,
     question: String,
     explanation: Vec<Piece>,
+    expectations: Vec<VerdictView>,
+    /// How many of them hold, in a sentence.
+    tally: String,
     answers: Vec<AnswerView>,
     caution: String,
     power: String,
@@ -53,6 +58,38 @@ pub(super) struct Page {
     manifest: Vec<(String, String)>,
     checksums: Vec<(String, String)>,
     version: String,
+}
+
+/// A line of the verdict strip.
+#[derive(Serialize)]
+struct VerdictView {
+    /// One word, by which the line is looked for and coloured.
+    verdict: &'static str,
+    /// The sign before it, so that colour is not all that tells verdicts apart.
+    mark: char,
+    of: String,
+    claim: String,
+    found: String,
+    /// Why it is inconclusive; empty where it is not.
+    reason: String,
+}
+
+impl VerdictView {
+    fn of(judged: &Judged) -> VerdictView {
+        let (mark, reason) = match judged.verdict {
+            Verdict::Pass => ('✓', String::new()),
+            Verdict::Fail => ('✗', String::new()),
+            Verdict::Inconclusive { reason } => ('?', reason.to_string()),
+        };
+        VerdictView {
+            verdict: judged.verdict.name(),
+            mark,
+            of: judged.of.clone(),
+            claim: judged.claim.clone(),
+            found: judged.words.clone(),
+            reason,
+        }
+    }
 }
 
 /// A part's short answer, with the chart that shows it.
@@ -187,6 +224,8 @@ pub(super) fn page(analysis: &Analysis<'_>, shown: &[Shown]) -> Result<Page, Sto
         name: run.experiment().spec().name.clone(),
         question: run.experiment().spec().question.clone(),
         explanation: pieces(&run.experiment().spec().explanation),
+        expectations: analysis.judged().iter().map(VerdictView::of).collect(),
+        tally: verdicts::tally(analysis.judged()),
         answers: analysis
             .answers()
             .iter()

@@ -142,6 +142,7 @@ fn remedy(error: &io::Error) -> &'static str {
         Kind::ReadOnlyFilesystem => "choose a directory on a disk that can be written",
         Kind::PermissionDenied => "choose a directory that you may write, or change its owner or mode",
         Kind::NotFound => "check the path",
+        Kind::IsADirectory => "name a file, not a directory",
         Kind::NotADirectory => "a part of the path is a file; choose another directory",
         _ => "check the disk, or choose another directory",
     }

@@ -16,6 +16,36 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), StoreE
     put_in_place(file, path)
 }
 
+/// Writes a file that a user has named: whole or not at all. A device or a pipe takes what is written.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_named(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    match Destination::of(path).map_err(StoreError::io("write", path))? {
+        Destination::File(file) => write_atomically(&file, content),
+        Destination::Stream(mut stream) => stream.write_all(content).map_err(StoreError::io("write", path)),
+    }
+}
+
+/// Makes sure that a file that a user has named can be written, before there is anything to write; it leaves nothing.
+///
+/// # Errors
+/// As [`write_named`], as far as that can be known.
+pub fn check_named(path: &Path) -> Result<(), StoreError> {
+    /// As much as a disk gives at a time.
+    const BLOCK: [u8; 4096] = [b' '; 4096];
+    // To open a pipe would end it for its reader.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return Ok(());
+    }
+    match Destination::of(path).map_err(StoreError::io("write", path))? {
+        Destination::File(file) => {
+            partial(&file).and_then(|mut file| file.write_all(&BLOCK)).map_err(StoreError::io("write", path))
+        }
+        Destination::Stream(_) => Ok(()),
+    }
+}
+
 /// A file that is to become `path`, beside it until it is whole.
 pub(super) fn partial(path: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();

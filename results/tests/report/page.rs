@@ -325,3 +325,43 @@ fn a_long_list_of_conditions_is_summed_up_and_whole_only_where_it_is_asked_for()
         assert!(!String::from_utf8(path).unwrap().contains("data 20"));
     }
 }
+
+#[test]
+fn the_verdicts_come_first_and_say_their_reason() {
+    let expectations = r#"
+[[expect]]
+part = "bulk"
+arm = "tcp"
+metric = "delivered-percent"
+least = "1%"
+each = true
+
+[[expect]]
+part = "bulk"
+arm = "quic"
+metric = "completion"
+most = "1ms"
+each = true
+
+[[expect]]
+part = "messages"
+metric = "delay-p50"
+arm = "quic"
+ratio-to = { arm = "tcp" }
+most = 0.9
+"#;
+    let page = page_of(&format!("{SMALL}{expectations}"), synthetic::all_done);
+    let strip = page.split("<ul class=\"verdicts\">").nth(1).expect("a strip").split("</ul>").next().unwrap();
+    let lines: Vec<&str> = strip.split("<li").skip(1).collect();
+    assert_eq!(lines.len(), 3);
+    assert!(lines[0].starts_with(" class=\"pass\"><b>✓ pass</b>"), "{}", lines[0]);
+    assert!(lines[1].starts_with(" class=\"fail\"><b>✗ fail</b>") || lines[1].contains("inconclusive"), "{}", lines[1]);
+    assert!(
+        lines[2].contains("? inconclusive") && lines[2].contains("too few seeds: 1, and it takes 6"),
+        "{}",
+        lines[2]
+    );
+    assert!(lines[2].contains("delay p50, ratio to tcp, at most 0.9"), "{}", lines[2]);
+    assert!(page.find("id=\"expectations\"") < page.find("id=\"answer\""));
+    assert!(!page_of(SMALL, synthetic::all_done).contains("expectations"));
+}
