@@ -14,8 +14,8 @@ mod ending;
 mod expected;
 mod flight;
 mod observe;
+mod parameters;
 mod qlog;
-mod schema;
 mod server;
 mod socket;
 

@@ -23,11 +23,12 @@ use samepath_model::link::Direction;
 use samepath_model::record::{End, Metric};
 use serde_json::Value;
 
-use super::schema::{self, Contents, Owner};
+use super::parameters::{self, Owner};
 use crate::attribution::datagram_run;
 use crate::clock;
 use crate::frame::{HEADER_LEN, Header};
 use crate::quic::credit::Credit;
+use crate::quic::schema::{self, Contents};
 use crate::quic::{Frame, Frames};
 
 /// Notes the packets of one connection at one of its ends.
@@ -83,7 +84,7 @@ impl Observer {
     /// Transport parameters are set.
     pub(super) fn set(&self, owner: Owner, declared: &TransportParameters) {
         if self.logs {
-            let parameters = schema::parameters(owner, declared);
+            let parameters = parameters::parameters(owner, declared);
             self.notes.lock().expect("no panic while held").parameters.push(parameters);
         }
     }

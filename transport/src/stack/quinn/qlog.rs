@@ -268,7 +268,7 @@ mod tests {
     use quinn::Side;
     use quinn_proto::transport_parameters::TransportParameters;
 
-    use super::super::schema::Owner;
+    use super::super::parameters::Owner;
     use super::*;
 
     fn completed(end: End, seen: &[(Direction, u64, &[u8])], records: &[Value]) -> Vec<Value> {
