@@ -96,6 +96,33 @@ fn transport_alone_depends_on_quinn() {
     assert_eq!(seen, ["quinn", "quinn-proto"]);
 }
 
+/// Of `transport`, what lies outside a stack's folder knows of none, but for the one file that tells them apart.
+#[test]
+fn no_stack_outside_its_folder() {
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("transport/src");
+    let apart = ["stack", "stack.rs", "connection.rs"].map(|name| source.join(name));
+    let mut waiting = vec![source];
+    let mut seen = 0;
+    while let Some(path) = waiting.pop() {
+        if apart.contains(&path) {
+            continue;
+        }
+        if path.is_dir() {
+            waiting.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        seen += 1;
+        let text = std::fs::read_to_string(&path).unwrap();
+        let names_one = |line: &&str| {
+            let code = line.split("//").next().unwrap().replace("quinn_udp", "");
+            code.contains("stack::") || code.contains("quinn")
+        };
+        let found: Vec<&str> = text.lines().filter(names_one).collect();
+        assert!(found.is_empty(), "{}: a stack is told by `connection` alone: {found:?}", path.display());
+    }
+    assert!(seen > 30, "only {seen} files seen");
+}
+
 #[test]
 fn no_modules_depend_on_each_other_in_a_circle() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

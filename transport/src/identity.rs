@@ -19,6 +19,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme}
 use sha2::{Digest, Sha256};
 
 use crate::TransportError;
+use crate::quic::protection;
 
 /// ALPN (RFC 7301) of the control connection.
 pub const ALPN_CONTROL: &[u8] = b"samepath-control";
@@ -29,10 +30,11 @@ pub const ALPN_DATA: &[u8] = b"samepath";
 pub const SERVER_NAME: &str = "samepath";
 
 /// The one crypto provider: ring, X25519 alone (a post-quantum share would enlarge the
-/// ClientHello), and the cipher suite that every QUIC stack must have (RFC 9001, section 5).
+/// ClientHello), and the cipher suite that every QUIC stack must have (RFC 9001, section 5), by which
+/// QUIC's packets can be observed.
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     Arc::new(CryptoProvider {
-        cipher_suites: vec![ring::cipher_suite::TLS13_AES_128_GCM_SHA256],
+        cipher_suites: vec![protection::suite()],
         kx_groups: vec![ring::kx_group::X25519],
         ..ring::default_provider()
     })

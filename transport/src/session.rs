@@ -12,9 +12,9 @@ use crate::connection::{Attribution, Connection, Probe};
 use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::probe::{PathSample, Used};
+use crate::quic::Observer;
 use crate::recorder::{SendLog, Sink};
 use crate::report::{HalfReport, Phase};
-use crate::stack::quinn::Observer;
 use crate::tls::Tap;
 
 /// What the tasks of a half share.

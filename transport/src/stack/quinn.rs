@@ -13,14 +13,14 @@ mod connection;
 mod ending;
 mod expected;
 mod flight;
-mod observe;
 mod parameters;
 mod qlog;
 mod server;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 pub use client::{Endpoint, connect};
 pub use connection::Connection;
 pub(crate) use connection::{Probe, RecvStream, SendStream};
-pub(crate) use observe::Observer;
 pub use server::{Incoming, Server};

@@ -11,11 +11,12 @@ use sha2::{Digest, Sha256};
 use super::config;
 use super::ending::failed;
 use super::flight::Flight;
-use super::observe::Observer;
 use super::qlog::log_directory;
 use crate::credentials::{Preface, Secret};
+use crate::frame::HEADER_LEN;
 use crate::plan::SEGMENT;
 use crate::probe::Sample;
+use crate::quic::{Observer, protection};
 use crate::{Plan, TransportError};
 
 /// A QUIC connection, and what it does not know itself.
@@ -213,9 +214,18 @@ pub(super) fn first_id(secret: &Secret) -> ConnectionId {
     ConnectionId::new(&Sha256::digest([b"quic ", &secret[..]].concat())[..20])
 }
 
-/// Who notes a connection's packets at this end, if they are to be attributed to messages, or logged.
-pub(super) fn observer(plan: &Plan, end: End, client_port: u16, ipv6: bool) -> Option<Arc<Observer>> {
-    let capacity = plan.datagram(ipv6) - crate::frame::HEADER_LEN;
+/// Who notes a connection's packets at this end, if they are to be attributed to messages, or logged. `id` is that of the
+/// connection's first packet.
+pub(super) fn observer(plan: &Plan, end: End, id: &ConnectionId) -> Option<Arc<Observer>> {
     let logs = log_directory().is_some();
-    (plan.attribution || logs).then(|| Observer::new(end, client_port, capacity as u64, plan.attribution, logs))
+    (plan.attribution || logs).then(|| {
+        let observer = Observer::new(end, plan.attribution, logs);
+        protection::observe_initial(id, &observer);
+        observer
+    })
+}
+
+/// The payload of the datagrams that messages are cut into.
+pub(super) fn datagram_capacity(plan: &Plan, ipv6: bool) -> u64 {
+    (plan.datagram(ipv6) - HEADER_LEN) as u64
 }

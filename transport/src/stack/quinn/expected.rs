@@ -1,31 +1,18 @@
-//! The clients that a server expects, by the IDs of their first packets; and those packets, for the logs.
+//! The clients that a server expects, by the IDs of their first packets.
 //!
-//! quinn's endpoint opens a connection's first packet with keys that it makes itself, before the connection is
-//! there, and so past what observes the connection. Where logs are wanted, the keys of expected clients alone
-//! are wrapped here: the packet of another client leaves nothing behind.
+//! quinn's endpoint opens a connection's first packet with keys that it makes itself, before the connection is there. So
+//! whoever observes the connection is there from when its client is expected.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use bytes::BytesMut;
 use quinn::ConnectionId;
-use quinn::crypto::{CryptoError, Keys, PacketKey, ServerConfig, Session, UnsupportedVersion};
-use quinn_proto::transport_parameters::TransportParameters;
+use samepath_model::record::End;
 
-use super::observe::Observer;
+use super::connection::observer;
 use crate::Plan;
 use crate::credentials::Secret;
-
-/// Who looks at the next first packet of a client, once it is let in.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Watch(Arc<Mutex<Option<Arc<Observer>>>>);
-
-impl Watch {
-    /// The packet that is opened next is this observer's.
-    pub(super) fn hand_to(&self, observer: Option<&Arc<Observer>>) {
-        *self.0.lock().expect("no panic while held") = observer.cloned();
-    }
-}
+use crate::quic::Observer;
 
 /// A session whose client may connect.
 #[derive(Debug, Clone)]
@@ -34,7 +21,8 @@ pub(super) struct Guest {
     pub(super) plan: Plan,
     /// Whether it runs on this host, and so has this clock.
     pub(super) one_clock: bool,
-    pub(super) watch: Watch,
+    /// Who notes the packets of its next connection, if anybody does.
+    pub(super) observer: Option<Arc<Observer>>,
 }
 
 /// All of them, by the ID of the client's first packet.
@@ -43,7 +31,8 @@ pub(super) struct Expected(Mutex<HashMap<ConnectionId, Guest>>);
 
 impl Expected {
     pub(super) fn insert(&self, id: ConnectionId, secret: Secret, plan: Plan, one_clock: bool) {
-        let guest = Guest { secret, plan, one_clock, watch: Watch::default() };
+        let observer = observer(&plan, End::Server, &id);
+        let guest = Guest { secret, plan, one_clock, observer };
         self.0.lock().expect("no panic while held").insert(id, guest);
     }
 
@@ -55,76 +44,23 @@ impl Expected {
         self.0.lock().expect("no panic while held").get(id).cloned()
     }
 
-    fn watch(&self, id: &ConnectionId) -> Option<Watch> {
-        self.0.lock().expect("no panic while held").get(id).map(|guest| guest.watch.clone())
-    }
-}
-
-/// The endpoint's settings where logs are wanted. A connection has its own ones, once it is let in.
-pub(super) struct Watched<C> {
-    pub(super) config: Arc<C>,
-    pub(super) expected: Arc<Expected>,
-}
-
-impl<C: ServerConfig + 'static> ServerConfig for Watched<C> {
-    fn initial_keys(&self, version: u32, dst_cid: &ConnectionId) -> Result<Keys, UnsupportedVersion> {
-        let mut keys = self.config.initial_keys(version, dst_cid)?;
-        if let Some(watch) = self.expected.watch(dst_cid) {
-            keys.packet.remote = Box::new(WatchedKey { key: keys.packet.remote, watch });
+    /// A connection has come, and has its keys: another one that should come in its place is observed by itself.
+    pub(super) fn renew(&self, id: &ConnectionId) {
+        if let Some(guest) = self.0.lock().expect("no panic while held").get_mut(id) {
+            guest.observer = observer(&guest.plan, End::Server, id);
         }
-        Ok(keys)
-    }
-
-    fn retry_tag(&self, version: u32, orig_dst_cid: &ConnectionId, packet: &[u8]) -> [u8; 16] {
-        self.config.retry_tag(version, orig_dst_cid, packet)
-    }
-
-    fn start_session(self: Arc<Self>, version: u32, params: &TransportParameters) -> Box<dyn Session> {
-        self.config.clone().start_session(version, params)
-    }
-}
-
-struct WatchedKey {
-    key: Box<dyn PacketKey>,
-    watch: Watch,
-}
-
-impl PacketKey for WatchedKey {
-    fn encrypt(&self, packet: u64, buf: &mut [u8], header_len: usize) {
-        self.key.encrypt(packet, buf, header_len);
-    }
-
-    fn decrypt(&self, packet: u64, header: &[u8], payload: &mut BytesMut) -> Result<(), CryptoError> {
-        let observer = self.watch.0.lock().expect("no panic while held").take();
-        let size = header.len() + payload.len();
-        self.key.decrypt(packet, header, payload)?;
-        if let Some(observer) = observer {
-            observer.log(observer.received(), packet, payload, size);
-        }
-        Ok(())
-    }
-
-    fn tag_len(&self) -> usize {
-        self.key.tag_len()
-    }
-
-    fn confidentiality_limit(&self) -> u64 {
-        self.key.confidentiality_limit()
-    }
-
-    fn integrity_limit(&self) -> u64 {
-        self.key.integrity_limit()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
     use quinn::Side;
-    use quinn::crypto::ClientConfig;
     use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+    use quinn::crypto::{ClientConfig, ServerConfig};
+    use quinn_proto::transport_parameters::TransportParameters;
     use samepath_model::arm::Transport;
     use samepath_model::link::Direction;
-    use samepath_model::record::End;
     use samepath_model::tuning::Tuning;
     use samepath_model::units::Duration;
     use samepath_model::workload::Bulk;
@@ -143,7 +79,7 @@ mod tests {
             rtt: Duration::from_millis(60),
             rate: None,
             time_limit: Duration::from_secs(10),
-            attribution: false,
+            attribution: true,
         }
     }
 
@@ -155,29 +91,33 @@ mod tests {
         let declared = TransportParameters::read(Side::Client, &mut &[][..]).unwrap();
         let client = Arc::new(QuicClientConfig::try_from(tls).unwrap());
         let client = client.start_session(1, identity::SERVER_NAME, &declared).unwrap();
-        let expected = Arc::new(Expected::default());
-        let watched = Watched { config: Arc::new(server), expected: expected.clone() };
+        let expected = Expected::default();
         let [guest, other] = [b"12345678", b"abcdefgh"].map(|id| ConnectionId::new(id));
         expected.insert(guest, identity::random(), plan(), false);
 
-        let observer = Observer::new(End::Server, 4000, 1200, true, true);
-        let open = |id: &ConnectionId, packet: &mut Vec<u8>| {
-            client.initial_keys(id, Side::Client).packet.local.encrypt(0, packet, 4);
-            let keys = watched.initial_keys(1, id).unwrap();
-            // What was found by the ID comes before the packet is opened, as it does in the endpoint.
-            if let Some(guest) = expected.get(id) {
-                guest.watch.hand_to(Some(&observer));
-            }
+        let observer = || expected.get(&guest).unwrap().observer.unwrap();
+        let open = |id: &ConnectionId| {
+            let mut packet = [&[0xc0, 0, 0, 1, 0x01][..], &[0; 40], &[0; 16]].concat();
+            client.initial_keys(id, Side::Client).packet.local.encrypt(0, &mut packet, 4);
+            // What the endpoint does, before it has the connection.
+            let keys = server.initial_keys(1, id).unwrap();
             let mut payload = BytesMut::from(&packet[4..]);
             keys.packet.remote.decrypt(0, &packet[..4], &mut payload).unwrap();
-            observer.contents(Direction::Up)
         };
-        let packet = [&[0xc0, 0, 0, 1, 0x01][..], &[0; 40], &[0; 16]].concat();
-        assert!(open(&other, &mut packet.clone()).is_none());
-        let contents = open(&guest, &mut packet.clone()).unwrap();
-        assert_eq!((contents.number, contents.size, contents.frames.len()), (0, 61, 2), "{contents:?}");
-        assert!(observer.take().0.is_empty(), "it is logged, not attributed");
+        let first = observer();
+        first.connects(4000, 1200);
+        open(&other);
+        assert!(first.take().0.is_empty());
+        open(&guest);
+        let [seen] = first.take().0[..] else { panic!("one packet is seen") };
+        assert_eq!((seen.end, seen.direction, seen.port, seen.number), (End::Server, Direction::Up, 4000, 0));
+
+        expected.renew(&guest);
+        observer().connects(4001, 1200);
+        open(&guest);
+        assert_eq!((first.take().0.len(), observer().take().0.len()), (0, 1), "the next connection has its own");
         expected.remove(&guest);
-        assert!(open(&guest, &mut packet.clone()).is_none(), "a session that is over expects nothing");
+        open(&guest);
+        assert!(first.take().0.is_empty(), "a session that is over expects nothing");
     }
 }

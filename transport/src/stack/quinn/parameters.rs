@@ -1,10 +1,142 @@
-//! Transport parameters in the words of qlog (draft-ietf-quic-qlog-quic-events).
+//! Transport parameters for the event logs: what both ends of a connection declare, in the words of qlog
+//! (draft-ietf-quic-qlog-quic-events).
+//!
+//! quinn does not log them, but hands them to its cryptography, and takes them from there, which is wrapped for it.
 
+use std::any::Any;
+use std::sync::{Arc, Mutex};
+
+use quinn::crypto::{
+    ClientConfig, ExportKeyingMaterialError, HeaderKey, KeyPair, Keys, PacketKey, ServerConfig, Session,
+    UnsupportedVersion,
+};
+use quinn::{ConnectError, ConnectionId, Side};
+use quinn_proto::TransportError;
 use quinn_proto::transport_parameters::TransportParameters;
 use samepath_model::hex;
 use serde_json::{Map, Value, json};
 
 use crate::quic::Frames;
+
+/// The transport parameters of a connection that were set since they were logged last, as the schema writes them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Declared(Arc<Mutex<Vec<Value>>>);
+
+impl Declared {
+    /// Notes what is declared in a session that starts with these.
+    fn wrap(&self, local: &TransportParameters, session: Box<dyn Session>) -> Box<dyn Session> {
+        self.set(Owner::Local, local);
+        Box::new(TellingSession { session, declared: self.clone() })
+    }
+
+    /// Transport parameters are set.
+    pub(super) fn set(&self, owner: Owner, declared: &TransportParameters) {
+        self.0.lock().expect("no panic while held").push(parameters(owner, declared));
+    }
+
+    /// Those that were set since; they are handed over once.
+    pub(super) fn take(&self) -> Vec<Value> {
+        std::mem::take(&mut self.0.lock().expect("no panic while held"))
+    }
+}
+
+/// Settings of one end whose connection notes what is declared.
+pub(super) struct Telling<C> {
+    pub(super) config: Arc<C>,
+    pub(super) declared: Declared,
+}
+
+impl<C: ClientConfig + 'static> ClientConfig for Telling<C> {
+    fn start_session(
+        self: Arc<Self>,
+        version: u32,
+        server_name: &str,
+        params: &TransportParameters,
+    ) -> Result<Box<dyn Session>, ConnectError> {
+        let session = self.config.clone().start_session(version, server_name, params)?;
+        Ok(self.declared.wrap(params, session))
+    }
+}
+
+impl<C: ServerConfig + 'static> ServerConfig for Telling<C> {
+    fn initial_keys(&self, version: u32, dst_cid: &ConnectionId) -> Result<Keys, UnsupportedVersion> {
+        self.config.initial_keys(version, dst_cid)
+    }
+
+    fn retry_tag(&self, version: u32, orig_dst_cid: &ConnectionId, packet: &[u8]) -> [u8; 16] {
+        self.config.retry_tag(version, orig_dst_cid, packet)
+    }
+
+    fn start_session(self: Arc<Self>, version: u32, params: &TransportParameters) -> Box<dyn Session> {
+        let session = self.config.clone().start_session(version, params);
+        self.declared.wrap(params, session)
+    }
+}
+
+struct TellingSession {
+    session: Box<dyn Session>,
+    declared: Declared,
+}
+
+impl Session for TellingSession {
+    fn initial_keys(&self, dst_cid: &ConnectionId, side: Side) -> Keys {
+        self.session.initial_keys(dst_cid, side)
+    }
+
+    fn handshake_data(&self) -> Option<Box<dyn Any>> {
+        self.session.handshake_data()
+    }
+
+    fn peer_identity(&self) -> Option<Box<dyn Any>> {
+        self.session.peer_identity()
+    }
+
+    fn early_crypto(&self) -> Option<(Box<dyn HeaderKey>, Box<dyn PacketKey>)> {
+        self.session.early_crypto()
+    }
+
+    fn early_data_accepted(&self) -> Option<bool> {
+        self.session.early_data_accepted()
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.session.is_handshaking()
+    }
+
+    fn read_handshake(&mut self, buf: &[u8]) -> Result<bool, TransportError> {
+        self.session.read_handshake(buf)
+    }
+
+    fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {
+        let parameters = self.session.transport_parameters()?;
+        // quinn asks once, as it puts them into force.
+        if let Some(peers) = &parameters {
+            self.declared.set(Owner::Remote, peers);
+        }
+        Ok(parameters)
+    }
+
+    fn write_handshake(&mut self, buf: &mut Vec<u8>) -> Option<Keys> {
+        self.session.write_handshake(buf)
+    }
+
+    fn next_1rtt_keys(&mut self) -> Option<KeyPair<Box<dyn PacketKey>>> {
+        self.session.next_1rtt_keys()
+    }
+
+    fn is_valid_retry(&self, orig_dst_cid: &ConnectionId, header: &[u8], payload: &[u8]) -> bool {
+        self.session.is_valid_retry(orig_dst_cid, header, payload)
+    }
+
+    fn export_keying_material(
+        &self,
+        output: &mut [u8],
+        label: &[u8],
+        context: &[u8],
+    ) -> Result<(), ExportKeyingMaterialError> {
+        self.session.export_keying_material(output, label, context)
+    }
+}
 
 /// Numbers among the transport parameters: ID, name, and what holds where it is not sent (RFC 9000, section 18.2;
 /// RFC 9221, section 3).
@@ -35,7 +167,7 @@ const FLAGS: [(u64, &str); 2] = [(0x0c, "disable_active_migration"), (0x2ab2, "g
 
 /// The transport parameters that one end declares. quinn keeps them to itself, but writes them as they go over
 /// the wire.
-pub(super) fn parameters(owner: Owner, declared: &TransportParameters) -> Value {
+fn parameters(owner: Owner, declared: &TransportParameters) -> Value {
     let mut wire = Vec::new();
     declared.write(&mut wire);
     let mut all = Map::from_iter([("owner".into(), json!(owner.name()))]);

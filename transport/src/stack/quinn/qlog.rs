@@ -18,8 +18,9 @@ use samepath_model::record::End;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::observe::Observer;
+use super::parameters::Declared;
 use crate::clock;
+use crate::quic::Observer;
 
 /// Separates the texts of a sequence.
 const RECORD_SEPARATOR: u8 = 0x1e;
@@ -46,6 +47,7 @@ pub(super) fn log_events(
     end: End,
     id: &ConnectionId,
     observer: Option<&Arc<Observer>>,
+    declared: &Declared,
     one_clock: bool,
 ) -> io::Result<()> {
     let (Some(directory), Some(observer)) = (log_directory(), observer) else { return Ok(()) };
@@ -54,13 +56,14 @@ pub(super) fn log_events(
         End::Server => "server",
     };
     let path = directory.join(format!("{id}_{name}.sqlog"));
-    let file = Completed::create(&path, id.to_string(), observer.clone(), one_clock).map_err(|error| {
-        let what = format!(
-            "cannot write the qlog `{}`: {error}; make QLOGDIR a directory that can be written",
-            path.display()
-        );
-        io::Error::new(error.kind(), what)
-    })?;
+    let file =
+        Completed::create(&path, id.to_string(), observer.clone(), declared.clone(), one_clock).map_err(|error| {
+            let what = format!(
+                "cannot write the qlog `{}`: {error}; make QLOGDIR a directory that can be written",
+                path.display()
+            );
+            io::Error::new(error.kind(), what)
+        })?;
     let mut log = QlogConfig::default();
     log.writer(Box::new(file)).title(Some(format!("samepath {name}")));
     config.qlog_stream(log.into_stream());
@@ -74,6 +77,7 @@ pub(super) struct Completed<W> {
     /// The connection's first ID, in hexadecimal.
     id: String,
     observer: Arc<Observer>,
+    declared: Declared,
     /// The record under way.
     record: Vec<u8>,
     /// The latest time so far, in milliseconds.
@@ -92,15 +96,21 @@ impl Completed<std::fs::File> {
     ///
     /// # Errors
     /// Where the file cannot be made.
-    pub(super) fn create(path: &Path, id: String, observer: Arc<Observer>, one_clock: bool) -> io::Result<Self> {
-        Ok(Completed::new(std::fs::File::create(path)?, id, observer, one_clock))
+    pub(super) fn create(
+        path: &Path,
+        id: String,
+        observer: Arc<Observer>,
+        declared: Declared,
+        one_clock: bool,
+    ) -> io::Result<Self> {
+        Ok(Completed::new(std::fs::File::create(path)?, id, observer, declared, one_clock))
     }
 }
 
 impl<W: Write> Completed<W> {
-    fn new(to: W, id: String, observer: Arc<Observer>, one_clock: bool) -> Self {
+    fn new(to: W, id: String, observer: Arc<Observer>, declared: Declared, one_clock: bool) -> Self {
         let (record, acknowledged, uncounted) = (Vec::new(), HashMap::new(), VecDeque::new());
-        Completed { to, id, observer, record, latest: 0.0, one_clock, acknowledged, uncounted }
+        Completed { to, id, observer, declared, record, latest: 0.0, one_clock, acknowledged, uncounted }
     }
 
     /// Writes the record that is whole now: in one call, so that an end that is told to go leaves no half.
@@ -113,7 +123,7 @@ impl<W: Write> Completed<W> {
                     self.head(&mut record);
                 } else {
                     // quinn does not log them. They came with the latest that it did log.
-                    for parameters in self.observer.parameters() {
+                    for parameters in self.declared.take() {
                         let name = "transport:parameters_set";
                         append(&mut lines, &json!({ "time": self.latest, "name": name, "data": parameters }))?;
                     }
@@ -272,13 +282,19 @@ mod tests {
     use super::*;
 
     fn completed(end: End, seen: &[(Direction, u64, &[u8])], records: &[Value]) -> Vec<Value> {
-        let observer = Observer::new(end, 4000, 1200, false, true);
-        let mut log = Completed::new(Vec::new(), "ab01".into(), observer.clone(), end == End::Server);
+        let observer = Observer::new(end, false, true);
+        let mut log =
+            Completed::new(Vec::new(), "ab01".into(), observer.clone(), Declared::default(), end == End::Server);
         let mut seen = seen.iter();
         for record in records {
             if record["name"].as_str().is_some_and(|name| name.starts_with("transport:packet")) {
                 let (direction, number, plaintext) = seen.next().unwrap();
-                observer.see(*direction, *number, [0; 16], plaintext, plaintext.len() + 40);
+                let size = plaintext.len() + 40;
+                if *direction == observer.sent() {
+                    observer.seal(*number, size, &mut plaintext.to_vec(), |_| Ok::<_, ()>([0; 16])).unwrap();
+                } else {
+                    observer.opened(*number, size, [0; 16], plaintext);
+                }
             }
             // As quinn writes: in pieces.
             log.write_all(&[RECORD_SEPARATOR]).unwrap();
@@ -374,17 +390,18 @@ mod tests {
 
     #[test]
     fn parameters_stand_between_what_brought_them_and_what_follows() {
-        let observer = Observer::new(End::Client, 4000, 1200, false, true);
-        let mut log = Completed::new(Vec::new(), "ab01".into(), observer.clone(), false);
+        let observer = Observer::new(End::Client, false, true);
+        let declared = Declared::default();
+        let mut log = Completed::new(Vec::new(), "ab01".into(), observer, declared.clone(), false);
         let mut write = |time: f64| {
             let metrics = json!({ "time": time, "name": "recovery:metrics_updated", "data": { "pto_count": 0 } });
             serde_json::to_writer(&mut log, &metrics).unwrap();
             log.write_all(b"\n").unwrap();
         };
-        let declared = TransportParameters::read(Side::Client, &mut &[0x04, 0x01, 0x3f][..]).unwrap();
-        observer.set(Owner::Local, &declared);
+        let parameters = TransportParameters::read(Side::Client, &mut &[0x04, 0x01, 0x3f][..]).unwrap();
+        declared.set(Owner::Local, &parameters);
         write(2.0);
-        observer.set(Owner::Remote, &declared);
+        declared.set(Owner::Remote, &parameters);
         write(5.0);
         write(6.0);
         let text = String::from_utf8(log.to).unwrap();

@@ -5,28 +5,29 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use quinn::crypto::rustls::QuicServerConfig;
+use quinn::crypto::{self, rustls::QuicServerConfig};
 use quinn::{Endpoint, Runtime, TokioRuntime, VarInt};
 use samepath_model::record::{End, Setting};
 
 use super::config::{endpoint_config, transport_config};
-use super::connection::{Below, Connection, first_id, observer};
+use super::connection::{Below, Connection, datagram_capacity, first_id};
 use super::ending::failed;
-use super::expected::{Expected, Guest, Watched};
+use super::expected::{Expected, Guest};
 use super::flight::Flight;
-use super::observe::Observed;
+use super::parameters::{Declared, Telling};
 use super::qlog::{log_directory, log_events};
 use super::socket::GuardedSocket;
 use crate::credentials::Secret;
 use crate::identity::{self, Identity};
+use crate::quic::{Observer, protection};
 use crate::{Plan, TransportError, tcp, udp};
 
 /// The server's endpoint, shared by all its sessions.
 pub struct Server {
     endpoint: Endpoint,
     socket: Arc<GuardedSocket>,
-    crypto: Arc<QuicServerConfig>,
-    expected: Arc<Expected>,
+    tls: rustls::ServerConfig,
+    expected: Expected,
     /// Effective settings of the socket.
     settings: Vec<Setting>,
 }
@@ -46,21 +47,19 @@ impl Server {
         let socket = udp::bind(address, false)?;
         let settings = udp::settings(&socket);
         let tls = identity.server_config(identity::ALPN_DATA)?;
-        let crypto = QuicServerConfig::try_from(tls).map_err(|error| TransportError::Control(error.to_string()))?;
-        let crypto = Arc::new(crypto);
+        let crypto =
+            QuicServerConfig::try_from(tls.clone()).map_err(|error| TransportError::Control(error.to_string()))?;
         let socket = Arc::new(GuardedSocket {
             inner: TokioRuntime.wrap_udp_socket(socket)?,
             proven: Mutex::new(HashMap::new()),
         });
-        let expected = Arc::new(Expected::default());
-        let watched = || Arc::new(Watched { config: crypto.clone(), expected: expected.clone() });
         let endpoint = Endpoint::new_with_abstract_socket(
             endpoint_config(),
-            Some(quinn::ServerConfig::with_crypto(if log_directory().is_some() { watched() } else { crypto.clone() })),
+            Some(quinn::ServerConfig::with_crypto(Arc::new(crypto))),
             socket.clone(),
             Arc::new(TokioRuntime),
         )?;
-        Ok(Server { endpoint, socket, crypto, expected, settings })
+        Ok(Server { endpoint, socket, tls, expected: Expected::default(), settings })
     }
 
     /// Where it listens.
@@ -88,31 +87,45 @@ impl Server {
         loop {
             let incoming = self.endpoint.accept().await?;
             let id = incoming.orig_dst_cid();
-            let Some(Guest { secret, plan, one_clock, watch }) = self.expected.get(&id) else {
+            let Some(Guest { secret, plan, one_clock, observer }) = self.expected.get(&id) else {
                 incoming.ignore();
                 continue;
             };
             let address = incoming.remote_address();
             self.socket.prove(address, secret);
             let ipv6 = tcp::canonical(address).is_ipv6();
-            let observer = observer(&plan, End::Server, address.port(), ipv6);
-            let mut config = quinn::ServerConfig::with_crypto(match &observer {
-                Some(observer) => Arc::new(Observed { config: self.crypto.clone(), observer: observer.clone() }),
-                None => self.crypto.clone(),
-            });
+            if let Some(observer) = &observer {
+                observer.connects(address.port(), datagram_capacity(&plan, ipv6));
+            }
+            let declared = Declared::default();
+            let mut config = quinn::ServerConfig::with_crypto(self.crypto(observer.as_ref(), &declared));
             let flight = Flight::default();
             let mut transport = transport_config(&plan, End::Server, ipv6, &flight);
-            if let Err(error) = log_events(&mut transport, End::Server, &id, observer.as_ref(), one_clock) {
+            if let Err(error) = log_events(&mut transport, End::Server, &id, observer.as_ref(), &declared, one_clock) {
                 // A server goes on without: its sessions have no part in its environment.
                 let _ = writeln!(io::stderr(), "samepath: {error}");
             }
             config.transport_config(Arc::new(transport)).migration(false);
-            watch.hand_to(observer.as_ref());
+            let accepted = incoming.accept_with(Arc::new(config));
+            self.expected.renew(&id);
             // It fails only where the packet itself was malformed.
-            if let Ok(connecting) = incoming.accept_with(Arc::new(config)) {
+            if let Ok(connecting) = accepted {
                 let below = Below { settings: self.settings.clone(), client_port: address.port(), observer, flight };
                 return Some(Incoming { secret, connecting, below });
             }
+        }
+    }
+
+    /// The cryptography of one connection, which has the observer, if there is one, see its packets.
+    fn crypto(&self, observer: Option<&Arc<Observer>>, declared: &Declared) -> Arc<dyn crypto::ServerConfig> {
+        let mut tls = self.tls.clone();
+        if let Some(observer) = observer {
+            tls.key_log = protection::observe(tls.key_log, observer);
+        }
+        let crypto = Arc::new(QuicServerConfig::try_from(tls).expect("the endpoint's was made of the same"));
+        match log_directory() {
+            Some(_) => Arc::new(Telling { config: crypto, declared: declared.clone() }),
+            None => crypto,
         }
     }
 
