@@ -177,7 +177,7 @@ mod tests {
         for metric in metric::ALL {
             assert!(text.contains(&format!("`{}`", metric.key())), "{}", metric.key());
         }
-        let example = text.split("```toml\n").nth(2).unwrap().split("```").next().unwrap();
+        let example = text.split("```").find(|block| block.contains("[[expect]]")).unwrap().trim_start_matches("toml");
         let read = expectations(&Experiment::parse(example).unwrap()).unwrap();
         assert_eq!(read.len(), 1 + 1 + 4);
         assert_eq!(read[1].bound, Bound::Between(-70.0, -50.0));
