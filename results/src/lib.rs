@@ -16,6 +16,8 @@ pub mod chart;
 mod columns;
 pub mod compare;
 pub mod csv;
+#[cfg(test)]
+mod data_page;
 pub mod explain;
 #[cfg(test)]
 mod fixture;
