@@ -19,6 +19,8 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("message-size", include_str!("../experiments/message-size.toml")),
     ("stream-order", include_str!("../experiments/stream-order.toml")),
     ("window-cut", include_str!("../experiments/window-cut.toml")),
+    ("chatty-or-batched", include_str!("../experiments/chatty-or-batched.toml")),
+    ("overload", include_str!("../experiments/overload.toml")),
     ("tls-record-size", include_str!("../experiments/tls-record-size.toml")),
 ];
 

@@ -16,6 +16,7 @@ use samepath_model::{Arm, BitRate, Direction, Duration, LinkSpec, Mode};
 use samepath_netem::backend::Backend;
 use samepath_netem::relay::HostPort;
 use samepath_netem::shell::Ready;
+use samepath_results::explain::Name;
 
 use crate::exit::Mistake;
 
@@ -206,28 +207,31 @@ pub(crate) struct ExplainArgs {
     /// The trial [default: the one with the longest blocked time]
     #[arg(long, value_name = "ID")]
     pub(crate) trial: Option<String>,
-    /// The message, as 3:17 for number 17 of stream 3 [default: the most blocked one of the trial]
-    #[arg(long, value_name = "STREAM:SEQ")]
+    /// The message, as 3:17 for number 17 of stream 3, or up:3:17 where both ends send [default: the most blocked one of the trial]
+    #[arg(long, value_name = "[DIRECTION:]STREAM:SEQ")]
     pub(crate) message: Option<MessageName>,
     /// Print machine-readable results alone
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// A message by its stream and its number in it, both from 0.
+/// A message by its direction, its stream, and its number in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MessageName {
-    pub(crate) stream: u16,
-    pub(crate) seq: u32,
-}
+pub(crate) struct MessageName(pub(crate) Name);
 
 impl std::str::FromStr for MessageName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "write STREAM:SEQ, both counted from 0, as 3:17".to_owned();
-        let (stream, seq) = text.split_once(':').ok_or_else(wrong)?;
-        Ok(MessageName { stream: stream.parse().map_err(|_| wrong())?, seq: seq.parse().map_err(|_| wrong())? })
+        let wrong = || "write STREAM:SEQ, both counted from 0, as 3:17, or with its direction, as up:3:17".to_owned();
+        let (direction, name) = match text.split_once(':') {
+            Some(("up", name)) => (Some(Direction::Up), name),
+            Some(("down", name)) => (Some(Direction::Down), name),
+            _ => (None, text),
+        };
+        let (stream, seq) = name.split_once(':').ok_or_else(wrong)?;
+        let (stream, seq) = (stream.parse().map_err(|_| wrong())?, seq.parse().map_err(|_| wrong())?);
+        Ok(MessageName(Name { direction, stream, seq }))
     }
 }
 

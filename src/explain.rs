@@ -9,7 +9,7 @@ use crate::{output, run};
 /// Explains one message of a run.
 pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
     let opened = run::open(&args.run)?;
-    let message = args.message.map(|name| (name.stream, name.seq));
+    let message = args.message.map(|name| name.0);
     let question = Question { trial: args.trial.clone().map(samepath_model::TrialId), message };
     let answer = explain::explain(&opened, &question).map_err(|error| match error {
         ExplainError::NoTrial(..) | ExplainError::NoMessage { .. } => Mistake(error.to_string()).into(),

@@ -1,5 +1,6 @@
 //! The client's session, from the control connection to the report.
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,13 +8,15 @@ use std::time::Duration;
 use samepath_model::Transport;
 use samepath_model::attribution::ObservationRecord;
 use samepath_model::flow::UNDER_TEST;
+use samepath_model::link::Direction;
 use samepath_model::record::{End, MessageRecord, PlayReport, SeriesPoint, SessionFailure};
-use samepath_model::workload::Workload;
+use samepath_model::workload::Length;
 use samepath_transport::connection::Endpoint;
 use samepath_transport::control::{self, Answer, ClientControl, ClockOffset, Request};
 use samepath_transport::credentials::Preface;
 use samepath_transport::identity::Pin;
-use samepath_transport::{Connection, Half, HalfReport, Phase, Plan, TransportError, clock, dial, reach};
+use samepath_transport::report::Released;
+use samepath_transport::{Connection, Phase, Plan, Session, SessionReport, TransportError, clock, dial, reach};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -70,7 +73,7 @@ pub struct Target {
 pub struct Played {
     /// The records.
     pub report: PlayReport,
-    /// See [`samepath_transport::HalfReport`]; of the receiver.
+    /// Interarrival jitter of bulk datagrams at their receiver, in nanoseconds.
     pub jitter_ns: Option<u64>,
     /// Datagrams that arrived a second time.
     pub duplicates: u64,
@@ -122,17 +125,15 @@ pub async fn play_agreed(
     let offset = control.clock_offset().await?;
     let (connections_in, connections) = mpsc::channel(64);
     let (epoch_in, epoch) = watch::channel(None);
-    let sends = plan.sends(End::Client);
-    let mut session = Session {
-        half: Half::start(plan.clone(), sends, connections, epoch),
-        sends,
+    let mut session = BothEnds {
+        session: Session::start(plan.clone(), End::Client, connections, epoch),
         control,
         ours: Phase::Waiting,
         theirs: Phase::Waiting,
-        told_warm: plan.is_cold(),
         connectors: JoinSet::new(),
         handshake_ns: None,
         endpoints: Vec::new(),
+        sends: plan.sends(End::Client),
         transport: plan.arm.transport,
         is_cold: plan.is_cold(),
         connecting_since: None,
@@ -155,7 +156,7 @@ pub async fn play_agreed(
     } else {
         connect_from = clock::now();
         session.connect(data, plan, connect_from, connections_in)?;
-        if !session.advance(limit, Session::is_warm).await? {
+        if !session.advance(limit, BothEnds::is_warm).await? {
             return Err(session.too_late(plan));
         }
         epoch = agree(in_step(clock::now() + NOTICE_NANOS + offset.rtt_ns)).await?;
@@ -164,22 +165,22 @@ pub async fn play_agreed(
     }
 
     let end = drain_end(plan, epoch).map_or(limit, |end| end.min(limit));
-    let finished = match (session.advance(end, Session::is_finished).await, loss) {
+    let finished = match (session.advance(end, BothEnds::is_finished).await, loss) {
         (Err(error), Loss::IsAnOutcome) => Err(session.what_was_seen(error, end).await?),
         (finished, _) => Ok(finished?),
     };
     if matches!(finished, Ok(false)) && plan.arm.is_reliable && drain_end(plan, epoch).is_none() {
         return Err(session.too_late(plan));
     }
-    let Session { half, control, handshake_ns, endpoints, .. } = session;
+    let BothEnds { session, control, handshake_ns, endpoints, .. } = session;
     let server = with_port(data, control.address.port());
     let theirs = match &finished {
         Ok(_) => timeout(REPORT_LIMIT, control.collect())
             .await
             .map_err(|_| TransportError::Timeout("the server did not hand over its report within 30 s".into()))??,
-        Err(_) => HalfReport::default(),
+        Err(_) => SessionReport::default(),
     };
-    let ours = half.finish();
+    let ours = session.finish();
     drop(endpoints);
     let set_up = SetUp { server, from: connect_from, handshake_ns };
     let mut played = merge(plan, epoch, set_up, offset, ours, theirs);
@@ -224,7 +225,8 @@ fn drain_end(plan: &Plan, epoch: u64) -> Option<u64> {
     if let Some(duration) = plan.cut_off() {
         return Some(epoch + duration);
     }
-    plan.workload.nominal_duration().map(|duration| epoch + duration.as_nanos() + DRAIN_NANOS)
+    let sending = plan.workload.nominal_duration()? + plan.workload.patience(plan.rtt);
+    Some(epoch + sending.as_nanos() + DRAIN_NANOS)
 }
 
 /// What an application saw of a session that broke, and when.
@@ -234,20 +236,18 @@ struct Seen {
     error: String,
 }
 
-/// A session under way.
-struct Session {
-    half: Half,
-    sends: bool,
+/// A session under way, its own end and what is known of the server's.
+struct BothEnds {
+    session: Session,
     control: ClientControl,
-    /// How far each half has come.
+    /// How far each end has come.
     ours: Phase,
     theirs: Phase,
-    /// Whether the sender knows that the receiver has the whole warm-up; a cold workload has none.
-    told_warm: bool,
     connectors: JoinSet<Result<Connected, TransportError>>,
     handshake_ns: Option<u64>,
     /// What must outlive the connections.
     endpoints: Vec<Endpoint>,
+    sends: bool,
     transport: Transport,
     is_cold: bool,
     /// When the connections began to be made, on a path of which nothing is known.
@@ -264,7 +264,7 @@ struct Connected {
     endpoint: Option<Endpoint>,
 }
 
-impl Session {
+impl BothEnds {
     /// Starts to make every data connection, at once.
     ///
     /// # Errors
@@ -283,7 +283,7 @@ impl Session {
             let (plan, connections) = (plan.clone(), connections.clone());
             self.connectors.spawn(async move {
                 let dialed = dial(to, &plan, fingerprint, Preface { secret, number }).await?;
-                // It fails only where the half failed, which says so itself.
+                // It fails only where the session failed, which says so itself.
                 let _ = connections.send(dialed.connection).await;
                 Ok(Connected { handshake_ns: dialed.up_at.map(|at| at - from), endpoint: dialed.endpoint })
             });
@@ -291,34 +291,32 @@ impl Session {
         Ok(())
     }
 
-    /// The receiver has the warm-up, and the sender every acknowledgement of it.
+    /// Each end has the other's warm-up, and every acknowledgement of its own.
     fn is_warm(&self) -> bool {
         self.ours >= Phase::Warm && self.theirs >= Phase::Warm
     }
 
-    /// Tells the sender that the receiver has the whole warm-up, as soon as it has.
-    async fn tell_warm(&mut self) -> Result<(), TransportError> {
-        let receiver = if self.sends { self.theirs } else { self.ours };
-        if self.told_warm || receiver < Phase::Warm {
-            return Ok(());
+    /// Our end has come further: the server is told what it waits for.
+    async fn tell_ours(&mut self, before: Phase) -> Result<(), TransportError> {
+        let has_reached = |phase| before < phase && self.ours >= phase;
+        if has_reached(Phase::Heard) {
+            self.control.send(&Request::PeerWarm).await?;
         }
-        self.told_warm = true;
-        if self.sends {
-            self.half.peer_warm();
-            return Ok(());
+        if has_reached(Phase::Sent) {
+            self.control.send(&Request::PeerSent { messages: self.session.sent() }).await?;
         }
-        self.control.send(&Request::PeerWarm).await
+        Ok(())
     }
 
-    /// The receiver waits for nothing more (and every connection has told when it was up, which a
+    /// Both ends have nothing more to do (and every connection has told when it was up, which a
     /// short transfer may overtake).
     fn is_finished(&self) -> bool {
-        (if self.sends { self.theirs } else { self.ours }) == Phase::Finished && self.connectors.is_empty()
+        self.ours == Phase::Finished && self.theirs == Phase::Finished && self.connectors.is_empty()
     }
 
-    /// Lets both halves work until `done`; whether it was before `end`. Where a connection broke, the error has what
+    /// Lets both ends work until `done`; whether it was before `end`. Where a connection broke, the error has what
     /// the server says of it, too.
-    async fn advance(&mut self, end: u64, done: impl Fn(&Session) -> bool) -> Result<bool, TransportError> {
+    async fn advance(&mut self, end: u64, done: impl Fn(&BothEnds) -> bool) -> Result<bool, TransportError> {
         match self.work(end, done).await {
             Err(ours @ (TransportError::Ended(_) | TransportError::Closed { .. })) => {
                 let ours = ours.seen_at(End::Client);
@@ -341,7 +339,7 @@ impl Session {
         }
         let mut timer = clock::Timer::new()?;
         tokio::select! {
-            reached = self.half.reach(Phase::Finished) => Ok(match reached {
+            reached = self.session.reach(Phase::Finished) => Ok(match reached {
                 Ok(()) => seen(&"everything had arrived, but the server had gone"),
                 Err(error) => seen(&error),
             }),
@@ -352,7 +350,7 @@ impl Session {
         }
     }
 
-    /// Why the server's half failed, if it did.
+    /// Why the server's end failed, if it did.
     async fn last_words(&mut self) -> Option<String> {
         loop {
             match self.control.answer().await {
@@ -363,23 +361,22 @@ impl Session {
         }
     }
 
-    async fn work(&mut self, end: u64, done: impl Fn(&Session) -> bool) -> Result<bool, TransportError> {
+    async fn work(&mut self, end: u64, done: impl Fn(&BothEnds) -> bool) -> Result<bool, TransportError> {
         let mut timer = clock::Timer::new()?;
         let mut look = tokio::time::interval(LOOK);
         while !done(self) {
-            let next = match self.ours {
-                Phase::Waiting => Phase::Bound,
-                Phase::Bound => Phase::Warm,
-                Phase::Warm | Phase::Finished => Phase::Finished,
-            };
+            let next = self.ours.next();
             tokio::select! {
                 answer = self.control.answer() => match answer? {
                     Answer::Reached(phase) => {
                         self.theirs = phase;
-                        self.tell_warm().await?;
-                        if phase == Phase::Finished && !self.sends {
-                            self.half.peer_finished();
+                        if phase >= Phase::Heard {
+                            self.session.peer_warm();
                         }
+                    }
+                    Answer::Sent { messages } => {
+                        self.theirs = Phase::Sent;
+                        self.session.peer_sent(messages);
                     }
                     other => return Err(TransportError::Control(format!("an answer out of turn: {other:?}"))),
                 },
@@ -390,14 +387,11 @@ impl Session {
                     self.handshake_ns = self.handshake_ns.max(connected.handshake_ns);
                     self.endpoints.extend(connected.endpoint);
                 }
-                reached = self.half.reach(next), if self.ours < Phase::Finished => {
+                reached = self.session.reach(next), if self.ours < Phase::Finished => {
                     self.data_failed = reached.is_err();
                     reached?;
-                    self.ours = self.half.phase();
-                    self.tell_warm().await?;
-                    if self.ours == Phase::Finished && self.sends {
-                        self.control.send(&Request::PeerFinished).await?;
-                    }
+                    let before = std::mem::replace(&mut self.ours, self.session.phase());
+                    self.tell_ours(before).await?;
                 }
                 _ = look.tick(), if self.suspicion.is_none() => {
                     self.suspicion = self.suspect();
@@ -431,7 +425,7 @@ impl Session {
                 )
             });
         }
-        let is_stuck = is_up && (self.sends || self.is_cold || !self.is_warm()) && self.half.is_stuck(SILENCE_NANOS);
+        let is_stuck = is_up && (self.sends || self.is_cold || !self.is_warm()) && self.session.is_stuck(SILENCE_NANOS);
         is_stuck.then(|| {
             format!(
                 "the connection is up, but nothing moves on it for {seconds} s: a path that drops full-size packets \
@@ -448,7 +442,7 @@ impl Session {
         } else if !self.is_warm() {
             "the warm-up was not over".to_owned()
         } else {
-            match self.half.delivered() {
+            match self.session.delivered() {
                 Some((delivered, all)) => format!("{delivered} of {all} messages were delivered"),
                 None => "not everything was delivered".to_owned(),
             }
@@ -472,49 +466,39 @@ struct SetUp {
 }
 
 /// Joins what both ends noted, on the client's clock, counted from the epoch.
-fn merge(plan: &Plan, epoch: u64, set_up: SetUp, offset: ClockOffset, ours: HalfReport, theirs: HalfReport) -> Played {
+fn merge(
+    plan: &Plan,
+    epoch: u64,
+    set_up: SetUp,
+    offset: ClockOffset,
+    mut ours: SessionReport,
+    mut theirs: SessionReport,
+) -> Played {
     let at_client = |t: u64| t as i64 - epoch as i64;
     let at_server = |t: u64| at_client(offset.to_client(t));
-    let points = |half: &HalfReport, end: End| -> Vec<SeriesPoint> {
-        let at = |t| if end == End::Client { at_client(t) } else { at_server(t) };
-        half.series.iter().map(|&(t, metric, value)| SeriesPoint { flow: 0, at: at(t), end, metric, value }).collect()
+    let at = |end: End, t: u64| if end == End::Client { at_client(t) } else { at_server(t) };
+    let points = |report: &SessionReport, end: End| -> Vec<SeriesPoint> {
+        report
+            .series
+            .iter()
+            .map(|&(t, metric, value)| SeriesPoint { flow: 0, at: at(end, t), end, metric, value })
+            .collect()
     };
     let mut series = points(&ours, End::Client);
     series.extend(points(&theirs, End::Server));
 
-    let sends = plan.sends(End::Client);
-    let (sender, receiver) = if sends { (&ours, &theirs) } else { (&theirs, &ours) };
-    let (sent, received) = (sender.sent.clone().unwrap_or_default(), receiver.received.clone().unwrap_or_default());
-    let when = |of_client: bool, times: &[u64], index: usize| {
-        let t = times.get(index).copied().filter(|t| *t > 0)?;
-        Some(if of_client { at_client(t) } else { at_server(t) })
-    };
-    let bytes = |counts: &[u64], index: usize| counts.get(index).copied().unwrap_or(0);
-    let messages: Vec<MessageRecord> = plan
-        .workload
-        .schedule()
-        .map(|message| {
-            let index = plan.index(message.stream, message.seq).expect("it is of the schedule");
-            MessageRecord {
-                flow: 0,
-                stream: message.stream,
-                seq: message.seq,
-                size: match message.size {
-                    Some(size) => size.bytes(),
-                    // What was cut off in the transport's buffers was never part of the message.
-                    None if plan.cut_off().is_some() => bytes(&received.bytes, index),
-                    None => bytes(&sent.bytes, index),
-                },
-                released: message.release.as_nanos() as i64,
-                sent: when(sends, &sent.at, index),
-                delivered: when(!sends, &received.at, index),
-                received: bytes(&received.bytes, index),
-            }
+    let mut messages: Vec<MessageRecord> = Direction::BOTH
+        .into_iter()
+        .flat_map(|direction| {
+            let (sender, receiver) = of(direction, &ours, &theirs);
+            messages(plan, direction, sender, receiver, at)
         })
         .collect();
+    // Stable: of those that were released at one instant the order is their sender's.
+    messages.sort_by_key(|message| message.released);
 
-    let (mut ours, mut theirs) = (ours, theirs);
-    let sender_layout = std::mem::take(if sends { &mut ours.layout } else { &mut theirs.layout });
+    let mut layout = std::mem::take(&mut ours.layout);
+    layout.append(&mut theirs.layout);
     let mut observations = std::mem::take(&mut ours.observations);
     // What an end saw has its own clock's time so far.
     observations.iter_mut().for_each(|observation| observation.at = at_client(observation.at.cast_unsigned()));
@@ -525,29 +509,83 @@ fn merge(plan: &Plan, epoch: u64, set_up: SetUp, offset: ClockOffset, ours: Half
             .map(|observation| ObservationRecord { at: at_server(observation.at.cast_unsigned()), ..observation }),
     );
 
-    let first_byte = received.first_byte.map(|t| if sends { offset.to_client(t) } else { t });
+    let direction = plan.workload.direction();
+    let received = &of(direction, &ours, &theirs).1.received;
+    let first_byte = received.first_byte.map(|t| if direction == Direction::Up { offset.to_client(t) } else { t });
     // A bulk transfer by datagrams for a time has no last message: it is complete if all arrived.
     let is_whole = |m: &MessageRecord| m.delivered.is_some() || (m.size > 0 && m.received == m.size);
-    let is_cold = matches!(plan.workload, Workload::Bulk(_));
     Played {
+        jitter_ns: received.jitter_ns,
+        duplicates: ours.received.duplicates + theirs.received.duplicates,
         report: PlayReport {
             epoch_ns: epoch,
             clock_error_ns: offset.error_ns,
             handshake_ns: set_up.handshake_ns,
             connecting: at_client(set_up.from),
-            first_byte_ns: first_byte.filter(|_| is_cold).map(|t| t.saturating_sub(set_up.from)),
+            first_byte_ns: first_byte.filter(|_| plan.is_cold()).map(|t| t.saturating_sub(set_up.from)),
             complete: messages.iter().all(is_whole),
             failure: None,
             messages,
             series,
-            layout: sender_layout,
+            layout,
             observations,
             client: ours.end,
             server: theirs.end,
         },
-        jitter_ns: received.jitter_ns,
-        duplicates: received.duplicates,
         same_clock: offset.error_ns == 0,
         server: set_up.server,
     }
+}
+
+/// The reports of the end that sends in this direction, and of the one that receives.
+const fn of<'a>(
+    direction: Direction,
+    client: &'a SessionReport,
+    server: &'a SessionReport,
+) -> (&'a SessionReport, &'a SessionReport) {
+    match direction {
+        Direction::Up => (client, server),
+        Direction::Down => (server, client),
+    }
+}
+
+/// The messages that were released in this direction, in order; `at` is when something was that an end has noted.
+fn messages(
+    plan: &Plan,
+    direction: Direction,
+    sender: &SessionReport,
+    receiver: &SessionReport,
+    at: impl Fn(End, u64) -> i64,
+) -> Vec<MessageRecord> {
+    let table = plan.table(direction);
+    let (sending, receiving) = (End::sender(direction), End::receiver(direction));
+    let (sent, received) = (&sender.sent, &receiver.received);
+    let count = |counts: &[u64], index: usize| counts.get(index).copied().unwrap_or(0);
+    let cancelled: HashMap<usize, u64> = sent.cancelled.iter().copied().collect();
+    let record = |release: &Released| {
+        let Released { stream, seq, at: released, by, deadline, attempt } = *release;
+        let index = table.index(stream, seq)?;
+        let when = |end: End, t: u64| (t > 0).then(|| at(end, t));
+        Some(MessageRecord {
+            flow: 0,
+            direction,
+            stream,
+            seq,
+            size: match table.length(stream, seq)? {
+                Length::Bytes(size) => size.bytes(),
+                // What was cut off in the transport's buffers was never part of the message.
+                Length::Until(_) if plan.arm.is_reliable => count(&received.bytes, index),
+                Length::Until(_) => count(&sent.bytes, index),
+            },
+            released: released as i64,
+            released_by: by,
+            deadline: deadline.map(|t| t as i64),
+            attempt,
+            cancelled: cancelled.get(&index).map(|t| at(sending, *t)),
+            sent: when(sending, count(&sent.at, index)),
+            delivered: when(receiving, count(&received.at, index)),
+            received: count(&received.bytes, index),
+        })
+    };
+    sent.released.iter().filter_map(record).collect()
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use samepath_model::link::Direction;
 use samepath_model::record::{End, Metric, Percentiles, SERIES_BIN_NANOS};
-use samepath_model::workload::Workload;
+use samepath_model::workload::Class;
 use samepath_transport::Plan;
 
 use crate::play::Played;
@@ -128,11 +128,11 @@ pub(crate) fn text(plan: &Plan, played: &Played) -> String {
         );
         line("received", text);
     }
-    if let Workload::Messages(_) = plan.workload {
+    if plan.workload.has(Class::Latency) {
         let all = report.messages.len() as u64;
         line("delivered", format!("{} of {all} messages ({:.2} %)", figures.delivered, share(figures.delivered, all)));
     }
-    if let (Workload::Messages(_), Some(p)) = (&plan.workload, figures.delay_ms) {
+    if let (true, Some(p)) = (plan.workload.has(Class::Latency), figures.delay_ms) {
         let text =
             format!("p50 {:.3}  p90 {:.3}  p95 {:.3}  p99 {:.3}  max {:.3} ms", p.p50, p.p90, p.p95, p.p99, p.max);
         line("delay", text);

@@ -118,13 +118,14 @@ async fn every_byte_of_every_message_has_its_place() {
             };
             assert_eq!(runs[0].start, preface, "{what}: {domain}");
         }
-        for message in plan.workload.schedule() {
-            let size = message.size.unwrap().bytes();
-            let have = bytes[&(message.stream, Some(message.seq))];
+        for message in plan.table(plan.workload.direction()).messages() {
+            let (stream, seq, length) = message;
+            let size = length.bytes().unwrap().bytes();
+            let have = bytes[&(stream, Some(seq))];
             let headers = have.checked_sub(size).unwrap_or_else(|| panic!("{what}: {have} of {size}"));
             assert!(headers >= HEADER_LEN as u64 && headers % HEADER_LEN as u64 == 0, "{what}: {headers}");
             if plan.arm.transport == Transport::Udp {
-                let runs = &domains[&(report.layout[0].port, datagram_domain(message.stream, message.seq))];
+                let runs = &domains[&(report.layout[0].port, datagram_domain(stream, seq))];
                 assert_eq!((runs.len(), headers), (1, 16 * size.div_ceil(1456)), "{what}");
             }
         }
@@ -239,7 +240,7 @@ async fn nothing_is_noted_where_nobody_asked() {
 async fn datagrams_are_seen_by_their_sender() {
     let udp = Arm::default_of(Transport::Udp);
     for (plan, report) in played(workloads().into_iter().map(|workload| plan(udp, workload))).await {
-        let sender = plan.end(true);
+        let sender = End::sender(plan.workload.direction());
         assert!(report.observations.iter().all(|s| s.end == sender && s.direction == plan.workload.direction()));
         let sent = if sender == End::Client { &report.client } else { &report.server }.datagrams_sent.unwrap();
         assert_eq!(report.observations.len() as u64, sent);

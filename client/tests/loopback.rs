@@ -13,7 +13,7 @@ use samepath_model::link::Direction;
 use samepath_model::record::Metric;
 use samepath_model::tuning::Order;
 use samepath_model::units::{BitRate, ByteCount, Duration};
-use samepath_model::workload::{Bulk, Messages, Workload};
+use samepath_model::workload::{Arrivals, Bulk, LogNormal, Messages, Mix, Rpc, Size, Workload};
 use samepath_server::{Limits, Server, ServerConfig, Shutdown};
 use samepath_transport::identity::{Identity, Pin};
 use samepath_transport::{Plan, TransportError};
@@ -83,6 +83,82 @@ async fn every_arm_carries_every_workload_both_ways() {
                 assert_eq!(report.clock_error_ns, 0, "{what}: one host has one clock");
             }
         }
+    }
+}
+
+fn rpc(rpc: Rpc) -> Workload {
+    let drawn = |median, p99| Size::LogNormal(LogNormal { median: ByteCount::new(median), p99: ByteCount::new(p99) });
+    let (request, response) = (drawn(300, 4_000), drawn(1500, 30_000));
+    let (service, warmup) = (Duration::from_millis(1), Some(ByteCount::new(50_000)));
+    Workload::Rpc(Rpc { request, response, service, warmup, ..rpc })
+}
+
+#[tokio::test]
+async fn requests_are_answered_on_every_arm() {
+    let server = serve();
+    let closed = Rpc { outstanding: Some(4), count: Some(40), calls: 2, ..Rpc::default() };
+    let open = Rpc {
+        per_second: Some(400.0),
+        arrivals: Arrivals::Poisson,
+        streams: Some(5),
+        count: Some(80),
+        ..Rpc::default()
+    };
+    for arm in Arm::all() {
+        for workload in [rpc(closed.clone()), rpc(open.clone())] {
+            let plan = plan(arm, workload);
+            let report = server.play(&plan).await.report;
+            let what = format!("{arm} {}", plan.workload);
+            assert!(report.complete, "{what}");
+            let sent = |direction| report.messages.iter().filter(move |m| m.direction == direction);
+            assert_eq!((sent(Direction::Up).count(), sent(Direction::Down).count()), (80, 80), "{what}");
+            for answer in sent(Direction::Down) {
+                let by = answer.released_by.unwrap_or_else(|| panic!("{what}: {answer:?}"));
+                let request = sent(Direction::Up).find(|m| m.id() == by).unwrap();
+                assert_eq!((by.stream, by.seq), (answer.stream, answer.seq), "{what}");
+                // The service counts from the delivery of the request.
+                assert_eq!(answer.released, request.delivered.unwrap() + 1_000_000, "{what}");
+                assert!(answer.sent.unwrap() >= answer.released, "{what}");
+                assert!(request.deadline.is_some_and(|deadline| deadline > request.released), "{what}");
+            }
+            for end in [&report.client, &report.server] {
+                assert!(end.bytes_sent > 0 && end.bytes_received > 0, "{what}");
+                assert_eq!(end.start.is_some(), arm.is_reliable, "{what}");
+            }
+            assert_eq!(report.client.bytes_sent, report.server.bytes_received, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_busy_refuses_with_a_byte() {
+    let server = serve();
+    let busy = Rpc { outstanding: Some(20), count: Some(60), workers: Some(1), backlog: Some(2), ..Rpc::default() };
+    for arm in Arm::all() {
+        let plan = plan(arm, rpc(busy.clone()));
+        let report = server.play(&plan).await.report;
+        let refused: Vec<_> = report.messages.iter().filter(|m| m.seq >= busy.requests_of_stream()).collect();
+        assert!(!refused.is_empty() && refused.len() < 60, "{arm}: {}", refused.len());
+        assert!(refused.iter().all(|m| m.direction == Direction::Down && m.size == 1), "{arm}");
+        assert!(report.complete, "{arm}");
+        assert_eq!(report.messages.len(), 120, "{arm}: each is answered or refused");
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_and_messages_share_a_connection() {
+    let server = serve();
+    for arm in Arm::all() {
+        let of = vec![bytes(Direction::Down, 2, 3_000_000), messages(Direction::Down, 3, 1000, 40)];
+        let plan = plan(arm, Workload::Mix(Mix { of }));
+        let report = server.play(&plan).await.report;
+        assert!(report.complete, "{arm}");
+        let of = |streams: std::ops::Range<u16>| report.messages.iter().filter(move |m| streams.contains(&m.stream));
+        assert_eq!((of(0..2).count(), of(2..5).count()), (2, 120), "{arm}");
+        assert_eq!(of(0..2).map(|m| m.received).sum::<u64>(), 3_000_000, "{arm}");
+        // The transfer starts with the messages, on connections that are up.
+        assert!(of(0..2).all(|m| m.released == 0) && report.first_byte_ns.is_none(), "{arm}");
+        assert_eq!(report.server.start.is_some(), arm.is_reliable, "{arm}");
     }
 }
 

@@ -21,7 +21,7 @@ use crate::setting::SettingKind;
 use crate::start::StartState;
 pub use crate::units::Instant;
 use crate::void::VoidReason;
-use crate::workload::StreamId;
+use crate::workload::{MessageId, StreamId};
 
 /// The version of the run directory's formats that this program writes.
 pub const RECORD_SCHEMA: u32 = 3;
@@ -32,21 +32,38 @@ pub struct MessageRecord {
     /// The flow that it belongs to.
     #[serde(default)]
     pub flow: FlowId,
+    /// Which way it went.
+    pub direction: Direction,
     /// The logical stream.
     pub stream: StreamId,
-    /// Its number within the stream.
+    /// Its number within the stream and direction.
     pub seq: u32,
     /// Its size in bytes. Where the schedule leaves it open: the datagrams' bytes that were sent, or,
     /// on a reliable transport, the bytes that had arrived when the time was over.
     pub size: u64,
-    /// When the schedule released it. Delay is counted from here (open loop).
+    /// When it was meant to be released. Delay is counted from here.
     pub released: Instant,
+    /// The message whose delivery released it; `None` where the clock did.
+    pub released_by: Option<MessageId>,
+    /// Until when it was of use; `None` where it always is.
+    pub deadline: Option<Instant>,
+    /// Which attempt at the same thing it was, from 1.
+    pub attempt: u32,
+    /// When its sender withdrew it, before any of it was sent; `None` where it did not.
+    pub cancelled: Option<Instant>,
     /// When the sender had handed its last byte to the transport.
     pub sent: Option<Instant>,
     /// When the receiving application held the whole message, every byte verified.
     pub delivered: Option<Instant>,
     /// How many of its bytes arrived.
     pub received: u64,
+}
+
+impl MessageRecord {
+    /// The message's name.
+    pub const fn id(&self) -> MessageId {
+        MessageId { direction: self.direction, stream: self.stream, seq: self.seq }
+    }
 }
 
 /// What a point of a time series measures.
@@ -552,7 +569,7 @@ pub struct PlayReport {
     pub complete: bool,
     /// How the session broke, where it did and that was asked for: the client's records alone are there then.
     pub failure: Option<SessionFailure>,
-    /// One for each message of the schedule.
+    /// One for each message that was released, in the order of their release.
     pub messages: Vec<MessageRecord>,
     /// Time series of both ends.
     pub series: Vec<SeriesPoint>,
@@ -581,7 +598,8 @@ impl PlayReport {
         for message in &mut self.messages {
             message.flow = flow;
             later(&mut message.released);
-            message.sent.iter_mut().chain(&mut message.delivered).for_each(later);
+            let others = [&mut message.deadline, &mut message.cancelled, &mut message.sent, &mut message.delivered];
+            others.into_iter().flatten().for_each(later);
         }
         for point in &mut self.series {
             point.flow = flow;
@@ -669,6 +687,9 @@ pub struct Summary {
     pub handshake: Option<HandshakeParts>,
     /// See [`PlayReport::first_byte_ns`].
     pub first_byte_ms: Option<f64>,
+    /// The figures of the trial's workload that its messages alone tell, by their metrics' names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub score: BTreeMap<String, f64>,
     /// Bytes of IP packets offered to the link, both directions; `None` where nothing counted them.
     pub wire_bytes: Option<u64>,
     /// Packets that the link dropped, for whatever cause, both directions; not those that were still under
@@ -860,6 +881,11 @@ mod tests {
             failure: Some(SessionFailure { flow: 0, at: 40, error: "gone".into() }),
             messages: vec![MessageRecord {
                 flow: 0,
+                direction: Direction::Down,
+                released_by: None,
+                deadline: None,
+                attempt: 1,
+                cancelled: None,
                 stream: 0,
                 seq: 0,
                 size: 1,

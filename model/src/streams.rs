@@ -5,8 +5,9 @@
 //! is no part of what is measured, and it is memory and time at the receiver, so that it has a bound.
 
 use crate::arm::{Arm, Mapping};
+use crate::link::Direction;
 use crate::units::Duration;
-use crate::workload::{Messages, Workload};
+use crate::workload::{Class, Workload};
 
 /// The most streams for messages that a receiver lets be open at once: some 20 ms of its CPU as the connection is made.
 pub const MOST_STREAMS: u64 = 1 << 16;
@@ -25,37 +26,27 @@ pub struct TooManyStreams {
     needed: u64,
 }
 
-/// Messages that are released within any such time, in all at most.
-fn released_in(messages: &Messages, time: Duration) -> u64 {
-    let all = u64::from(messages.per_stream()) * u64::from(messages.streams);
-    let of_stream = time.as_nanos().div_ceil(messages.spacing.as_nanos().max(1)).saturating_add(1);
-    all.min(of_stream.saturating_mul(u64::from(messages.streams)))
-}
-
 /// Refuses a workload that would be held up by the limit of streams as a matter of course: where more messages than it
 /// are released within three round trips, in which a lost packet is noticed, sent again, and its stream's end told.
 ///
 /// # Errors
 /// Says how many streams it would take, and what to change.
 pub fn check(arm: Arm, workload: &Workload, rtt: Duration) -> Result<(), TooManyStreams> {
-    match workload {
-        Workload::Messages(messages) if arm.mapping == Mapping::PerMessage => {
-            let needed = released_in(messages, rtt * 3);
-            if needed > MOST_STREAMS { Err(TooManyStreams { arm, needed }) } else { Ok(()) }
-        }
-        _ => Ok(()),
+    if arm.mapping != Mapping::PerMessage || !workload.has(Class::Latency) {
+        return Ok(());
     }
+    let needed = Direction::BOTH.into_iter().map(|way| workload.most_released_in(way, rtt * 3)).max().unwrap_or(0);
+    if needed > MOST_STREAMS { Err(TooManyStreams { arm, needed }) } else { Ok(()) }
 }
 
-/// The streams of its sender that a receiver lets be open at once: of what is released in eight round trips and two
-/// seconds, each; or as many as the workload has streams; and those of the warm-up.
-pub fn limit(arm: Arm, workload: &Workload, rtt: Duration) -> u64 {
-    let of_messages = match workload {
-        Workload::Messages(messages) if arm.mapping == Mapping::PerMessage => {
-            let ample = released_in(messages, rtt * 8 + Duration::from_secs(2)).max(AMPLE);
-            ample.min(u64::from(messages.per_stream()) * u64::from(messages.streams)).min(MOST_STREAMS)
-        }
-        _ => 0,
+/// The streams of its sender that a receiver of this direction lets be open at once: of what is released in eight round
+/// trips and two seconds, each; or as many as the workload has streams; and those of the warm-up.
+pub fn limit(arm: Arm, workload: &Workload, direction: Direction, rtt: Duration) -> u64 {
+    let of_messages = if arm.mapping == Mapping::PerMessage && workload.has(Class::Latency) {
+        let ample = workload.most_released_in(direction, rtt * 8 + Duration::from_secs(2)).max(AMPLE);
+        ample.min(workload.table(direction, 0).len() as u64).min(MOST_STREAMS)
+    } else {
+        0
     };
     of_messages + 2 * u64::from(workload.streams()) + 2
 }
@@ -63,6 +54,11 @@ pub fn limit(arm: Arm, workload: &Workload, rtt: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::Messages;
+
+    fn down(arm: Arm, workload: &Workload, rtt: Duration) -> u64 {
+        limit(arm, workload, Direction::Down, rtt)
+    }
 
     fn messages(streams: u16, spacing_ms: u64, count: u32) -> Workload {
         let spacing = Duration::from_millis(spacing_ms);
@@ -79,12 +75,12 @@ mod tests {
         let rtt = Duration::from_millis(800);
         let workload = messages(80, 14, 220);
         let under_way = 80 * 800 / 14;
-        assert!(limit(arm("quic/per-message"), &workload, rtt) > 3 * under_way);
-        assert_eq!(limit(arm("quic/per-message"), &workload, rtt), 80 * 220 + 162, "and no more than there are");
-        assert_eq!(limit(arm("quic"), &workload, rtt), 162);
+        assert!(down(arm("quic/per-message"), &workload, rtt) > 3 * under_way);
+        assert_eq!(down(arm("quic/per-message"), &workload, rtt), 80 * 220 + 162, "and no more than there are");
+        assert_eq!(down(arm("quic"), &workload, rtt), 162);
         // On a short path as it was: the defence stays one.
-        assert_eq!(limit(arm("quic/per-message"), &messages(8, 10, 10_000), Duration::from_millis(60)), 4096 + 18);
-        assert_eq!(limit(arm("quic/per-message"), &messages(8, 100, 100), Duration::from_millis(60)), 800 + 18);
+        assert_eq!(down(arm("quic/per-message"), &messages(8, 10, 10_000), Duration::from_millis(60)), 4096 + 18);
+        assert_eq!(down(arm("quic/per-message"), &messages(8, 100, 100), Duration::from_millis(60)), 800 + 18);
     }
 
     #[test]
@@ -95,6 +91,6 @@ mod tests {
         assert!(refused.contains("`quic/per-message`") && refused.contains("`spacing`"), "{refused}");
         assert_eq!(check(arm("quic"), &workload, long), Ok(()), "its streams are the workload's own");
         assert_eq!(check(arm("quic/per-message"), &messages(80, 14, 220), Duration::from_millis(800)), Ok(()));
-        assert!(limit(arm("quic/per-message"), &workload, long) <= MOST_STREAMS + 2 * 4096 + 2);
+        assert!(down(arm("quic/per-message"), &workload, long) <= MOST_STREAMS + 2 * 4096 + 2);
     }
 }

@@ -130,6 +130,11 @@ impl Made {
             ready = if tcp { arrived.max(ready) } else { arrived };
             made.messages.push(MessageRecord {
                 flow: 0,
+                direction: Direction::Down,
+                released_by: None,
+                deadline: None,
+                attempt: 1,
+                cancelled: None,
                 stream,
                 seq,
                 size: 1000,

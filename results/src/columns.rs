@@ -26,6 +26,7 @@ use samepath_model::attribution::{LayoutRecord, ObservationRecord, Tag};
 use samepath_model::flow::FlowId;
 use samepath_model::link::Direction;
 use samepath_model::record::{DropCause, End, MessageRecord, Metric, PacketRecord, RECORD_SCHEMA, SeriesPoint};
+use samepath_model::workload::MessageId;
 
 /// Rows of a row group: some 10 MB of ledger in memory.
 pub(crate) const ROW_GROUP: usize = 1 << 16;
@@ -281,10 +282,17 @@ impl ColumnsIn<'_> {
 impl Row for MessageRecord {
     const SCHEMA: &'static str = "message messages {
         required int32 flow (INTEGER(8,false));
+        required binary direction (UTF8);
         required int32 stream (INTEGER(16,false));
         required int32 seq (INTEGER(32,false));
         required int64 size_bytes (INTEGER(64,false));
         required int64 released_ns;
+        optional binary released_by_direction (UTF8);
+        optional int32 released_by_stream (INTEGER(16,false));
+        optional int32 released_by_seq (INTEGER(32,false));
+        optional int64 deadline_ns;
+        required int32 attempt (INTEGER(32,false));
+        optional int64 cancelled_ns;
         optional int64 sent_ns;
         optional int64 delivered_ns;
         required int64 received_bytes (INTEGER(64,false));
@@ -293,10 +301,18 @@ impl Row for MessageRecord {
 
     fn write(rows: &[Self], columns: &mut ColumnsOut<'_, '_>) -> Result<(), ParquetError> {
         columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.flow)))?;
+        columns.required::<ByteArrayType>(rows.iter().map(|r| text(direction_name(r.direction))))?;
         columns.required::<Int32Type>(rows.iter().map(|r| i32::from(r.stream)))?;
         columns.required::<Int32Type>(rows.iter().map(|r| r.seq.cast_signed()))?;
         columns.required::<Int64Type>(rows.iter().map(|r| r.size.cast_signed()))?;
         columns.required::<Int64Type>(rows.iter().map(|r| r.released))?;
+        let by = || rows.iter().map(|r| r.released_by);
+        columns.optional::<ByteArrayType>(by().map(|by| by.map(|id| text(direction_name(id.direction)))))?;
+        columns.optional::<Int32Type>(by().map(|by| by.map(|id| i32::from(id.stream))))?;
+        columns.optional::<Int32Type>(by().map(|by| by.map(|id| id.seq.cast_signed())))?;
+        columns.optional::<Int64Type>(rows.iter().map(|r| r.deadline))?;
+        columns.required::<Int32Type>(rows.iter().map(|r| r.attempt.cast_signed()))?;
+        columns.optional::<Int64Type>(rows.iter().map(|r| r.cancelled))?;
         columns.optional::<Int64Type>(rows.iter().map(|r| r.sent))?;
         columns.optional::<Int64Type>(rows.iter().map(|r| r.delivered))?;
         columns.required::<Int64Type>(rows.iter().map(|r| r.received.cast_signed()))
@@ -304,20 +320,37 @@ impl Row for MessageRecord {
 
     fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
         let mut flow = columns.required::<Int32Type>("flow")?;
+        let mut direction = columns.names("direction", direction_named)?;
         let stream = columns.required::<Int32Type>("stream")?;
         let mut seq = columns.required::<Int32Type>("seq")?;
         let mut size = columns.required::<Int64Type>("size_bytes")?;
         let mut released = columns.required::<Int64Type>("released_ns")?;
+        let mut by_direction = columns.names("released_by_direction", direction_named)?;
+        let mut by_stream = columns.optional::<Int32Type>("released_by_stream")?.into_iter();
+        let mut by_seq = columns.optional::<Int32Type>("released_by_seq")?.into_iter();
+        let mut deadline = columns.optional::<Int64Type>("deadline_ns")?.into_iter();
+        let mut attempt = columns.required::<Int32Type>("attempt")?;
+        let mut cancelled = columns.optional::<Int64Type>("cancelled_ns")?.into_iter();
         let mut sent = columns.optional::<Int64Type>("sent_ns")?.into_iter();
         let mut delivered = columns.optional::<Int64Type>("delivered_ns")?.into_iter();
         let mut received = columns.required::<Int64Type>("received_bytes")?;
         let row = |stream: i32| {
             Some(MessageRecord {
                 flow: FlowId::try_from(flow.next()?).ok()?,
+                direction: direction.next()??,
                 stream: u16::try_from(stream).ok()?,
                 seq: seq.next()?.cast_unsigned(),
                 size: size.next()?.cast_unsigned(),
                 released: released.next()?,
+                released_by: match (by_direction.next()?, by_stream.next()?, by_seq.next()?) {
+                    (Some(direction), Some(stream), Some(seq)) => {
+                        Some(MessageId { direction, stream: u16::try_from(stream).ok()?, seq: seq.cast_unsigned() })
+                    }
+                    _ => None,
+                },
+                deadline: deadline.next()?,
+                attempt: attempt.next()?.cast_unsigned(),
+                cancelled: cancelled.next()?,
                 sent: sent.next()?,
                 delivered: delivered.next()?,
                 received: received.next()?.cast_unsigned(),

@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use samepath_model::arm::Arm;
-use samepath_model::workload::Workload;
 use serde::Serialize;
 
 use crate::analysis::Analysis;
 use crate::cells::{Cell, label};
 use crate::judge::Effect;
-use crate::metric::{self, Better, Metric, Unit};
+use crate::metric::{Better, Metric, Unit};
+use crate::score;
 use crate::stats;
 use crate::store::Run;
 use crate::table::{number, plain};
@@ -26,17 +26,6 @@ const ALPHA: f64 = 0.05;
 
 /// Ratios within 1 ± this are called equal, where the interval lies within them.
 const MARGIN: f64 = 0.05;
-
-/// The figures that are compared: few, and none that says the same as another, as each takes its
-/// share of the certainty.
-fn metrics(workload: &Workload) -> &'static [&'static Metric] {
-    match workload {
-        Workload::Bulk(_) => &[&metric::GOODPUT, &metric::DELIVERED_SHARE, &metric::HANDSHAKE],
-        Workload::Messages(_) => {
-            &[&metric::DELAY_P50, &metric::DELAY_P99, &metric::DELIVERED_SHARE, &metric::HANDSHAKE]
-        }
-    }
-}
 
 /// Two runs side by side.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -136,7 +125,7 @@ pub fn compare(before: &Analysis<'_>, after: &Analysis<'_>) -> Comparison {
             continue;
         };
         comparison.notes.extend(conditions(cell, other));
-        let metrics = metrics(&cell.plan.workload).iter();
+        let metrics = score::of_workload(&cell.plan.workload).compared.iter();
         comparison.changes.extend(metrics.filter_map(|&metric| change(cell, other, metric)));
     }
     comparison.only_after = cells_after.iter().filter(|cell| find(cells_before, cell).is_none()).map(name).collect();

@@ -266,6 +266,7 @@ fn full_record() -> TrialRecord {
         handshake_ms: Some(1.0),
         handshake: Some(HandshakeParts::default()),
         first_byte_ms: Some(1.0),
+        score: [("latency_p50_ms".to_owned(), 1.0)].into(),
         wire_bytes: Some(1),
         packets_dropped: Some(1),
         retransmissions: Some(1),

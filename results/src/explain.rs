@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use samepath_model::blocking::HoldParts;
-use samepath_model::experiment::TrialId;
+use samepath_model::experiment::{Trial, TrialId};
 use samepath_model::link::ScriptedDrop;
 use samepath_model::record::{DropCause, Instant, Outcome, TrialRecord};
 use samepath_model::void::in_words;
-use samepath_model::workload::StreamId;
+use samepath_model::workload::{MessageId, StreamId};
 use samepath_model::{Direction, VoidReason};
 use serde::Serialize;
 
@@ -24,7 +24,25 @@ pub struct Question {
     /// Of this trial; else of the one with the longest blocked time.
     pub trial: Option<TrialId>,
     /// Of this message; else of the most blocked, or of the slowest where none was.
-    pub message: Option<(StreamId, u32)>,
+    pub message: Option<Name>,
+}
+
+/// What a person calls a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Name {
+    /// Which way it goes; where that is left open, as most of its workload does.
+    pub direction: Option<Direction>,
+    /// Its stream.
+    pub stream: StreamId,
+    /// Its number in the stream.
+    pub seq: u32,
+}
+
+impl Name {
+    fn of(self, trial: &Trial) -> MessageId {
+        let Name { direction, stream, seq } = self;
+        MessageId { direction: direction.unwrap_or(trial.workload.direction()), stream, seq }
+    }
 }
 
 /// A question that has no answer.
@@ -224,8 +242,9 @@ fn known(run: &Run) -> String {
 }
 
 fn choose(analysis: &Analysis, record: &TrialRecord, question: &Question) -> Result<usize, ExplainError> {
-    if let Some((stream, seq)) = question.message {
-        return analysis.find(stream, seq).ok_or_else(|| no_message(record, stream, seq));
+    if let Some(name) = question.message {
+        let id = name.of(&record.trial);
+        return analysis.find(id).ok_or_else(|| no_message(record, id));
     }
     let slowest = || {
         let accounts = analysis.accounts();
@@ -235,11 +254,11 @@ fn choose(analysis: &Analysis, record: &TrialRecord, question: &Question) -> Res
     Ok(analysis.most_blocked().or_else(slowest).unwrap_or(0))
 }
 
-fn no_message(record: &TrialRecord, stream: StreamId, seq: u32) -> ExplainError {
-    let streams = record.trial.workload.streams();
-    let has = match record.trial.workload.schedule().filter(|message| message.stream == stream).map(|m| m.seq).max() {
-        Some(last) => format!("stream {stream} has messages 0 to {last}"),
-        None => format!("its streams are 0 to {}", streams.saturating_sub(1)),
+fn no_message(record: &TrialRecord, MessageId { direction, stream, seq }: MessageId) -> ExplainError {
+    let table = record.trial.workload.table(direction, record.trial.seed);
+    let has = match table.per_stream(stream) {
+        0 => format!("its streams are 0 to {}", table.streams().saturating_sub(1)),
+        n => format!("stream {stream} has messages 0 to {}", n - 1),
     };
     ExplainError::NoMessage { trial: record.trial.id.clone(), stream, seq, has }
 }
@@ -252,13 +271,12 @@ fn unattributed(
 ) -> Result<Explanation, ExplainError> {
     let messages = run.messages(&record.trial.id)?;
     let wanted = |m: &&samepath_model::record::MessageRecord| match question.message {
-        Some((stream, seq)) => m.stream == stream && m.seq == seq,
+        Some(name) => m.id() == name.of(&record.trial),
         None => true,
     };
     let slowest = messages.iter().filter(wanted).max_by_key(|m| m.delivered.map(|at| at - m.released));
     let Some(message) = slowest else {
-        let (stream, seq) = question.message.unwrap_or_default();
-        return Err(no_message(record, stream, seq));
+        return Err(no_message(record, question.message.unwrap_or_default().of(&record.trial)));
     };
     Ok(Explanation { verdict: Verdict::Unattributed, reason: Some(reason.to_string()), ..blank(record, message) })
 }
@@ -275,10 +293,10 @@ fn blank(record: &TrialRecord, message: &samepath_model::record::MessageRecord) 
             Outcome::Void { reasons } => reasons.clone(),
             _ => Vec::new(),
         },
-        direction: trial.workload.direction(),
+        direction: message.direction,
         stream: message.stream,
         seq: message.seq,
-        size: trial.workload.total_bytes().map(|_| message.size),
+        size: (!trial.workload.is_open_ended()).then_some(message.size),
         verdict: Verdict::Undisturbed,
         reason: None,
         released_ms: millis(message.released),

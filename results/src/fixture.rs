@@ -120,18 +120,24 @@ pub(crate) fn play(trial: &Trial, slower: f64) -> PlayReport {
     let ms = |ms: f64| (ms * 1e6 * slower * jitter) as i64;
     let messages: Vec<_> = trial
         .workload
-        .schedule()
+        .released_by_the_clock(End::sender(trial.workload.direction()), trial.seed)
+        .into_iter()
         .enumerate()
         .map(|(i, message)| {
-            let released = i64::try_from(message.release.as_nanos()).unwrap();
+            let released = i64::try_from(message.at.as_nanos()).unwrap();
             let hit = lossy && i % 10 == 7;
-            let size = message.size.map_or(0, |size| size.bytes());
+            let size = message.length.bytes().map_or(0, |size| size.bytes());
             let delay = ms(if size > 10_000 { 500.0 } else { 30.0 }) + if hit { ms(60.0) } else { 0 };
             let arrives = reliable || !hit;
             MessageRecord {
                 flow: 0,
-                stream: message.stream,
-                seq: message.seq,
+                direction: message.id.direction,
+                released_by: None,
+                deadline: None,
+                attempt: 1,
+                cancelled: None,
+                stream: message.id.stream,
+                seq: message.id.seq,
                 size,
                 released,
                 sent: Some(released + 1_000),

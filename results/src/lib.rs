@@ -31,11 +31,14 @@ mod number;
 mod part;
 pub mod recompute;
 pub mod report;
+mod score;
+mod sentence;
 pub mod stats;
 pub mod store;
 pub mod summary;
 pub mod table;
 pub mod verdicts;
+mod words;
 
 pub use analysis::Analysis;
 pub use cells::Cell;

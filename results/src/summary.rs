@@ -11,6 +11,7 @@ use samepath_model::record::{
 };
 use samepath_model::workload::Workload;
 
+use crate::metric;
 use crate::stats::percentiles_ms;
 
 /// What a summary needs besides messages and series.
@@ -47,19 +48,22 @@ pub fn from_records(
     series: &[SeriesPoint],
     reports: Reports<'_>,
 ) -> Summary {
-    let mut delays: Vec<i64> = messages.iter().filter_map(|m| Some(m.delivered? - m.released)).collect();
+    let scored = trial.workload.scored_streams();
+    let of_scored = messages.iter().filter(|message| scored.contains(&message.stream));
+    let mut delays: Vec<i64> = of_scored.filter_map(|m| Some(m.delivered? - m.released)).collect();
+    let delivered = messages.iter().filter(|message| message.delivered.is_some()).count();
     let received: u64 = messages.iter().map(|m| m.received).sum();
-    let all_delivered = !messages.is_empty() && delays.len() == messages.len();
+    let all_delivered = !messages.is_empty() && delivered == messages.len();
     let last_delivery = messages.iter().filter_map(|m| m.delivered).max();
-    let (sender, receiver) = match trial.workload.direction() {
-        Direction::Up => (reports.client, reports.server),
-        Direction::Down => (reports.server, reports.client),
+    let sender = match trial.workload.direction() {
+        Direction::Up => reports.client,
+        Direction::Down => reports.server,
     };
-    let carried = carried(trial, receiver, received);
+    let carried = carried(trial, [reports.client, reports.server], received);
     let counted = reports.link.filter(|link| link.counts_packets());
     Summary {
         messages: messages.len() as u64,
-        delivered: delays.len() as u64,
+        delivered: delivered as u64,
         received_bytes: received,
         offered_bytes: messages.iter().map(|m| m.size).sum(),
         goodput_bits_per_second: goodput(&trial.workload, received, last_delivery, all_delivered, series),
@@ -69,9 +73,10 @@ pub fn from_records(
         // Needs the ledger, too: see `crate::handshake`.
         handshake: None,
         first_byte_ms: reports.first_byte_ms,
+        score: of_workload(trial, messages).into_iter().map(|(of, value)| (of.name.to_owned(), value)).collect(),
         wire_bytes: counted.map(|link| link.up.bytes + link.down.bytes),
         packets_dropped: counted.map(|link| lost(&link.up) + lost(&link.down)),
-        retransmissions: sender.and_then(|end| end.retransmissions),
+        retransmissions: retransmissions(reports),
         start: sender.and_then(|end| end.start),
         client_cpu_s_per_gb: cpu_s_per_gb(reports.client, carried),
         server_cpu_s_per_gb: cpu_s_per_gb(reports.server, carried),
@@ -82,11 +87,27 @@ pub fn from_records(
     }
 }
 
+/// The figures of the trial's workload that its messages alone tell, by their metrics.
+fn of_workload(trial: &Trial, messages: &[MessageRecord]) -> Vec<(&'static metric::Metric, f64)> {
+    match trial.workload.scored() {
+        Workload::Rpc(rpc) => metric::rpc::figures(rpc, trial.workload.scored_streams(), messages),
+        Workload::Bulk(_) | Workload::Messages(_) | Workload::Mix(_) => Vec::new(),
+    }
+}
+
+/// What both ends sent again, each as a sender.
+fn retransmissions(reports: Reports<'_>) -> Option<u64> {
+    let of_ends = [reports.client, reports.server].into_iter().flatten().filter_map(|end| end.retransmissions);
+    of_ends.reduce(|client, server| client + server)
+}
+
 /// Payload bytes that CPU time and wire bytes were spent on: those received, and the warm-up before them, which no
 /// message counts. `None` where nothing was received.
-pub(crate) fn carried(trial: &Trial, receiver: Option<&EndReport>, received: u64) -> Option<u64> {
-    let received = receiver.map(|end| end.bytes_received).filter(|&bytes| bytes > 0).unwrap_or(received);
-    (received > 0).then(|| received + trial.workload.warmup(trial.arm).bytes())
+pub(crate) fn carried(trial: &Trial, ends: [Option<&EndReport>; 2], received: u64) -> Option<u64> {
+    let by_ends: u64 = ends.into_iter().flatten().map(|end| end.bytes_received).sum();
+    let received = if by_ends > 0 { by_ends } else { received };
+    let ways = Direction::BOTH.into_iter().filter(|way| trial.workload.carries(*way)).count() as u64;
+    (received > 0).then(|| received + ways * trial.workload.warmup(trial.arm).bytes())
 }
 
 /// CPU seconds of an end per gigabyte (10⁹ bytes) of payload carried.

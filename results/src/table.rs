@@ -6,12 +6,12 @@ use std::ops::Range;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use samepath_model::record::{Outcome, TrialRecord};
-use samepath_model::workload::Workload;
 use samepath_model::{TrialId, VoidKind};
 
 use crate::analysis::Analysis;
 use crate::cells::{Cell, Trouble};
 use crate::metric::{self, Metric, Unit};
+use crate::score;
 use crate::stats;
 use crate::store::Run;
 
@@ -75,44 +75,13 @@ fn head(metric: &Metric) -> String {
     metric.head.map_or_else(|| format!("{}\n{}", metric.label, metric.unit.symbol()), str::to_owned)
 }
 
-/// The figures that say something of a workload: in an open loop the goodput is what was offered,
-/// and of a bulk transfer the delay is its completion; of several objects, each one's own.
-fn metrics(workload: &Workload) -> &'static [&'static Metric] {
-    match workload {
-        Workload::Bulk(bulk) if bulk.streams > 1 && bulk.bytes.is_some() => &[
-            &metric::GOODPUT,
-            &metric::COMPLETION,
-            &metric::DELAY_P50,
-            &metric::FIRST_BYTE,
-            &metric::DELIVERED_SHARE,
-            &metric::HANDSHAKE,
-            &metric::RETRANSMISSIONS,
-        ],
-        Workload::Bulk(_) => &[
-            &metric::GOODPUT,
-            &metric::COMPLETION,
-            &metric::FIRST_BYTE,
-            &metric::DELIVERED_SHARE,
-            &metric::HANDSHAKE,
-            &metric::RETRANSMISSIONS,
-        ],
-        Workload::Messages(_) => &[
-            &metric::DELAY_P50,
-            &metric::DELAY_P95,
-            &metric::DELAY_P99,
-            &metric::INTACT_BLOCKED,
-            &metric::DELIVERED_SHARE,
-        ],
-    }
-}
-
 /// The figures of flows beside each other: what each got, and what it cost it.
 const OF_FLOWS: [&Metric; 5] =
     [&metric::GOODPUT, &metric::LINK_SHARE, &metric::JAIN_INDEX, &metric::PACKETS_DROPPED, &metric::RETRANSMISSIONS];
 
 fn table_of(part: &[Cell<'_>]) -> String {
     let axes: Vec<&String> = part[0].axes.keys().collect();
-    let mut metrics = metrics(&part[0].plan.workload).to_vec();
+    let mut metrics = score::of_workload(&part[0].plan.workload).table.to_vec();
     if part.iter().any(|cell| !cell.competing.is_empty()) {
         // Of a transfer that shares the link its part of it says most.
         metrics.retain(|metric| !(*metric == &metric::FIRST_BYTE || *metric == &metric::HANDSHAKE));
@@ -296,6 +265,7 @@ mod tests {
 
     use super::*;
     use crate::fixture;
+    use crate::metric;
 
     #[test]
     fn numbers_keep_three_digits_and_their_honesty() {

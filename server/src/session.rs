@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use samepath_model::record::End;
 use samepath_transport::control::{Answer, Asked, Request, ServerControl};
-use samepath_transport::{Half, Phase, Plan, Ports, TransportError, clock, identity};
+use samepath_transport::{Phase, Plan, Ports, Session, TransportError, clock, identity};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
@@ -145,36 +145,35 @@ async fn play(
     let entry = context.registry.open(secret, &asked, connections_in);
     let plan = asked.plan;
     let (epoch_in, epoch) = watch::channel(None);
-    let sends = plan.sends(End::Server);
-    let mut half = Half::start(plan, sends, connections, epoch);
+    let mut session = Session::start(plan, End::Server, connections, epoch);
     control.welcome(secret, context.ports.clone()).await?;
     let mut told = Phase::Waiting;
     loop {
-        let next = match told {
-            Phase::Waiting => Phase::Bound,
-            Phase::Bound => Phase::Warm,
-            Phase::Warm | Phase::Finished => Phase::Finished,
-        };
         tokio::select! {
             request = control.request() => match request? {
                 Request::Ping => control.send(&Answer::Pong { now_ns: clock::now() }).await?,
                 Request::Start { epoch_ns } => {
                     epoch_in.send_replace(Some(epoch_ns));
                 }
-                Request::PeerWarm => half.peer_warm(),
-                Request::PeerFinished => half.peer_finished(),
+                Request::PeerWarm => session.peer_warm(),
+                Request::PeerSent { messages } => session.peer_sent(messages),
                 Request::Collect => {
                     drop(entry);
-                    return control.report(&half.finish()).await;
+                    return control.report(&session.finish()).await;
                 }
                 Request::Hello { .. } | Request::Open { .. } => {
                     return Err(TransportError::Control("a second Hello".into()));
                 }
             },
-            reached = half.reach(next), if told < Phase::Finished => {
+            reached = session.reach(told.next()), if told < Phase::Finished => {
                 reached?;
-                told = half.phase();
-                control.send(&Answer::Reached(told)).await?;
+                let before = std::mem::replace(&mut told, session.phase());
+                if before < Phase::Sent && told >= Phase::Sent {
+                    control.send(&Answer::Sent { messages: session.sent() }).await?;
+                }
+                if told != Phase::Sent {
+                    control.send(&Answer::Reached(told)).await?;
+                }
             }
             () = async { drop(shutdown.wait_for(|stage| *stage == Shutdown::Now).await) } => {
                 return Err(TransportError::Control("the server is shutting down".into()));

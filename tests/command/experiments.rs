@@ -26,6 +26,8 @@ fn every_experiment_resolves_and_says_what_it_does_not_prove() {
         "stream-order",
         "window-cut",
         "tls-record-size",
+        "chatty-or-batched",
+        "overload",
     ] {
         assert!(names.iter().any(|name| name == wanted), "{wanted}");
     }
@@ -47,7 +49,11 @@ fn the_quick_form_of_every_experiment_runs() {
     for name in names() {
         let text = stdout(&run(&["list", "--show", &name]));
         // Shorter still: the question here is whether it runs, not what it shows.
-        let short = if text.contains("duration = ") { "duration=320ms" } else { "bytes=80kB" };
+        let short = match &text {
+            text if text.contains("duration = ") => "duration=320ms",
+            text if text.contains("count = ") => "count=4",
+            _ => "bytes=80kB",
+        };
         let (path, out) = (file(dir.path(), &format!("{name}.toml"), &tolerant(&text)), dir.path().join(&name));
         let output = run(&[
             "run",

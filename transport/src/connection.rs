@@ -389,25 +389,34 @@ impl Connection {
         }
     }
 
-    /// What it offers to a sender.
-    pub(crate) fn into_sender(self, plan: &Plan) -> Service<SendStream> {
+    /// What it offers to an end that sends, and to one that receives; both of them may be one.
+    pub(crate) fn split(
+        self,
+        plan: &Plan,
+        sends: bool,
+        receives: bool,
+    ) -> (Option<Service<SendStream>>, Option<Service<RecvStream>>) {
         match self {
-            Connection::Tcp(_, stream) => Service::Stream(SendStream::Tcp(stream)),
-            Connection::Tls(_, stream) => {
-                Service::Stream(SendStream::Tls(stream, plan.tls_record().unwrap_or(usize::MAX)))
+            Connection::Tcp(_, stream) => {
+                let (reader, writer) = tcp::split(stream);
+                let (send, receive) = (SendStream::Tcp(writer), RecvStream::Tcp(reader));
+                (sends.then_some(Service::Stream(send)), receives.then_some(Service::Stream(receive)))
             }
-            Connection::Quinn(connection) => Service::Streams(Streams::Quinn(connection)),
-            Connection::Udp(datagrams) => Service::Datagrams(datagrams),
-        }
-    }
-
-    /// What it offers to a receiver.
-    pub(crate) fn into_receiver(self) -> Service<RecvStream> {
-        match self {
-            Connection::Tcp(_, stream) => Service::Stream(RecvStream::Tcp(stream)),
-            Connection::Tls(_, stream) => Service::Stream(RecvStream::Tls(stream)),
-            Connection::Quinn(connection) => Service::Streams(Streams::Quinn(connection)),
-            Connection::Udp(datagrams) => Service::Datagrams(datagrams),
+            Connection::Tls(_, stream) => {
+                let (reader, writer) = tls::split(stream, sends, receives);
+                let record = plan.tls_record().unwrap_or(usize::MAX);
+                let send = writer.map(|writer| Service::Stream(SendStream::Tls(writer, record)));
+                (send, reader.map(|reader| Service::Stream(RecvStream::Tls(reader))))
+            }
+            Connection::Quinn(connection) => {
+                let connection = Arc::new(connection);
+                let streams = || Streams::Quinn(connection.clone());
+                (sends.then(|| Service::Streams(streams())), receives.then(|| Service::Streams(streams())))
+            }
+            // Its socket is read in any case, for repeated prefaces, whose answer was lost.
+            Connection::Udp(datagrams) => {
+                (sends.then(|| Service::Datagrams(datagrams.clone())), Some(Service::Datagrams(datagrams)))
+            }
         }
     }
 }
@@ -415,7 +424,7 @@ impl Connection {
 /// A connection of many byte streams.
 #[derive(Debug)]
 pub(crate) enum Streams {
-    Quinn(quinn::Connection),
+    Quinn(Arc<quinn::Connection>),
 }
 
 impl Streams {
@@ -437,9 +446,9 @@ impl Streams {
 /// An ordered byte stream, to be written.
 #[derive(Debug)]
 pub(crate) enum SendStream {
-    Tcp(TcpStream),
+    Tcp(tcp::Writer),
     /// With the most plaintext in a record.
-    Tls(Box<DataStream>, usize),
+    Tls(tls::Writer, usize),
     Quinn(quinn::SendStream),
 }
 
@@ -464,7 +473,7 @@ impl SendStream {
     /// Hands all of `chunks` to the transport, in order, without copying where it can.
     pub(crate) async fn write_all(&mut self, chunks: &mut [Bytes]) -> Result<(), TransportError> {
         match self {
-            SendStream::Tcp(stream) => write_vectored(stream, chunks, usize::MAX).await?,
+            SendStream::Tcp(stream) => write_vectored(&mut **stream, chunks, usize::MAX).await?,
             SendStream::Tls(stream, record) => {
                 // What rustls is given in one call begins a record of its own. Its own setting of the
                 // size is the server's, for all sessions; a session's is known after the handshake.
@@ -503,8 +512,8 @@ impl SendStream {
 /// An ordered byte stream, to be read.
 #[derive(Debug)]
 pub(crate) enum RecvStream {
-    Tcp(TcpStream),
-    Tls(Box<DataStream>),
+    Tcp(tcp::Reader),
+    Tls(tls::Reader),
     Quinn(quinn::RecvStream),
 }
 

@@ -18,7 +18,7 @@
 //!   Open   ─────────────────▶          plan
 //!          ◀─────────────── Welcome    secret of the session, ports     (or Refused)
 //!   Ping   ─────────────────▶ ◀─ Pong  a few times: the offset of the clocks
-//!          ◀─────────────── Reached    the server's half is bound, warm, finished
+//!          ◀─────────────── Reached    the server's end is bound, warm, finished
 //!   Start  ─────────────────▶          the epoch, on the server's clock
 //!   PeerFinished ───────────▶          the client, as sender, has sent everything
 //!   Collect ────────────────▶

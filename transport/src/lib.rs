@@ -1,7 +1,7 @@
 //! The one seam between workload and wire: the same messages over TCP, TLS, UDP and QUIC.
 //!
-//! A session has two **halves**, the sender's and the receiver's; client and server each run one,
-//! whichever the workload's direction gives them. Start with [`half`].
+//! Both ends of a session run the same code: each runs the workload's driver, sends what that releases, and receives
+//! what the other sends. Start with [`session`].
 //!
 //! | module | what it is for |
 //! | --- | --- |
@@ -9,13 +9,13 @@
 //! | [`control`] | the control connection: token, agreement, clock, reports |
 //! | [`credentials`] | the secret of a session, and how a data connection shows it |
 //! | [`ports`] | where a server takes data connections |
-//! | [`half`] | one end's part of a session; `send` and `receive` are its two kinds |
+//! | [`session`] | one end of a session; `send` and `receive` are its two parts, `drive` and `queue` lie between the driver and them |
 //! | [`connection`] | a data connection, whatever its transport: `dial` makes the client's end, `listen` the server's |
 //! | [`tcp`], [`tls`], [`stack`], [`udp`] | one transport each, both ends; of QUIC a stack each |
 //! | [`quic`] | the frames of QUIC's packets, whichever stack sends them |
 //! | [`frame`], [`payload`] | what is written on every one of them, and how it is verified |
 //! | [`report`] | how far an end has come, and what it knows when it is over |
-//! | `session`, `tasks` | what the tasks of an end share, and how they are kept together |
+//! | `shared`, `tasks` | what the tasks of an end share, and how they are kept together |
 //! | `recorder` | what each end notes of the messages |
 //! | `attribution` | where the messages lie in what is sent, for the attribution of packets to messages |
 //! | [`reach`] | which of a host's addresses is taken |
@@ -33,16 +33,17 @@ pub mod clock;
 pub mod connection;
 pub mod control;
 pub mod credentials;
+mod drive;
 mod ending;
 pub mod error;
 pub mod frame;
-pub mod half;
 pub mod identity;
 pub mod limits;
 pub mod payload;
 pub mod plan;
 pub mod ports;
 pub mod probe;
+mod queue;
 pub mod quic;
 pub mod reach;
 mod receive;
@@ -50,7 +51,8 @@ mod recorder;
 pub mod report;
 pub mod runtime;
 mod send;
-mod session;
+pub mod session;
+mod shared;
 pub mod stack;
 mod tasks;
 pub mod tcp;
@@ -61,7 +63,7 @@ mod vectored;
 pub use connection::{Connection, dial, listen};
 pub use ending::{EndedBy, Ending};
 pub use error::TransportError;
-pub use half::Half;
 pub use plan::Plan;
 pub use ports::Ports;
-pub use report::{HalfReport, Phase};
+pub use report::{Phase, SessionReport};
+pub use session::Session;

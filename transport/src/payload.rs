@@ -8,6 +8,7 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use samepath_model::link::Direction;
 use samepath_model::workload::StreamId;
 
 /// Length of the pattern: a prime, so that no power-of-two shift maps it onto itself.
@@ -34,21 +35,23 @@ const fn mix(value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The payload of one trial.
+/// The payload of one direction of a trial.
 #[derive(Debug, Clone, Copy)]
 pub struct Payload {
     seed: u64,
+    /// 0 down, 1 up, where the numbers of streams leave room for it.
+    direction: u64,
 }
 
 impl Payload {
-    /// The payload that belongs to this seed.
-    pub const fn new(seed: u64) -> Self {
-        Payload { seed }
+    /// The payload that belongs to this seed in this direction.
+    pub const fn new(seed: u64, direction: Direction) -> Self {
+        Payload { seed, direction: direction.opposite().index() as u64 }
     }
 
     /// Where in the pattern byte `offset` of a message lies.
     fn start(self, stream: StreamId, seq: u32, offset: u64) -> usize {
-        let message = mix(self.seed ^ mix(u64::from(stream) << 32 | u64::from(seq)));
+        let message = mix(self.seed ^ mix(self.direction << 48 | u64::from(stream) << 32 | u64::from(seq)));
         ((message % PERIOD as u64 + offset % PERIOD as u64) % PERIOD as u64) as usize
     }
 
@@ -90,7 +93,7 @@ mod tests {
 
     #[test]
     fn slices_join_without_a_seam() {
-        let payload = Payload::new(7);
+        let payload = Payload::new(7, Direction::Up);
         let mut whole = Vec::new();
         for (offset, len) in [(0, 1000), (1000, MAX_SLICE), (1000 + MAX_SLICE as u64, 5)] {
             whole.extend_from_slice(&payload.slice(3, 9, offset, len));
@@ -104,13 +107,14 @@ mod tests {
 
     #[test]
     fn every_kind_of_damage_is_found() {
-        let payload = Payload::new(7);
+        let payload = Payload::new(7, Direction::Up);
         let mut bytes = payload.slice(0, 0, 0, 4096).to_vec();
         bytes[1234] ^= 1;
         assert_eq!(payload.mismatch(0, 0, 0, &bytes), Some(1234));
         let good = payload.slice(0, 0, 0, 4096);
         for (seed, stream, seq, offset) in [(8, 0, 0, 0), (7, 1, 0, 0), (7, 0, 1, 0), (7, 0, 0, 1)] {
-            assert!(Payload::new(seed).mismatch(stream, seq, offset, &good).is_some());
+            assert!(Payload::new(seed, Direction::Up).mismatch(stream, seq, offset, &good).is_some());
         }
+        assert!(Payload::new(7, Direction::Down).mismatch(0, 0, 0, &good).is_some(), "the other direction");
     }
 }

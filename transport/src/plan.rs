@@ -1,13 +1,13 @@
 //! What both ends must agree on before anything is sent.
 
-use samepath_model::arm::{Arm, Mapping};
+use samepath_model::arm::Arm;
 use samepath_model::experiment::Trial;
 use samepath_model::link::{Direction, MIN_MTU};
 use samepath_model::record::{End, Metric};
 use samepath_model::streams;
 use samepath_model::tuning::Tuning;
 use samepath_model::units::{BitRate, Duration};
-use samepath_model::workload::{StreamId, Workload};
+use samepath_model::workload::{Bulk, Class, Table, Workload};
 use serde::{Deserialize, Serialize};
 
 use crate::frame;
@@ -89,14 +89,12 @@ impl Plan {
         }
     }
 
-    /// How long a bulk transfer bounded by time counts, from the epoch. A reliable transport has more
-    /// under way when the time is over, in buffers whose size is no figure of merit: that is left out,
-    /// and the session ends there. Datagrams are not held back, so their stragglers count.
+    /// When a session is over whose every message is bounded by time, from the epoch. A reliable transport has more
+    /// under way then, in buffers whose size is no figure of merit: that is left out. Datagrams are not held back, so
+    /// their stragglers count.
     pub fn cut_off(&self) -> Option<u64> {
-        match &self.workload {
-            Workload::Bulk(bulk) if self.arm.is_reliable => bulk.duration.map(|d| d.as_nanos()),
-            _ => None,
-        }
+        let is_cut = self.arm.is_reliable && self.workload.is_open_ended();
+        self.workload.nominal_duration().filter(|_| is_cut).map(Duration::as_nanos)
     }
 
     /// Refuses what cannot be played; both ends ask.
@@ -126,14 +124,19 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether this end sends the payload.
-    pub fn sends(&self, end: End) -> bool {
-        matches!((self.workload.direction(), end), (Direction::Up, End::Client) | (Direction::Down, End::Server))
+    /// The messages that may go in this direction.
+    pub fn table(&self, direction: Direction) -> Table {
+        self.workload.table(direction, self.seed)
     }
 
-    /// Which end has the sender's half (`sends`) or the receiver's.
-    pub fn end(&self, sends: bool) -> End {
-        if self.sends(End::Client) == sends { End::Client } else { End::Server }
+    /// Whether this end sends messages.
+    pub fn sends(&self, end: End) -> bool {
+        self.workload.carries(end.outgoing())
+    }
+
+    /// Whether this end receives messages.
+    pub fn receives(&self, end: End) -> bool {
+        self.workload.carries(end.outgoing().opposite())
     }
 
     /// Connections of the transport that carry the payload.
@@ -141,24 +144,13 @@ impl Plan {
         self.arm.connections(self.workload.streams())
     }
 
-    /// Ordered byte streams that carry the payload, or 1 where there is none (datagrams) or one
-    /// for each message.
-    pub fn writers(&self) -> u16 {
-        if self.arm.mapping == Mapping::PerStream { self.workload.streams() } else { 1 }
-    }
-
-    /// The streams that a writer carries.
-    pub fn streams_of(&self, writer: u16) -> std::ops::Range<StreamId> {
-        if self.arm.mapping == Mapping::PerStream { writer..writer + 1 } else { 0..self.workload.streams() }
-    }
-
-    /// Bytes of warm-up over all streams.
+    /// Bytes of warm-up over all streams, in each direction that carries messages.
     pub fn warmup(&self) -> u64 {
         self.workload.warmup(self.arm).bytes()
     }
 
     /// Whether the workload starts with its connections, whose set-up then belongs to it.
-    pub const fn is_cold(&self) -> bool {
+    pub fn is_cold(&self) -> bool {
         self.workload.is_cold()
     }
 
@@ -212,23 +204,20 @@ impl Plan {
 
     /// Whether many UDP packets may be handed to the kernel at once.
     pub fn offload(&self) -> bool {
-        self.tuning.quic_gso.unwrap_or(matches!(self.workload, Workload::Bulk(_)))
+        self.tuning.quic_gso.unwrap_or(self.workload.has(Class::Throughput))
     }
 
     /// UDP payload of a datagram of this workload, frame header included.
     pub fn datagram(&self, ipv6: bool) -> usize {
         let full = usize::from(self.max_datagram(ipv6));
-        let asked = match &self.workload {
-            Workload::Bulk(bulk) => bulk.datagram.map(|d| d.bytes() as usize),
-            Workload::Messages(_) => None,
-        };
+        let asked = self.workload.bulk().and_then(|bulk| bulk.datagram).map(|d| d.bytes() as usize);
         asked.unwrap_or(full).clamp(frame::HEADER_LEN + 1, MAX_DATAGRAM)
     }
 
     /// The rate at which `udp` offers UDP payload (frame headers included), so that the IP packets
     /// fit the path; `None` for as fast as the host can.
     pub fn udp_rate(&self, ipv6: bool) -> Option<BitRate> {
-        let Workload::Bulk(bulk) = &self.workload else { return None };
+        let bulk: &Bulk = self.workload.bulk()?;
         bulk.udp_rate.or_else(|| {
             let size = self.datagram(ipv6) as u64;
             let headers = u64::from(if ipv6 { V6_HEADERS } else { V4_HEADERS });
@@ -239,19 +228,9 @@ impl Plan {
         })
     }
 
-    /// Messages in the schedule.
+    /// Messages that there may be, both directions.
     pub fn message_count(&self) -> usize {
-        match &self.workload {
-            Workload::Bulk(bulk) => usize::from(bulk.streams),
-            Workload::Messages(m) => usize::from(m.streams) * m.per_stream() as usize,
-        }
-    }
-
-    /// Place of a message in tables of all of them; `None` where the schedule has no such message.
-    pub fn index(&self, stream: StreamId, seq: u32) -> Option<usize> {
-        let streams = self.workload.streams();
-        let index = seq as usize * usize::from(streams) + usize::from(stream);
-        (stream < streams && index < self.message_count()).then_some(index)
+        Direction::BOTH.into_iter().map(|direction| self.table(direction).len()).sum()
     }
 
     /// Bytes of memory in which one end records what it sends or receives.
@@ -260,7 +239,7 @@ impl Plan {
         // A slot of each message, and a hundred samples of each series a second.
         let series = seconds * 100 * Metric::ALL.len() as u64 * 32;
         let attributed = if self.attribution { self.memory_of_attribution() } else { 0 };
-        self.message_count() as u64 * 48 + series + u64::from(self.connections()) * (512 << 10) + attributed
+        self.message_count() as u64 * 112 + series + u64::from(self.connections()) * (512 << 10) + attributed
     }
 
     /// The part of it that the attribution of packets takes: a place for each message and each TLS record,
@@ -314,10 +293,12 @@ mod tests {
     fn every_message_has_its_own_place() {
         let workload = Workload::Messages(Messages { streams: 3, count: Some(5), ..Messages::default() });
         let plan = plan(workload.clone());
-        let places: Vec<_> = workload.schedule().map(|m| plan.index(m.stream, m.seq).unwrap()).collect();
+        let table = plan.table(Direction::Down);
+        let released = workload.released_by_the_clock(End::Server, 1);
+        let places: Vec<_> = released.iter().map(|r| table.index(r.id.stream, r.id.seq).unwrap()).collect();
         assert_eq!(places, (0..15).collect::<Vec<_>>());
-        assert_eq!(plan.index(3, 0), None);
-        assert_eq!(plan.index(0, 5), None);
+        assert_eq!((table.index(3, 0), table.index(0, 5)), (None, None));
+        assert!(plan.sends(End::Server) && !plan.receives(End::Server));
         assert_eq!(plan.warmup(), 0);
     }
 

@@ -1,5 +1,5 @@
-//! The receiver's half: reads every connection at once, verifies every byte, notes when each message
-//! was whole.
+//! The receiving part of an end: reads every connection at once, verifies every byte, notes when each message was
+//! whole, and tells the driver.
 //!
 //! One task a byte stream: streams read one after the other would block each other in the
 //! application, which is the very thing to be measured.
@@ -8,85 +8,98 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use samepath_model::workload::Event;
 use tokio::task::JoinSet;
 
-use crate::connection::{Connection, RecvStream, Service, Streams};
+use crate::connection::{RecvStream, Service, Streams};
 use crate::frame::{Decoder, HEADER_LEN};
 use crate::recorder::Sink;
 use crate::report::Phase;
-use crate::session::Shared;
-use crate::tasks::{Tasks, next_connection};
+use crate::shared::Shared;
+use crate::tasks::{Kind, Tasks};
 use crate::udp::Datagrams;
 use crate::{TransportError, clock};
 
 impl Shared {
-    /// Lets `work` enter what arrived, then looks how far that brought us.
-    fn enter<T>(&self, work: impl FnOnce(&mut Sink) -> Result<T, TransportError>) -> Result<T, TransportError> {
+    /// Lets `work` note what arrived by `now`, tells the driver what was delivered, and looks how far that brought us.
+    fn enter<T>(
+        &self,
+        now: u64,
+        work: impl FnOnce(&mut Sink) -> Result<T, TransportError>,
+    ) -> Result<T, TransportError> {
         let mut guard = self.sink.lock().expect("no panic while held");
-        // The books were closed: what still comes is nobody's.
+        // The report was made: what still comes is nobody's.
         let Some(sink) = guard.as_mut() else { return Err(TransportError::Control("the session is over".into())) };
         let done = work(sink)?;
-        let (is_done, is_warm) = (sink.is_done(), sink.warmup_left == 0);
-        drop(guard);
-        if is_done {
-            self.reached(Phase::Finished);
-        } else if is_warm && *self.phase.borrow() == Phase::Bound {
-            self.reached(Phase::Warm);
+        for id in sink.fresh.drain(..) {
+            self.drive(Event::Delivered(id), now);
         }
+        let (is_warm, is_over) = (sink.warmup_left == 0, sink.is_over());
+        drop(guard);
+        self.look_on(is_warm, is_over, now);
         Ok(done)
     }
-}
 
-/// Receives the workload over the connections as they come.
-pub(crate) async fn run(
-    shared: Arc<Shared>,
-    mut connections: mpsc::Receiver<Connection>,
-) -> Result<(), TransportError> {
-    let mut tasks: Tasks = JoinSet::new();
-    if shared.plan.is_cold() {
-        // Bins are counted from the epoch, which is announced before the first connection is made.
-        let epoch = shared.epoch().await;
-        shared.enter(|sink| {
+    /// Looks how far this end has come that has the peer's warm-up, or everything that the peer has sent.
+    fn look_on(&self, is_warm: bool, is_over: bool, now: u64) {
+        let phase = *self.phase.borrow();
+        if is_warm && phase == Phase::Bound {
+            self.reached(Phase::Heard);
+        }
+        if is_over && phase < Phase::Finished {
+            self.drive(Event::PeerFinished, now);
+            if *self.phase.borrow() == Phase::Sent {
+                self.reached(Phase::Finished);
+            }
+        }
+    }
+
+    /// Notes that everything that was released was handed over, and looks how far this end has come.
+    pub(crate) fn handed_over(&self) -> Result<(), TransportError> {
+        self.note_handed_over();
+        self.enter(clock::now(), |_| Ok(()))
+    }
+
+    /// Counts what arrives from this start of the schedule on.
+    pub(crate) fn count_from(&self, epoch: u64) -> Result<(), TransportError> {
+        self.enter(clock::now(), |sink| {
             sink.epoch = Some(epoch);
             Ok(())
-        })?;
-    } else {
-        let shared = shared.clone();
-        tasks.spawn(async move {
-            let epoch = shared.epoch().await;
-            shared.enter(|sink| {
-                sink.epoch = Some(epoch);
-                Ok(())
-            })
-        });
+        })
     }
-    for _ in 0..shared.plan.connections() {
-        let connection = next_connection(&mut connections, &mut tasks).await?;
-        shared.watch(&connection)?;
-        start(&shared, connection, &mut tasks);
-    }
-    shared.reached(Phase::Bound);
-    // There may be nothing to warm up with.
-    shared.enter(|_| Ok(()))?;
-    while let Some(ended) = tasks.join_next().await {
-        ended.map_err(std::io::Error::other)??;
-    }
-    Err(TransportError::Control("every connection is gone".into()))
 }
 
-fn start(shared: &Arc<Shared>, connection: Connection, tasks: &mut Tasks) {
-    let shared = shared.clone();
-    match connection.into_receiver() {
-        Service::Stream(stream) => tasks.spawn(read(shared, stream)),
-        Service::Streams(streams) => tasks.spawn(accept(shared, streams)),
-        Service::Datagrams(datagrams) => tasks.spawn(receive(shared, datagrams)),
+/// Looks how far this end has come.
+pub(crate) fn look(shared: &Shared) -> Result<(), TransportError> {
+    shared.enter(clock::now(), |_| Ok(()))
+}
+
+/// Waits for word that the peer sends nothing more.
+pub(crate) async fn await_end(shared: Arc<Shared>) -> Result<(), TransportError> {
+    let mut peer_sent = shared.peer_sent.clone();
+    let Ok(sent) = peer_sent.wait_for(Option::is_some).await.map(|sent| sent.unwrap_or_default()) else {
+        // Nobody is left to tell: the session is over.
+        return Ok(());
     };
+    shared.enter(clock::now(), |sink| {
+        sink.end_after(sent);
+        Ok(())
+    })
+}
+
+/// Starts what reads one connection.
+pub(crate) fn start(shared: &Arc<Shared>, service: Service<RecvStream>, tasks: &mut Tasks) {
+    let shared = shared.clone();
+    match service {
+        Service::Stream(stream) => tasks.spawn(Kind::Reader, read(shared, stream)),
+        Service::Streams(streams) => tasks.spawn(Kind::Reader, accept(shared, streams)),
+        Service::Datagrams(datagrams) => tasks.spawn(Kind::Reader, receive(shared, datagrams)),
+    }
 }
 
 /// Accepts the sender's streams, each read by a task of its own.
 async fn accept(shared: Arc<Shared>, streams: Streams) -> Result<(), TransportError> {
-    let mut readers: Tasks = JoinSet::new();
+    let mut readers: JoinSet<Result<(), TransportError>> = JoinSet::new();
     loop {
         tokio::select! {
             stream = streams.accept() => {
@@ -102,7 +115,7 @@ async fn read(shared: Arc<Shared>, mut stream: RecvStream) -> Result<(), Transpo
     let mut decoder = Decoder::default();
     while stream.read(&mut scratch).await? {
         let now = clock::now();
-        shared.enter(|sink| {
+        shared.enter(now, |sink| {
             for mut bytes in scratch.pieces() {
                 while let Some(piece) = decoder.next(&mut bytes)? {
                     sink.ordered(&piece, now)?;
@@ -113,8 +126,9 @@ async fn read(shared: Arc<Shared>, mut stream: RecvStream) -> Result<(), Transpo
     }
     // QUIC streams end one by one, each after its last frame. A TCP connection stays open until the
     // session is over: one that ends before everything is here was lost.
-    let missing = shared.enter(|sink| Ok(sink.missing))?;
-    if missing > 0 && !(stream.ends_alone() && decoder.is_between_frames()) {
+    let (is_over, missing) =
+        shared.enter(clock::now(), |sink| Ok((sink.is_over(), sink.expected() - sink.delivered())))?;
+    if !(is_over || stream.ends_alone() && decoder.is_between_frames()) {
         return Err(TransportError::Closed { missing });
     }
     Ok(())
@@ -127,36 +141,37 @@ async fn receive(shared: Arc<Shared>, socket: Datagrams) -> Result<(), Transport
     let mut buffers = socket.receive_buffers();
     let payload = (shared.plan.datagram(socket.is_ipv6()) - HEADER_LEN) as u64;
     let grace = GRACE_NANOS + 2 * shared.plan.rtt.as_nanos();
-    let mut peer_finished = shared.peer_finished.clone();
+    let mut peer_sent = shared.peer_sent.clone();
     let mut timer = clock::Timer::new()?;
-    // When the sender said that it was done.
+    // When the peer said that it sends no more, while it is waited for what may be lost.
     let mut told: Option<u64> = None;
+    let mut listens = true;
     loop {
         tokio::select! {
             biased;
             received = socket.receive(&mut buffers) => {
                 received?;
                 let now = clock::now();
-                shared.enter(|sink| {
-                    buffers.datagrams().filter(|d| !socket.is_preface(d)).try_for_each(|d| sink.datagram(d, payload, now))
+                shared.enter(now, |sink| {
+                    let mut datagrams = buffers.datagrams().filter(|d| !socket.is_preface(d));
+                    datagrams.try_for_each(|d| sink.datagram(d, payload, now))
                 })?;
             }
-            finished = async { peer_finished.wait_for(|finished| *finished).await.is_ok() }, if told.is_none() => {
-                if finished {
-                    told = Some(clock::now());
-                } else {
-                    return Ok(());
-                }
+            finished = async { peer_sent.wait_for(Option::is_some).await.is_ok() }, if listens => {
+                listens = false;
+                told = finished.then(clock::now);
             }
             waited = async {
-                let last = shared.enter(|sink| Ok(sink.last_arrival))?;
+                let last = shared.enter(clock::now(), |sink| Ok(sink.last_arrival()))?;
                 timer.until(last.max(told.unwrap_or_default()) + grace).await.map_err(TransportError::from)
             }, if told.is_some() => {
                 waited?;
-                shared.reached(Phase::Finished);
                 told = None;
-                // Nothing more is waited for.
-                std::future::pending::<()>().await;
+                shared.enter(clock::now(), |sink| {
+                    // Nothing more is waited for.
+                    sink.end_after(0);
+                    Ok(())
+                })?;
             }
         }
     }

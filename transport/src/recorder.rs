@@ -6,5 +6,7 @@ mod arrivals;
 mod received;
 mod sent;
 
-pub(crate) use received::{Received, Sink};
-pub(crate) use sent::{SendLog, Sent};
+pub use received::Received;
+pub(crate) use received::Sink;
+pub(crate) use sent::SendLog;
+pub use sent::{Released, Sent};

@@ -1,276 +1,236 @@
-//! State of one endpoint of a session, shared by the tasks that send, receive and sample.
+//! One end of a session: it runs the workload's driver, sends what that releases, and receives what the peer sends.
+//!
+//! It is given its connections as they come up ([`Connection`]), works on its own, says how far it has come
+//! ([`Phase`]), and at the end hands over its records ([`SessionReport`]). What is sent is `send`'s, what is received
+//! `receive`'s; the driver is told by the clock here, and by `receive` of what was delivered.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use samepath_model::record::{End, EndReport, Lateness, Metric, Setting};
-use samepath_model::start::StartState;
-use tokio::sync::watch;
+use samepath_model::record::{End, SERIES_BIN_NANOS};
+use samepath_model::workload::Event;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
-use crate::attribution::Place;
-use crate::clock;
-use crate::connection::{Attribution, Connection, Probe};
-use crate::payload::Payload;
+use crate::connection::Connection;
 use crate::plan::Plan;
-use crate::probe::{PathSample, Used};
-use crate::quic::Observer;
-use crate::recorder::{SendLog, Sink};
-use crate::report::{HalfReport, Phase};
-use crate::tls::Tap;
+use crate::probe::Usage;
+use crate::queue::Queue;
+use crate::report::{Phase, SessionReport};
+use crate::shared::Shared;
+use crate::tasks::{Kind, Tasks};
+use crate::{TransportError, clock, receive, send};
 
-/// What the tasks of a half share.
+/// One end at work. Dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) plan: Plan,
-    pub(crate) payload: Payload,
-    pub(crate) phase: watch::Sender<Phase>,
-    pub(crate) epoch: watch::Receiver<Option<u64>>,
-    pub(crate) peer_finished: watch::Receiver<bool>,
-    pub(crate) peer_warm: watch::Receiver<bool>,
-    sent: Mutex<SendLog>,
-    pub(crate) sink: Mutex<Option<Sink>>,
-    /// Held by the bulk writer whose turn it is, where several share a connection.
-    pub(crate) turn: tokio::sync::Mutex<()>,
-    /// Which end it is.
-    pub(crate) end: End,
-    observers: Mutex<Vec<Arc<Observer>>>,
-    /// Records of TLS, by the client's port.
-    taps: Mutex<Vec<(u16, Tap)>>,
-    probes: Mutex<Vec<Probe>>,
-    settings: Mutex<Vec<Setting>>,
-    samples: Mutex<Vec<(u64, Metric, f64)>>,
-    lateness: Mutex<Vec<u64>>,
-    start: Mutex<Option<StartState>>,
+pub struct Session {
+    shared: Arc<Shared>,
+    phase: watch::Receiver<Phase>,
+    peer_sent: watch::Sender<Option<u64>>,
+    peer_warm: watch::Sender<bool>,
+    started: Usage,
+    /// `None` once it has failed.
+    work: Option<JoinHandle<Result<(), TransportError>>>,
+    sampler: JoinHandle<std::io::Result<()>>,
 }
 
-impl Shared {
-    pub(crate) fn new(
+impl Session {
+    /// Starts this end, which will get its connections from `connections` and the start of the schedule from `epoch`.
+    pub fn start(
         plan: Plan,
-        sends: bool,
-        phase: watch::Sender<Phase>,
+        end: End,
+        connections: mpsc::Receiver<Connection>,
         epoch: watch::Receiver<Option<u64>>,
-        peer_finished: watch::Receiver<bool>,
-        peer_warm: watch::Receiver<bool>,
-    ) -> Shared {
-        Shared {
-            payload: Payload::new(plan.seed),
-            sent: Mutex::new(if sends { SendLog::new(&plan) } else { SendLog::default() }),
-            sink: Mutex::new((!sends).then(|| Sink::new(&plan))),
-            turn: tokio::sync::Mutex::default(),
-            end: plan.end(sends),
-            observers: Mutex::default(),
-            taps: Mutex::default(),
-            plan,
-            phase,
-            epoch,
-            peer_finished,
-            peer_warm,
-            probes: Mutex::default(),
-            settings: Mutex::default(),
-            samples: Mutex::default(),
-            lateness: Mutex::default(),
-            start: Mutex::default(),
-        }
+    ) -> Session {
+        let (phase_sender, phase) = watch::channel(Phase::Waiting);
+        let (peer_sent, peer) = watch::channel(None);
+        let (peer_warm, peer_is_warm) = watch::channel(false);
+        let (shared, queues) = Shared::new(plan, end, phase_sender, epoch, peer, peer_is_warm);
+        let shared = Arc::new(shared);
+        let work = tokio::spawn(run(shared.clone(), connections, queues));
+        let sampler = tokio::spawn(tick(shared.clone()));
+        Session { shared, phase, peer_sent, peer_warm, started: Usage::now(), work: Some(work), sampler }
     }
 
-    /// The sender's records.
-    pub(crate) fn log(&self) -> std::sync::MutexGuard<'_, SendLog> {
-        self.sent.lock().expect("no panic while held")
+    /// How far it has come.
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
     }
 
-    /// Moves on; never back.
-    pub(crate) fn reached(&self, phase: Phase) {
-        self.phase.send_if_modified(|now| {
-            let later = phase > *now;
-            if later {
-                *now = phase;
+    /// Waits until it has come so far. Cancel-safe.
+    ///
+    /// # Errors
+    /// When it failed, and can come no further.
+    pub async fn reach(&mut self, phase: Phase) -> Result<(), TransportError> {
+        loop {
+            if *self.phase.borrow_and_update() >= phase {
+                return Ok(());
             }
-            later
-        });
-    }
-
-    /// The start of the schedule, once it is known.
-    pub(crate) async fn epoch(&self) -> u64 {
-        let mut epoch = self.epoch.clone();
-        let known = epoch.wait_for(Option::is_some).await.ok().and_then(|known| *known);
-        match known {
-            Some(epoch) => epoch,
-            // Nobody is left to tell: the session is over, and with it this task.
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Keeps an eye on a connection, and notes what is in force on it. Of many alike, one speaks
-    /// for all.
-    pub(crate) fn watch(&self, connection: &Connection) -> std::io::Result<()> {
-        let probe = connection.probe()?;
-        if let Some(probe) = &probe {
-            self.limit_window(probe)?;
-        }
-        let settings = connection.settings(&self.plan, self.end);
-        if let Some(probe) = probe {
-            if self.plan.attribution {
-                probe.note_full_window();
+            let Some(work) = &mut self.work else {
+                return Err(TransportError::Control("this end has failed before".into()));
+            };
+            tokio::select! {
+                biased;
+                changed = self.phase.changed() => if changed.is_err() {
+                    return Err(TransportError::Control("an end stopped without a word".into()));
+                },
+                // It works until the session is over, so this is a failure.
+                ended = work => {
+                    self.work = None;
+                    return match ended {
+                        Ok(Ok(())) => Err(TransportError::Control("an end stopped too early".into())),
+                        Ok(Err(error)) => Err(error.seen_at(self.shared.end)),
+                        Err(error) => Err(TransportError::Control(format!("an end broke down: {error}"))),
+                    };
+                }
             }
-            self.probes.lock().expect("no panic while held").push(probe);
-        }
-        match connection.attribution() {
-            Attribution::Packets(observer) => self.observers.lock().expect("no panic while held").push(observer),
-            Attribution::Records(tap) if self.plan.attribution => {
-                let port = connection.client_port(self.end)?;
-                self.taps.lock().expect("no panic while held").push((port, tap));
-            }
-            Attribution::Records(tap) => tap.stop(),
-            Attribution::Plain => {}
-        }
-        let mut known = self.settings.lock().expect("no panic while held");
-        if known.is_empty() {
-            *known = settings;
-        }
-        Ok(())
-    }
-
-    /// Where the sender's bytes on this connection lie, if that is to be noted.
-    pub(crate) fn place(&self, connection: &Connection) -> std::io::Result<Option<Place>> {
-        if !self.plan.attribution {
-            return Ok(None);
-        }
-        let before = connection.written_before(self.end);
-        let direction = self.plan.workload.direction();
-        Ok(Some(Place::new(direction, connection.client_port(self.end)?, 0, before)))
-    }
-
-    /// Notes one more setting that is in force; of many alike, the first speaks for all.
-    pub(crate) fn note(&self, setting: Setting) {
-        let mut known = self.settings.lock().expect("no panic while held");
-        if known.iter().all(|one| one.name != setting.name) {
-            known.push(setting);
         }
     }
 
-    /// Says again how large the receive windows may be.
-    pub(crate) fn limit_windows(&self) {
-        for probe in self.probes.lock().expect("no panic while held").iter() {
-            // It was accepted as the connection began.
-            let _ = self.limit_window(probe);
+    /// Tells it that the peer has the whole warm-up of this end.
+    pub fn peer_warm(&self) {
+        self.peer_warm.send_replace(true);
+    }
+
+    /// Tells it that the peer sends nothing more, and how many messages it has sent, so that lost datagrams are not
+    /// waited for for ever.
+    pub fn peer_sent(&self, messages: u64) {
+        self.peer_sent.send_replace(Some(messages));
+    }
+
+    /// Messages that this end has sent.
+    pub fn sent(&self) -> u64 {
+        self.shared.messages_sent()
+    }
+
+    /// Messages delivered so far, of those that there may be; for a word to people.
+    pub fn delivered(&self) -> Option<(u64, u64)> {
+        self.shared.delivered()
+    }
+
+    /// Whether nothing moves that should: hardly anything has come to an end that receives, and nothing for `silence`
+    /// nanoseconds; at one that only sends, a connection's timer has run out several times in a row.
+    pub fn is_stuck(&self, silence: u64) -> bool {
+        self.shared.is_stuck(silence)
+    }
+
+    /// Ends it and hands over its records.
+    pub fn finish(self) -> SessionReport {
+        self.end();
+        self.shared.report(self.started.elapsed())
+    }
+}
+
+impl Session {
+    fn end(&self) {
+        self.work.iter().for_each(JoinHandle::abort);
+        self.sampler.abort();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Works on the connections as they come.
+async fn run(
+    shared: Arc<Shared>,
+    mut connections: mpsc::Receiver<Connection>,
+    mut queues: Vec<Option<Queue>>,
+) -> Result<(), TransportError> {
+    let plan = &shared.plan;
+    let mut tasks = Tasks::default();
+    if plan.is_cold() {
+        // Bins are counted from the epoch, which is announced before the first connection is made.
+        shared.count_from(shared.epoch().await)?;
+    }
+    tasks.spawn(Kind::Helper, follow_clock(shared.clone()));
+    tasks.spawn(Kind::Helper, receive::await_end(shared.clone()));
+    for _ in 0..plan.connections() {
+        let connection = tasks.next_connection(&mut connections).await?;
+        shared.watch(&connection)?;
+        let place = shared.place(&connection)?;
+        if shared.sends()
+            && let Some(setting) = connection.sender_setting(plan)
+        {
+            shared.note(setting);
+        }
+        let number = connection.number();
+        let (sending, receiving) = connection.split(plan, shared.sends(), shared.receives());
+        if let Some(service) = sending {
+            send::start(&shared, service, place, number, &mut queues, &mut tasks).await?;
+        }
+        if let Some(service) = receiving {
+            receive::start(&shared, service, &mut tasks);
         }
     }
-
-    fn limit_window(&self, probe: &Probe) -> std::io::Result<()> {
-        self.plan.tuning.receive_window.map_or(Ok(()), |window| probe.limit_receive_window(window))
+    shared.reached(Phase::Bound);
+    if !plan.is_cold() {
+        tasks.spawn(Kind::Helper, send::settle(shared.clone()));
     }
-
-    /// Says to the congestion controllers whether a warm-up is under way.
-    pub(crate) fn open_windows(&self, open: bool) {
-        for probe in self.probes.lock().expect("no panic while held").iter() {
-            probe.open_window(open);
+    // There may be nothing to warm up with.
+    receive::look(&shared)?;
+    loop {
+        if tasks.left(Kind::Writer) == 0 {
+            shared.handed_over()?;
         }
-    }
-
-    /// Bytes that were handed to the transports and are not acknowledged, where the peer has all of them.
-    pub(crate) fn unacknowledged(&self) -> std::io::Result<u64> {
-        self.probes.lock().expect("no panic while held").iter().map(Probe::unacknowledged).sum()
-    }
-
-    /// What all connections say together.
-    fn path(&self) -> PathSample {
-        PathSample::of(self.probes.lock().expect("no panic while held").iter().map(Probe::sample))
-    }
-
-    /// Notes the state from which the schedule starts.
-    pub(crate) fn note_start(&self) {
-        let sample = self.path();
-        *self.start.lock().expect("no panic while held") = sample.as_start(&self.plan);
-    }
-
-    /// Notes a change of the sender's state, where packets are attributed to messages.
-    pub(crate) fn mark(&self, metric: Metric, value: f64) {
-        if self.plan.attribution {
-            self.samples.lock().expect("no panic while held").push((clock::now(), metric, value));
+        // Connections end when the session does, not before.
+        if shared.receives() && tasks.left(Kind::Reader) == 0 {
+            return Err(TransportError::Control("every connection is gone".into()));
         }
+        tasks.next_ended().await?;
     }
+}
 
-    /// Samples the connections.
-    pub(crate) fn sample(&self) {
-        let at = clock::now();
-        let sample = self.path();
-        let mut samples = self.samples.lock().expect("no panic while held");
-        samples.extend(sample.points().map(|(metric, value)| (at, metric, value)));
-    }
-
-    /// Notes how late a tick was served, in nanoseconds.
-    pub(crate) fn late(&self, nanos: u64) {
-        self.lateness.lock().expect("no panic while held").push(nanos);
-    }
-
-    /// Messages delivered so far, of those in the schedule; `None` at the sender.
-    pub(crate) fn delivered(&self) -> Option<(u64, u64)> {
-        let sink = self.sink.lock().expect("no panic while held");
-        sink.as_ref().map(|sink| (sink.delivered(), self.plan.message_count() as u64))
-    }
-
-    /// Whether nothing moves that should: at the receiver, hardly anything has come, and nothing for `silence`
-    /// nanoseconds; at the sender, a connection's timer has run out several times in a row.
-    pub(crate) fn is_stuck(&self, silence: u64) -> bool {
-        /// What a path that drops full-size packets lets through, as long as a window is small.
-        const HARDLY_ANYTHING: u64 = 4096;
-        if let Some(sink) = self.sink.lock().expect("no panic while held").as_ref() {
-            let since = clock::now().saturating_sub(sink.last_arrival());
-            return sink.bytes() < HARDLY_ANYTHING && since > silence;
-        }
-        self.probes.lock().expect("no panic while held").iter().any(Probe::is_stuck)
-    }
-
-    /// The books, which are closed with it; `used` is what the process has used.
-    pub(crate) fn report(&self, used: Used) -> HalfReport {
-        let path = self.path();
-        let mut settings = std::mem::take(&mut *self.settings.lock().expect("no panic while held"));
-        let is_udp = !self.plan.arm.is_reliable;
-        let mut report = HalfReport {
-            series: std::mem::take(&mut self.samples.lock().expect("no panic while held")),
-            end: EndReport {
-                cpu_user_ns: used.user_ns,
-                cpu_system_ns: used.system_ns,
-                wall_ns: used.wall_ns,
-                wake_lateness: Lateness::of(std::mem::take(&mut self.lateness.lock().expect("no panic while held"))),
-                ..EndReport::default()
-            },
-            ..HalfReport::default()
+/// Tells the driver when the schedule starts, and whenever it wants to be woken.
+async fn follow_clock(shared: Arc<Shared>) -> Result<(), TransportError> {
+    let epoch = shared.epoch().await;
+    shared.count_from(epoch)?;
+    let mut timer = clock::Timer::new()?;
+    timer.until(epoch).await?;
+    let mut wake = shared.drive_by_clock(Event::Start);
+    while !shared.is_done() {
+        let Some(at) = wake else {
+            shared.rewound.notified().await;
+            wake = shared.wake();
+            continue;
         };
-        match self.sink.lock().expect("no panic while held").take() {
-            Some(sink) => {
-                report.end.bytes_received = sink.bytes();
-                report.end.datagrams_received = is_udp.then(|| sink.datagrams());
-                report.series.extend(sink.series());
-                report.received = Some(sink.into_report());
+        tokio::select! {
+            biased;
+            waited = timer.until(at) => {
+                waited?;
+                wake = shared.drive_by_clock(Event::Timer);
             }
-            None => {
-                let mut log = std::mem::take(&mut *self.sent.lock().expect("no panic while held"));
-                report.end.retransmissions = path.retransmissions;
-                report.end.buffer_limited_us = path.buffer_limited_us;
-                report.end.start = *self.start.lock().expect("no panic while held");
-                report.end.bytes_sent = log.bytes();
-                report.end.datagrams_sent = is_udp.then(|| log.datagrams());
-                let taps = std::mem::take(&mut *self.taps.lock().expect("no panic while held"));
-                (report.layout, report.observations) = (log.layout(taps), log.take_observations());
-                report.sent = Some(log.into_report());
-            }
+            () = shared.rewound.notified() => wake = shared.wake(),
         }
-        let mut unread = 0;
-        for observer in self.observers.lock().expect("no panic while held").drain(..) {
-            let (observations, missed) = observer.take();
-            report.observations.extend(observations);
-            unread += missed;
-            report.series.extend(observer.take_credit());
+    }
+    Ok(())
+}
+
+/// Samples the connections of an end that sends at every tick, and notes how late each tick was served.
+/// Ticks stand at fixed distances from the epoch, so that lateness does not accumulate.
+async fn tick(shared: Arc<Shared>) -> std::io::Result<()> {
+    const TICK: u64 = SERIES_BIN_NANOS as u64;
+    // The first message is released at the epoch itself.
+    const BEFORE: u64 = 1_000_000;
+    let samples = shared.sends();
+    let epoch = shared.epoch().await;
+    let mut timer = clock::Timer::new()?;
+    if samples && !shared.plan.is_cold() {
+        timer.until(epoch.saturating_sub(BEFORE)).await?;
+        shared.note_start();
+    }
+    let mut next = epoch.max(clock::now());
+    loop {
+        timer.until(next).await?;
+        let late = clock::now().saturating_sub(next);
+        shared.late(late);
+        shared.limit_windows();
+        if samples {
+            shared.sample();
         }
-        for probe in self.probes.lock().expect("no panic while held").iter() {
-            let full = |(at, is_full)| (at, Metric::WindowFull, if is_full { 1.0 } else { 0.0 });
-            report.series.extend(probe.take_full_window().into_iter().map(full));
-        }
-        if unread > 0 {
-            // It shows in the trial's record; the packets have no bytes in the analysis.
-            settings.push(Setting::new("attribution.packets-not-read", Some("0".into()), unread.to_string()));
-        }
-        report.end.settings = settings.into();
-        report
+        // Of several ticks that were missed together, one speaks for all.
+        next += TICK * (late / TICK + 1);
     }
 }

@@ -6,30 +6,74 @@ use tokio::task::JoinSet;
 use crate::TransportError;
 use crate::connection::Connection;
 
-/// What reads or writes on a half's connections.
-pub(crate) type Tasks = JoinSet<Result<(), TransportError>>;
-
-/// The next connection of a half that misses one; a task that fails in the meantime is the half's failure.
-pub(crate) async fn next_connection(
-    connections: &mut mpsc::Receiver<Connection>,
-    tasks: &mut Tasks,
-) -> Result<Connection, TransportError> {
-    loop {
-        tokio::select! {
-            connection = connections.recv() => return connection.ok_or_else(|| {
-                TransportError::Control("the session ended before its connections were up".into())
-            }),
-            Some(ended) = tasks.join_next() => ended.map_err(std::io::Error::other)??,
-        }
-    }
+/// What a task does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It writes messages, and ends when no more are released.
+    Writer,
+    /// It reads a connection, and ends with it.
+    Reader,
+    /// Neither.
+    Helper,
 }
 
-/// Aborts a task when dropped.
-#[derive(Debug)]
-pub(crate) struct AbortOnDrop(pub(crate) tokio::task::AbortHandle);
+/// The tasks of an end; one that fails is the end's failure.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    set: JoinSet<Result<Kind, TransportError>>,
+    left: [usize; 3],
+}
 
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
+impl Tasks {
+    /// Starts a task.
+    pub(crate) fn spawn(
+        &mut self,
+        kind: Kind,
+        task: impl Future<Output = Result<(), TransportError>> + Send + 'static,
+    ) {
+        self.left[kind as usize] += 1;
+        self.set.spawn(async move { task.await.map(|()| kind) });
+    }
+
+    /// How many of a kind have not ended.
+    pub(crate) const fn left(&self, kind: Kind) -> usize {
+        self.left[kind as usize]
+    }
+
+    /// Waits until one more has ended; for ever where none is left.
+    ///
+    /// # Errors
+    /// When it failed.
+    pub(crate) async fn next_ended(&mut self) -> Result<(), TransportError> {
+        match self.set.join_next().await {
+            Some(ended) => self.count(ended),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next connection of an end that misses one.
+    ///
+    /// # Errors
+    /// When a task fails in the meantime.
+    pub(crate) async fn next_connection(
+        &mut self,
+        connections: &mut mpsc::Receiver<Connection>,
+    ) -> Result<Connection, TransportError> {
+        loop {
+            tokio::select! {
+                connection = connections.recv() => return connection.ok_or_else(|| {
+                    TransportError::Control("the session ended before its connections were up".into())
+                }),
+                Some(ended) = self.set.join_next() => self.count(ended)?,
+            }
+        }
+    }
+
+    fn count(
+        &mut self,
+        ended: Result<Result<Kind, TransportError>, tokio::task::JoinError>,
+    ) -> Result<(), TransportError> {
+        self.left[ended.map_err(std::io::Error::other)?? as usize] -= 1;
+        Ok(())
     }
 }

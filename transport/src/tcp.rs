@@ -2,13 +2,15 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use samepath_model::record::Setting;
 use samepath_model::shortage;
 use samepath_model::units::ByteCount;
-use samepath_model::workload::Workload;
+use samepath_model::workload::Class;
 use socket2::{Domain, SockRef, Socket, Type};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::probe::Sample;
@@ -106,7 +108,7 @@ pub fn tune(socket: &SockRef<'_>, plan: &Plan) -> Result<(), TransportError> {
         "the kernel refuses the congestion controller `{name}` (load its module, tcp_{name}, or allow it in net.ipv4.tcp_allowed_congestion_control)"
     )))?;
     socket.set_tcp_nodelay(tuning.no_delay).map_err(host("TCP_NODELAY".into()))?;
-    if let (Workload::Messages(_), Some(lowat)) = (&plan.workload, tuning.notsent_lowat) {
+    if let Some(lowat) = tuning.notsent_lowat.filter(|_| plan.workload.has(Class::Latency)) {
         let lowat = u32::try_from(lowat.bytes()).unwrap_or(u32::MAX);
         socket.set_tcp_notsent_lowat(lowat).map_err(host("TCP_NOTSENT_LOWAT".into()))?;
     }
@@ -162,7 +164,7 @@ fn window_clamp(socket: &SockRef<'_>) -> io::Result<libc::c_int> {
 /// What is in force on a socket, beside what was asked.
 pub fn settings(socket: &SockRef<'_>, plan: &Plan) -> Vec<Setting> {
     let tuning = &plan.tuning;
-    let lowat = tuning.notsent_lowat.filter(|_| matches!(plan.workload, Workload::Messages(_)));
+    let lowat = tuning.notsent_lowat.filter(|_| plan.workload.has(Class::Latency));
     let read = |name: &str, asked: Option<String>, effective: io::Result<String>| {
         effective.ok().map(|effective| Setting::new(name, asked, effective))
     };
@@ -201,6 +203,42 @@ fn initial_window(socket: &SockRef<'_>) -> u32 {
     match raw_info(&**socket) {
         Ok(info) if info.tcpi_bytes_acked <= 1 && info.tcpi_total_retrans == 0 => info.tcpi_snd_cwnd,
         _ => USUAL,
+    }
+}
+
+/// The reading side of a connection.
+pub(crate) type Reader = OwnedReadHalf;
+
+/// The writing side of a connection. Its end says nothing to the peer: the connection ends when both sides are gone.
+#[derive(Debug)]
+pub(crate) struct Writer(Option<OwnedWriteHalf>);
+
+/// Both sides of a connection.
+pub(crate) fn split(stream: TcpStream) -> (Reader, Writer) {
+    let (reader, writer) = stream.into_split();
+    (reader, Writer(Some(writer)))
+}
+
+impl Deref for Writer {
+    type Target = OwnedWriteHalf;
+
+    fn deref(&self) -> &OwnedWriteHalf {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for Writer {
+    fn deref_mut(&mut self) -> &mut OwnedWriteHalf {
+        self.0.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Some(writer) = self.0.take() {
+            // Else it would send a FIN.
+            writer.forget();
+        }
     }
 }
 

@@ -2,13 +2,16 @@
 
 pub(crate) mod records;
 
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::pin::Pin as Pinned;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use samepath_model::record::Setting;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
@@ -68,6 +71,87 @@ pub async fn connect(address: SocketAddr, plan: &Plan, fingerprint: Fingerprint)
     })?;
     stream.get_ref().0.tap().handshake_done();
     Ok(TlsStream::Client(stream))
+}
+
+/// The writing side of a data connection.
+#[derive(Debug)]
+pub(crate) enum Writer {
+    /// Nothing is read.
+    Whole(Box<DataStream>),
+    /// A [`Reader`] reads it.
+    Shared(WriteHalf<DataStream>),
+}
+
+/// The reading side of a data connection.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    /// Nothing is written.
+    Whole(Box<DataStream>),
+    /// A [`Writer`] writes it.
+    Shared(ReadHalf<DataStream>),
+}
+
+/// The sides of a connection that are used. Both share one state, behind a lock; one alone has it for itself.
+pub(crate) fn split(stream: Box<DataStream>, writes: bool, reads: bool) -> (Option<Reader>, Option<Writer>) {
+    match (writes, reads) {
+        (true, true) => {
+            let (reader, writer) = tokio::io::split(*stream);
+            (Some(Reader::Shared(reader)), Some(Writer::Shared(writer)))
+        }
+        (true, false) => (None, Some(Writer::Whole(stream))),
+        (false, true) => (Some(Reader::Whole(stream)), None),
+        (false, false) => (None, None),
+    }
+}
+
+impl AsyncRead for Reader {
+    fn poll_read(self: Pinned<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Reader::Whole(stream) => Pinned::new(stream).poll_read(cx, to),
+            Reader::Shared(stream) => Pinned::new(stream).poll_read(cx, to),
+        }
+    }
+}
+
+impl AsyncWrite for Writer {
+    fn poll_write(self: Pinned<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Writer::Whole(stream) => Pinned::new(stream).poll_write(cx, bytes),
+            Writer::Shared(stream) => Pinned::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pinned<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Writer::Whole(stream) => Pinned::new(stream).poll_write_vectored(cx, slices),
+            Writer::Shared(stream) => Pinned::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Writer::Whole(stream) => stream.is_write_vectored(),
+            Writer::Shared(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pinned<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Writer::Whole(stream) => Pinned::new(stream).poll_flush(cx),
+            Writer::Shared(stream) => Pinned::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pinned<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Writer::Whole(stream) => Pinned::new(stream).poll_shutdown(cx),
+            Writer::Shared(stream) => Pinned::new(stream).poll_shutdown(cx),
+        }
+    }
 }
 
 /// The socket below.

@@ -61,8 +61,6 @@ pub(super) const LINK_AXES: &[&str] = &[
     "loss-key",
     "generator",
 ];
-const BULK_AXES: &[&str] = &["direction", "streams", "bytes", "duration", "udp-rate", "datagram"];
-const MESSAGES_AXES: &[&str] = &["direction", "streams", "size", "spacing", "staggered", "count", "duration", "warmup"];
 const TUNING_AXES: &[&str] = &[
     "controller",
     "receive-window",
@@ -77,27 +75,26 @@ const TUNING_AXES: &[&str] = &[
     "notsent-lowat",
 ];
 
-pub(super) fn known_axes() -> String {
-    format!(
-        "conditions: {}; bulk: {}; messages: {}; tuning: {}",
-        LINK_AXES.join(", "),
-        BULK_AXES.join(", "),
-        MESSAGES_AXES.join(", "),
-        TUNING_AXES.join(", ")
-    )
+/// The axes of parts with these workloads.
+pub(super) fn known_axes<'a>(workloads: impl IntoIterator<Item = &'a Workload>) -> String {
+    let mut known = vec![("conditions", LINK_AXES)];
+    for workload in workloads {
+        if known.iter().all(|(name, _)| *name != workload.name()) {
+            known.push((workload.name(), workload.axes()));
+        }
+    }
+    known.push(("tuning", TUNING_AXES));
+    let told = |(name, axes): (&str, &[&str])| format!("{name}: {}", axes.join(", "));
+    known.into_iter().map(told).collect::<Vec<_>>().join("; ")
 }
 
 impl Part {
     pub(super) fn place_of(&self, axis: &str) -> Option<Place> {
-        let workload = match self.workload {
-            Workload::Bulk(_) => BULK_AXES,
-            Workload::Messages(_) => MESSAGES_AXES,
-        };
         // `up.loss` and `down.loss` vary one direction alone.
         let condition = axis.strip_prefix("up.").or_else(|| axis.strip_prefix("down.")).unwrap_or(axis);
         if LINK_AXES.contains(&condition) {
             Some(Place::Link)
-        } else if workload.contains(&axis) {
+        } else if self.workload.axes().contains(&axis) {
             Some(Place::Workload)
         } else if TUNING_AXES.contains(&axis) {
             Some(Place::Tuning)
@@ -113,7 +110,7 @@ impl Part {
             let at = || Spot::key("axes").then(name);
             let place = self.place_of(name).ok_or_else(|| {
                 let kind = self.workload.name();
-                Fault::new(at(), format!("there is no axis `{name}` for `{kind}`; {}", known_axes()))
+                Fault::new(at(), format!("there is no axis `{name}` for `{kind}`; {}", known_axes([&self.workload])))
             })?;
             if values.is_empty() {
                 return Err(Fault::new(at(), format!("axis `{name}` has no values; give at least one")));
@@ -168,13 +165,7 @@ impl Part {
                 part.link = set(&part.link, &path, value)?;
             }
             Place::Workload => {
-                match (&mut part.workload, axis) {
-                    (Workload::Bulk(bulk), "bytes") => bulk.duration = None,
-                    (Workload::Bulk(bulk), "duration") => bulk.bytes = None,
-                    (Workload::Messages(messages), "count") => messages.duration = None,
-                    (Workload::Messages(messages), "duration") => messages.count = None,
-                    _ => {}
-                }
+                part.workload.clear_rival_of(axis);
                 part.workload = set(&part.workload, &path, value)?;
             }
             Place::Tuning => part.tuning = set(&part.tuning, &path, value)?,

@@ -13,7 +13,7 @@ use crate::spot::{Spot, quoted};
 use crate::streams;
 use crate::tolerance::Tolerance;
 use crate::units::Duration;
-use crate::workload::Workload;
+use crate::workload::{Class, Workload};
 
 impl ExperimentSpec {
     /// Refuses conditions that would do nothing, as [`LinkSpec::refuse_idle`]: of a new experiment, not of one that
@@ -131,7 +131,7 @@ impl Part {
                         mode: self.mode,
                         tolerance: tolerance.clone(),
                         time_limit: self.time_limit.unwrap_or_else(|| time_limit(&workload, &competing, &link)),
-                        attribution: self.attribution.unwrap_or(matches!(varied.workload, Workload::Messages(_))),
+                        attribution: self.attribution.unwrap_or(varied.workload.has(Class::Latency)),
                     });
                 }
             }
@@ -212,7 +212,8 @@ fn time_limit(workload: &Workload, competing: &[Flow], link: &Link) -> Duration 
             (Some(bytes), None) => crate::units::BitRate::new(10_000_000).time_for(bytes.bytes()),
             (None, _) => Duration::ZERO,
         };
-    let schedule = |workload: &Workload| workload.nominal_duration().unwrap_or_default();
+    let schedule =
+        |workload: &Workload| workload.nominal_duration().unwrap_or_default() + workload.patience(link.rtt());
     let (mut last, mut transfers) = (schedule(workload), transfer(workload));
     for flow in competing {
         last = last.max(flow.start + schedule(&flow.workload));

@@ -25,7 +25,10 @@ impl ExperimentSpec {
         } else {
             Err(ExperimentError::Whole {
                 at: Spot::default(),
-                problem: format!("no part has an axis `{name}`; {}", known_axes()),
+                problem: format!(
+                    "no part has an axis `{name}`; {}",
+                    known_axes(self.parts.iter().map(|part| &part.workload))
+                ),
             })
         }
     }

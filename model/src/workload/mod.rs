@@ -1,21 +1,43 @@
-//! Workloads: a deterministic schedule of messages on streams.
+//! Workloads: what is sent, by whom, when, and what is done when it arrives.
 //!
-//! Both ends derive the same schedule from the same spec, so nothing about it crosses the wire
-//! while it is measured, and the receiver knows what every byte must be.
+//! A workload is a file here. It says which messages may go in each direction, in a [`Table`] that both ends derive
+//! from spec and seed; and what each end does, in a [`Driver`], which releases messages of the table by the clock, or
+//! when another message was delivered. [`Workload`] is the one list.
+
+mod bulk;
+mod draw;
+pub mod driver;
+mod message;
+mod messages;
+mod mix;
+mod rpc;
+#[cfg(test)]
+mod simulation;
+mod size;
+mod spec;
+mod stream;
+mod table;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::arm::Arm;
+use crate::end::End;
 use crate::link::{Direction, Link};
-use crate::units::{BitRate, ByteCount, Duration};
+use crate::units::{ByteCount, Duration};
+use mix::Mixed;
+use spec::{MAX_MESSAGES, Spec, check_streams};
 
-/// The number of a stream within a workload, from 0.
-pub type StreamId = u16;
-
-/// The largest number of streams a workload may have.
-pub const MAX_STREAMS: u16 = 4096;
+pub use bulk::Bulk;
+pub use driver::{Action, Driver, Event};
+pub use message::{Class, Length, MessageId, Release};
+pub use messages::Messages;
+pub use rpc::{Arrivals, Rpc};
+pub use size::{LogNormal, Size};
+pub use spec::MOST_WARMUP;
+pub use stream::{MAX_STREAMS, StreamId, share};
+pub use table::{Block, Lengths, Table};
 
 /// What is sent, and when.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,86 +47,30 @@ pub enum Workload {
     Bulk(Bulk),
     /// Small messages released on a fixed schedule (open loop): the head-of-line probe.
     Messages(Messages),
+    /// Request and response.
+    Rpc(Rpc),
+    /// Several workloads on one connection.
+    Mix(Mix),
 }
 
-/// One large message a stream, from a cold start.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Bulk {
-    /// Which way the bytes go.
-    pub direction: Direction,
-    /// Number of streams, all released at once.
-    pub streams: u16,
-    /// Bytes in all, divided evenly over the streams. Exactly one of `bytes` and `duration` is set.
-    pub bytes: Option<ByteCount>,
-    /// Time for which the sender keeps sending.
-    pub duration: Option<Duration>,
-    /// Offered rate on `udp`, in bits of payload per second. Absent: the link's rate, or as fast
-    /// as the host can where the link has none.
-    pub udp_rate: Option<BitRate>,
-    /// UDP payload size on `udp`, frame header included. Absent: what fills the path's MTU.
-    pub datagram: Option<ByteCount>,
-}
-
-impl Default for Bulk {
-    fn default() -> Self {
-        Bulk { direction: Direction::Down, streams: 1, bytes: None, duration: None, udp_rate: None, datagram: None }
-    }
-}
-
-/// Messages of one size, released by the clock whatever the transport does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Messages {
-    /// Which way the messages go.
-    pub direction: Direction,
-    /// Number of logical streams.
-    pub streams: u16,
-    /// Size of each message.
-    pub size: ByteCount,
-    /// Time between two messages of one stream.
-    pub spacing: Duration,
-    /// Whether the streams are staggered evenly within the spacing, so that with 8 streams and 40 ms a
-    /// message is released every 5 ms. If not, those of all streams are released together, every 40 ms.
-    pub staggered: bool,
-    /// Messages a stream. Exactly one of `count` and `duration` is set.
-    pub count: Option<u32>,
-    /// Time for which messages are released.
-    pub duration: Option<Duration>,
-    /// Bytes sent over the same connections before the schedule starts, to open the congestion window;
-    /// they are in no statistic. Nothing is sent for warm-up on `udp`, which has no window. Absent: one
-    /// bandwidth-delay product of the link, and at most [`Messages::MOST_WARMUP`]; more would fill the queue, where
-    /// the stacks part.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warmup: Option<ByteCount>,
-}
-
-impl Default for Messages {
-    fn default() -> Self {
-        Messages {
-            direction: Direction::Down,
-            streams: 8,
-            size: ByteCount::new(1000),
-            spacing: Duration::from_millis(40),
-            staggered: true,
-            count: None,
-            duration: None,
-            warmup: None,
+impl Workload {
+    fn spec(&self) -> &dyn Spec {
+        match self {
+            Workload::Bulk(spec) => spec,
+            Workload::Messages(spec) => spec,
+            Workload::Rpc(spec) => spec,
+            Workload::Mix(spec) => spec,
         }
     }
-}
 
-/// One message of the schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Message {
-    /// The logical stream.
-    pub stream: StreamId,
-    /// Its number within the stream, from 0.
-    pub seq: u32,
-    /// Its size; `None` where the sender goes on until its time is over.
-    pub size: Option<ByteCount>,
-    /// When it is released, counted from the start of the schedule.
-    pub release: Duration,
+    fn spec_mut(&mut self) -> &mut dyn Spec {
+        match self {
+            Workload::Bulk(spec) => spec,
+            Workload::Messages(spec) => spec,
+            Workload::Rpc(spec) => spec,
+            Workload::Mix(spec) => spec,
+        }
+    }
 }
 
 /// A workload that makes no sense, with the remedy.
@@ -115,40 +81,35 @@ pub struct WorkloadError {
     problem: String,
 }
 
-/// More messages than this in one trial would not fit the memory of a small machine.
-const MAX_MESSAGES: u64 = 10_000_000;
-
-/// No workload runs longer than this.
-const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
-
 impl Workload {
     /// The workload's name as typed.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Workload::Bulk(_) => "bulk",
-            Workload::Messages(_) => "messages",
-        }
+    pub fn name(&self) -> &'static str {
+        self.spec().name()
     }
 
-    /// Which way the payload goes.
-    pub const fn direction(&self) -> Direction {
-        match self {
-            Workload::Bulk(bulk) => bulk.direction,
-            Workload::Messages(messages) => messages.direction,
-        }
+    /// The direction of its payload, or of most of it.
+    pub fn direction(&self) -> Direction {
+        self.spec().direction()
     }
 
     /// Whether it starts with its connections, whose set-up then belongs to it.
-    pub const fn is_cold(&self) -> bool {
-        matches!(self, Workload::Bulk(_))
+    pub fn is_cold(&self) -> bool {
+        self.spec().is_cold()
     }
 
     /// Number of logical streams.
-    pub const fn streams(&self) -> u16 {
-        match self {
-            Workload::Bulk(bulk) => bulk.streams,
-            Workload::Messages(messages) => messages.streams,
-        }
+    pub fn streams(&self) -> u16 {
+        self.spec().streams()
+    }
+
+    /// The parameters that an experiment may vary.
+    pub fn axes(&self) -> &'static [&'static str] {
+        self.spec().axes()
+    }
+
+    /// Takes away what excludes the parameter that is about to be set.
+    pub(crate) fn clear_rival_of(&mut self, axis: &str) {
+        self.spec_mut().clear_rival_of(axis);
     }
 
     /// Refuses what makes no sense.
@@ -156,235 +117,288 @@ impl Workload {
     /// # Errors
     /// Says which value is wrong and what to write instead.
     pub fn check(&self) -> Result<(), WorkloadError> {
-        let fail = |problem: String| Err(WorkloadError { workload: self.name(), problem });
-        if self.streams() == 0 || self.streams() > MAX_STREAMS {
-            return fail(format!("`streams` is {}; it must lie between 1 and {MAX_STREAMS}", self.streams()));
-        }
-        let duration = match self {
-            Workload::Bulk(bulk) => bulk.duration,
-            Workload::Messages(messages) => messages.duration,
-        };
-        if duration.is_some_and(|d| d == Duration::ZERO || d > MAX_DURATION) {
-            return fail("`duration` must be more than 0s and at most 24h".into());
-        }
-        match self {
-            Workload::Bulk(bulk) => {
-                match (bulk.bytes, bulk.duration) {
-                    (None, None) => return fail("say how much: set `bytes` (as 5MB) or `duration` (as 5s)".into()),
-                    (Some(_), Some(_)) => return fail("`bytes` and `duration` exclude each other; set one".into()),
-                    _ => {}
-                }
-                if bulk.bytes.is_some_and(|b| b.bytes() < u64::from(bulk.streams)) {
-                    return fail("`bytes` must be at least one for each stream".into());
-                }
-                if bulk.datagram.is_some_and(|d| !(64..=65_507).contains(&d.bytes())) {
-                    return fail("`datagram` must lie between 64B and 65507B".into());
-                }
-            }
-            Workload::Messages(messages) => {
-                if messages.size == ByteCount::ZERO || messages.size.bytes() > 1 << 30 {
-                    return fail("`size` must lie between 1B and 1GiB".into());
-                }
-                if messages.spacing == Duration::ZERO {
-                    return fail("`spacing` must be more than 0ms; for no pause between messages use `bulk`".into());
-                }
-                match (messages.count, messages.duration) {
-                    (None, None) => return fail("say how many: set `count` (a stream) or `duration`".into()),
-                    (Some(_), Some(_)) => return fail("`count` and `duration` exclude each other; set one".into()),
-                    (Some(0), None) => return fail("`count` must be at least 1".into()),
-                    _ => {}
-                }
-                let all = u64::from(messages.per_stream()) * u64::from(messages.streams);
-                if all > MAX_MESSAGES {
-                    return fail(format!("it makes {all} messages; at most {MAX_MESSAGES} fit one trial"));
-                }
-                if messages.spacing * u64::from(messages.per_stream()) > MAX_DURATION {
-                    return fail("it would run for more than 24h".into());
-                }
-            }
-        }
-        Ok(())
+        self.spec().check().map_err(|problem| WorkloadError { workload: self.name(), problem })
     }
 
-    /// The messages in order of release. The number of items is bounded by [`Workload::check`].
-    pub fn schedule(&self) -> Box<dyn Iterator<Item = Message> + Send + '_> {
-        match self {
-            Workload::Bulk(bulk) => Box::new((0..bulk.streams).map(|stream| Message {
-                stream,
-                seq: 0,
-                size: bulk.bytes.map(|all| share(all, bulk.streams, stream)),
-                release: Duration::ZERO,
-            })),
-            Workload::Messages(messages) => Box::new((0..messages.per_stream()).flat_map(move |seq| {
-                (0..messages.streams).map(move |stream| Message {
-                    stream,
-                    seq,
-                    size: Some(messages.size),
-                    release: messages.spacing * u64::from(seq) + messages.lag(stream),
-                })
-            })),
-        }
+    /// The messages that may go in this direction. Their number is bounded by [`Workload::check`].
+    pub fn table(&self, direction: Direction, seed: u64) -> Table {
+        let mut table = Table::new(direction, seed);
+        self.spec().fill(&mut table);
+        table
     }
 
-    /// How long the schedule itself runs, from its start to the last release (or the end of sending).
+    /// Whether messages may go in this direction.
+    pub fn carries(&self, direction: Direction) -> bool {
+        !self.table(direction, 0).is_empty()
+    }
+
+    /// Whether it has messages that are written for this.
+    pub fn has(&self, class: Class) -> bool {
+        Direction::BOTH.into_iter().any(|way| self.table(way, 0).blocks().any(|block| block.class == class))
+    }
+
+    /// Whether none of its messages has an end but the time's.
+    pub fn is_open_ended(&self) -> bool {
+        let is_open = |block: &Block| matches!(block.lengths, Lengths::Until(_));
+        Direction::BOTH.into_iter().all(|way| self.table(way, 0).blocks().all(is_open))
+    }
+
+    /// What this end does.
+    pub fn driver(&self, end: End, seed: u64) -> Box<dyn Driver> {
+        let outgoing = end.outgoing();
+        self.spec().driver(self.table(outgoing, seed), self.table(outgoing.opposite(), seed))
+    }
+
+    /// What this end releases by the clock alone, in order.
+    pub fn released_by_the_clock(&self, end: End, seed: u64) -> Vec<Release> {
+        driver::clocked(self.driver(end, seed))
+    }
+
+    /// From the start of the schedule to the last release by the clock, or the end of sending, where the spec says it.
     pub fn nominal_duration(&self) -> Option<Duration> {
-        match self {
-            Workload::Bulk(bulk) => bulk.duration,
-            Workload::Messages(messages) => Some(messages.spacing * u64::from(messages.per_stream())),
-        }
+        self.spec().nominal_duration()
     }
 
-    /// Bytes of payload that a trial of this arm carries, over all streams, before the schedule starts. `bulk`
-    /// starts cold, and over `udp` there is no window to open.
+    /// How much longer than that it may take where nothing is wrong, the transfer of its bytes apart; `rtt` is the
+    /// path's round trip.
+    pub fn patience(&self, rtt: Duration) -> Duration {
+        self.spec().patience(rtt)
+    }
+
+    /// Bytes of payload that a trial of this arm carries in each direction that carries messages, over all streams,
+    /// before the schedule starts. A cold workload has none, and over `udp` there is no window to open.
     pub fn warmup(&self, arm: Arm) -> ByteCount {
-        match self {
-            Workload::Messages(messages) if arm.is_reliable => messages.warmup.unwrap_or(Messages::MOST_WARMUP),
-            _ => ByteCount::ZERO,
+        if arm.is_reliable && !self.is_cold() {
+            self.spec().warmup().unwrap_or(ByteCount::ZERO)
+        } else {
+            ByteCount::ZERO
         }
     }
 
     /// With the warm-up decided that it has on this link.
     #[must_use]
     pub fn on_link(mut self, link: &Link) -> Workload {
-        if let Workload::Messages(messages) = &mut self
-            && messages.warmup.is_none()
-        {
-            let rate = link.direction(messages.direction).mean_rate();
-            let bdp = rate.map_or(Messages::MOST_WARMUP, |rate| rate.bytes_in(link.rtt()));
-            messages.warmup = Some(bdp.min(Messages::MOST_WARMUP));
-        }
+        self.spec_mut().settle_on(link);
         self
     }
 
-    /// Bytes of payload in all, where the spec fixes them.
+    /// Bytes of payload in all, where the spec says how many are to be expected.
     pub fn total_bytes(&self) -> Option<ByteCount> {
+        self.spec().total_bytes()
+    }
+
+    /// Messages that are released in a direction within any such time, in all at most.
+    pub(crate) fn most_released_in(&self, direction: Direction, time: Duration) -> u64 {
+        self.spec().most_released_in(direction, time)
+    }
+
+    /// The workload that figures and sentences are of: of several, the first that is no bulk transfer, which the others
+    /// are beside.
+    pub fn scored(&self) -> &Workload {
+        let Workload::Mix(mix) = self else { return self };
+        mix.of.iter().find(|one| !matches!(one, Workload::Bulk(_))).or(mix.of.first()).unwrap_or(self)
+    }
+
+    /// The streams of [`Workload::scored`].
+    pub fn scored_streams(&self) -> std::ops::Range<StreamId> {
+        let Workload::Mix(mix) = self else { return 0..self.streams() };
+        let before = mix.of.iter().take_while(|one| *one != self.scored());
+        let first = before.map(Workload::streams).sum();
+        first..first + self.scored().streams()
+    }
+
+    /// Its bulk transfer, or the first that it has.
+    pub fn bulk(&self) -> Option<&Bulk> {
         match self {
-            Workload::Bulk(bulk) => bulk.bytes,
-            Workload::Messages(messages) => Some(ByteCount::new(
-                messages.size.bytes() * u64::from(messages.per_stream()) * u64::from(messages.streams),
-            )),
+            Workload::Bulk(bulk) => Some(bulk),
+            Workload::Mix(mix) => mix.of.iter().find_map(Workload::bulk),
+            Workload::Messages(_) | Workload::Rpc(_) => None,
         }
     }
-}
-
-impl Messages {
-    /// The most that is sent for warm-up where none is asked for, and what is where the link has no rate.
-    pub const MOST_WARMUP: ByteCount = ByteCount::new(1_000_000);
-
-    /// How far a stream's releases lie behind those of stream 0.
-    fn lag(&self, stream: StreamId) -> Duration {
-        if self.staggered { self.spacing * u64::from(stream) / u64::from(self.streams) } else { Duration::ZERO }
-    }
-
-    /// How many messages each stream sends.
-    pub fn per_stream(&self) -> u32 {
-        match (self.count, self.duration) {
-            (Some(count), _) => count,
-            (None, Some(duration)) => {
-                u32::try_from(duration.as_nanos().div_ceil(self.spacing.as_nanos().max(1))).unwrap_or(u32::MAX)
-            }
-            (None, None) => 0,
-        }
-    }
-}
-
-/// The part of `all` that falls to `stream`: even, the first streams taking the remainder.
-pub fn share(all: ByteCount, streams: u16, stream: StreamId) -> ByteCount {
-    let (n, all) = (u64::from(streams), all.bytes());
-    ByteCount::new(all / n + u64::from(u64::from(stream) < all % n))
 }
 
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Workload::Bulk(bulk) => {
-                match (bulk.bytes, bulk.duration) {
-                    (Some(bytes), _) => write!(f, "bulk {bytes}")?,
-                    (None, Some(duration)) => write!(f, "bulk for {duration}")?,
-                    (None, None) => write!(f, "bulk")?,
-                }
-                let n = bulk.streams;
-                write!(f, " {}, {n} stream{}", bulk.direction, if n == 1 { "" } else { "s" })
-            }
-            Workload::Messages(m) => {
-                let (n, all) = (m.streams, u64::from(m.per_stream()) * u64::from(m.streams));
-                write!(
-                    f,
-                    "{all} messages of {} {}, {n} stream{}, one each {} a stream{}",
-                    m.size,
-                    m.direction,
-                    if n == 1 { "" } else { "s" },
-                    m.spacing,
-                    if m.staggered { "" } else { ", all together" }
-                )
-            }
+        self.spec().fmt(f)
+    }
+}
+
+/// Several workloads on one connection. Their streams follow each other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Mix {
+    /// What is sent; the first one gives the direction.
+    pub of: Vec<Workload>,
+}
+
+impl Mix {
+    fn specs(&self) -> impl Iterator<Item = &dyn Spec> {
+        self.of.iter().map(Workload::spec)
+    }
+
+    fn messages(&self) -> usize {
+        let all = |way| self.of.iter().map(|one| one.table(way, 0).len()).sum::<usize>();
+        all(Direction::Up) + all(Direction::Down)
+    }
+}
+
+impl Spec for Mix {
+    fn name(&self) -> &'static str {
+        "mix"
+    }
+
+    fn axes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn clear_rival_of(&mut self, _axis: &str) {}
+
+    fn check(&self) -> Result<(), String> {
+        if self.of.len() < 2 {
+            return Err("`of` names fewer than two workloads; give several, or leave the mix out".into());
         }
+        for one in &self.of {
+            if matches!(one, Workload::Mix(_)) {
+                return Err("`of` has a `mix` in it; name its workloads instead".into());
+            }
+            one.check().map_err(|error| error.to_string())?;
+        }
+        let streams: u32 = self.of.iter().map(|one| u32::from(one.streams())).sum();
+        check_streams(u16::try_from(streams).unwrap_or(u16::MAX)).map_err(|_| {
+            format!("its workloads have {streams} streams together; at most {} are possible", MAX_STREAMS)
+        })?;
+        let all = self.messages();
+        if all as u64 > MAX_MESSAGES {
+            return Err(format!("it makes {all} messages; at most {MAX_MESSAGES} fit one trial"));
+        }
+        Ok(())
+    }
+
+    fn direction(&self) -> Direction {
+        self.of.first().map_or(Direction::Down, Workload::direction)
+    }
+
+    fn is_cold(&self) -> bool {
+        self.of.iter().all(Workload::is_cold)
+    }
+
+    fn streams(&self) -> u16 {
+        self.of.iter().map(Workload::streams).sum()
+    }
+
+    fn block(&self, _direction: Direction) -> Option<Block> {
+        None
+    }
+
+    fn fill(&self, table: &mut Table) {
+        self.specs().for_each(|spec| spec.fill(table));
+    }
+
+    fn nominal_duration(&self) -> Option<Duration> {
+        self.of.iter().map(Workload::nominal_duration).collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    fn patience(&self, rtt: Duration) -> Duration {
+        self.of.iter().map(|one| one.patience(rtt)).max().unwrap_or_default()
+    }
+
+    fn total_bytes(&self) -> Option<ByteCount> {
+        let each = self.of.iter().map(|one| one.total_bytes().map(ByteCount::bytes));
+        each.sum::<Option<u64>>().map(ByteCount::new)
+    }
+
+    fn warmup(&self) -> Option<ByteCount> {
+        self.specs().filter_map(Spec::warmup).max()
+    }
+
+    fn settle_on(&mut self, link: &Link) {
+        self.of.iter_mut().for_each(|one| one.spec_mut().settle_on(link));
+    }
+
+    fn most_released_in(&self, direction: Direction, time: Duration) -> u64 {
+        self.specs().map(|spec| spec.most_released_in(direction, time)).sum()
+    }
+
+    fn driver(&self, outgoing: Table, incoming: Table) -> Box<dyn Driver> {
+        let mut first = 0;
+        let each = self.of.iter().map(|one| {
+            let own = |all: &Table| {
+                let mut table = all.without_streams();
+                table.add(first, None);
+                one.spec().fill(&mut table);
+                table
+            };
+            let driver = one.spec().driver(own(&outgoing), own(&incoming));
+            let streams = first..first + one.streams();
+            first = streams.end;
+            (streams, driver)
+        });
+        Box::new(Mixed::new(each))
+    }
+}
+
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, one) in self.of.iter().enumerate() {
+            write!(f, "{}{one}", if n == 0 { "" } else { " beside " })?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::simulation::{both_ends, properties};
     use super::*;
-
-    #[test]
-    fn messages_are_staggered_evenly_and_in_order() {
-        let workload = Workload::Messages(Messages {
-            streams: 4,
-            spacing: Duration::from_millis(20),
-            count: Some(3),
-            ..Messages::default()
-        });
-        let all: Vec<_> = workload.schedule().collect();
-        assert_eq!(all.len(), 12);
-        assert!(all.windows(2).all(|w| w[1].release - w[0].release == Duration::from_millis(5)));
-    }
-
-    #[test]
-    fn without_stagger_all_streams_release_at_one_instant() {
-        let workload =
-            Workload::Messages(Messages { streams: 4, staggered: false, count: Some(3), ..Messages::default() });
-        let releases: Vec<_> = workload.schedule().map(|m| m.release.as_nanos() / 1_000_000).collect();
-        assert_eq!(releases, [0, 0, 0, 0, 40, 40, 40, 40, 80, 80, 80, 80]);
-        assert!(workload.to_string().ends_with("all together"), "{workload}");
-    }
-
-    #[test]
-    fn a_warm_up_that_is_not_asked_for_is_one_bandwidth_delay_product() {
-        let link = |text: &str| toml::from_str::<crate::LinkSpec>(text).unwrap().resolve().unwrap();
-        let asked = |warmup: Option<u64>, on: &str| {
-            let warmup = warmup.map(ByteCount::new);
-            let workload = Workload::Messages(Messages { count: Some(1), warmup, ..Messages::default() });
-            let arm = |text: &str| text.parse::<Arm>().unwrap();
-            let on_link = workload.on_link(&link(on));
-            assert_eq!(on_link.warmup(arm("udp")), ByteCount::ZERO);
-            on_link.warmup(arm("tcp")).bytes()
-        };
-        assert_eq!(asked(None, "rtt = '60ms'\nrate = '20Mbit'"), 150_000);
-        assert_eq!(asked(None, "rtt = '10ms'\nrate = '20Mbit'"), 25_000);
-        assert_eq!(asked(None, "rtt = '600ms'\nrate = '200Mbit'"), 1_000_000);
-        assert_eq!(asked(None, "rtt = '60ms'"), 1_000_000, "no rate, and so no product");
-        assert_eq!(asked(Some(3_000_000), "rtt = '10ms'\nrate = '20Mbit'"), 3_000_000, "as asked");
-    }
+    use proptest::prelude::*;
 
     #[test]
     fn bulk_shares_add_up() {
         let workload = Workload::Bulk(Bulk { streams: 3, bytes: Some(ByteCount::new(1_000_001)), ..Bulk::default() });
         workload.check().unwrap();
-        let sum: u64 = workload.schedule().map(|m| m.size.unwrap().bytes()).sum();
+        let table = workload.table(Direction::Down, 1);
+        let sum: u64 = table.messages().filter_map(|(.., length)| length.bytes()).map(ByteCount::bytes).sum();
         assert_eq!(sum, 1_000_001);
+        assert!(workload.carries(Direction::Down) && !workload.carries(Direction::Up));
     }
 
     #[test]
     fn nonsense_is_refused_with_a_remedy() {
+        let bulk = Workload::Bulk(Bulk { bytes: Some(ByteCount::new(1)), ..Bulk::default() });
         let bad = [
             Workload::Bulk(Bulk::default()),
             Workload::Bulk(Bulk { streams: 0, duration: Some(Duration::from_secs(1)), ..Bulk::default() }),
             Workload::Messages(Messages { count: Some(0), ..Messages::default() }),
             Workload::Messages(Messages { spacing: Duration::ZERO, count: Some(1), ..Messages::default() }),
             Workload::Messages(Messages { count: Some(u32::MAX), ..Messages::default() }),
+            Workload::Mix(Mix { of: vec![bulk.clone()] }),
+            Workload::Mix(Mix { of: vec![bulk.clone(), Workload::Mix(Mix { of: vec![bulk.clone(), bulk] })] }),
         ];
         for workload in bad {
             assert!(workload.check().is_err(), "{workload:?}");
         }
+    }
+
+    fn mix(bulk_up: bool, streams: u16, count: u32) -> Workload {
+        let bulk = Bulk {
+            direction: Direction::BOTH[usize::from(!bulk_up)],
+            streams,
+            bytes: Some(ByteCount::new(1_000_000)),
+            ..Bulk::default()
+        };
+        let messages = Messages { streams: 3, count: Some(count), ..Messages::default() };
+        Workload::Mix(Mix { of: vec![Workload::Bulk(bulk), Workload::Messages(messages)] })
+    }
+
+    properties!((any::<bool>(), 1u16..5, 1u32..20).prop_map(|(up, streams, count)| mix(up, streams, count)));
+
+    #[test]
+    fn each_part_has_streams_of_its_own() {
+        let workload = mix(false, 2, 4);
+        workload.check().unwrap();
+        assert_eq!((workload.streams(), workload.is_cold()), (5, false));
+        let played = both_ends(&workload, 1, Default::default());
+        let of = |stream| played.released.iter().filter(|(_, release)| release.id.stream == stream).count();
+        assert_eq!([0, 1, 2, 3, 4].map(of), [1, 1, 4, 4, 4]);
     }
 }

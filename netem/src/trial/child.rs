@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use samepath_model::flow::FlowId;
 use samepath_model::link::{Checksum, Link};
 use samepath_model::record::{Calibration, LinkReport, RestartRecord};
+use samepath_model::workload::Class;
 use samepath_model::{Mode, Trial, Workload};
 
 use super::ends::{await_ready, start_client, start_server};
@@ -129,7 +130,7 @@ fn find(inputs: &Path, checksum: &Checksum) -> Result<Arc<[u8]>, String> {
 /// How the link hands packets over. What one lost packet holds up is seen packet by packet, unless
 /// the experiment says otherwise.
 fn mode_of(trial: &Trial) -> Mode {
-    let has_messages = workloads(trial).any(|workload| matches!(workload, Workload::Messages(_)));
+    let has_messages = workloads(trial).any(|workload| workload.has(Class::Latency));
     if trial.mode == Mode::Auto && has_messages { Mode::Exact } else { trial.mode }
 }
 

@@ -6,12 +6,12 @@ use samepath_model::record::{Outcome, Percentiles, TrialRecord};
 use samepath_model::{Experiment, Trial, VoidKind, VoidReason};
 use tempfile::tempdir;
 
-use super::words::share;
 use super::*;
 use crate::cells::cells;
 use crate::fixture;
 use crate::part::parts;
 use crate::store::Run;
+use crate::words::share;
 
 const MESSAGES: &str = r#"
 schema = 1

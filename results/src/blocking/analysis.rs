@@ -9,7 +9,7 @@ use samepath_model::flow::UNDER_TEST;
 use samepath_model::link::Direction;
 use samepath_model::record::{End, MessageRecord, PacketRecord, SeriesPoint};
 use samepath_model::tuning::Controller;
-use samepath_model::workload::StreamId;
+use samepath_model::workload::MessageId;
 use samepath_model::{VoidKind, VoidReason};
 
 use super::attribution::Attribution;
@@ -51,7 +51,7 @@ pub enum AnalyseError<E> {
 /// Every message of a trial with what it waited for.
 #[derive(Debug, Clone)]
 pub struct Analysis {
-    /// In the order of the schedule.
+    /// In the order of their release.
     pub messages: Vec<MessageRecord>,
     accounts: Vec<Option<Result<Account, Fault>>>,
     pub(super) attribution: Attribution,
@@ -62,7 +62,6 @@ pub struct Analysis {
     held: Option<Vec<Held>>,
     /// Whether the receive window is the subject, and so may hold a message.
     window_is_subject: bool,
-    direction: Direction,
     is_one_connection: bool,
     /// Whether the lab sets the windows of flow control, and not the kernel.
     sets_windows: bool,
@@ -81,7 +80,7 @@ pub fn analyse<E>(
     ledger: impl IntoIterator<Item = Result<PacketRecord, E>>,
     observations: impl IntoIterator<Item = Result<ObservationRecord, E>>,
 ) -> Result<Analysis, AnalyseError<E>> {
-    if trial.workload.total_bytes().is_none() {
+    if trial.workload.is_open_ended() {
         return Err(Unattributed::OpenEnded.into());
     }
     if layout.is_empty() {
@@ -110,7 +109,6 @@ pub fn analyse<E>(
         streams: trial.workload.streams(),
         held: None,
         window_is_subject: trial.tuning.receive_window.is_some(),
-        direction: trial.workload.direction(),
         sets_windows: arm.stack.is_in_process(),
         is_window_alone: trial.tuning.controller != Controller::Bbr,
         is_one_connection: arm.connections(trial.workload.streams()) == 1,
@@ -121,17 +119,20 @@ impl Analysis {
     /// Takes what its sender told of itself, in time series, for what held each message there.
     #[must_use]
     pub fn told_by(mut self, series: &[SeriesPoint]) -> Analysis {
-        let sender = match self.direction {
-            Direction::Up => End::Client,
-            Direction::Down => End::Server,
-        };
         // The samples of several connections are sums, which say nothing of one of them.
-        let states =
-            if self.is_one_connection { States::of(series, sender, self.is_window_alone) } else { States::default() };
+        let states = Direction::BOTH.map(|way| match self.is_one_connection {
+            true => States::of(series, End::sender(way), self.is_window_alone),
+            false => States::default(),
+        });
         let held = self.messages.iter().zip(&self.accounts).map(|(message, account)| {
             let Some(Ok(account)) = account else { return Held::default() };
             let left = message.released + account.parts.hold;
-            states.split(message.released, left, message.sent, self.attribution.identifier(account.domain))
+            states[message.direction.index()].split(
+                message.released,
+                left,
+                message.sent,
+                self.attribution.identifier(account.domain),
+            )
         });
         self.held = Some(held.collect());
         self
@@ -191,9 +192,9 @@ impl Analysis {
             .filter_map(|(place, (message, account))| Some((place, message, account.as_ref()?.as_ref().ok()?)))
     }
 
-    /// The place of a message in the schedule.
-    pub fn find(&self, stream: StreamId, seq: u32) -> Option<usize> {
-        self.messages.iter().position(|message| message.stream == stream && message.seq == seq)
+    /// The place of a message in the order of release.
+    pub fn find(&self, id: MessageId) -> Option<usize> {
+        self.messages.iter().position(|message| message.id() == id)
     }
 
     /// The packets with payload, both directions, in the order in which they came to the link.

@@ -17,6 +17,7 @@ pub(super) fn domain_key(direction: Direction, port: u16, domain: u64) -> u128 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) domain: u32,
+    pub(super) direction: Direction,
     pub(super) stream: StreamId,
     pub(super) seq: Option<u32>,
     pub(super) start: u64,
@@ -68,6 +69,7 @@ impl Attribution {
             .filter(|record| record.end > record.start)
             .map(|record| Place {
                 domain: find(domain_key(record.direction, record.port, record.domain)).unwrap_or(u32::MAX),
+                direction: record.direction,
                 stream: record.stream,
                 seq: record.seq,
                 start: record.start,

@@ -1,6 +1,7 @@
 //! The figures of a trial: how many were blocked, for how long, and what the delay is made of.
 
 use samepath_model::blocking::{Blocking, DelayParts, HoldParts};
+use samepath_model::link::Direction;
 use samepath_model::workload::StreamId;
 
 use super::analysis::Analysis;
@@ -13,8 +14,9 @@ const TAIL: usize = 100;
 
 impl Analysis {
     /// How long each stream stalled in all: a byte of it had arrived and could not be delivered.
-    pub fn stalls(&self) -> Vec<(StreamId, i64)> {
-        stalls(&self.stalls, self.streams)
+    pub fn stalls(&self) -> Vec<(Direction, StreamId, i64)> {
+        let carried = Direction::BOTH.into_iter().filter(|way| self.messages.iter().any(|m| m.direction == *way));
+        stalls(&self.stalls, carried, self.streams)
     }
 
     /// The figures of the trial; `None` where no message has an account.
@@ -23,7 +25,7 @@ impl Analysis {
         let mut blocked: Vec<i64> = accounts.iter().map(|account| account.parts.blocked()).collect();
         let blocked_ms = percentiles_ms(&mut blocked)?;
         let intact: Vec<&Account> = accounts.iter().copied().filter(|account| account.intact).collect();
-        let mut stalls: Vec<i64> = self.stalls().into_iter().map(|(_, ns)| ns).collect();
+        let mut stalls: Vec<i64> = self.stalls().into_iter().map(|(.., ns)| ns).collect();
         let millis = |ns: i64| ns as f64 / 1e6;
         Some(Blocking {
             messages: accounts.len() as u64,
@@ -82,19 +84,24 @@ fn mean(accounts: &[&Account]) -> DelayParts {
 }
 
 /// For each stream the time that its stalls cover, those at the same time counted once.
-fn stalls(stalls: &[Stall], streams: u16) -> Vec<(StreamId, i64)> {
+fn stalls(
+    stalls: &[Stall],
+    directions: impl Iterator<Item = Direction>,
+    streams: u16,
+) -> Vec<(Direction, StreamId, i64)> {
     let mut sorted = stalls.to_vec();
     sorted.sort_unstable();
-    let mut sums: Vec<(StreamId, i64)> = (0..streams).map(|stream| (stream, 0)).collect();
-    for of_stream in sorted.chunk_by(|a, b| a.stream == b.stream) {
+    let mut sums: Vec<_> = directions.flat_map(|way| (0..streams).map(move |stream| (way, stream, 0))).collect();
+    for of_stream in sorted.chunk_by(|a, b| (a.direction, a.stream) == (b.direction, b.stream)) {
+        let of = (of_stream[0].direction, of_stream[0].stream);
         let (mut sum, mut over) = (0, i64::MIN);
         for stall in of_stream {
             let from = stall.from.max(over);
             sum += (stall.to - from).max(0);
             over = over.max(stall.to);
         }
-        if let Some(place) = sums.get_mut(usize::from(of_stream[0].stream)) {
-            place.1 = sum;
+        if let Some(place) = sums.iter_mut().find(|(way, stream, _)| (*way, *stream) == of) {
+            place.2 = sum;
         }
     }
     sums

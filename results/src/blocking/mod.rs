@@ -6,11 +6,12 @@
 //!
 //! Start with [`analyse`]. `packets` and `attribution` follow the bytes, `counterfactual` says when they would
 //! have come had nothing been lost, `parts` takes each message's delay apart, `figures` sums up a trial,
-//! `story` tells of one message; `recorded` takes a trial from the files of its run.
+//! `story` tells of one message, `critical_path` of a chain of them; `recorded` takes a trial from the files of its run.
 
 mod analysis;
 mod attribution;
 mod counterfactual;
+mod critical_path;
 mod figures;
 mod hold;
 mod packets;
@@ -21,6 +22,7 @@ mod story;
 pub(crate) mod tests;
 
 pub use analysis::{AnalyseError, Analysis, Unattributed, analyse};
+pub use critical_path::{CriticalPath, Step, Total};
 pub use hold::Held;
 pub use packets::{Fate, NEVER, Packet};
 pub use parts::{Account, BLOCKED, Fault, Parts};

@@ -15,9 +15,9 @@
 //! blocking. On the subject: Scharf & Kiesel, "Quantifying Head-of-Line Blocking in TCP and SCTP"
 //! (Internet-Draft, and GLOBECOM 2006).
 
-use samepath_model::link::Link;
+use samepath_model::link::{Direction, Link};
 use samepath_model::record::{Instant, MessageRecord};
-use samepath_model::workload::StreamId;
+use samepath_model::workload::{MessageId, StreamId};
 
 use super::attribution::{Attribution, Place, Stretch, sweep};
 use super::counterfactual::arrivals_without_loss;
@@ -53,6 +53,21 @@ impl Parts {
     /// [`DelayParts`](samepath_model::blocking::DelayParts).
     pub const fn values(&self) -> [i64; 8] {
         [self.hold, self.queue, self.propagation, self.own_loss, self.intra, self.cross, self.record, self.stack]
+    }
+
+    /// Each part of both.
+    #[must_use]
+    pub const fn plus(&self, other: &Parts) -> Parts {
+        Parts {
+            hold: self.hold + other.hold,
+            queue: self.queue + other.queue,
+            propagation: self.propagation + other.propagation,
+            own_loss: self.own_loss + other.own_loss,
+            intra: self.intra + other.intra,
+            cross: self.cross + other.cross,
+            record: self.record + other.record,
+            stack: self.stack + other.stack,
+        }
     }
 
     /// Blocked in all.
@@ -136,6 +151,7 @@ pub(super) struct Accounts {
 /// Bytes of a stream that had arrived and could not be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Stall {
+    pub(super) direction: Direction,
     pub(super) stream: StreamId,
     pub(super) from: Instant,
     pub(super) to: Instant,
@@ -206,19 +222,16 @@ pub(super) fn accounts(
     Accounts { of, buffered: walk.buffered, stalls: walk.stalls }
 }
 
-/// The messages by stream and number, as sorted pairs of key and place.
+/// The messages by direction, stream and number, as sorted pairs of key and place.
 fn index(messages: &[MessageRecord]) -> Vec<(u64, u32)> {
-    let mut index: Vec<(u64, u32)> = messages
-        .iter()
-        .enumerate()
-        .map(|(place, message)| (message_key(message.stream, message.seq), place as u32))
-        .collect();
+    let mut index: Vec<(u64, u32)> =
+        messages.iter().enumerate().map(|(place, message)| (message_key(message.id()), place as u32)).collect();
     index.sort_unstable();
     index
 }
 
-fn message_key(stream: StreamId, seq: u32) -> u64 {
-    u64::from(stream) << 32 | u64::from(seq)
+fn message_key(id: MessageId) -> u64 {
+    (id.direction.index() as u64) << 48 | u64::from(id.stream) << 32 | u64::from(id.seq)
 }
 
 struct Walk<'a> {
@@ -289,7 +302,10 @@ impl Walk<'_> {
             }
             let known = whole && until.get(ends_unit).is_some_and(|prefix| prefix.whole);
             let own_stream = self.own_stream(place.stream, if whole { own } else { NEVER });
-            let Some(message) = place.seq.and_then(|seq| self.find(place.stream, seq)) else { continue };
+            let Place { direction, stream, .. } = *place;
+            let Some(message) = place.seq.and_then(|seq| self.find(MessageId { direction, stream, seq })) else {
+                continue;
+            };
             let trace = &mut self.traces[message];
             trace.laid = true;
             trace.domain = place.domain;
@@ -323,7 +339,8 @@ impl Walk<'_> {
             if stretch.at < deliverable {
                 let bytes = stretch.end.min(place.end) - stretch.start.max(place.start);
                 self.buffered += u128::from(bytes) * u128::from(stretch.at.abs_diff(deliverable));
-                self.stalls.push(Stall { stream: place.stream, from: stretch.at, to: deliverable });
+                let Place { direction, stream, .. } = *place;
+                self.stalls.push(Stall { direction, stream, from: stretch.at, to: deliverable });
             }
         }
     }
@@ -343,8 +360,8 @@ impl Walk<'_> {
         }
     }
 
-    fn find(&self, stream: StreamId, seq: u32) -> Option<usize> {
-        let key = message_key(stream, seq);
+    fn find(&self, id: MessageId) -> Option<usize> {
+        let key = message_key(id);
         self.index.binary_search_by_key(&key, |&(of, _)| of).ok().map(|place| self.index[place].1 as usize)
     }
 

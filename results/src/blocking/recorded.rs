@@ -13,7 +13,7 @@ use crate::store::{Run, StoreError};
 /// As [`analyse`].
 pub fn of_trial(run: &Run, trial: &Trial) -> Result<Analysis, AnalyseError<StoreError>> {
     let read = AnalyseError::Source;
-    if trial.workload.total_bytes().is_none() {
+    if trial.workload.is_open_ended() {
         return Err(Unattributed::OpenEnded.into());
     }
     let link = run.trial(&trial.id).and_then(|record| record.link.as_ref());

@@ -4,7 +4,7 @@ use samepath_model::record::{Instant, MessageRecord};
 use samepath_model::workload::StreamId;
 
 use super::analysis::Analysis;
-use super::attribution::Stretch;
+use super::attribution::{Place, Stretch};
 use super::packets::{Fate, NEVER, Packet};
 use super::parts::{Account, Fault};
 
@@ -129,9 +129,11 @@ impl Analysis {
             uncarried: 0,
             waiting: account.map_or_else(Vec::new, |account| self.waiting(place, account)),
         };
-        let own = |stream, seq| stream == message.stream && seq == Some(message.seq);
+        let id = message.id();
+        let own =
+            |place: &&Place| (place.direction, place.stream, place.seq) == (id.direction, id.stream, Some(id.seq));
         let attribution = &self.attribution;
-        let mut places: Vec<_> = attribution.places.iter().filter(|place| own(place.stream, place.seq)).collect();
+        let mut places: Vec<_> = attribution.places.iter().filter(own).collect();
         places.sort_unstable_by_key(|place| (place.domain, place.start));
         let Some(domain) = places.first().map(|place| place.domain) else {
             story.uncarried = message.size;

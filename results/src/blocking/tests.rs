@@ -128,6 +128,11 @@ impl Made {
     pub(crate) fn message(&mut self, stream: u16, seq: u32, released: Instant, delivered: Option<Instant>) {
         self.messages.push(MessageRecord {
             flow: 0,
+            direction: Direction::Down,
+            released_by: None,
+            deadline: None,
+            attempt: 1,
+            cancelled: None,
             stream,
             seq,
             size: 100,

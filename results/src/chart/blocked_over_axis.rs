@@ -18,7 +18,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     about: "Blocked time against the axis that the part varies",
     absent: "Blocked time by conditions is not drawn",
     is_main: true,
-    suits: |plan| matches!(plan.workload, Workload::Messages(_)),
+    suits: |plan| matches!(plan.workload.scored(), Workload::Messages(_)),
     draw,
 };
 

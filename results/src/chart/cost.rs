@@ -26,7 +26,7 @@ const WIRE_RATIO: Metric =
 
 /// Payload carried is what was received, and the warm-up, whose packets were counted, too.
 fn wire_ratio(record: &TrialRecord) -> Option<f64> {
-    let payload = summary::carried(&record.trial, None, record.summary.as_ref()?.received_bytes)?;
+    let payload = summary::carried(&record.trial, [None; 2], record.summary.as_ref()?.received_bytes)?;
     Some((metric::WIRE_BYTES.of)(record)? / payload as f64)
 }
 

@@ -20,7 +20,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     about: "The parts of the delay, stacked, an arm a bar",
     absent: "The parts of the delay are not drawn",
     is_main: true,
-    suits: |plan| matches!(plan.workload, Workload::Messages(_)),
+    suits: |plan| matches!(plan.workload.scored(), Workload::Messages(_)),
     draw,
 };
 

@@ -14,7 +14,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     about: "The percentiles of the delays, a row an arm",
     absent: "The percentiles of the delays are not drawn",
     is_main: false,
-    suits: |plan| matches!(plan.workload, Workload::Messages(_)),
+    suits: |plan| matches!(plan.workload.scored(), Workload::Messages(_)),
     draw,
 };
 

@@ -21,7 +21,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     about: "How the delays of messages are spread, with the tail on a logarithmic axis",
     absent: "The tail of the delays is not drawn",
     is_main: true,
-    suits: |plan| matches!(plan.workload, Workload::Messages(_)),
+    suits: |plan| matches!(plan.workload.scored(), Workload::Messages(_)),
     draw,
 };
 

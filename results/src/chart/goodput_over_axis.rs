@@ -22,7 +22,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     about: "Goodput against the axis that the part varies",
     absent: "Goodput by conditions is not drawn",
     is_main: true,
-    suits: |plan| matches!(plan.workload, Workload::Bulk(_)),
+    suits: |plan| matches!(plan.workload.scored(), Workload::Bulk(_)),
     draw,
 };
 

@@ -21,7 +21,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     about: "Goodput in bins of time",
     absent: "Goodput over time is not drawn",
     is_main: true,
-    suits: |plan| matches!(plan.workload, Workload::Bulk(_)),
+    suits: |plan| matches!(plan.workload.scored(), Workload::Bulk(_)),
     draw,
 };
 

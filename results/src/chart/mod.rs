@@ -10,20 +10,21 @@
 mod axis;
 mod bins;
 mod blocked;
-pub(crate) mod blocked_over_axis;
+mod blocked_over_axis;
 mod canvas;
 mod choice;
 mod cost;
 mod decomposition;
 mod definition;
 mod delay_percentiles;
-pub(crate) mod delay_tail;
+mod delay_tail;
 mod drops;
 mod figure;
 mod flows_over_time;
-pub(crate) mod goodput_over_axis;
+mod goodput_over_axis;
 mod goodput_over_time;
 mod grid;
+mod latency_percentiles;
 mod lateness;
 mod over_axis;
 mod path_over_time;
@@ -32,7 +33,7 @@ mod restarts;
 mod rows;
 mod stall_packets;
 mod stalls;
-pub(crate) mod start;
+mod start;
 mod theme;
 mod timeline;
 
@@ -44,7 +45,8 @@ pub use definition::{Absent, ChartDef, Drawing, Shown, Table};
 pub(crate) use png::to_png;
 
 /// Every chart, in the order of the page.
-pub const ALL: [&ChartDef; 13] = [
+pub const ALL: [&ChartDef; 14] = [
+    &latency_percentiles::CHART,
     &delay_tail::CHART,
     &delay_percentiles::CHART,
     &stalls::CHART,

@@ -22,7 +22,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     about: "The packets around one stall",
     absent: "The packets of a stall are not drawn",
     is_main: false,
-    suits: |plan| matches!(plan.workload, Workload::Messages(_)),
+    suits: |plan| matches!(plan.workload.scored(), Workload::Messages(_)),
     draw,
 };
 
@@ -258,7 +258,9 @@ fn table(rows: &[Row<'_>], again: &[u64]) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use samepath_model::Direction;
     use samepath_model::record::DropCause;
+    use samepath_model::workload::MessageId;
 
     use super::*;
     use crate::blocking::tests::Made;
@@ -275,7 +277,7 @@ mod tests {
         }
         made.carry(200 * MS, &[(0, 0, 100)], None);
         let analysis = made.analyse();
-        let place = analysis.find(3, 30).unwrap();
+        let place = analysis.find(MessageId { direction: Direction::Down, stream: 3, seq: 30 }).unwrap();
         let story = analysis.story(place).unwrap();
         let all: Vec<&Packet> = analysis.packets().iter().filter(|packet| packet.arrived >= 0).collect();
         let rows = most(all.clone(), &story);

@@ -27,7 +27,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     about: "The messages of one trial an arm on one time axis, with the drops",
     absent: "The stall timeline is not drawn",
     is_main: true,
-    suits: |plan| matches!(plan.workload, Workload::Messages(_)),
+    suits: |plan| matches!(plan.workload.scored(), Workload::Messages(_)),
     draw,
 };
 
@@ -55,7 +55,7 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
     trials.sort_by_key(|trial| Arm::all().position(|arm| arm == trial.record.trial.arm));
     let plan = &choice.group.cells[0].plan;
     let base = plan.link.direction(plan.workload.direction()).delay.as_nanos() as i64;
-    let Workload::Messages(workload) = &plan.workload else {
+    let Workload::Messages(workload) = plan.workload.scored() else {
         return Err(Absent::NoData("a stall timeline needs a schedule of messages".into()));
     };
     let window = window(&trials, base, workload.spacing.as_nanos() as i64);

@@ -20,7 +20,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
 
 fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     // After a warm-up the first payload byte of a message schedule says nothing of the start.
-    let cold = matches!(part.cells[0].plan.workload, Workload::Bulk(_));
+    let cold = matches!(part.cells[0].plan.workload.scored(), Workload::Bulk(_));
     let mut shown = vec![("handshake done at the client", &metric::HANDSHAKE_RTTS)];
     if cold {
         shown.push(("first payload byte", &metric::FIRST_BYTE_RTTS));

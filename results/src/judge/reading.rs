@@ -119,6 +119,7 @@ impl Scale {
             Unit::RoundTrips => self.with_symbol(text, &["RTT", "RTTs"]),
             Unit::ByteSeconds => self.with_symbol(text, &["B·s", "B*s"]),
             Unit::SecondsPerGigabyte => self.with_symbol(text, &["s/GB"]),
+            Unit::PerSecond => self.with_symbol(text, &["1/s", "/s"]),
         }
     }
 

@@ -1,11 +1,12 @@
 //! The answer's detail: the compared arms pair by pair, and what makes the slowest messages slow.
 
 use super::table_view::TableView;
-use crate::answer::{Headline, compared};
 use crate::cells::Cell;
 use crate::metric::{self, Metric};
 use crate::number::number;
 use crate::part::PartView;
+use crate::score;
+use crate::sentence::compared;
 use crate::stats;
 
 /// The compared arms of each part under each set of conditions that both have.
@@ -16,12 +17,7 @@ pub(super) fn comparisons(parts: &[PartView<'_>]) -> TableView {
     let mut rows = Vec::new();
     for part in parts {
         let Some((first, Some(second))) = compared(part) else { continue };
-        let metric = match Headline::of(part) {
-            Headline::Delay => &metric::DELAY_P95,
-            Headline::Goodput => &metric::GOODPUT,
-            Headline::Completion => &metric::COMPLETION,
-            Headline::FirstByte => &metric::FIRST_BYTE,
-        };
+        let metric = score::of(part).headline;
         for group in part.groups() {
             let of = |arm| group.cells.iter().copied().find(|cell| cell.arm == arm);
             let Some(said) = of(first).zip(of(second)).and_then(|(a, b)| comparison(a, b, metric)) else { continue };

@@ -16,13 +16,14 @@ use super::power::power;
 use super::start::starts;
 use super::table_view::TableView;
 use crate::analysis::Analysis;
-use crate::answer::{Headline, caution};
+use crate::answer::caution;
 use crate::cells::{Cell, label};
-use crate::chart::{self, ChartDef, Drawing, Shown};
+use crate::chart::{Drawing, Shown};
 use crate::judge::{Judged, Verdict};
 use crate::metric::{self, Metric, Unit};
 use crate::number::{number, spread};
 use crate::part::PartView;
+use crate::score;
 use crate::table;
 use crate::verdicts;
 use crate::{Run, StoreError};
@@ -345,18 +346,13 @@ fn warnings(run: &Run, counts: &Counts, seeds: &BTreeSet<u64>) -> Vec<String> {
 
 /// The chart that shows a part's short answer: the first of these that was drawn.
 fn leading<'a>(part: &PartView<'_>, shown: &'a [Shown]) -> Option<&'a Drawing> {
-    let wished: &[ChartDef] = match Headline::of(part) {
-        Headline::Delay => &[chart::blocked_over_axis::CHART, chart::delay_tail::CHART],
-        Headline::Goodput | Headline::Completion => &[chart::goodput_over_axis::CHART],
-        Headline::FirstByte => &[chart::start::CHART],
-    };
-    let drawn = |chart: &ChartDef| {
+    let drawn = |chart: &&str| {
         shown.iter().find_map(|one| match one {
-            Shown::Drawn(drawing) if drawing.chart == chart && drawing.part == part.name => Some(&**drawing),
+            Shown::Drawn(drawing) if drawing.chart.name == *chart && drawing.part == part.name => Some(&**drawing),
             _ => None,
         })
     };
-    wished.iter().find_map(drawn)
+    score::of(part).charts.iter().find_map(drawn)
 }
 
 fn figure(drawing: &Drawing) -> FigureView {
@@ -418,7 +414,7 @@ fn cell_table(part: &PartView<'_>) -> TableView {
     // The delay of a bulk message is its completion.
     const DELAYS: [&Metric; 5] =
         [&metric::DELAY_P50, &metric::DELAY_P90, &metric::DELAY_P95, &metric::DELAY_P99, &metric::DELAY_MAX];
-    let bulk = matches!(part.cells[0].plan.workload, Workload::Bulk(_));
+    let bulk = matches!(part.cells[0].plan.workload.scored(), Workload::Bulk(_));
     let metrics: Vec<&Metric> = SHOWN
         .into_iter()
         .filter(|metric| !(bulk && DELAYS.contains(metric)))

@@ -31,15 +31,15 @@ pub(crate) fn messages(trial: &Trial, mut report: PlayReport) -> (PlayReport, Ve
     }
     let mut ends: BTreeMap<(u16, u64), u64> = BTreeMap::new();
     let mut ready: BTreeMap<(u16, u64), i64> = BTreeMap::new();
-    for (i, message) in trial.workload.schedule().enumerate() {
-        let released = message.release.as_nanos() as i64;
+    for (i, message) in trial.workload.released_by_the_clock(End::Server, trial.seed).into_iter().enumerate() {
+        let released = message.at.as_nanos() as i64;
         let (port, domain) = match (stream_of_bytes, mapping) {
             (true, Mapping::Shared) => (PORT, 0),
-            (true, _) => (PORT + message.stream, 0),
-            (false, Mapping::Datagram) => (PORT, datagram_domain(message.stream, message.seq)),
+            (true, _) => (PORT + message.id.stream, 0),
+            (false, Mapping::Datagram) => (PORT, datagram_domain(message.id.stream, message.id.seq)),
             (false, Mapping::Shared) => (PORT, 1),
             (false, Mapping::PerMessage) => (PORT, i as u64 * 4 + 1),
-            (false, Mapping::PerStream) => (PORT, u64::from(message.stream) * 4 + 1),
+            (false, Mapping::PerStream) => (PORT, u64::from(message.id.stream) * 4 + 1),
         };
         let end = ends.entry((port, domain)).or_insert(0);
         let (start, stop) = (*end, *end + 1016);
@@ -52,8 +52,8 @@ pub(crate) fn messages(trial: &Trial, mut report: PlayReport) -> (PlayReport, Ve
             end: stop,
             unit_start: start,
             unit_end: stop,
-            stream: message.stream,
-            seq: Some(message.seq),
+            stream: message.id.stream,
+            seq: Some(message.id.seq),
         });
         let mut carry = |at: i64, dropped: Option<DropCause>| {
             let mut packet = packet(&ledger, at, 1016, dropped, one_way);
@@ -96,11 +96,16 @@ pub(crate) fn messages(trial: &Trial, mut report: PlayReport) -> (PlayReport, Ve
             *ready = arrived.max(*ready);
             *ready + noise
         });
-        let size = message.size.map_or(0, |size| size.bytes());
+        let size = message.length.bytes().map_or(0, |size| size.bytes());
         report.messages.push(MessageRecord {
             flow: 0,
-            stream: message.stream,
-            seq: message.seq,
+            direction: Direction::Down,
+            released_by: None,
+            deadline: None,
+            attempt: 1,
+            cancelled: None,
+            stream: message.id.stream,
+            seq: message.id.seq,
             size,
             released,
             sent: Some(released + 20_000),

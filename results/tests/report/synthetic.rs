@@ -120,6 +120,7 @@ fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
         Workload::Messages(_) if trial.attribution => carried::messages(trial, empty_report(trial)),
         Workload::Messages(_) => messages(trial),
         Workload::Bulk(_) => bulk(trial),
+        Workload::Rpc(_) | Workload::Mix(_) => unreachable!("the synthetic run has neither"),
     };
     ends(trial, &mut report);
     let link = link_report(&ledger);
@@ -207,8 +208,8 @@ fn messages(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
     let (one_way, rtt) = (trial.link.down.delay.as_nanos() as i64, trial.link.rtt().as_nanos() as i64);
     let reliable = trial.arm.is_reliable;
     let mut ready: BTreeMap<u16, i64> = BTreeMap::new();
-    for (i, message) in trial.workload.schedule().enumerate() {
-        let released = message.release.as_nanos() as i64;
+    for (i, message) in trial.workload.released_by_the_clock(End::Server, trial.seed).into_iter().enumerate() {
+        let released = message.at.as_nanos() as i64;
         let noise = (uniform(trial.seed, 2 + trial.arm.transport as u64, i as u64) * 3e5) as i64 + 100_000;
         // The same losses for all arms: the draw does not depend on the arm.
         let lost = uniform(trial.seed, 1, i as u64) < p;
@@ -222,7 +223,7 @@ fn messages(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
         let domain = match (trial.arm.transport, trial.arm.mapping) {
             (_, Mapping::Shared) => Some(0),
             (Transport::Udp, _) => None,
-            _ => Some(message.stream),
+            _ => Some(message.id.stream),
         };
         let delivered = match domain {
             None => (!lost).then_some(arrived),
@@ -232,11 +233,16 @@ fn messages(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
                 Some(*at)
             }
         };
-        let size = message.size.map_or(0, |s| s.bytes());
+        let size = message.length.bytes().map_or(0, |s| s.bytes());
         report.messages.push(MessageRecord {
             flow: 0,
-            stream: message.stream,
-            seq: message.seq,
+            direction: Direction::Down,
+            released_by: None,
+            deadline: None,
+            attempt: 1,
+            cancelled: None,
+            stream: message.id.stream,
+            seq: message.id.seq,
             size,
             released,
             sent: Some(released + 20_000),
@@ -279,11 +285,16 @@ fn bulk(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
             ledger.push(packet(ledger.len() as u64, at + i as i64 * 100_000, 1448, lost));
         }
     }
-    for message in trial.workload.schedule() {
+    for message in trial.workload.released_by_the_clock(End::Server, trial.seed) {
         let share = received as u64 / u64::from(trial.workload.streams());
         report.messages.push(MessageRecord {
             flow: 0,
-            stream: message.stream,
+            direction: Direction::Down,
+            released_by: None,
+            deadline: None,
+            attempt: 1,
+            cancelled: None,
+            stream: message.id.stream,
             seq: 0,
             size: share,
             released: 0,

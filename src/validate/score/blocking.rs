@@ -126,7 +126,7 @@ pub(crate) fn streams_stalled(run: &Run) -> anyhow::Result<Vec<Finding>> {
         let dropped = flow(run, record, Direction::Up)?.iter().filter(|p| p.dropped == Some(DropCause::Script)).count();
         findings.push(near(what("packets dropped"), burst as f64, 0.0, dropped as f64, ""));
         let analysis = blocking::of_trial(run, &record.trial)?;
-        let stalled = analysis.stalls().into_iter().filter(|(_, time)| *time > BLOCKED).count() as f64;
+        let stalled = analysis.stalls().into_iter().filter(|(.., time)| *time > BLOCKED).count() as f64;
         let streams = f64::from(record.trial.workload.streams());
         findings.push(match (arm.ordering, order) {
             (OrderingDomain::Connection, _) => near(what("streams stalled"), streams, 0.0, stalled, ""),

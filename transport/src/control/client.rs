@@ -17,7 +17,7 @@ use crate::credentials::Secret;
 use crate::identity::{self, Fingerprint, Pin};
 use crate::plan::Plan;
 use crate::ports::Ports;
-use crate::report::HalfReport;
+use crate::report::SessionReport;
 use crate::{TransportError, clock, reach, tls};
 
 /// The longest a client reads: the report of the largest workload.
@@ -200,7 +200,7 @@ impl ClientControl {
     /// The next thing the server says. Cancel-safe.
     ///
     /// # Errors
-    /// When the control connection is broken, or the server's half failed.
+    /// When the control connection is broken, or the server's end failed.
     pub async fn answer(&mut self) -> Result<Answer, TransportError> {
         match self.reader.json().await? {
             Answer::Failed { reason } => Err(TransportError::Peer(reason)),
@@ -211,8 +211,8 @@ impl ClientControl {
     /// Asks for the server's report, and ends the session.
     ///
     /// # Errors
-    /// When the control connection is broken, or the server's half failed.
-    pub async fn collect(mut self) -> Result<HalfReport, TransportError> {
+    /// When the control connection is broken, or the server's end failed.
+    pub async fn collect(mut self) -> Result<SessionReport, TransportError> {
         self.send(&Request::Collect).await?;
         loop {
             match self.reader.raw().await? {
@@ -223,7 +223,7 @@ impl ClientControl {
                 // What was under way when we asked.
                 Raw::Json(bytes) => match parse::<Answer>(&bytes)? {
                     Answer::Failed { reason } => return Err(TransportError::Peer(reason)),
-                    Answer::Reached(_) => {}
+                    Answer::Reached(_) | Answer::Sent { .. } => {}
                     other => return Err(out_of_turn(other)),
                 },
             }

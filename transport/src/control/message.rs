@@ -31,10 +31,13 @@ pub enum Request {
         /// CLOCK_MONOTONIC of the server, nanoseconds.
         epoch_ns: u64,
     },
-    /// The client, as receiver, has the whole warm-up.
+    /// The client has the server's whole warm-up.
     PeerWarm,
-    /// The client, as sender, has handed over everything.
-    PeerFinished,
+    /// The client sends nothing more.
+    PeerSent {
+        /// How many messages it has sent.
+        messages: u64,
+    },
     /// Asks for the server's report, and so ends the session.
     Collect,
 }
@@ -66,9 +69,14 @@ pub enum Answer {
         /// CLOCK_MONOTONIC of the server, nanoseconds.
         now_ns: u64,
     },
-    /// How far the server's half has come.
+    /// How far the server's end has come.
     Reached(Phase),
-    /// The server's half failed.
+    /// It sends nothing more.
+    Sent {
+        /// How many messages it has sent.
+        messages: u64,
+    },
+    /// The server's end failed.
     Failed {
         /// For people.
         reason: String,

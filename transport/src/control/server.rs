@@ -11,7 +11,7 @@ use crate::TransportError;
 use crate::credentials::Secret;
 use crate::plan::Plan;
 use crate::ports::Ports;
-use crate::report::HalfReport;
+use crate::report::SessionReport;
 
 /// The longest control message a server reads.
 pub const MAX_REQUEST: usize = 64 << 10;
@@ -121,7 +121,7 @@ impl ServerControl {
     ///
     /// # Errors
     /// When the control connection is broken.
-    pub async fn report(&mut self, report: &HalfReport) -> Result<(), TransportError> {
+    pub async fn report(&mut self, report: &SessionReport) -> Result<(), TransportError> {
         let bytes = postcard::to_stdvec(report)
             .map_err(|error| TransportError::Control(format!("a report that cannot be written: {error}")))?;
         self.writer.raw(REPORT, &bytes).await?;

@@ -1,9 +1,10 @@
-//! The receiver's books: every byte verified, entered once, and each message noted when it is whole.
+//! The receiver's records: every byte verified, counted once, and each message noted when it is whole.
 
 use std::collections::HashMap;
 
 use samepath_model::record::{Metric, SERIES_BIN_NANOS};
 use samepath_model::units::ByteCount;
+use samepath_model::workload::{Length, MessageId, StreamId, Table};
 use serde::{Deserialize, Serialize};
 
 use super::arrivals::{Jitter, Parts};
@@ -15,9 +16,9 @@ use crate::plan::Plan;
 /// What the receiver noted of each message, and of the whole.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Received {
-    /// When each message was whole, in the order of [`Plan::index`]; 0 where it never was.
+    /// When each message was whole, by its place in the table; 0 where it never was.
     pub at: Vec<u64>,
-    /// Bytes of each message that arrived.
+    /// Bytes of each message that arrived, likewise.
     pub bytes: Vec<u64>,
     /// When the first payload byte of the workload was read.
     pub first_byte: Option<u64>,
@@ -27,13 +28,20 @@ pub struct Received {
     pub jitter_ns: Option<u64>,
 }
 
-/// The receiver's books.
+/// The receiver's records.
 #[derive(Debug)]
 pub(crate) struct Sink {
     plan: Plan,
+    table: Table,
     payload: Payload,
     slots: Vec<Slot>,
-    pub(crate) missing: u64,
+    /// Messages that were delivered and of which the driver was not told yet.
+    pub(crate) fresh: Vec<MessageId>,
+    delivered: u64,
+    /// Messages of which nothing more is to come: those delivered, and those that the time has cut off.
+    over: u64,
+    /// Messages that the peer has sent, once it sends no more.
+    peer_sent: Option<u64>,
     pub(crate) warmup_left: u64,
     /// Bytes in each bin after the epoch.
     bins: Vec<u64>,
@@ -56,17 +64,17 @@ struct Slot {
 }
 
 impl Sink {
-    pub(crate) fn new(plan: &Plan) -> Sink {
-        let mut slots = vec![Slot { size: None, received: 0, delivered: 0 }; plan.message_count()];
-        for message in plan.workload.schedule() {
-            let index = plan.index(message.stream, message.seq).expect("it is of the schedule");
-            slots[index].size = message.size.map(ByteCount::bytes);
-        }
+    pub(crate) fn new(plan: &Plan, table: Table) -> Sink {
+        let slot = |length: Length| Slot { size: length.bytes().map(ByteCount::bytes), received: 0, delivered: 0 };
         Sink {
-            payload: Payload::new(plan.seed),
-            missing: slots.len() as u64,
-            warmup_left: plan.warmup(),
-            slots,
+            payload: Payload::new(plan.seed, table.direction()),
+            slots: table.messages().map(|(.., length)| slot(length)).collect(),
+            fresh: Vec::new(),
+            delivered: 0,
+            over: 0,
+            peer_sent: None,
+            warmup_left: if table.is_empty() { 0 } else { plan.warmup() },
+            table,
             plan: plan.clone(),
             bins: Vec::new(),
             epoch: None,
@@ -80,8 +88,40 @@ impl Sink {
         }
     }
 
-    pub(crate) fn delivered(&self) -> u64 {
-        self.slots.len() as u64 - self.missing
+    pub(crate) const fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Messages that there may be.
+    pub(crate) const fn expected(&self) -> u64 {
+        self.slots.len() as u64
+    }
+
+    /// The peer sends nothing more, and has sent so many messages.
+    pub(crate) const fn end_after(&mut self, sent: u64) {
+        self.peer_sent = Some(sent);
+    }
+
+    /// Whether nothing more is to come: all that the peer has sent was delivered, or all that there may be.
+    pub(crate) fn is_over(&self) -> bool {
+        self.peer_sent.is_some_and(|sent| self.over >= sent) || self.over == self.expected()
+    }
+
+    fn is_whole(&mut self, stream: StreamId, seq: u32, index: usize, now: u64) {
+        self.slots[index].delivered = now;
+        self.delivered += 1;
+        self.over += 1;
+        self.fresh.push(MessageId { direction: self.table.direction(), stream, seq });
+    }
+
+    /// Whether the time of a message that has no other end is over. A reliable transport has more under way then, in
+    /// buffers whose size is no figure of merit: that is left out.
+    fn is_cut_off(&self, stream: StreamId, seq: u32, now: u64) -> bool {
+        let end = match self.table.length(stream, seq) {
+            Some(Length::Until(end)) => self.epoch.map(|epoch| epoch + end.as_nanos()),
+            _ => None,
+        };
+        end.is_some_and(|end| now >= end)
     }
 
     pub(crate) const fn bytes(&self) -> u64 {
@@ -154,10 +194,11 @@ impl Sink {
             Kind::Timed => return Err(unexpected),
             Kind::Data | Kind::End => {}
         }
-        if self.plan.cut_off().zip(self.epoch).is_some_and(|(duration, epoch)| now >= epoch + duration) {
+        let Some(index) = self.table.index(stream, seq) else { return Err(unexpected) };
+        if self.slots[index].size.is_none() && self.is_cut_off(stream, seq, now) {
+            self.over += u64::from(kind == Kind::End);
             return Ok(());
         }
-        let Some(index) = self.plan.index(stream, seq) else { return Err(unexpected) };
         let slot = &mut self.slots[index];
         if slot.delivered != 0 || piece.offset != slot.received {
             return Err(unexpected);
@@ -179,8 +220,7 @@ impl Sink {
             self.count(len, now);
         }
         if whole {
-            self.slots[index].delivered = now;
-            self.missing -= 1;
+            self.is_whole(stream, seq, index, now);
         }
         Ok(())
     }
@@ -197,7 +237,7 @@ impl Sink {
             Kind::Timed => 0,
             Kind::Warmup | Kind::End => return Err(unexpected),
         };
-        let Some(index) = self.plan.index(stream, message) else { return Err(unexpected) };
+        let Some(index) = self.table.index(stream, message) else { return Err(unexpected) };
         let len = bytes.len() as u64;
         let size = self.slots[index].size;
         // The sender cuts every message in the same places.
@@ -226,15 +266,10 @@ impl Sink {
         let slot = &mut self.slots[index];
         slot.received += len;
         if Some(slot.received) == slot.size {
-            slot.delivered = now;
-            self.missing -= 1;
+            self.is_whole(stream, message, index, now);
             self.parts.remove(&index);
         }
         Ok(())
-    }
-
-    pub(crate) fn is_done(&self) -> bool {
-        self.missing == 0
     }
 }
 
@@ -245,12 +280,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use samepath_model::arm::{Arm, Transport};
+    use samepath_model::link::Direction;
     use samepath_model::tuning::Tuning;
     use samepath_model::units::Duration;
     use samepath_model::workload::{Bulk, Messages, StreamId, Workload};
 
     fn sink(transport: Transport, workload: Workload) -> Sink {
-        Sink::new(&Plan {
+        let plan = Plan {
             arm: Arm::default_of(transport),
             workload,
             tuning: Tuning::default(),
@@ -260,7 +296,8 @@ mod tests {
             rate: None,
             time_limit: Duration::from_secs(10),
             attribution: false,
-        })
+        };
+        Sink::new(&plan, plan.table(Direction::Down))
     }
 
     fn messages(size: u64) -> Workload {
@@ -277,7 +314,7 @@ mod tests {
     fn frame(kind: Kind, stream: StreamId, seq: u32, offset: u64, len: usize) -> Vec<u8> {
         let message = if kind == Kind::Timed { 0 } else { seq };
         let mut bytes = Header { kind, stream, len: len as u32, seq, offset }.encode().to_vec();
-        Payload::new(5).append(stream, message, offset, len, &mut bytes);
+        Payload::new(5, Direction::Down).append(stream, message, offset, len, &mut bytes);
         bytes
     }
 

@@ -1,25 +1,46 @@
-//! The sender's books: what was handed over, when, and where it lies in what its transport orders.
+//! The sender's records: what was handed over, when, and where it lies in what its transport orders.
 
 use std::collections::HashMap;
 
 use samepath_model::attribution::{LayoutRecord, ObservationRecord};
+use samepath_model::units::Duration;
+use samepath_model::workload::{MessageId, Release, StreamId, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::attribution;
-use crate::plan::Plan;
 use crate::tls::Tap;
 
 /// What the sender noted of each message.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sent {
-    /// When the last byte of each message was handed over, in the order of [`Plan::index`];
-    /// 0 where it was not.
+    /// The messages that were released, in order.
+    pub released: Vec<Released>,
+    /// When the last byte of each message was handed over, by its place in the table; 0 where it was not.
     pub at: Vec<u64>,
-    /// Bytes of each message that were handed over.
+    /// Bytes of each message that were handed over, likewise.
     pub bytes: Vec<u64>,
+    /// When messages were withdrawn before any of them was sent, by their place in the table.
+    pub cancelled: Vec<(usize, u64)>,
 }
 
-/// The sender's books.
+/// A message that was released. Times are nanoseconds from the start of the schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    /// Its stream.
+    pub stream: StreamId,
+    /// Its number in the stream.
+    pub seq: u32,
+    /// When it was meant to be released.
+    pub at: u64,
+    /// The message whose delivery released it; `None` for the clock.
+    pub by: Option<MessageId>,
+    /// Until when it was of use.
+    pub deadline: Option<u64>,
+    /// Which attempt it was, from 1.
+    pub attempt: u32,
+}
+
+/// The sender's records.
 #[derive(Debug, Default)]
 pub(crate) struct SendLog {
     pub(crate) sent: Sent,
@@ -31,9 +52,20 @@ pub(crate) struct SendLog {
 }
 
 impl SendLog {
-    pub(crate) fn new(plan: &Plan) -> SendLog {
-        let n = plan.message_count();
-        SendLog { sent: Sent { at: vec![0; n], bytes: vec![0; n] }, ..SendLog::default() }
+    pub(crate) fn new(table: &Table) -> SendLog {
+        let n = table.len();
+        let sent = Sent { released: Vec::with_capacity(n), at: vec![0; n], bytes: vec![0; n], cancelled: Vec::new() };
+        SendLog { sent, ..SendLog::default() }
+    }
+
+    pub(crate) fn released(&mut self, release: &Release) {
+        let Release { id, at, by, deadline, attempt, .. } = *release;
+        let deadline = deadline.map(Duration::as_nanos);
+        self.sent.released.push(Released { stream: id.stream, seq: id.seq, at: at.as_nanos(), by, deadline, attempt });
+    }
+
+    pub(crate) fn cancelled(&mut self, index: usize, at: u64) {
+        self.sent.cancelled.push((index, at));
     }
 
     pub(crate) fn wrote(&mut self, index: usize, bytes: u64) {

@@ -4,7 +4,10 @@ use bytes::Bytes;
 
 use super::writer::ByteWriter;
 use crate::frame::{HEADER_LEN, Header, Kind};
-use crate::session::Shared;
+use crate::shared::Shared;
+
+/// The longest frame of a message that is written for latency: what a turn carries where messages compete.
+pub(super) const MESSAGE_CHUNK: u64 = 16 << 10;
 
 /// A frame whose payload is shorter than this is copied behind its header: one buffer, one record.
 const COPY_BELOW: usize = 16 << 10;

@@ -1,208 +1,123 @@
-//! Messages on ordered byte streams: many on one, or each on a QUIC stream of its own.
+//! Messages written for latency on an ordered byte stream: what waits together is handed over together, as a server
+//! does that answers several requests at once: one system call, and under TLS records that hold several messages.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::Poll;
+use std::ops::Range;
 
-use samepath_model::record::Metric;
+use bytes::Bytes;
+use samepath_model::Order;
 use samepath_model::units::ByteCount;
-use samepath_model::workload::{Message, StreamId, share};
-use tokio::task::JoinSet;
+use samepath_model::workload::{MessageId, Release, StreamId};
 
-use super::order::{next_turn, priority};
-use super::release::Queue;
+use super::framing::MESSAGE_CHUNK;
+use super::order::Turns;
 use super::writer::ByteWriter;
-use crate::attribution::Place;
-use crate::connection::{SendStream, Streams};
 use crate::frame::{HEADER_LEN, Header, Kind};
-use crate::payload::WARMUP_SEQ;
-use crate::session::Shared;
+use crate::shared::Shared;
 use crate::{TransportError, clock};
-
-/// What a turn of the round-robin carries where messages compete.
-const MESSAGE_CHUNK: u64 = 16 << 10;
 
 /// What is handed to the transport at once of the messages that wait: a TLS record's worth.
 const MESSAGE_WRITE: u64 = 16 << 10;
 
-/// Chunks of the warm-up that are handed over at once, of at most [`MESSAGE_CHUNK`] each. Few calls make few segments
-/// that are not full, each of which the kernel counts for a whole one as it opens the window.
-const WARMUP_CHUNKS: usize = 32;
-
-/// Writes the warm-up's share of these streams.
-async fn write_warmup(
-    shared: &Shared,
-    writer: &mut ByteWriter,
-    streams: std::ops::Range<StreamId>,
-) -> Result<(), TransportError> {
-    let (all, n) = (ByteCount::new(shared.plan.warmup()), shared.plan.workload.streams());
-    let mut chunks = Vec::new();
-    if all > ByteCount::ZERO {
-        shared.open_windows(true);
-    }
-    for stream in streams {
-        let total = share(all, n, stream).bytes();
-        let mut offset = 0;
-        while offset < total {
-            let len = (total - offset).min(MESSAGE_CHUNK);
-            let header = Header { kind: Kind::Warmup, stream, len: len as u32, seq: WARMUP_SEQ, offset };
-            shared.frame(header, writer, &mut chunks);
-            offset += len;
-            if chunks.len() >= WARMUP_CHUNKS {
-                writer.stream.write_all(&mut chunks).await?;
-                chunks.clear();
-            }
-        }
-    }
-    if !chunks.is_empty() {
-        writer.stream.write_all(&mut chunks).await?;
-    }
-    Ok(())
+/// The messages that wait: the streams in the order that is set, each stream in its own.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    order: Order,
+    first: StreamId,
+    of_stream: Vec<VecDeque<Release>>,
+    /// How much of each stream's first message is written.
+    offsets: Vec<u64>,
+    turns: Turns,
+    written: Vec<(usize, u64, bool)>,
 }
 
-/// Messages of several streams on one ordered byte stream: the streams in the order that is set, each
-/// stream in its own. What waits together is handed over together, as a server does that answers several
-/// requests at once: one system call, and under TLS records that hold several messages.
-pub(super) async fn write_messages(
-    shared: Arc<Shared>,
-    mut writer: ByteWriter,
-    streams: std::ops::Range<StreamId>,
-    mut queue: Queue,
-) -> Result<(), TransportError> {
-    write_warmup(&shared, &mut writer, streams.clone()).await?;
-    let order = shared.plan.tuning.order;
-    let first = streams.start;
-    let mut waiting: Vec<VecDeque<Message>> = streams.map(|_| VecDeque::new()).collect();
-    let mut offsets = vec![0u64; waiting.len()];
-    // The streams that have something to send, in the order of their turns.
-    let mut turns: VecDeque<usize> = VecDeque::new();
-    let mut chunks = Vec::new();
-    let mut written: Vec<(usize, u64, bool)> = Vec::new();
-    loop {
-        let released = if turns.is_empty() { queue.recv().await } else { queue.try_recv().ok() };
-        if let Some(message) = released {
-            let place = usize::from(message.stream - first);
-            if waiting[place].is_empty() {
-                turns.push_back(place);
-            }
-            waiting[place].push_back(message);
-            continue;
+impl Waiting {
+    pub(super) fn new(order: Order, streams: Range<StreamId>) -> Waiting {
+        let n = streams.len();
+        Waiting {
+            order,
+            first: streams.start,
+            of_stream: vec![VecDeque::new(); n],
+            offsets: vec![0; n],
+            turns: Turns::default(),
+            written: Vec::new(),
         }
-        if turns.is_empty() {
-            break;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    pub(super) fn push(&mut self, release: Release) {
+        let place = usize::from(release.id.stream - self.first);
+        if self.of_stream[place].is_empty() {
+            self.turns.enter(place, release.priority);
         }
+        self.of_stream[place].push_back(release);
+    }
+
+    /// Takes a message away of which nothing is written; whether it was there.
+    pub(super) fn cancel(&mut self, id: MessageId) -> bool {
+        let place = usize::from(id.stream - self.first);
+        let queue = &mut self.of_stream[place];
+        let Some(at) = queue.iter().position(|release| release.id == id) else { return false };
+        if at == 0 && self.offsets[place] > 0 {
+            return false;
+        }
+        queue.remove(at);
+        if queue.is_empty() {
+            self.turns.leave(place);
+        }
+        true
+    }
+
+    /// Writes what fits one call.
+    pub(super) async fn write(
+        &mut self,
+        shared: &Shared,
+        writer: &mut ByteWriter,
+        chunks: &mut Vec<Bytes>,
+    ) -> Result<(), TransportError> {
         let mut left = MESSAGE_WRITE;
-        while let Some(place) = next_turn(order, &mut turns) {
-            let Some(message) = waiting[place].front().copied() else { continue };
-            let size = message.size.map_or(0, ByteCount::bytes);
-            let offset = offsets[place];
+        while let Some((place, priority)) = self.turns.next(self.order) {
+            let Some(message) = self.of_stream[place].front().copied() else { continue };
+            let size = message.length.bytes().map_or(0, ByteCount::bytes);
+            let offset = self.offsets[place];
             let len = (size - offset).min(MESSAGE_CHUNK);
-            if !written.is_empty() && HEADER_LEN as u64 + len > left {
+            if !self.written.is_empty() && HEADER_LEN as u64 + len > left {
                 // The first in the next call; in sequence its number alone decides.
-                turns.push_front(place);
+                self.turns.put_back(place, priority);
                 break;
             }
             left = left.saturating_sub(HEADER_LEN as u64 + len);
-            let (stream, seq) = (message.stream, message.seq);
+            let MessageId { stream, seq, .. } = message.id;
             let header = Header { kind: Kind::Data, stream, len: len as u32, seq, offset };
-            shared.frame(header, &mut writer, &mut chunks);
-            let index = shared.plan.index(stream, seq).expect("it is of the schedule");
+            shared.frame(header, writer, chunks);
             let last = offset + len == size;
-            written.push((index, len, last));
+            self.written.push((shared.index(message.id), len, last));
             if last {
-                offsets[place] = 0;
-                waiting[place].pop_front();
+                self.offsets[place] = 0;
+                self.of_stream[place].pop_front();
             } else {
-                offsets[place] += len;
+                self.offsets[place] += len;
             }
-            if !waiting[place].is_empty() {
-                turns.push_back(place);
+            if let Some(next) = self.of_stream[place].front() {
+                self.turns.enter(place, next.priority);
             }
         }
-        writer.stream.write_all(&mut chunks).await?;
+        if self.written.is_empty() {
+            return Ok(());
+        }
+        writer.stream.write_all(chunks).await?;
         chunks.clear();
         let at = clock::now();
         let mut log = shared.log();
-        for (index, len, last) in written.drain(..) {
+        for (index, len, last) in self.written.drain(..) {
             log.wrote(index, len);
             if last {
                 log.finished(index, at);
             }
         }
+        Ok(())
     }
-    writer.stream.finish();
-    Ok(())
-}
-
-/// Opens a stream for a message, and notes how long there was none to be had.
-async fn open_stream(shared: &Shared, streams: &Streams) -> Result<SendStream, TransportError> {
-    let mut opening = pin!(streams.open());
-    match poll_fn(|context| Poll::Ready(opening.as_mut().poll(context))).await {
-        Poll::Ready(opened) => opened,
-        Poll::Pending => {
-            shared.mark(Metric::StreamsBlocked, 1.0);
-            let opened = opening.await;
-            shared.mark(Metric::StreamsBlocked, 0.0);
-            opened
-        }
-    }
-}
-
-/// A QUIC stream for each message, opened in the order of release.
-pub(super) async fn write_each_on_its_own(
-    shared: Arc<Shared>,
-    streams: Streams,
-    place: Option<Place>,
-    mut queue: Queue,
-) -> Result<(), TransportError> {
-    if shared.plan.warmup() > 0 {
-        let stream = streams.open().await?;
-        let mut writer = ByteWriter::one_of_many(stream, place.as_ref());
-        write_warmup(&shared, &mut writer, 0..shared.plan.workload.streams()).await?;
-        writer.stream.finish();
-    }
-    let mut tasks = JoinSet::new();
-    let (mut open, mut released) = (true, 0);
-    while open || !tasks.is_empty() {
-        tokio::select! {
-            biased;
-            Some(ended) = tasks.join_next() => {
-                let ended: Result<Result<(), TransportError>, _> = ended;
-                ended.map_err(std::io::Error::other)??;
-            }
-            message = queue.recv(), if open => match message {
-                None => open = false,
-                Some(message) => {
-                    let stream = open_stream(&shared, &streams).await?;
-                    let turn = priority(shared.plan.tuning.order, released);
-                    stream.set_priority(turn)?;
-                    released += 1;
-                    let mut writer = ByteWriter::one_of_many(stream, place.as_ref());
-                    let shared = shared.clone();
-                    tasks.spawn(async move {
-                        let mut chunks = Vec::new();
-                        let size = message.size.map_or(0, ByteCount::bytes);
-                        let index = shared.plan.index(message.stream, message.seq).expect("it is of the schedule");
-                        let mut offset = 0;
-                        while offset < size {
-                            let len = (size - offset).min(MESSAGE_CHUNK);
-                            let (stream, seq) = (message.stream, message.seq);
-                            let header = Header { kind: Kind::Data, stream, len: len as u32, seq, offset };
-                            shared.frame(header, &mut writer, &mut chunks);
-                            writer.stream.write_all(&mut chunks).await?;
-                            chunks.clear();
-                            offset += len;
-                            shared.log().wrote(index, len);
-                        }
-                        writer.stream.finish();
-                        shared.log().finished(index, clock::now());
-                        Ok(())
-                    });
-                }
-            }
-        }
-    }
-    Ok(())
 }

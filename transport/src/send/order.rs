@@ -13,14 +13,48 @@ pub(super) fn priority(order: Order, n: usize) -> i32 {
     }
 }
 
-/// Takes the place whose turn it is.
-pub(super) fn next_turn(order: Order, turns: &mut VecDeque<usize>) -> Option<usize> {
-    match order {
-        Order::RoundRobin => turns.pop_front(),
-        Order::Sequential => {
-            let (lowest, _) = turns.iter().enumerate().min_by_key(|(_, place)| **place)?;
-            turns.remove(lowest)
+/// Puts one behind those of the same or a higher priority.
+pub(super) fn enter<T>(waiting: &mut VecDeque<T>, one: T, priority: impl Fn(&T) -> i32) {
+    let own = priority(&one);
+    let at = waiting.iter().rposition(|other| priority(other) >= own).map_or(0, |last| last + 1);
+    waiting.insert(at, one);
+}
+
+/// Streams that have something to send, each with the priority of its first message, in the order of their turns.
+#[derive(Debug, Default)]
+pub(super) struct Turns(VecDeque<(usize, i32)>);
+
+impl Turns {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A stream that has something to send gets a turn.
+    pub(super) fn enter(&mut self, place: usize, priority: i32) {
+        enter(&mut self.0, (place, priority), |(_, priority)| *priority);
+    }
+
+    /// A stream has nothing to send any more.
+    pub(super) fn leave(&mut self, place: usize) {
+        self.0.retain(|(other, _)| *other != place);
+    }
+
+    /// Takes the stream whose turn it is.
+    pub(super) fn next(&mut self, order: Order) -> Option<(usize, i32)> {
+        match order {
+            Order::RoundRobin => self.0.pop_front(),
+            Order::Sequential => {
+                let highest = self.0.front()?.1;
+                let first = self.0.iter().enumerate().take_while(|(_, (_, priority))| *priority == highest);
+                let (lowest, _) = first.min_by_key(|(_, (place, _))| *place)?;
+                self.0.remove(lowest)
+            }
         }
+    }
+
+    /// Gives back a turn that was not used.
+    pub(super) fn put_back(&mut self, place: usize, priority: i32) {
+        self.0.push_front((place, priority));
     }
 }
 
@@ -55,14 +89,27 @@ mod tests {
         assert_eq!(served(Order::Sequential), [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]);
     }
 
+    fn turns(waiting: &[(usize, i32)]) -> Turns {
+        let mut turns = Turns::default();
+        waiting.iter().for_each(|(place, priority)| turns.enter(*place, *priority));
+        turns
+    }
+
     #[test]
     fn messages_that_wait_are_served_by_turn_or_by_stream() {
-        let waiting = VecDeque::from([2, 0, 3]);
-        assert_eq!(next_turn(Order::RoundRobin, &mut waiting.clone()), Some(2));
-        let mut left = waiting;
-        assert_eq!(next_turn(Order::Sequential, &mut left), Some(0));
-        assert_eq!(left, [2, 3]);
-        assert_eq!(next_turn(Order::Sequential, &mut VecDeque::new()), None);
+        let waiting = [(2, 0), (0, 0), (3, 0)];
+        assert_eq!(turns(&waiting).next(Order::RoundRobin), Some((2, 0)));
+        let mut left = turns(&waiting);
+        assert_eq!(left.next(Order::Sequential), Some((0, 0)));
+        assert_eq!(left.0, [(2, 0), (3, 0)]);
+        assert_eq!(Turns::default().next(Order::Sequential), None);
+    }
+
+    #[test]
+    fn a_higher_priority_goes_first_in_either_order() {
+        let waiting = [(2, 0), (7, 5), (0, 0), (4, 5)];
+        assert_eq!(turns(&waiting).0, [(7, 5), (4, 5), (2, 0), (0, 0)]);
+        assert_eq!(turns(&waiting).next(Order::Sequential), Some((4, 5)));
     }
 
     #[test]

@@ -16,10 +16,11 @@ use crate::{Plan, tcp};
 const STACK: &str =
     concat!("quinn 0.11.12, quinn-proto 0.11.19 patched: ", include_str!("../../../../vendor/quinn-proto/PATCHED"));
 
-/// The streams that the other end may have open at once: ample for a sender ([`streams::limit`]), so that stream credit
-/// never looks like blocking. quinn sets up a record for each as the connection is made, so a receiver's peer has none.
+/// The streams that the other end may have open at once: ample for one that sends ([`streams::limit`]), so that stream
+/// credit never looks like blocking. quinn sets up a record for each as the connection is made, so others have none.
 fn concurrent_streams(plan: &Plan, end: End) -> u64 {
-    if plan.sends(end) { 2 } else { streams::limit(plan.arm, &plan.workload, plan.rtt) }
+    let incoming = end.outgoing().opposite();
+    if plan.receives(end) { streams::limit(plan.arm, &plan.workload, incoming, plan.rtt) } else { 2 }
 }
 
 /// The settings of one end, from the plan; `flight` is told of its bytes in flight.

@@ -3,122 +3,39 @@
 //! A row says what a metric is called, in which unit it counts, which way it improves, and how it is read from a
 //! trial's record. Code names a metric by its row, as [`DELAY_P95`]; [`ALL`] has them in the order of the tables.
 
+mod definition;
+pub(crate) mod rpc;
+
 use samepath_model::blocking::Blocking;
 use samepath_model::record::{Percentiles, Summary, TrialRecord};
 use samepath_model::start::StartState;
 
 use Better::{Higher, Lower};
-
-/// A figure that a trial's record holds.
-#[derive(Debug)]
-pub struct Metric {
-    /// The name in files, its unit included; no other metric has it.
-    pub name: &'static str,
-    /// The name for people.
-    pub label: &'static str,
-    /// The unit.
-    pub unit: Unit,
-    /// Which way it improves; `None` for what only describes the trial.
-    pub better: Option<Better>,
-    /// Its value in a trial's record; `None` where it was not measured or does not apply.
-    pub of: fn(&TrialRecord) -> Option<f64>,
-    /// Label and unit on two lines, where they are to be broken otherwise than between them.
-    pub head: Option<&'static str>,
-    /// What a change for the better and one for the worse are called.
-    pub changes: (&'static str, &'static str),
-    /// Whether it is a share of which 100 % is all: rounded down, as 99.996 % is not all of it.
-    pub is_share_of_all: bool,
-}
-
-/// What a metric counts in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// Things, one by one.
-    Count,
-    /// Bytes.
-    Bytes,
-    /// Bytes times seconds.
-    ByteSeconds,
-    /// Bytes for each byte.
-    BytesPerByte,
-    /// Hundredths.
-    Percent,
-    /// Parts of one.
-    Index,
-    /// Milliseconds.
-    Millis,
-    /// Round-trip times of the link.
-    RoundTrips,
-    /// 10⁶ bits a second.
-    MbitPerSecond,
-    /// Seconds for a gigabyte (10⁹ bytes).
-    SecondsPerGigabyte,
-}
-
-impl Unit {
-    /// The unit for people; empty for a count and an index.
-    pub const fn symbol(self) -> &'static str {
-        match self {
-            Unit::Count | Unit::Index => "",
-            Unit::Bytes => "B",
-            Unit::ByteSeconds => "B·s",
-            Unit::BytesPerByte => "B/B",
-            Unit::Percent => "%",
-            Unit::Millis => "ms",
-            Unit::RoundTrips => "RTT",
-            Unit::MbitPerSecond => "Mbit/s",
-            Unit::SecondsPerGigabyte => "s/GB",
-        }
-    }
-}
-
-/// Which way a figure improves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Better {
-    /// More is better.
-    Higher,
-    /// Less is better.
-    Lower,
-}
-
-impl Metric {
-    /// The name in experiment files: [`name`](Metric::name) with hyphens, without the unit where a figure's own text
-    /// says it: `delay-p99`, `goodput`.
-    pub fn key(&self) -> String {
-        let units = ["_ms", "_mbit_per_s", "_s_per_gb"];
-        let name = units.iter().find_map(|unit| self.name.strip_suffix(unit)).unwrap_or(self.name);
-        name.replace('_', "-")
-    }
-}
-
-impl PartialEq for Metric {
-    fn eq(&self, other: &Metric) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Metric {}
-
-/// What most rows have in common.
-pub(crate) const PLAIN: Metric = Metric {
-    name: "",
-    label: "",
-    unit: Unit::Count,
-    better: None,
-    of: |_| None,
-    head: None,
-    changes: ("faster", "slower"),
-    is_share_of_all: false,
-};
+pub(crate) use definition::PLAIN;
+pub use definition::{Better, Metric, Unit};
 
 /// Makes each row a constant, and [`ALL`] of all of them.
 macro_rules! metrics {
     ($($(#[$doc:meta])* $row:ident = $metric:expr;)*) => {
         $($(#[$doc])* pub const $row: Metric = $metric;)*
 
-        /// Every metric, in the order of the tables.
-        pub const ALL: &[&Metric] = &[$(&$row),*];
+        /// Those of every workload.
+        const COMMON: &[&Metric] = &[$(&$row),*];
     };
+}
+
+/// Every metric, in the order of the tables.
+pub const ALL: &[&Metric] = &joined::<{ COMMON.len() + rpc::METRICS.len() }>(COMMON, rpc::METRICS);
+
+/// One list after the other.
+const fn joined<const N: usize>(first: &[&'static Metric], second: &[&'static Metric]) -> [&'static Metric; N] {
+    let mut all = [first[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
+        at += 1;
+    }
+    all
 }
 
 metrics! {

@@ -10,7 +10,7 @@ use crate::stats;
 
 /// The conditions of a cell, to begin a sentence with: `At 3 % loss`, `With rtt 60ms`. Where the part varies nothing,
 /// its random loss; `None` where it has none.
-pub(super) fn at(cell: &Cell<'_>) -> Option<String> {
+pub(crate) fn at(cell: &Cell<'_>) -> Option<String> {
     if cell.axes.len() == 1
         && let Some(loss) = cell.axes.get("loss")
         && let Some(percent) = loss.strip_suffix('%').filter(|percent| percent.parse::<f64>().is_ok())
@@ -39,7 +39,7 @@ const FRACTIONS: [(u32, u32); 6] = [(2, 5), (3, 5), (2, 3), (3, 4), (4, 5), (9, 
 const ROUNDING: f64 = 0.08;
 
 /// A share as one says it: `none`, `almost none` (below 1 %), `one in seven`, `half`, `all`; in percent where no plain words come near.
-pub(super) fn share(percent: f64) -> String {
+pub(crate) fn share(percent: f64) -> String {
     if !percent.is_finite() {
         return "–".into();
     }
@@ -63,12 +63,12 @@ pub(super) fn share(percent: f64) -> String {
 }
 
 /// A time in milliseconds, from ten seconds on in seconds.
-pub(super) fn millis(value: f64) -> String {
+pub(crate) fn millis(value: f64) -> String {
     if value.abs() >= 1e4 { format!("{} s", number(value / 1e3)) } else { format!("{} ms", number(value)) }
 }
 
 /// `a`, `a and b`, `a, b and c`.
-pub(super) fn joined(items: &[String]) -> String {
+pub(crate) fn joined(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
@@ -77,7 +77,7 @@ pub(super) fn joined(items: &[String]) -> String {
 }
 
 /// What is said of each arm, those of whom the same is said together: `2 on tcp and quic, 3 on tls`.
-pub(super) fn each_on(said: impl Iterator<Item = (Arm, String)>, on: &str) -> Option<String> {
+pub(crate) fn each_on(said: impl Iterator<Item = (Arm, String)>, on: &str) -> Option<String> {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for (arm, words) in said {
         match groups.iter_mut().find(|(known, _)| *known == words) {
@@ -91,7 +91,7 @@ pub(super) fn each_on(said: impl Iterator<Item = (Arm, String)>, on: &str) -> Op
 }
 
 /// With its first character in upper case.
-pub(super) fn capital(text: &str) -> String {
+pub(crate) fn capital(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
@@ -100,7 +100,7 @@ pub(super) fn capital(text: &str) -> String {
 const ALIKE: f64 = 1.02;
 
 /// What the seeds that two arms share can carry of a difference; `None` where they share none.
-pub(super) fn verdict(a: &Cell<'_>, b: &Cell<'_>, metric: &Metric) -> Option<String> {
+pub(crate) fn verdict(a: &Cell<'_>, b: &Cell<'_>, metric: &Metric) -> Option<String> {
     let pairs = a.pairs(b, metric);
     let n = pairs.len();
     let count = |test: fn(&(f64, f64)) -> bool| pairs.iter().filter(|pair| test(pair)).count();

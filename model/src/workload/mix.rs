@@ -1,0 +1,65 @@
+//! Several drivers of an end as one.
+
+use std::ops::Range;
+
+use super::driver::{Action, Driver, Event};
+use super::stream::StreamId;
+use crate::units::Duration;
+
+/// One of several drivers of an end.
+#[derive(Debug)]
+struct Part {
+    streams: Range<StreamId>,
+    driver: Box<dyn Driver>,
+    wake: Option<Duration>,
+    is_done: bool,
+}
+
+/// The drivers of an end as one, which is done when all are.
+#[derive(Debug)]
+pub(super) struct Mixed {
+    parts: Vec<Part>,
+    /// What a part told to do, while it is passed on.
+    told: Vec<Action>,
+    is_done: bool,
+}
+
+impl Mixed {
+    /// Of drivers, each with the streams that are its own.
+    pub(super) fn new(parts: impl Iterator<Item = (Range<StreamId>, Box<dyn Driver>)>) -> Mixed {
+        let part = |(streams, driver)| Part { streams, driver, wake: None, is_done: false };
+        Mixed { parts: parts.map(part).collect(), told: Vec::new(), is_done: false }
+    }
+}
+
+impl Driver for Mixed {
+    fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
+        for part in &mut self.parts {
+            let concerned = match event {
+                Event::Start | Event::PeerFinished => true,
+                Event::Timer => part.wake.take_if(|at| *at <= now).is_some(),
+                Event::Delivered(id) | Event::Failed(id) | Event::Cancelled(id) => part.streams.contains(&id.stream),
+            };
+            if !concerned {
+                continue;
+            }
+            part.driver.on(event, now, &mut self.told);
+            for action in self.told.drain(..) {
+                match action {
+                    Action::Send(_) | Action::Cancel(_) => actions.push(action),
+                    Action::WakeAt(at) => part.wake = Some(at),
+                    Action::Done => part.is_done = true,
+                }
+            }
+        }
+        if self.is_done {
+            return;
+        }
+        if self.parts.iter().all(|part| part.is_done) {
+            self.is_done = true;
+            actions.push(Action::Done);
+        } else if let Some(at) = self.parts.iter().filter(|part| !part.is_done).filter_map(|part| part.wake).min() {
+            actions.push(Action::WakeAt(at));
+        }
+    }
+}

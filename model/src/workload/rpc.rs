@@ -1,0 +1,745 @@
+//! `rpc`: request and response, in a closed loop or an open one, with a server that has so many workers.
+//!
+//! An **operation** is one request and its response, or several of them: in sequence (chatty), or in one request of as
+//! many times the size (batched). Its latency counts from when its first request was meant to be released until its
+//! last response was delivered.
+//!
+//! The response to a request has the request's stream and number. A server that is busy refuses with a message of one
+//! byte, whose number is the request's and the number of all requests of a stream: so it is told apart in the table.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::draw;
+use super::driver::{Action, Driver, Event};
+use super::message::{Class, MessageId, Release};
+use super::size::Size;
+use super::spec::{MAX_DURATION, MAX_MESSAGES, MOST_WARMUP, Spec, check_duration, check_streams};
+use super::stream::StreamId;
+use super::table::{Block, Lengths, Table};
+use crate::link::{Direction, Link};
+use crate::units::{ByteCount, Duration};
+
+/// Most operations in flight in a closed loop.
+const MOST_OUTSTANDING: u16 = 100;
+
+/// Most operations a second in an open loop.
+const MOST_PER_SECOND: f64 = 100_000.0;
+
+/// Streams of an open loop where nothing is asked for.
+const STREAMS: u16 = 16;
+
+/// Requests and responses. Exactly one of `outstanding` and `per-second` is set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Rpc {
+    /// Closed loop: so many operations are in flight, one on each stream, and one that is over releases the next.
+    pub outstanding: Option<u16>,
+    /// Open loop: so many operations are released a second, whatever became of those before.
+    pub per_second: Option<f64>,
+    /// How they follow each other in an open loop.
+    pub arrivals: Arrivals,
+    /// Logical streams of an open loop, which its operations take in turn; 16 where it is absent.
+    pub streams: Option<u16>,
+    /// Operations in all. A closed loop needs it; an open one has it, or `duration`.
+    pub count: Option<u32>,
+    /// Time for which an open loop releases operations, in the mean.
+    pub duration: Option<Duration>,
+    /// Size of a request.
+    pub request: Size,
+    /// Size of a response.
+    pub response: Size,
+    /// Requests of an operation.
+    pub calls: u16,
+    /// Whether they are one request of as many times the size (batched), or follow each other, each released by the
+    /// response to the one before (chatty).
+    pub batched: bool,
+    /// How long the server works on a request; on a batched one, as many times as long.
+    pub service: Duration,
+    /// Requests that the server works on at a time; absent, any number.
+    pub workers: Option<u16>,
+    /// Requests that wait for a worker at most: more are refused. Goes with `workers`; absent, 64.
+    pub backlog: Option<u32>,
+    /// How long an operation is waited for: one that takes longer counts as unanswered.
+    pub timeout: Duration,
+    /// Bytes sent for warm-up in each direction, as for `messages`. Absent: the smaller of the link's two
+    /// bandwidth-delay products.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<ByteCount>,
+}
+
+/// How the operations of an open loop follow each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arrivals {
+    /// At equal distances.
+    #[default]
+    Even,
+    /// As a Poisson process: at distances that are drawn from an exponential distribution, by the seed.
+    Poisson,
+}
+
+impl Default for Rpc {
+    fn default() -> Self {
+        Rpc {
+            outstanding: None,
+            per_second: None,
+            arrivals: Arrivals::Even,
+            streams: None,
+            count: None,
+            duration: None,
+            request: Size::Fixed(ByteCount::new(200)),
+            response: Size::Fixed(ByteCount::new(1000)),
+            calls: 1,
+            batched: false,
+            service: Duration::ZERO,
+            workers: None,
+            backlog: None,
+            timeout: Duration::from_secs(5),
+            warmup: None,
+        }
+    }
+}
+
+impl Rpc {
+    /// Operations in all.
+    pub fn operations(&self) -> u32 {
+        match (self.count, self.duration, self.per_second) {
+            (Some(count), ..) => count,
+            (None, Some(duration), Some(rate)) => (duration.as_secs_f64() * rate).round() as u32,
+            _ => 0,
+        }
+    }
+
+    /// Operations of a stream at most.
+    fn per_stream(&self) -> u32 {
+        self.operations().div_ceil(u32::from(self.streams().max(1)))
+    }
+
+    /// Requests of an operation that are messages of their own.
+    pub fn requests(&self) -> u32 {
+        if self.batched { 1 } else { u32::from(self.calls) }
+    }
+
+    /// Requests of an operation that are in one message.
+    const fn in_one(&self) -> u16 {
+        if self.batched { self.calls } else { 1 }
+    }
+
+    /// Requests of a stream at most; a refusal's number is that of its request and this.
+    pub fn requests_of_stream(&self) -> u32 {
+        self.per_stream().saturating_mul(self.requests())
+    }
+
+    /// How long the server works on a message.
+    fn work(&self) -> Duration {
+        self.service * u64::from(self.in_one())
+    }
+
+    fn backlog(&self) -> usize {
+        self.backlog.unwrap_or(64) as usize
+    }
+}
+
+impl Spec for Rpc {
+    fn name(&self) -> &'static str {
+        "rpc"
+    }
+
+    fn axes(&self) -> &'static [&'static str] {
+        &[
+            "outstanding",
+            "per-second",
+            "arrivals",
+            "streams",
+            "count",
+            "duration",
+            "request",
+            "response",
+            "calls",
+            "batched",
+            "service",
+            "workers",
+            "backlog",
+            "timeout",
+            "warmup",
+        ]
+    }
+
+    fn clear_rival_of(&mut self, axis: &str) {
+        match axis {
+            "count" => self.duration = None,
+            "duration" => self.count = None,
+            _ => {}
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let fail = |problem: &str| Err(problem.to_owned());
+        match (self.outstanding, self.per_second) {
+            (None, None) => {
+                return fail("say when requests are made: set `outstanding` (closed loop) or `per-second` (open loop)");
+            }
+            (Some(_), Some(_)) => {
+                return fail("`outstanding` (closed loop) and `per-second` (open loop) exclude each other; set one");
+            }
+            (Some(n), None) if !(1..=MOST_OUTSTANDING).contains(&n) => {
+                return Err(format!("`outstanding` is {n}; it must lie between 1 and {MOST_OUTSTANDING}"));
+            }
+            (Some(_), None) if self.streams.is_some() => {
+                return fail("`streams` is for an open loop; a closed one has a stream for each of its `outstanding`");
+            }
+            (Some(_), None) if self.arrivals != Arrivals::Even => {
+                return fail(
+                    "`arrivals` is for an open loop; leave it out, or set `per-second` in place of `outstanding`",
+                );
+            }
+            (Some(_), None) if self.duration.is_some() || self.count.is_none() => {
+                return fail("a closed loop needs `count`, the operations in all, and no `duration`");
+            }
+            (None, Some(rate)) if !(rate > 0.0 && rate <= MOST_PER_SECOND) => {
+                return Err(format!("`per-second` is {rate}; it must be above 0 and at most {MOST_PER_SECOND}"));
+            }
+            (None, Some(_)) => match (self.count, self.duration) {
+                (None, None) => return fail("say how many: set `count` (in all) or `duration`"),
+                (Some(_), Some(_)) => return fail("`count` and `duration` exclude each other; set one"),
+                _ => check_duration(self.duration)?,
+            },
+            (Some(_), None) => {}
+        }
+        check_streams(self.streams())?;
+        if self.operations() == 0 {
+            return fail("it makes no operation; `count` must be at least 1, or `duration` longer");
+        }
+        self.request.check("request")?;
+        self.response.check("response")?;
+        if !(1..=1000).contains(&self.calls) {
+            return Err(format!("`calls` is {}; it must lie between 1 and 1000", self.calls));
+        }
+        match (self.workers, self.backlog) {
+            (Some(0), _) => return fail("`workers` must be at least 1; leave it out for any number"),
+            (Some(_), _) if self.service == Duration::ZERO => {
+                return fail("`workers` do nothing where a request takes no time; set `service` (as 5ms)");
+            }
+            (None, Some(_)) => return fail("`backlog` goes with `workers`; say how many there are"),
+            _ => {}
+        }
+        if self.service > Duration::from_secs(3600) {
+            return fail("`service` must be at most 1h");
+        }
+        if self.timeout == Duration::ZERO || self.timeout > Duration::from_secs(3600) {
+            return fail("`timeout` must be more than 0s and at most 1h");
+        }
+        let all = 3 * u64::from(self.requests_of_stream()) * u64::from(self.streams());
+        if all > MAX_MESSAGES {
+            return Err(format!("it makes up to {all} messages; at most {MAX_MESSAGES} fit one trial"));
+        }
+        if self.nominal_duration().is_some_and(|duration| duration > MAX_DURATION) {
+            return fail("it would run for more than 24h");
+        }
+        Ok(())
+    }
+
+    fn direction(&self) -> Direction {
+        Direction::Down
+    }
+
+    fn streams(&self) -> u16 {
+        self.outstanding.or(self.streams).unwrap_or(STREAMS)
+    }
+
+    fn block(&self, direction: Direction) -> Option<Block> {
+        let n = self.requests_of_stream();
+        let (size, may_be_refused) = match direction {
+            Direction::Up => (self.request, false),
+            Direction::Down => (self.response, self.workers.is_some()),
+        };
+        let lengths = Lengths::Drawn { size, sum_of: self.in_one(), one_byte_from: n };
+        let per_stream = if may_be_refused { n.saturating_mul(2) } else { n };
+        Some(Block { streams: self.streams(), per_stream, class: Class::Latency, lengths })
+    }
+
+    fn nominal_duration(&self) -> Option<Duration> {
+        let rate = self.per_second?;
+        Some(Duration::from_nanos((f64::from(self.operations()) / rate * 1e9) as u64))
+    }
+
+    fn patience(&self, rtt: Duration) -> Duration {
+        let after_the_last = self.timeout + self.work();
+        let Some(outstanding) = self.outstanding else { return after_the_last };
+        // A loop goes on as fast as its responses come, and a response that does not come costs the whole timeout.
+        let rounds = u64::from(self.operations().div_ceil(u32::from(outstanding)));
+        let waits = self.operations().div_ceil(u32::from(outstanding) * 10);
+        let in_turn = u64::from(self.workers.map_or(1, |n| outstanding.div_ceil(n.max(1))));
+        let round = rtt * u64::from(self.requests()) + self.service * u64::from(self.calls) * in_turn;
+        round * (4 * rounds) + self.timeout * u64::from(waits) + after_the_last
+    }
+
+    fn total_bytes(&self) -> Option<ByteCount> {
+        let call = self.request.mean() + self.response.mean();
+        Some(ByteCount::new((call * f64::from(self.calls) * f64::from(self.operations())) as u64))
+    }
+
+    fn warmup(&self) -> Option<ByteCount> {
+        Some(self.warmup.unwrap_or(MOST_WARMUP))
+    }
+
+    fn settle_on(&mut self, link: &Link) {
+        let bdp = |way| link.direction(way).mean_rate().map(|rate| rate.bytes_in(link.rtt()));
+        let least = Direction::BOTH.into_iter().filter_map(bdp).min().unwrap_or(MOST_WARMUP);
+        self.warmup.get_or_insert(least.min(MOST_WARMUP));
+    }
+
+    fn most_released_in(&self, _direction: Direction, time: Duration) -> u64 {
+        let all = u64::from(self.operations()) * u64::from(self.requests());
+        let most = match self.per_second {
+            // Twice as many as in the mean, for those that are drawn close together.
+            Some(rate) => (2.0 * rate * time.as_secs_f64()).ceil() as u64 * u64::from(self.requests()) + 16,
+            None => 4 * u64::from(self.streams()),
+        };
+        all.min(most)
+    }
+
+    fn driver(&self, outgoing: Table, incoming: Table) -> Box<dyn Driver> {
+        let first = outgoing.streams() - self.streams();
+        match outgoing.direction() {
+            Direction::Up => Box::new(Client {
+                next_at: Duration::ZERO,
+                spec: self.clone(),
+                table: outgoing,
+                first,
+                next: 0,
+                pending: BTreeMap::new(),
+                deadlines: BinaryHeap::new(),
+                is_done: false,
+            }),
+            Direction::Down => Box::new(Server {
+                spec: self.clone(),
+                seen: vec![0; incoming.len().div_ceil(64)],
+                incoming,
+                table: outgoing,
+                busy: BinaryHeap::new(),
+                waiting: VecDeque::new(),
+                is_last: false,
+                is_done: false,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Rpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.operations();
+        match (self.outstanding, self.per_second) {
+            (Some(outstanding), _) => write!(f, "{n} operations, {outstanding} outstanding")?,
+            (None, rate) => {
+                let how = if self.arrivals == Arrivals::Poisson { "Poisson, " } else { "" };
+                write!(f, "{n} operations, {how}{} a second", rate.unwrap_or_default())?;
+            }
+        }
+        match (self.calls, self.batched) {
+            (1, _) => write!(f, ", request {}, response {}", self.request, self.response)?,
+            (k, true) => {
+                write!(f, ", {k} calls in one request of {k} × {}, response {k} × {}", self.request, self.response)?
+            }
+            (k, false) => write!(f, ", {k} calls in sequence, request {}, response {}", self.request, self.response)?,
+        }
+        if self.service > Duration::ZERO {
+            write!(f, ", service {}", self.service)?;
+        }
+        if let Some(workers) = self.workers {
+            let s = if workers == 1 { "" } else { "s" };
+            write!(f, ", {workers} worker{s}, backlog {}", self.backlog())?;
+        }
+        Ok(())
+    }
+}
+
+/// An operation by its stream, within the workload, and its number there.
+type Operation = (StreamId, u32);
+
+/// An operation that was begun and is not over.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    /// The request of it that waits for its response.
+    call: u32,
+    deadline: Duration,
+}
+
+/// The driver of the end that makes requests.
+#[derive(Debug)]
+struct Client {
+    spec: Rpc,
+    table: Table,
+    first: StreamId,
+    /// The next operation of an open loop, and when it is released.
+    next: u32,
+    next_at: Duration,
+    pending: BTreeMap<Operation, Pending>,
+    /// Of operations that are over, too.
+    deadlines: BinaryHeap<Reverse<(Duration, Operation)>>,
+    is_done: bool,
+}
+
+impl Client {
+    fn id(&self, (stream, n): Operation, call: u32) -> MessageId {
+        MessageId { direction: Direction::Up, stream: self.first + stream, seq: n * self.spec.requests() + call }
+    }
+
+    fn send(
+        &self,
+        operation: Operation,
+        Pending { call, deadline }: Pending,
+        at: Duration,
+        by: Option<MessageId>,
+        actions: &mut Vec<Action>,
+    ) {
+        let id = self.id(operation, call);
+        let length = self.table.length(id.stream, id.seq).expect("the table has every request");
+        let release = Release { by, deadline: Some(deadline), ..Release::by_the_clock(id, length, at) };
+        actions.push(Action::Send(release));
+    }
+
+    fn begin(&mut self, operation: Operation, at: Duration, by: Option<MessageId>, actions: &mut Vec<Action>) {
+        let pending = Pending { call: 0, deadline: at + self.spec.timeout };
+        self.pending.insert(operation, pending);
+        self.deadlines.push(Reverse((pending.deadline, operation)));
+        self.send(operation, pending, at, by, actions);
+    }
+
+    /// An operation is over: a closed loop goes on to the next of its stream.
+    fn end(&mut self, operation: Operation, at: Duration, by: Option<MessageId>, actions: &mut Vec<Action>) {
+        self.pending.remove(&operation);
+        let (stream, n) = (operation.0, operation.1 + 1);
+        let streams = u32::from(self.spec.streams());
+        if self.spec.outstanding.is_some() && n * streams + u32::from(stream) < self.spec.operations() {
+            self.begin((stream, n), at, by, actions);
+        }
+    }
+
+    /// Releases what an open loop has due by now.
+    fn release(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        while let Some(at) = self.next_release().filter(|at| *at <= now) {
+            let streams = u32::from(self.spec.streams());
+            let operation = ((self.next % streams) as StreamId, self.next / streams);
+            self.begin(operation, at, None, actions);
+            self.next += 1;
+            self.next_at = self.release_after(operation, at);
+        }
+    }
+
+    /// When the next operation of an open loop is released; `None` where there is none.
+    fn next_release(&self) -> Option<Duration> {
+        (self.spec.per_second.is_some() && self.next < self.spec.operations()).then_some(self.next_at)
+    }
+
+    /// When the operation is released that follows this one.
+    fn release_after(&self, operation: Operation, at: Duration) -> Duration {
+        let rate = self.spec.per_second.unwrap_or(1.0);
+        match self.spec.arrivals {
+            // From the start, so that rounding does not add up.
+            Arrivals::Even => Duration::from_nanos((f64::from(self.next) / rate * 1e9) as u64),
+            Arrivals::Poisson => {
+                let unit = draw::unit(draw::bits(self.table.seed() ^ POISSON, self.id(operation, 0)));
+                at + Duration::from_nanos((-libm::log(unit) / rate * 1e9) as u64)
+            }
+        }
+    }
+
+    /// Gives up what was not answered in time.
+    fn expire(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        while let Some(Reverse((deadline, operation))) = self.deadlines.peek().copied() {
+            let pending = self.pending.get(&operation).copied();
+            if pending.is_some() && deadline > now {
+                break;
+            }
+            self.deadlines.pop();
+            if let Some(pending) = pending {
+                actions.push(Action::Cancel(self.id(operation, pending.call)));
+                self.end(operation, deadline, None, actions);
+            }
+        }
+    }
+
+    fn delivered(&mut self, id: MessageId, now: Duration, actions: &mut Vec<Action>) {
+        let all = self.spec.requests_of_stream();
+        let (seq, is_refused) = (id.seq % all, id.seq >= all);
+        let (n, call) = (seq / self.spec.requests(), seq % self.spec.requests());
+        let operation = (id.stream - self.first, n);
+        let Some(pending) = self.pending.get_mut(&operation).filter(|pending| pending.call == call) else { return };
+        if is_refused || call + 1 == self.spec.requests() {
+            self.end(operation, now, Some(id), actions);
+        } else {
+            pending.call += 1;
+            let pending = *pending;
+            self.send(operation, pending, now, Some(id), actions);
+        }
+    }
+
+    fn failed(&mut self, id: MessageId, now: Duration, actions: &mut Vec<Action>) {
+        let (n, call) = (id.seq / self.spec.requests(), id.seq % self.spec.requests());
+        let operation = (id.stream - self.first, n);
+        if self.pending.get(&operation).is_some_and(|pending| pending.call == call) {
+            self.end(operation, now, None, actions);
+        }
+    }
+}
+
+/// Sets the draws of releases apart from those of sizes.
+const POISSON: u64 = 0x706f_6973_736f_6e21;
+
+impl Driver for Client {
+    fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
+        if self.is_done {
+            return;
+        }
+        match event {
+            Event::Start => {
+                for stream in 0..self.spec.outstanding.unwrap_or(0) {
+                    if u32::from(stream) < self.spec.operations() {
+                        self.begin((stream, 0), Duration::ZERO, None, actions);
+                    }
+                }
+            }
+            Event::Delivered(id) => self.delivered(id, now, actions),
+            Event::Failed(id) => self.failed(id, now, actions),
+            Event::Timer | Event::Cancelled(_) | Event::PeerFinished => {}
+        }
+        self.release(now, actions);
+        self.expire(now, actions);
+        let deadline = self.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
+        match self.next_release().into_iter().chain(deadline).min() {
+            Some(at) => actions.push(Action::WakeAt(at)),
+            None => {
+                self.is_done = true;
+                actions.push(Action::Done);
+            }
+        }
+    }
+}
+
+/// The driver of the end that answers.
+#[derive(Debug)]
+struct Server {
+    spec: Rpc,
+    incoming: Table,
+    table: Table,
+    /// A bit for each request that has come.
+    seen: Vec<u64>,
+    /// What is worked on, by when it is done.
+    busy: BinaryHeap<Reverse<(Duration, MessageId)>>,
+    /// What waits for a worker.
+    waiting: VecDeque<MessageId>,
+    /// No more requests come.
+    is_last: bool,
+    is_done: bool,
+}
+
+impl Server {
+    fn send(&self, request: MessageId, seq: u32, at: Duration, actions: &mut Vec<Action>) {
+        let id = MessageId { direction: Direction::Down, seq, ..request };
+        let length = self.table.length(id.stream, id.seq).expect("the table has a response to every request");
+        actions.push(Action::Send(Release { by: Some(request), ..Release::by_the_clock(id, length, at) }));
+    }
+
+    fn come(&mut self, request: MessageId, now: Duration, actions: &mut Vec<Action>) {
+        let Some(place) = self.incoming.index(request.stream, request.seq) else { return };
+        let (word, bit) = (&mut self.seen[place / 64], 1 << (place % 64));
+        if std::mem::replace(word, *word | bit) & bit != 0 {
+            return;
+        }
+        if self.spec.workers.is_none_or(|workers| self.busy.len() < usize::from(workers)) {
+            self.busy.push(Reverse((now + self.spec.work(), request)));
+        } else if self.waiting.len() < self.spec.backlog() {
+            self.waiting.push_back(request);
+        } else {
+            self.send(request, request.seq + self.spec.requests_of_stream(), now, actions);
+        }
+    }
+
+    /// Answers what is done by now; each worker goes on to what waits.
+    fn finish(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        while let Some(Reverse((at, request))) = self.busy.peek().copied().filter(|Reverse((at, _))| *at <= now) {
+            self.busy.pop();
+            self.send(request, request.seq, at, actions);
+            if let Some(next) = self.waiting.pop_front() {
+                self.busy.push(Reverse((at + self.spec.work(), next)));
+            }
+        }
+    }
+}
+
+impl Driver for Server {
+    fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
+        if self.is_done {
+            return;
+        }
+        self.finish(now, actions);
+        match event {
+            Event::Delivered(id) => self.come(id, now, actions),
+            Event::PeerFinished => self.is_last = true,
+            Event::Start | Event::Timer | Event::Failed(_) | Event::Cancelled(_) => {}
+        }
+        self.finish(now, actions);
+        match self.busy.peek() {
+            Some(Reverse((at, _))) => actions.push(Action::WakeAt(*at)),
+            None if self.is_last => {
+                self.is_done = true;
+                actions.push(Action::Done);
+            }
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Workload;
+    use super::super::simulation::{Network, Played, both_ends, properties};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rpcs() -> impl Strategy<Value = Workload> {
+        let closed = (1u16..20, 1u32..60).prop_map(|(outstanding, count)| Rpc {
+            outstanding: Some(outstanding),
+            count: Some(count),
+            ..Rpc::default()
+        });
+        let open = (1u32..200, 1u32..60, 1u16..20, any::<bool>()).prop_map(|(rate, count, streams, poisson)| Rpc {
+            per_second: Some(f64::from(rate)),
+            count: Some(count),
+            streams: Some(streams),
+            arrivals: if poisson { Arrivals::Poisson } else { Arrivals::Even },
+            ..Rpc::default()
+        });
+        let server = proptest::option::of((1u16..5, 0u32..5));
+        (prop_oneof![closed, open], 1u16..4, any::<bool>(), 1u64..40, server).prop_map(
+            |(rpc, calls, batched, service, server)| {
+                let (workers, backlog) = server.unzip();
+                let (service, timeout) = (Duration::from_millis(service), Duration::from_millis(700));
+                Workload::Rpc(Rpc { calls, batched, service, workers, backlog, timeout, ..rpc })
+            },
+        )
+    }
+
+    properties!(rpcs());
+
+    /// From the release of each operation's first request to the delivery of its last response, in milliseconds.
+    fn latencies(rpc: &Rpc, played: &Played) -> Vec<u64> {
+        let first = |r: &Release| r.id.direction == Direction::Up && r.id.seq.is_multiple_of(rpc.requests());
+        let mut all: Vec<u64> = played
+            .released
+            .iter()
+            .filter(|(_, release)| first(release))
+            .filter_map(|(_, release)| {
+                let seq = release.id.seq + rpc.requests() - 1;
+                let last = MessageId { direction: Direction::Down, seq, ..release.id };
+                Some((played.delivered.get(&last)?.as_nanos() - release.at.as_nanos()) / 1_000_000)
+            })
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    fn play(rpc: &Rpc, network: Network) -> Played {
+        let workload = Workload::Rpc(rpc.clone());
+        workload.check().unwrap();
+        both_ends(&workload, 3, network)
+    }
+
+    #[test]
+    fn chatty_takes_round_trips_and_batched_one() {
+        let chatty = Rpc { outstanding: Some(2), count: Some(6), calls: 5, ..Rpc::default() };
+        let batched = Rpc { batched: true, ..chatty.clone() };
+        assert_eq!(latencies(&chatty, &play(&chatty, Network::default())), [300; 6]);
+        assert_eq!(latencies(&batched, &play(&batched, Network::default())), [60; 6]);
+        let bytes = |rpc: &Rpc| -> u64 {
+            let played = play(rpc, Network::default());
+            played.released.iter().filter_map(|(_, release)| release.length.bytes()).map(ByteCount::bytes).sum()
+        };
+        assert_eq!(bytes(&chatty), bytes(&batched), "the same bytes either way");
+    }
+
+    #[test]
+    fn above_its_capacity_a_server_queues_and_then_refuses() {
+        // 2 workers of 10 ms: 200 a second.
+        let rpc = Rpc {
+            per_second: Some(240.0),
+            duration: Some(Duration::from_secs(2)),
+            service: Duration::from_millis(10),
+            workers: Some(2),
+            backlog: Some(20),
+            ..Rpc::default()
+        };
+        let played = play(&rpc, Network::default());
+        let is_refusal = |id: &&MessageId| id.direction == Direction::Down && id.seq >= rpc.requests_of_stream();
+        let refused = played.delivered.keys().filter(is_refusal).count();
+        let all = latencies(&rpc, &played);
+        assert_eq!((refused + all.len()) as u32, rpc.operations());
+        // The backlog fills at 40 a second, so after half a second; of what comes then a sixth is refused.
+        assert!((45..=65).contains(&refused), "{refused} were refused");
+        assert_eq!((all[0], all[all.len() - 1] / 10), (70, 17), "RTT, service, and ten rounds of it before");
+        let below = Rpc { per_second: Some(180.0), ..rpc };
+        let played = play(&below, Network::default());
+        assert_eq!(latencies(&below, &played).len(), 360, "below it nothing is refused");
+    }
+
+    #[test]
+    fn what_never_comes_is_given_up() {
+        let network = Network { lost: 128, ..Network::default() };
+        let rpc = Rpc { outstanding: Some(4), count: Some(100), ..Rpc::default() };
+        let played = play(&rpc, network);
+        let answered = latencies(&rpc, &played).len();
+        assert!((5..60).contains(&answered), "{answered} of 100 were answered where half of all is lost");
+        let begun = played.released.iter().filter(|(_, release)| release.id.direction == Direction::Up).count();
+        assert_eq!(begun, 100, "and the loop went on");
+    }
+
+    #[test]
+    fn a_poisson_process_has_its_rate() {
+        let rpc = Rpc { per_second: Some(100.0), arrivals: Arrivals::Poisson, count: Some(2000), ..Rpc::default() };
+        let played = play(&rpc, Network::default());
+        let at: Vec<u64> = played
+            .released
+            .iter()
+            .filter(|(_, release)| release.id.direction == Direction::Up)
+            .map(|(_, release)| release.at.as_nanos())
+            .collect();
+        let gaps: Vec<f64> = at.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e6).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
+        assert!(
+            (mean - 10.0).abs() < 0.8 && (variance.sqrt() / mean - 1.0).abs() < 0.1,
+            "{mean} ± {}",
+            variance.sqrt()
+        );
+    }
+
+    #[test]
+    fn impossible_parameters_are_named_with_the_remedy() {
+        let closed = Rpc { outstanding: Some(8), count: Some(10), ..Rpc::default() };
+        let open = Rpc { per_second: Some(10.0), count: Some(10), ..Rpc::default() };
+        let bad = [
+            (Rpc::default(), "`outstanding` (closed loop) or `per-second`"),
+            (Rpc { per_second: Some(1.0), ..closed.clone() }, "exclude each other"),
+            (Rpc { outstanding: Some(101), ..closed.clone() }, "between 1 and 100"),
+            (Rpc { streams: Some(2), ..closed.clone() }, "`streams` is for an open loop"),
+            (Rpc { arrivals: Arrivals::Poisson, ..closed.clone() }, "`arrivals` is for an open loop"),
+            (Rpc { count: None, ..closed.clone() }, "needs `count`"),
+            (Rpc { per_second: Some(f64::NAN), ..open.clone() }, "above 0"),
+            (Rpc { count: None, ..open.clone() }, "`count` (in all) or `duration`"),
+            (Rpc { backlog: Some(3), ..open.clone() }, "`backlog` goes with `workers`"),
+            (Rpc { workers: Some(3), ..open.clone() }, "set `service`"),
+            (Rpc { calls: 0, ..open.clone() }, "`calls` is 0"),
+            (Rpc { request: Size::Fixed(ByteCount::ZERO), ..open.clone() }, "`request` must lie"),
+            (Rpc { count: Some(u32::MAX), ..open }, "fit one trial"),
+        ];
+        for (rpc, remedy) in bad {
+            let said = Workload::Rpc(rpc).check().unwrap_err().to_string();
+            assert!(said.contains(remedy), "{said}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What every workload says of itself, and the bounds that hold for all of them.
+
+use std::fmt;
+
+use super::driver::Driver;
+use super::stream::MAX_STREAMS;
+use super::table::{Block, Table};
+use crate::link::{Direction, Link};
+use crate::units::{ByteCount, Duration};
+
+/// More messages than this in one trial would not fit the memory of a small machine.
+pub(super) const MAX_MESSAGES: u64 = 10_000_000;
+
+/// No workload runs longer than this.
+pub(super) const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
+
+/// The most that is sent for warm-up where none is asked for, and what is where the link has no rate.
+pub const MOST_WARMUP: ByteCount = ByteCount::new(1_000_000);
+
+/// What every workload says of itself.
+pub(super) trait Spec: fmt::Display {
+    /// Its name as typed.
+    fn name(&self) -> &'static str;
+
+    /// The parameters that an experiment may vary.
+    fn axes(&self) -> &'static [&'static str];
+
+    /// Takes away what excludes the parameter that is about to be set.
+    fn clear_rival_of(&mut self, axis: &str);
+
+    /// Says what is wrong with its parameters, and what to write instead.
+    fn check(&self) -> Result<(), String>;
+
+    /// The direction of its payload, or of most of it.
+    fn direction(&self) -> Direction;
+
+    /// Whether it starts with its connections, whose set-up then belongs to it.
+    fn is_cold(&self) -> bool {
+        false
+    }
+
+    /// Number of logical streams.
+    fn streams(&self) -> u16;
+
+    /// The messages that may go in a direction; `None` where none do.
+    fn block(&self, direction: Direction) -> Option<Block>;
+
+    /// Adds its streams to a table.
+    fn fill(&self, table: &mut Table) {
+        table.add(self.streams(), self.block(table.direction()));
+    }
+
+    /// From the start of the schedule to the last release by the clock, or the end of sending, where the spec says it.
+    fn nominal_duration(&self) -> Option<Duration>;
+
+    /// How much longer than that it may take where nothing is wrong, the transfer of its bytes apart; `rtt` is the
+    /// path's round trip.
+    fn patience(&self, _rtt: Duration) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Bytes of payload in all, where the spec says how many are to be expected.
+    fn total_bytes(&self) -> Option<ByteCount>;
+
+    /// Bytes of warm-up in each direction that carries messages; `None` of a workload that has none.
+    fn warmup(&self) -> Option<ByteCount> {
+        None
+    }
+
+    /// Decides what the link decides where nothing was asked for.
+    fn settle_on(&mut self, _link: &Link) {}
+
+    /// Messages that are released in a direction within any such time, in all at most.
+    fn most_released_in(&self, direction: Direction, _time: Duration) -> u64 {
+        self.block(direction).map_or(0, |block| block.len() as u64)
+    }
+
+    /// The driver of the end that sends the messages of `outgoing` and receives those of `incoming`: its own, which
+    /// have the last of their streams.
+    fn driver(&self, outgoing: Table, incoming: Table) -> Box<dyn Driver>;
+}
+
+pub(super) fn check_streams(streams: u16) -> Result<(), String> {
+    match streams {
+        1..=MAX_STREAMS => Ok(()),
+        n => Err(format!("`streams` is {n}; it must lie between 1 and {MAX_STREAMS}")),
+    }
+}
+
+pub(super) fn check_duration(duration: Option<Duration>) -> Result<(), String> {
+    match duration {
+        Some(duration) if duration == Duration::ZERO || duration > MAX_DURATION => {
+            Err("`duration` must be more than 0s and at most 24h".into())
+        }
+        _ => Ok(()),
+    }
+}

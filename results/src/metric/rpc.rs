@@ -1,0 +1,193 @@
+//! Figures of operations, requests and their responses, from a trial's messages.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use samepath_model::Direction;
+use samepath_model::record::MessageRecord;
+use samepath_model::workload::{Rpc, StreamId};
+
+use super::definition::{Better, Metric, PLAIN, Unit, of_workload};
+use crate::stats::percentiles_ms;
+
+/// The metrics of operations.
+pub(crate) const METRICS: &[&Metric] =
+    &[&LATENCY_P50, &LATENCY_P90, &LATENCY_P95, &LATENCY_P99, &LATENCY_MAX, &PER_SECOND, &ANSWERED, &REFUSED];
+
+const LATENCY: Metric = Metric { unit: Unit::Millis, better: Some(Better::Lower), ..PLAIN };
+
+/// Median of the latency: from the intended release of an operation's first request to the delivery of its last
+/// response, of the operations that were answered in time.
+pub(crate) const LATENCY_P50: Metric =
+    Metric { name: "latency_p50_ms", label: "latency p50", of: |t| of_workload(t, LATENCY_P50.name), ..LATENCY };
+
+/// 90th percentile of the latency.
+const LATENCY_P90: Metric =
+    Metric { name: "latency_p90_ms", label: "latency p90", of: |t| of_workload(t, LATENCY_P90.name), ..LATENCY };
+
+/// 95th percentile of the latency.
+pub(crate) const LATENCY_P95: Metric =
+    Metric { name: "latency_p95_ms", label: "latency p95", of: |t| of_workload(t, LATENCY_P95.name), ..LATENCY };
+
+/// 99th percentile of the latency.
+pub(crate) const LATENCY_P99: Metric =
+    Metric { name: "latency_p99_ms", label: "latency p99", of: |t| of_workload(t, LATENCY_P99.name), ..LATENCY };
+
+/// Largest latency.
+const LATENCY_MAX: Metric =
+    Metric { name: "latency_max_ms", label: "latency max", of: |t| of_workload(t, LATENCY_MAX.name), ..LATENCY };
+
+/// Operations that were answered in time, a second of the time in which they were released and answered.
+pub(crate) const PER_SECOND: Metric = Metric {
+    name: "operations_per_s",
+    label: "operations",
+    unit: Unit::PerSecond,
+    better: Some(Better::Higher),
+    of: |t| of_workload(t, PER_SECOND.name),
+    changes: ("more", "fewer"),
+    ..PLAIN
+};
+
+/// Share of the operations that were answered in time, in percent.
+pub(crate) const ANSWERED: Metric = Metric {
+    name: "answered_percent",
+    label: "answered",
+    unit: Unit::Percent,
+    better: Some(Better::Higher),
+    of: |t| of_workload(t, ANSWERED.name),
+    changes: ("more", "less"),
+    is_share_of_all: true,
+    ..PLAIN
+};
+
+/// Share of the operations that the server refused, in percent; what is neither answered nor refused was never answered,
+/// or too late.
+pub(crate) const REFUSED: Metric = Metric {
+    name: "refused_percent",
+    label: "refused",
+    unit: Unit::Percent,
+    better: Some(Better::Lower),
+    of: |t| of_workload(t, REFUSED.name),
+    changes: ("less", "more"),
+    ..PLAIN
+};
+
+/// The figures of a trial, from its messages on these streams.
+pub(crate) fn figures(rpc: &Rpc, streams: Range<StreamId>, messages: &[MessageRecord]) -> Vec<(&'static Metric, f64)> {
+    let (requests, refusals) = (rpc.requests(), rpc.requests_of_stream());
+    let own = || messages.iter().filter(|message| streams.contains(&message.stream));
+    let is_first = |m: &&MessageRecord| m.direction == Direction::Up && m.seq.is_multiple_of(requests);
+    let released: HashMap<(StreamId, u32), i64> =
+        own().filter(is_first).map(|m| ((m.stream, m.seq / requests), m.released)).collect();
+    if released.is_empty() {
+        return Vec::new();
+    }
+    let timeout = i64::try_from(rpc.timeout.as_nanos()).unwrap_or(i64::MAX);
+    let (mut latencies, mut refused, mut end) = (Vec::new(), 0u32, 0);
+    for answer in own().filter(|message| message.direction == Direction::Down) {
+        let Some(delivered) = answer.delivered else { continue };
+        let (is_refusal, seq) = (answer.seq >= refusals, answer.seq % refusals.max(1));
+        let is_last = is_refusal || (seq + 1).is_multiple_of(requests);
+        let Some(released) = released.get(&(answer.stream, seq / requests)).filter(|_| is_last) else { continue };
+        let latency = delivered - released;
+        if latency > timeout {
+            continue;
+        }
+        if is_refusal {
+            refused += 1;
+        } else {
+            latencies.push(latency);
+            end = delivered.max(end);
+        }
+    }
+    let share = |n: f64| 100.0 * n / released.len() as f64;
+    let answered = latencies.len() as f64;
+    let mut figures = vec![(&ANSWERED, share(answered)), (&REFUSED, share(f64::from(refused)))];
+    let nominal = rpc.per_second.map_or(0.0, |rate| f64::from(rpc.operations()) / rate);
+    let seconds = (end as f64 / 1e9).max(nominal);
+    if seconds > 0.0 {
+        figures.push((&PER_SECOND, answered / seconds));
+    }
+    if let Some(of) = percentiles_ms(&mut latencies) {
+        figures.extend([
+            (&LATENCY_P50, of.p50),
+            (&LATENCY_P90, of.p90),
+            (&LATENCY_P95, of.p95),
+            (&LATENCY_P99, of.p99),
+            (&LATENCY_MAX, of.max),
+        ]);
+    }
+    figures
+}
+
+#[cfg(test)]
+mod tests {
+    use samepath_model::workload::MessageId;
+    use samepath_model::{ByteCount, Duration};
+
+    use super::*;
+
+    fn message(direction: Direction, stream: u16, seq: u32, released: i64, delivered: Option<i64>) -> MessageRecord {
+        let ms = 1_000_000;
+        MessageRecord {
+            flow: 0,
+            direction,
+            stream,
+            seq,
+            size: 100,
+            released: released * ms,
+            released_by: (direction == Direction::Down).then_some(MessageId { direction: Direction::Up, stream, seq }),
+            deadline: None,
+            attempt: 1,
+            cancelled: None,
+            sent: Some(released * ms),
+            delivered: delivered.map(|at| at * ms),
+            received: 100,
+        }
+    }
+
+    fn figure(all: &[(&Metric, f64)], metric: &Metric) -> f64 {
+        all.iter().find(|(of, _)| *of == metric).unwrap().1
+    }
+
+    #[test]
+    fn operations_are_counted_by_hand() {
+        let rpc = Rpc {
+            outstanding: Some(2),
+            count: Some(4),
+            calls: 2,
+            workers: Some(1),
+            service: Duration::from_millis(1),
+            timeout: Duration::from_secs(1),
+            request: samepath_model::workload::Size::Fixed(ByteCount::new(100)),
+            ..Rpc::default()
+        };
+        // Two operations a stream, of two requests each: a refusal's number is 4 more than its request's.
+        let (up, down) = (Direction::Up, Direction::Down);
+        let messages = [
+            // Answered after 120 ms.
+            message(up, 0, 0, 0, Some(30)),
+            message(down, 0, 0, 30, Some(60)),
+            message(up, 0, 1, 60, Some(90)),
+            message(down, 0, 1, 90, Some(120)),
+            // Refused at its second request.
+            message(up, 1, 0, 0, Some(30)),
+            message(down, 1, 0, 30, Some(60)),
+            message(up, 1, 1, 60, Some(90)),
+            message(down, 1, 5, 90, Some(120)),
+            // Answered in part.
+            message(up, 0, 2, 120, Some(150)),
+            message(down, 0, 2, 150, None),
+            // Answered too late.
+            message(up, 1, 2, 120, Some(150)),
+            message(down, 1, 2, 150, Some(180)),
+            message(up, 1, 3, 180, Some(210)),
+            message(down, 1, 3, 210, Some(1121)),
+        ];
+        let all = figures(&rpc, 0..2, &messages);
+        assert_eq!((figure(&all, &ANSWERED), figure(&all, &REFUSED)), (25.0, 25.0));
+        assert_eq!((figure(&all, &LATENCY_P50), figure(&all, &LATENCY_MAX)), (120.0, 120.0));
+        assert!((figure(&all, &PER_SECOND) - 1.0 / 0.12).abs() < 1e-9);
+        assert!(figures(&rpc, 5..7, &messages).is_empty(), "other streams are another workload's");
+    }
+}

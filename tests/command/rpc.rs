@@ -1,0 +1,132 @@
+//! Requests and responses on every arm: what they must take on a path of known delay, before a server that is too slow,
+//! and where packets are lost for good.
+
+use std::path::Path;
+
+use samepath_model::record::{MessageRecord, TrialRecord};
+use samepath_model::{Direction, Workload};
+use samepath_results::Run;
+
+use crate::support::{can_emulate, expect_status, file, run, test, tolerant};
+
+/// Runs an experiment of one part, and gives its trials, all of which count.
+fn trials(dir: &Path, name: &str, part: &str) -> Run {
+    let text = format!("schema = 1\nname = \"{name}\"\nquestion = \"?\"\nrepeat = 1\n[[part]]\nname = \"rpc\"\n{part}");
+    let (path, out) = (file(dir, &format!("{name}.toml"), &tolerant(&text)), dir.join(name));
+    expect_status(&run(&["run", &path, "--out", out.to_str().unwrap()]), 0);
+    Run::open(&out).unwrap()
+}
+
+fn figure(record: &TrialRecord, name: &str) -> f64 {
+    let score = &record.summary.as_ref().unwrap().score;
+    *score.get(name).unwrap_or_else(|| panic!("{} has no {name}: {score:?}", record.trial.id))
+}
+
+/// What the machine may have added to a round trip, in milliseconds: by their own records, the link was late with each
+/// packet, and each end with what it does.
+fn late(record: &TrialRecord) -> f64 {
+    let ends = [&record.client, &record.server].into_iter().flatten().filter_map(|end| end.wake_lateness.as_ref());
+    let ends: u64 = ends.map(|late| late.p99_ns).sum();
+    let link = record.link.as_ref().map_or(0, |link| 2 * link.lateness.p99_ns);
+    (ends + link) as f64 / 1e6
+}
+
+const ARMS: &str =
+    r#"arms = ["tcp", "tcp/per-stream", "tls", "tls/per-stream", "quic", "quic/shared", "quic/per-message", "udp"]"#;
+
+#[test]
+fn a_small_request_takes_a_round_trip_and_the_service() {
+    if !can_emulate(test!()) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let part = format!(
+        "{ARMS}\nworkload = {{ kind = 'rpc', outstanding = 1, count = 9, service = '5ms' }}\n\
+         link = {{ rtt = '20ms', rate = '100Mbit' }}\naxes = {{ rtt = ['20ms', '60ms', '200ms'] }}"
+    );
+    let run = trials(dir.path(), "warm", &part);
+    assert_eq!(run.trials().len(), 24);
+    for record in run.trials() {
+        let expected = record.trial.link.rtt().as_millis_f64() + 5.0;
+        let took = figure(record, "latency_p50_ms");
+        let fits = took >= expected && took <= expected + 1.0 + late(record);
+        assert!(fits, "{}: {took} ms, not {expected} ms", record.trial.id);
+        assert_eq!(figure(record, "answered_percent"), 100.0, "{}", record.trial.id);
+    }
+}
+
+#[test]
+fn chatty_takes_round_trips_and_batched_one() {
+    if !can_emulate(test!()) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let part = format!(
+        "{ARMS}\nworkload = {{ kind = 'rpc', outstanding = 1, count = 7, calls = 5 }}\n\
+         link = {{ rtt = '60ms', rate = '100Mbit' }}\naxes = {{ batched = [false, true] }}"
+    );
+    for record in trials(dir.path(), "dialogue", &part).trials() {
+        let took = figure(record, "latency_p50_ms");
+        let fits = match record.trial.axes["batched"].as_str() {
+            "true" => (60.0..=1.15 * 60.0).contains(&took),
+            _ => (300.0..=5.0 * (61.0 + late(record))).contains(&took),
+        };
+        assert!(fits, "{}: {took} ms", record.trial.id);
+    }
+}
+
+#[test]
+fn above_its_capacity_a_server_queues_and_then_refuses() {
+    if !can_emulate(test!()) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // 200 a second are answered, 240 come.
+    let part = "arms = ['tcp', 'quic', 'udp']\n\
+                workload = { kind = 'rpc', per-second = 240, duration = '2s', service = '10ms', workers = 2, backlog = 20 }\n\
+                link = { rtt = '40ms', rate = '100Mbit' }";
+    let run = trials(dir.path(), "overload", part);
+    for record in run.trials() {
+        let Workload::Rpc(rpc) = &record.trial.workload else { unreachable!("it is what was asked") };
+        let messages = run.messages(&record.trial.id).unwrap();
+        let is_refusal = |m: &&MessageRecord| m.direction == Direction::Down && m.seq >= rpc.requests_of_stream();
+        let first_refused = messages.iter().filter(is_refusal).map(|m| m.released).min().unwrap();
+        // 20 wait after 20 / 40 of a second, as does the last of them for ten rounds of 10 ms.
+        assert!((400_000_000..700_000_000).contains(&first_refused), "{}: {first_refused} ns", record.trial.id);
+        let most = figure(record, "latency_p50_ms");
+        assert!((135.0..=151.0 + late(record)).contains(&most), "{}: {most} ms", record.trial.id);
+        // Of the 60 that are too many, 20 wait; the server answers what it can.
+        let refused = figure(record, "refused_percent") / 100.0 * f64::from(rpc.operations());
+        assert!((45.0..=65.0).contains(&refused), "{}: {refused} were refused", record.trial.id);
+        let answered = figure(record, "answered_percent") + figure(record, "refused_percent");
+        assert!((answered - 100.0).abs() < 1e-9, "{}: {answered} %", record.trial.id);
+    }
+}
+
+#[test]
+fn over_udp_a_response_may_never_come() {
+    if !can_emulate(test!()) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let part = "arms = ['tcp', 'quic', 'udp']\n\
+                workload = { kind = 'rpc', outstanding = 8, count = 120, timeout = '400ms' }\n\
+                link = { rtt = '20ms', rate = '20Mbit', loss = '10%' }";
+    let run = trials(dir.path(), "lossy", part);
+    for record in run.trials() {
+        let answered = figure(record, "answered_percent");
+        if record.trial.arm.is_reliable {
+            assert!(answered > 95.0, "{}: {answered} %", record.trial.id);
+        } else {
+            // Both ways must be spared: 81 % in the mean.
+            assert!((60.0..95.0).contains(&answered), "{}: {answered} %", record.trial.id);
+            assert_eq!(figure(record, "refused_percent"), 0.0);
+        }
+        let messages = run.messages(&record.trial.id).unwrap();
+        for answer in messages.iter().filter(|m| m.direction == Direction::Down) {
+            let request = answer.released_by.expect("a response is released by its request");
+            let request = messages.iter().find(|m| m.id() == request).unwrap();
+            assert_eq!(request.delivered, Some(answer.released), "{}: {answer:?}", record.trial.id);
+        }
+    }
+}

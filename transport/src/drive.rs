@@ -1,0 +1,95 @@
+//! An end's driver at work: events in, messages into the writers' queues.
+
+use std::sync::Mutex;
+
+use samepath_model::units::Duration;
+use samepath_model::workload::{Action, Driver, Event};
+
+use crate::queue::Queues;
+use crate::recorder::SendLog;
+
+/// The driver of this end, and what it is waiting for. Times are CLOCK_MONOTONIC, in nanoseconds.
+#[derive(Debug)]
+pub(crate) struct Drive {
+    driver: Box<dyn Driver>,
+    has_started: bool,
+    /// `None` once nothing more is released.
+    queues: Option<Queues>,
+    wake: Option<u64>,
+    released: u64,
+    cancelled: u64,
+    /// What it told to do; kept for its memory.
+    actions: Vec<Action>,
+}
+
+impl Drive {
+    pub(crate) fn new(driver: Box<dyn Driver>, queues: Queues) -> Drive {
+        let queues = Some(queues);
+        Drive { driver, has_started: false, queues, wake: None, released: 0, cancelled: 0, actions: Vec::new() }
+    }
+
+    /// Tells the driver of an event at `now`, and does as it says; `epoch` is the start of the schedule.
+    pub(crate) fn on(&mut self, event: Event, now: u64, epoch: u64, log: &Mutex<SendLog>) {
+        if let Event::Cancelled(_) = event {
+            self.cancelled += 1;
+        }
+        let is_idle = match event {
+            Event::Start => self.has_started,
+            // A peer that sends nothing has finished before anything began.
+            Event::PeerFinished => !self.has_started,
+            _ => false,
+        };
+        if is_idle || self.is_done() {
+            return;
+        }
+        let since = Duration::from_nanos(now.saturating_sub(epoch));
+        // What arrives as the schedule starts may be told before the clock is.
+        if !std::mem::replace(&mut self.has_started, true) && event != Event::Start {
+            self.driver.on(Event::Start, Duration::ZERO, &mut self.actions);
+            self.act(epoch, log);
+        }
+        self.driver.on(event, since, &mut self.actions);
+        self.act(epoch, log);
+    }
+
+    fn act(&mut self, epoch: u64, log: &Mutex<SendLog>) {
+        for action in self.actions.drain(..) {
+            match action {
+                Action::Send(release) => {
+                    self.released += 1;
+                    log.lock().expect("no panic while held").released(&release);
+                    if let Some(queues) = &self.queues {
+                        queues.send(release);
+                    }
+                }
+                Action::Cancel(id) => {
+                    if let Some(queues) = &self.queues {
+                        queues.cancel(id);
+                    }
+                }
+                Action::WakeAt(at) => self.wake = Some(epoch + at.as_nanos()),
+                Action::Done => self.queues = None,
+            }
+        }
+    }
+
+    /// When the driver wants to be woken.
+    pub(crate) const fn wake(&self) -> Option<u64> {
+        self.wake
+    }
+
+    /// Its time has come.
+    pub(crate) fn take_wake(&mut self) {
+        self.wake = None;
+    }
+
+    /// Whether the driver has nothing more to do.
+    pub(crate) const fn is_done(&self) -> bool {
+        self.queues.is_none()
+    }
+
+    /// Messages that were released, those that were withdrawn left out.
+    pub(crate) const fn sent(&self) -> u64 {
+        self.released - self.cancelled
+    }
+}
