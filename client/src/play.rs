@@ -178,7 +178,7 @@ pub async fn play_agreed(
         Ok(_) => timeout(REPORT_LIMIT, control.collect())
             .await
             .map_err(|_| TransportError::Timeout("the server did not hand over its report within 30 s".into()))??,
-        Err(_) => SessionReport::default(),
+        Err(seen) => lost_report(plan, seen.at.saturating_sub(epoch)),
     };
     let ours = session.finish();
     drop(endpoints);
@@ -227,6 +227,15 @@ fn drain_end(plan: &Plan, epoch: u64) -> Option<u64> {
     }
     let sending = plan.workload.nominal_duration()? + plan.workload.patience(plan.rtt);
     Some(epoch + sending.as_nanos() + DRAIN_NANOS)
+}
+
+/// What is known of the report that was lost with a server: the messages that its clock had released within so many
+/// nanoseconds of the schedule.
+fn lost_report(plan: &Plan, until: u64) -> SessionReport {
+    let clocked = plan.workload.released_by_the_clock(End::Server, plan.seed);
+    let mut lost = SessionReport::default();
+    lost.sent.released = clocked.iter().map(Released::from).filter(|released| released.at <= until).collect();
+    lost
 }
 
 /// What an application saw of a session that broke, and when.

@@ -16,9 +16,9 @@ use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::probe::{PathSample, Used};
 use crate::queue::{Queue, Queues};
+use crate::quic::Observer;
 use crate::recorder::{SendLog, Sink};
 use crate::report::{Phase, SessionReport};
-use crate::quic::Observer;
 use crate::tls::Tap;
 
 /// What the tasks of an end share.

@@ -35,15 +35,18 @@ impl Mixed {
 impl Driver for Mixed {
     fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
         for part in &mut self.parts {
-            let concerned = match event {
+            // What is due has its turn at whatever event comes at that instant.
+            if part.wake.take_if(|at| *at <= now).is_some() {
+                part.driver.on(Event::Timer, now, &mut self.told);
+            }
+            let is_concerned = match event {
                 Event::Start | Event::PeerFinished => true,
-                Event::Timer => part.wake.take_if(|at| *at <= now).is_some(),
+                Event::Timer => false,
                 Event::Delivered(id) | Event::Failed(id) | Event::Cancelled(id) => part.streams.contains(&id.stream),
             };
-            if !concerned {
-                continue;
+            if is_concerned {
+                part.driver.on(event, now, &mut self.told);
             }
-            part.driver.on(event, now, &mut self.told);
             for action in self.told.drain(..) {
                 match action {
                     Action::Send(_) | Action::Cancel(_) => actions.push(action),

@@ -40,6 +40,14 @@ pub struct Released {
     pub attempt: u32,
 }
 
+impl From<&Release> for Released {
+    fn from(release: &Release) -> Released {
+        let Release { id, at, by, deadline, attempt, .. } = *release;
+        let deadline = deadline.map(Duration::as_nanos);
+        Released { stream: id.stream, seq: id.seq, at: at.as_nanos(), by, deadline, attempt }
+    }
+}
+
 /// The sender's records.
 #[derive(Debug, Default)]
 pub(crate) struct SendLog {
@@ -59,9 +67,7 @@ impl SendLog {
     }
 
     pub(crate) fn released(&mut self, release: &Release) {
-        let Release { id, at, by, deadline, attempt, .. } = *release;
-        let deadline = deadline.map(Duration::as_nanos);
-        self.sent.released.push(Released { stream: id.stream, seq: id.seq, at: at.as_nanos(), by, deadline, attempt });
+        self.sent.released.push(Released::from(release));
     }
 
     pub(crate) fn cancelled(&mut self, index: usize, at: u64) {
