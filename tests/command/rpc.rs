@@ -109,14 +109,21 @@ fn over_udp_a_response_may_never_come() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let part = "arms = ['tcp', 'quic', 'udp']\n\
-                workload = { kind = 'rpc', outstanding = 8, count = 120, timeout = '400ms' }\n\
-                link = { rtt = '20ms', rate = '20Mbit', loss = '10%' }";
-    let run = trials(dir.path(), "lossy", part);
-    for record in run.trials() {
+    let part = |arms: &str, timeout: &str| {
+        format!(
+            "arms = {arms}\n\
+             workload = {{ kind = 'rpc', outstanding = 8, count = 120, timeout = '{timeout}' }}\n\
+             link = {{ rtt = '20ms', rate = '20Mbit', loss = '10%' }}"
+        )
+    };
+    // Long enough for any number of retransmissions.
+    let reliable = trials(dir.path(), "reliable", &part("['tcp', 'quic']", "20s"));
+    let unreliable = trials(dir.path(), "unreliable", &part("['udp']", "400ms"));
+    for (run, record) in [&reliable, &unreliable].into_iter().flat_map(|run| run.trials().iter().map(move |r| (run, r)))
+    {
         let answered = figure(record, "answered_percent");
         if record.trial.arm.is_reliable {
-            assert!(answered > 95.0, "{}: {answered} %", record.trial.id);
+            assert_eq!(answered, 100.0, "{}", record.trial.id);
         } else {
             // Both ways must be spared: 81 % in the mean.
             assert!((60.0..95.0).contains(&answered), "{}: {answered} %", record.trial.id);
