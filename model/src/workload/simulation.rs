@@ -161,7 +161,7 @@ macro_rules! properties {
     ($workloads:expr) => {
         proptest! {
             #[test]
-            fn every_driver_keeps_its_promises(workload in $workloads, network in crate::workload::simulation::networks()) {
+            fn every_driver_copes_with_every_network(workload in $workloads, network in crate::workload::simulation::networks()) {
                 workload.check().map_err(|error| TestCaseError::fail(error.to_string()))?;
                 crate::workload::simulation::check(&workload, network)?;
             }
