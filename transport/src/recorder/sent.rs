@@ -79,6 +79,17 @@ impl SendLog {
         self.bytes += bytes;
     }
 
+    /// Notes what was handed over in one call at `at`: of each message its place, how many bytes, and whether they are
+    /// its last.
+    pub(crate) fn wrote_together(&mut self, written: impl Iterator<Item = (usize, u64, bool)>, at: u64) {
+        for (index, bytes, is_last) in written {
+            self.wrote(index, bytes);
+            if is_last {
+                self.finished(index, at);
+            }
+        }
+    }
+
     pub(crate) fn finished(&mut self, index: usize, at: u64) {
         self.sent.at[index] = at;
     }

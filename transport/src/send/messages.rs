@@ -111,13 +111,7 @@ impl Waiting {
         writer.stream.write_all(chunks).await?;
         chunks.clear();
         let at = clock::now();
-        let mut log = shared.log();
-        for (index, len, last) in self.written.drain(..) {
-            log.wrote(index, len);
-            if last {
-                log.finished(index, at);
-            }
-        }
+        shared.log().wrote_together(self.written.drain(..), at);
         Ok(())
     }
 }
