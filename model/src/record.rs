@@ -340,6 +340,18 @@ pub struct LatenessBin {
     pub count: u64,
 }
 
+/// The precedence of a trial's processes over whatever else runs on the machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Precedence {
+    /// Their nice value (setpriority(2)).
+    pub nice: i32,
+    /// That of their autogroup (sched(7)); `None` where the kernel makes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autogroup_nice: Option<i32>,
+    /// Whether idle states that a processor takes time to leave were forbidden (CPU latency QoS).
+    pub cpu_latency_qos: bool,
+}
+
 /// What the link says of its own work in a trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinkReport {
@@ -357,6 +369,9 @@ pub struct LinkReport {
     pub receive_buffer_drops: u64,
     /// Whether the data thread ran under SCHED_FIFO.
     pub realtime: bool,
+    /// What the trial's processes run with.
+    #[serde(default)]
+    pub precedence: Precedence,
     /// CPU time of the data thread.
     pub cpu_ns: u64,
     /// How long the link was up.

@@ -35,6 +35,7 @@ pub mod namespace;
 pub mod nest;
 mod netlink;
 pub mod path;
+mod precedence;
 pub mod probe;
 mod procfs;
 pub mod relay;

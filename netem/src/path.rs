@@ -335,6 +335,8 @@ impl LivePath {
             device_drops: host.device_drops.values().sum::<u64>() + account.port_drops,
             receive_buffer_drops: host.receive_buffer_drops,
             realtime: account.realtime,
+            // The link's own alone.
+            precedence: Default::default(),
             cpu_ns: account.work.cpu,
             up_ns,
             settings: self.settings.into(),

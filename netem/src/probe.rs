@@ -18,6 +18,7 @@ use crate::limits;
 use crate::link::Nanos;
 use crate::namespace::{Namespace, NamespaceError, OnTerminate, contain};
 use crate::path::{Around, Keep, LivePath};
+use crate::precedence::{self, CPU_LATENCY, LEAST_NICE};
 use crate::sys::{self, become_realtime, monotonic};
 use crate::sysctl;
 
@@ -72,6 +73,10 @@ pub fn all() -> Vec<Finding> {
     let mut findings = vec![build(), cores(), governor(), clock_source()];
     findings.extend(buffers());
     findings.push(open_files());
+    findings.push(nice());
+    // As in a trial, while the timers are watched.
+    let (latency, _held) = cpu_latency();
+    findings.push(latency);
     match contain(OnTerminate::Kill, || serde_json::to_vec(&inside()).expect("findings always have a text form")) {
         Ok(bytes) => match serde_json::from_slice::<Vec<Finding>>(&bytes) {
             Ok(inside) => findings.extend(inside),
@@ -326,6 +331,41 @@ fn netem() -> Finding {
     match kernel::probe() {
         Ok(()) => Finding::ok(NAME, "the kernel has sch_netem, with a seed: `--backend netem` can be asked for"),
         Err(error) => Finding::ok(NAME, format!("not needed, the emulator is our own; {error}")),
+    }
+}
+
+/// Whether a trial's processes run before others.
+fn nice() -> Finding {
+    const NAME: &str = "nice";
+    let before = sys::nice();
+    sys::set_nice(LEAST_NICE);
+    let permitted = sys::nice() == LEAST_NICE;
+    sys::set_nice(before);
+    if permitted {
+        Finding::ok(NAME, format!("a trial's processes run before others, at nice {LEAST_NICE}"))
+    } else {
+        Finding::bad(
+            NAME,
+            Status::Warn,
+            "a trial's processes may not run before others: busy neighbours may make its ends late",
+            format!("run as root, or permit it with a line `YOU - nice {LEAST_NICE}` in /etc/security/limits.conf"),
+        )
+    }
+}
+
+/// Whether a trial may keep the processors from idle states that they take time to leave; and that, held.
+fn cpu_latency() -> (Finding, Option<fs::File>) {
+    const NAME: &str = "cpu-latency";
+    match precedence::limit_cpu_latency() {
+        Ok(held) => {
+            (Finding::ok(NAME, "processors are kept ready to wake while a trial runs (CPU latency QoS)"), Some(held))
+        }
+        Err(error) => {
+            let found = format!("processors may take time to wake: cannot write {CPU_LATENCY}: {error}");
+            let remedy =
+                format!("run as root, or permit {CPU_LATENCY}: `chmod o+w` until the next start, a udev rule for good");
+            (Finding::bad(NAME, Status::Warn, found, remedy), None)
+        }
     }
 }
 

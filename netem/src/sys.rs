@@ -69,6 +69,20 @@ pub(crate) fn take_lowest_priority() {
     // a little less polite.
 }
 
+/// Gives the calling process, and those that it starts, this nice value; not where that is not permitted.
+#[allow(unsafe_code)] // not wrapped by nix
+pub(crate) fn set_nice(nice: i32) {
+    // SAFETY: takes numbers alone; 0 is the calling process.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+}
+
+/// The nice value of the calling process.
+#[allow(unsafe_code)] // not wrapped by nix
+pub(crate) fn nice() -> i32 {
+    // SAFETY: takes numbers alone; 0 is the calling process, which there always is: -1 is a value and no error.
+    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+}
+
 /// How long a process that has to be on time runs before others have their turn: the least that the kernel takes.
 const SLICE: Nanos = 100_000;
 

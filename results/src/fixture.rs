@@ -192,6 +192,7 @@ pub(crate) fn link() -> LinkReport {
         device_drops: 0,
         receive_buffer_drops: 0,
         realtime: false,
+        precedence: Default::default(),
         cpu_ns: 1,
         up_ns: 2,
         settings: Settings::default(),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use samepath_model::flow::FlowId;
 use samepath_model::link::{Checksum, Link};
-use samepath_model::record::{Calibration, LinkReport, RestartRecord};
+use samepath_model::record::{Calibration, LinkReport, Precedence, RestartRecord};
 use samepath_model::workload::Class;
 use samepath_model::{Mode, Trial, Workload};
 
@@ -26,6 +26,7 @@ use crate::limits;
 use crate::link::{Nanos, Onset};
 use crate::namespace::{OnTerminate, contain};
 use crate::path::{Around, Keep, LivePath};
+use crate::precedence;
 use crate::sys::{self, monotonic};
 
 /// How long the server may take to end when asked.
@@ -45,8 +46,11 @@ pub fn main(plan_file: &Path) -> ExitCode {
         }
     };
     let plan = order.plan;
+    // Out here: in a user namespace of its own nobody is permitted any of it.
+    let precedence = precedence::take();
     let verdict = contain(OnTerminate::Kill, || {
-        let verdict = conduct(&plan).unwrap_or_else(|error| Verdict::failed(&error, Remains::default()));
+        let verdict =
+            conduct(&plan, precedence.granted).unwrap_or_else(|error| Verdict::failed(&error, Remains::default()));
         serde_json::to_vec(&verdict).expect("a verdict always has a text form")
     })
     .unwrap_or_else(|error| {
@@ -63,7 +67,7 @@ pub fn main(plan_file: &Path) -> ExitCode {
 }
 
 /// The trial itself: link up, servers, clients, link down.
-fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
+fn conduct(plan: &TrialPlan, precedence: Precedence) -> Result<Verdict, TrialError> {
     let files = Files(&plan.scratch);
     let trial = &plan.trial;
     let set_up = |error: &dyn std::fmt::Display| TrialError::new("set-up", error);
@@ -93,7 +97,7 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
     let report = path.down(&trial.tolerance).map_err(|error| TrialError::new("link", error));
     match played {
         Err(error) => {
-            let link = report.ok().map(|report| LinkReport { before, ..report.link });
+            let link = report.ok().map(|report| LinkReport { before, precedence, ..report.link });
             Ok(Verdict::failed(&error, Remains { link, epoch }))
         }
         Ok(Played { clients, restarts, .. }) => {
@@ -110,7 +114,7 @@ fn conduct(plan: &TrialPlan) -> Result<Verdict, TrialError> {
                 void.extend(probes.iter().flat_map(|probes| judge(probes, when, &trial.tolerance)));
             }
             Ok(Verdict::Done {
-                link: Box::new(LinkReport { before, after, ..report.link }),
+                link: Box::new(LinkReport { before, after, precedence, ..report.link }),
                 void,
                 capture: report.capture,
                 client_started: clients.started,

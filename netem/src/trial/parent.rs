@@ -119,8 +119,7 @@ fn run_to_end(plan: &TrialPlan, files: &Files<'_>, cancel: &AtomicBool) -> Resul
     let stderr = File::create(files.stderr("trial")).map_err(fail)?;
     let mut command = Command::new(&plan.program);
     command.arg("__trial").arg(files.order()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-    // A group of its own: the terminal's Ctrl-C is for the run, which decides.
-    command.process_group(0);
+    lead_a_session_before_exec(&mut command);
     die_before_exec(&mut command);
     let mut child = command
         .spawn()
@@ -147,6 +146,16 @@ fn run_to_end(plan: &TrialPlan, files: &Files<'_>, cancel: &AtomicBool) -> Resul
                 format!("the trial hung: it was ended {GRACE:?} after its time limit of {}", plan.trial.time_limit),
             ));
         }
+    }
+}
+
+/// Gives a command's process a session of its own: the terminal's Ctrl-C is for the run, which decides, and what
+/// precedence the trial gets, its session alone gets.
+#[allow(unsafe_code)] // what runs between fork and exec
+fn lead_a_session_before_exec(command: &mut Command) {
+    // SAFETY: setsid is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| Ok(nix::unistd::setsid().map(drop)?));
     }
 }
 

@@ -373,6 +373,7 @@ fn link_report(ledger: &[PacketRecord]) -> LinkReport {
         device_drops: 0,
         receive_buffer_drops: 0,
         realtime: true,
+        precedence: Default::default(),
         cpu_ns: 80_000_000,
         up_ns: 5_000_000_000,
         settings: vec![setting("net.ipv4.tcp_sack", Some("1"), "1")].into(),
