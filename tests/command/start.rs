@@ -7,24 +7,12 @@ use samepath_model::record::{DropCause, Outcome, TrialRecord};
 use samepath_model::{Direction, Transport, VoidKind};
 use samepath_results::Run;
 
-use crate::support::{can_emulate, expect_status, file, run, stderr, test};
+use crate::support::{WIDE, can_emulate, expect_status, file, run, stderr, test};
 
 /// What a slow machine does is no subject here.
-const WIDE: &str = r#"
-delay = "50ms"
-delay-p99 = "200ms"
-rate = "90%"
-loss = "5%"
-lateness = "500ms"
-wake-lateness = "500ms"
-link-cpu = "100%"
-endpoint-cpu = "100%"
-steal = "100%"
-"#;
-
 fn experiment(tolerance: &str, part: &str) -> String {
     format!(
-        "schema = 1\nname = \"start\"\nrepeat = 1\n[tolerance]\n{WIDE}{tolerance}\n[[part]]\nname = \"part\"\n{part}"
+        "schema = 1\nname = \"start\"\nrepeat = 1\n{WIDE}loss = \"5%\"\n{tolerance}\n[[part]]\nname = \"part\"\n{part}"
     )
 }
 
@@ -129,7 +117,7 @@ tuning = { initial-window = 20 }
     let output = run(&["run", &wrong]);
     expect_status(&output, 2);
     let said = stderr(&output);
-    assert!(said.contains("wrong.toml") && said.contains("line 15") && said.contains("`ecn`"), "{said}");
+    assert!(said.contains("wrong.toml") && said.contains("line 14") && said.contains("`ecn`"), "{said}");
     assert!(said.contains("net.ipv4.tcp_ecn"), "the names there are: {said}");
 }
 

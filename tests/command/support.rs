@@ -99,11 +99,14 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Bounds of a trial that counts however busy the machine is.
+pub(crate) const WIDE: &str = "[tolerance]\nlateness = \"10s\"\nwake-lateness = \"10s\"\ndelay = \"10s\"\n\
+                               delay-p99 = \"10s\"\nrate = \"100%\"\nlink-cpu = \"100%\"\n\
+                               endpoint-cpu = \"100%\"\nsteal = \"100%\"\n";
+
 /// An experiment whose trials count however busy the machine is: for tests of what is recorded, and not of how exact
 /// this machine is. So a trial of theirs that is void all the same is a fault.
 pub(crate) fn tolerant(experiment: &str) -> String {
-    const WIDE: &str = "[tolerance]\nlateness = \"10s\"\nwake-lateness = \"10s\"\ndelay = \"10s\"\ndelay-p99 = \"10s\"\n\
-                        rate = \"100%\"\nlink-cpu = \"100%\"\nendpoint-cpu = \"100%\"\nsteal = \"100%\"\n";
     experiment.replacen("[[part]]", &format!("{WIDE}[[part]]"), 1)
 }
 
