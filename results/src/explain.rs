@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use samepath_model::blocking::HoldParts;
+use samepath_model::blocking::{DelayParts, HoldParts};
 use samepath_model::experiment::{Trial, TrialId};
 use samepath_model::link::ScriptedDrop;
 use samepath_model::record::{DropCause, Instant, Outcome, TrialRecord};
@@ -12,7 +12,7 @@ use samepath_model::workload::{MessageId, StreamId};
 use samepath_model::{Direction, VoidReason};
 use serde::Serialize;
 
-use crate::blocking::{self, AnalyseError, Analysis, Fate, Missing, NEVER, Packet, Story, Unattributed};
+use crate::blocking::{self, AnalyseError, Analysis, Fate, Missing, NEVER, Packet, Parts, Step, Story, Unattributed};
 use crate::store::{Run, StoreError};
 
 #[cfg(test)]
@@ -148,6 +148,24 @@ pub struct Explanation {
     pub blockers: Vec<MissingSaid>,
     /// Other messages that waited for the same packet last.
     pub waiting: Vec<WaitingSaid>,
+    /// The critical path that ends with it: itself last, each message released by the delivery of the one before. Empty
+    /// where the clock released it, or where its operation begins with it.
+    pub critical_path: Vec<StepSaid>,
+    /// From the release of the first of them to the delivery of the last: the sum of what they waited and took.
+    pub critical_path_ms: Option<f64>,
+}
+
+/// A message of a critical path.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepSaid {
+    /// `DIRECTION:STREAM:SEQ`.
+    pub message: String,
+    /// From the delivery of the one before to its release: service, a queue of requests, thought.
+    pub waited_ms: f64,
+    /// The whole delay.
+    pub delay_ms: f64,
+    /// The parts of the delay; `None` where its packets are not known.
+    pub parts_ms: Option<BTreeMap<&'static str, f64>>,
 }
 
 /// A packet, as the ledger knows it.
@@ -311,6 +329,8 @@ fn blank(record: &TrialRecord, message: &samepath_model::record::MessageRecord) 
         own: Vec::new(),
         blockers: Vec::new(),
         waiting: Vec::new(),
+        critical_path: Vec::new(),
+        critical_path_ms: None,
     }
 }
 
@@ -335,12 +355,14 @@ fn told(record: &TrialRecord, analysis: &Analysis, place: usize) -> Explanation 
         }
         _ => None,
     };
-    let names = samepath_model::blocking::DelayParts::NAMES;
+    let path = analysis
+        .critical_path(place, |message| record.trial.workload.begins(message.id()))
+        .filter(|path| path.steps.len() > 1);
     Explanation {
         verdict,
         reason,
         arrived_ms: account.map(|account| millis(account.arrived)),
-        parts_ms: account.map(|account| names.into_iter().zip(account.parts.values().map(millis)).collect()),
+        parts_ms: account.map(|account| named(&account.parts)),
         sender_hold_ms: analysis
             .held(place)
             .map(|held| HoldParts::NAMES.into_iter().zip(held.values().map(millis)).collect()),
@@ -353,7 +375,24 @@ fn told(record: &TrialRecord, analysis: &Analysis, place: usize) -> Explanation 
             .into_iter()
             .map(|one| WaitingSaid { message: format!("{}:{}", one.stream, one.seq), blocked_ms: millis(one.blocked) })
             .collect(),
+        critical_path_ms: path.as_ref().map(|path| millis(path.total().time())),
+        critical_path: path.iter().flat_map(|path| &path.steps).map(step_said).collect(),
         ..said
+    }
+}
+
+/// The parts of a delay by the names of the summary.
+fn named(parts: &Parts) -> BTreeMap<&'static str, f64> {
+    DelayParts::NAMES.into_iter().zip(parts.values().map(millis)).collect()
+}
+
+fn step_said(step: &Step<'_>) -> StepSaid {
+    let MessageId { direction, stream, seq } = step.message.id();
+    StepSaid {
+        message: format!("{direction}:{stream}:{seq}"),
+        waited_ms: millis(step.waited),
+        delay_ms: millis(step.delay),
+        parts_ms: step.parts.as_ref().map(named),
     }
 }
 
@@ -411,6 +450,7 @@ impl Explanation {
         self.own_loss(&mut text);
         self.blocked(&mut text);
         self.others(&mut text);
+        text += &self.chain();
         if self.own.iter().chain(&self.blockers).any(|missing| !missing.lost.is_empty() || missing.brought_by.is_some())
         {
             let _ = writeln!(
@@ -510,6 +550,41 @@ impl Explanation {
         if by.is_empty() { String::new() } else { format!("; held by: {}", by.join(", ")) }
     }
 
+    /// The critical path, a row a message: what the ends waited before it, and the parts of its delay.
+    fn chain(&self) -> String {
+        let ([first, .., last], Some(time)) = (&self.critical_path[..], self.critical_path_ms) else {
+            return String::new();
+        };
+        let steps = &self.critical_path;
+        let mut text = format!(
+            "\nCritical path: {} messages from the release of {} to the delivery of {}, each released by the delivery of the \
+             one before; {} ms.\n\n",
+            steps.len(),
+            first.message,
+            last.message,
+            ms(time)
+        );
+        let line = |name: &str, columns: [String; 7]| {
+            let columns: String = columns.iter().map(|column| format!(" {column:>11}")).collect();
+            format!("  {name:<14}{columns}\n")
+        };
+        text += &line(
+            "[ms]",
+            ["waited", "sender hold", "network", "own loss", "blocked", "stack", "together"].map(Into::into),
+        );
+        let shown = if steps.len() > TOLD { TOLD - 1 } else { steps.len() };
+        let row = |step: &StepSaid| line(&step.message, step.columns().map(ms));
+        text.extend(steps[..shown].iter().map(row));
+        if shown < steps.len() {
+            text += &format!("  … {} more …\n{}", steps.len() - shown - 1, row(last));
+        }
+        let sum = steps
+            .iter()
+            .map(StepSaid::columns)
+            .fold([0.0; 7], |sum, columns| std::array::from_fn(|at| sum[at] + columns[at]));
+        text + &line("sum", sum.map(ms))
+    }
+
     fn own_loss(&self, text: &mut String) {
         if self.own.is_empty() {
             if self.verdict == Verdict::NeverDelivered && !self.carried_by.is_empty() {
@@ -595,6 +670,22 @@ fn list<T>(text: &mut String, all: &[T], words: impl Fn(&T) -> String) {
     if let (true, Some(last)) = (shown < all.len(), all.last()) {
         let _ = writeln!(text, "- … {} more …", all.len() - shown - 1);
         let _ = writeln!(text, "- last: {}", words(last));
+    }
+}
+
+impl StepSaid {
+    /// What the ends waited, the parts of the delay (0 where they are not known), and all of it.
+    fn columns(&self) -> [f64; 7] {
+        let part = |name: &str| self.parts_ms.as_ref().and_then(|parts| parts.get(name)).copied().unwrap_or_default();
+        [
+            self.waited_ms,
+            part("sender_hold"),
+            part("queue") + part("propagation"),
+            part("own_loss"),
+            part("blocked_other_streams") + part("blocked_own_stream") + part("blocked_tls_record"),
+            part("host_stack"),
+            self.waited_ms + self.delay_ms,
+        ]
     }
 }
 

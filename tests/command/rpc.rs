@@ -7,7 +7,7 @@ use samepath_model::record::{MessageRecord, TrialRecord};
 use samepath_model::{Direction, Workload};
 use samepath_results::Run;
 
-use crate::support::{can_emulate, expect_status, file, run, test, tolerant};
+use crate::support::{can_emulate, expect_status, file, run, stdout, test, tolerant};
 
 /// Runs an experiment of one part, and gives its trials, all of which count.
 fn trials(dir: &Path, name: &str, part: &str) -> Run {
@@ -65,13 +65,22 @@ fn chatty_takes_round_trips_and_batched_one() {
         "{ARMS}\nworkload = {{ kind = 'rpc', outstanding = 1, count = 7, calls = 5 }}\n\
          link = {{ rtt = '60ms', rate = '100Mbit' }}\naxes = {{ batched = [false, true] }}"
     );
-    for record in trials(dir.path(), "dialogue", &part).trials() {
+    let run = trials(dir.path(), "dialogue", &part);
+    for record in run.trials() {
         let took = figure(record, "latency_p50_ms");
         let fits = match record.trial.axes["batched"].as_str() {
             "true" => (60.0..=1.15 * 60.0).contains(&took),
             _ => (300.0..=5.0 * (61.0 + late(record))).contains(&took),
         };
         assert!(fits, "{}: {took} ms", record.trial.id);
+    }
+    // The fifth answer of an operation waited for four others, and each of them for its request.
+    let dialogue = run.dir().to_str().unwrap();
+    for id in ["rpc-0-s1-tls", "rpc-0-s1-quic"] {
+        let output = crate::support::run(&["explain", dialogue, "--trial", id, "--message", "down:0:9"]);
+        expect_status(&output, 0);
+        let words = stdout(&output);
+        assert!(words.contains("Critical path: 10 messages from the release of up:0:5"), "{words}");
     }
 }
 

@@ -149,6 +149,11 @@ impl Workload {
         self.spec().driver(self.table(outgoing, seed), self.table(outgoing.opposite(), seed))
     }
 
+    /// Whether an operation begins with this message: whatever released it is no part of how long the operation takes.
+    pub fn begins(&self, message: MessageId) -> bool {
+        self.spec().begins(message)
+    }
+
     /// What this end releases by the clock alone, in order.
     pub fn released_by_the_clock(&self, end: End, seed: u64) -> Vec<Release> {
         driver::clocked(self.driver(end, seed))

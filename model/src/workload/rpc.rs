@@ -303,6 +303,10 @@ impl Spec for Rpc {
         all.min(most)
     }
 
+    fn begins(&self, message: MessageId) -> bool {
+        message.direction == Direction::Up && message.seq.is_multiple_of(self.requests())
+    }
+
     fn driver(&self, outgoing: Table, incoming: Table) -> Box<dyn Driver> {
         let first = outgoing.streams() - self.streams();
         match outgoing.direction() {

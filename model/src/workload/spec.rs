@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::MessageId;
 use super::driver::Driver;
 use super::stream::MAX_STREAMS;
 use super::table::{Block, Table};
@@ -73,6 +74,11 @@ pub(super) trait Spec: fmt::Display {
     /// Messages that are released in a direction within any such time, in all at most.
     fn most_released_in(&self, direction: Direction, _time: Duration) -> u64 {
         self.block(direction).map_or(0, |block| block.len() as u64)
+    }
+
+    /// Whether an operation begins with this message: whatever released it is no part of how long the operation takes.
+    fn begins(&self, _message: MessageId) -> bool {
+        false
     }
 
     /// The driver of the end that sends the messages of `outgoing` and receives those of `incoming`: its own, which

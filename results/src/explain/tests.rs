@@ -161,3 +161,30 @@ fn what_has_no_end_is_not_called_undelivered() {
     assert!(words.contains("without end, down, released at 0 ms"), "{words}");
     assert!(words.contains("It has no end") && !words.contains("never delivered"), "{words}");
 }
+
+#[test]
+fn a_chain_is_told_with_its_critical_path() {
+    let mut made = Made::new("quic");
+    for (n, at) in [0, 100, 200].into_iter().enumerate() {
+        let (stream, domain) = (n as u16, n as u64 * 4 + 1);
+        made.lay(domain, 0, 100, stream, Some(0));
+        made.carry(at * MS + 1_000, &[(domain, 0, 100)], None);
+        let arrived = made.ledger.last().unwrap().left.unwrap();
+        made.message(stream, 0, at * MS, Some(arrived + 5_000));
+        made.messages.last_mut().unwrap().released_by =
+            (n > 0).then(|| MessageId { direction: Direction::Down, stream: stream - 1, seq: 0 });
+    }
+    let answer = said(&made, 2);
+    assert_eq!(answer.critical_path.len(), 3);
+    assert_eq!(answer.critical_path_ms, answer.delivered_ms);
+    let sum: f64 = answer.critical_path.iter().map(|step| step.waited_ms + step.delay_ms).sum();
+    assert!((sum - answer.critical_path_ms.unwrap()).abs() < 1e-6, "{sum}");
+    let words = answer.render();
+    assert!(
+        words.contains("Critical path: 3 messages from the release of down:0:0 to the delivery of down:2:0"),
+        "{words}"
+    );
+    assert!(words.lines().last().is_some_and(|line| line.trim_start().starts_with("sum")), "{words}");
+    // What the clock released has none.
+    assert!(said(&made, 0).critical_path.is_empty());
+}
