@@ -78,6 +78,7 @@ pub(crate) fn check(args: &HarnessArgs, trials: &[Trial]) -> anyhow::Result<()> 
         return Err(Mistake(mistake.into()).into());
     }
     check_backend(backend, trials.iter().map(|trial| &trial.link))?;
+    check_distances(backend, trials)?;
     check_open_files(trials, limits::raise_open_files())?;
     attempt(backend)
 }
@@ -104,6 +105,24 @@ fn check_open_files(trials: &[Trial], permitted: u64) -> anyhow::Result<()> {
         arm, connections, arm.transport,
     );
     Err(Unsupported(problem).into())
+}
+
+/// Makes sure that no server of these trials stands farther away than the backend can have it.
+fn check_distances(backend: Backend, trials: &[Trial]) -> anyhow::Result<()> {
+    let mut competing = trials.iter().flat_map(|trial| &trial.competing);
+    match competing.find(|flow| flow.extra_rtt != samepath_model::Duration::ZERO) {
+        Some(flow) if matches!(backend, Backend::Netem | Backend::None) => {
+            let mistake = format!(
+                "the server of `{}` stands {} farther away (`extra-rtt`), and the backend `{}` has one delay for all; \
+                 leave that out, or use the embedded link (`--backend auto`)",
+                flow.name,
+                flow.extra_rtt,
+                backend.name()
+            );
+            Err(Mistake(mistake).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes sure, before anything is run, that the backend can do what these links ask for.

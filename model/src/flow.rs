@@ -37,6 +37,10 @@ pub struct FlowSpec {
     /// When its schedule starts, from the epoch of the trial, which is the start of the flow under test.
     #[serde(default)]
     pub start: Duration,
+    /// How much farther away its server stands than the link is long: the round trip beyond the link's, half of it each
+    /// way.
+    #[serde(default)]
+    pub extra_rtt: Duration,
     /// What is set on its transport. Absent: what the part sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuning: Option<Tuning>,
@@ -54,8 +58,15 @@ pub struct Flow {
     pub workload: Workload,
     /// When its schedule starts, from the epoch of the trial.
     pub start: Duration,
+    /// How much farther away its server stands than the link is long: the round trip beyond the link's.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub extra_rtt: Duration,
     /// What is set on its transport.
     pub tuning: Tuning,
+}
+
+fn is_zero(time: &Duration) -> bool {
+    *time == Duration::ZERO
 }
 
 impl FlowSpec {
@@ -73,6 +84,9 @@ impl fmt::Display for Flow {
             write!(f, " ({})", self.arm)?;
         }
         write!(f, ": {}", self.workload)?;
+        if self.extra_rtt != Duration::ZERO {
+            write!(f, ", its server {} farther away", self.extra_rtt)?;
+        }
         if self.start == Duration::ZERO { Ok(()) } else { write!(f, ", from {}", self.start) }
     }
 }

@@ -18,7 +18,7 @@ use crate::control::Snapshot;
 use crate::device;
 use crate::host::{CpuTimes, HostCounters};
 use crate::ledger::{Cut, Spool};
-use crate::link::{Nanos, Onset};
+use crate::link::{Farther, Nanos, Onset};
 use crate::namespace::{NamespaceError, Namespaces};
 use crate::nest::{self, Addresses, Outer};
 use crate::sys::monotonic;
@@ -53,8 +53,13 @@ impl Keep<'_> {
 /// What is around a path.
 #[derive(Debug, Clone, Copy)]
 pub enum Around<'a> {
-    /// A trial: an unimpaired pair of devices beside the link, and nothing beyond. What the link draws begins then.
-    Trial(Onset),
+    /// A trial: an unimpaired pair of devices beside the link, and nothing beyond.
+    Trial {
+        /// When what the link draws begins.
+        onset: Onset,
+        /// Which servers stand farther away than the link is long; embedded links alone can have such.
+        farther: &'a [Farther],
+    },
     /// Nothing. Other links may be started in it.
     Nothing,
     /// Another link, through which the server's end leads on.
@@ -131,11 +136,17 @@ impl LivePath {
         let namespaces = Namespaces::make()?;
         let addresses = match around {
             Around::Link(outer) => outer.join(&namespaces)?,
-            Around::Trial(_) | Around::Nothing => Addresses::OUTERMOST,
+            Around::Trial { .. } | Around::Nothing => Addresses::OUTERMOST,
         };
         refuse_crowded(link, &addresses)?;
-        let is_trial = matches!(around, Around::Trial(_));
-        let onset = if let Around::Trial(onset) = around { onset } else { Onset::AtOnce };
+        let is_trial = matches!(around, Around::Trial { .. });
+        let (onset, farther) = match around {
+            Around::Trial { onset, farther } => (onset, farther),
+            Around::Nothing | Around::Link(_) => (Onset::AtOnce, &[][..]),
+        };
+        if !farther.is_empty() && matches!(backend, Backend::Netem | Backend::None) {
+            return Err(PathError::Equidistant(backend));
+        }
         let (mut settings, not_granted) = apply_settings(&namespaces, link, is_trial)?;
         // Where nothing is decided and nothing is kept there is nothing to cut and join either; but a trial
         // (which has the control pair) is always measured.
@@ -175,7 +186,7 @@ impl LivePath {
                 Carrier::Emulator(Emulator::pass_through(link, seed, ports, joining, addresses.of_client())?)
             }
             (None, Some(ports)) => {
-                let task = emulator::Task { link, seed, onset, client: addresses.of_client() };
+                let task = emulator::Task { link, seed, onset, farther, client: addresses.of_client() };
                 Carrier::Emulator(Emulator::start(task, ports, books()?, joining)?)
             }
         };

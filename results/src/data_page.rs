@@ -243,7 +243,14 @@ fn full_record() -> TrialRecord {
     let (workload, tuning) = (plain.workload.clone(), plain.tuning.clone());
     let trial = Trial {
         mode: Mode::Exact,
-        competing: vec![Flow { name: "other".into(), arm: plain.arm, workload, start: Duration::ZERO, tuning }],
+        competing: vec![Flow {
+            name: "other".into(),
+            arm: plain.arm,
+            workload,
+            start: Duration::ZERO,
+            extra_rtt: Duration::ZERO,
+            tuning,
+        }],
         restarts: vec![Restart { flow: 0, at: Duration::ZERO, downtime: Duration::ZERO }],
         ..plain
     };

@@ -109,6 +109,73 @@ fn flows_on_one_link_are_told_apart() {
     expect_status(&run(&["report", out.to_str().unwrap(), "--verify"]), 0);
 }
 
+/// Two servers on one link: one as far as the link is long, the other 60 ms farther away.
+const FAR: &str = r#"
+schema = 1
+name = "far"
+question = "?"
+repeat = 1
+
+[[part]]
+name = "rpc"
+arms = ["tcp"]
+workload = { kind = "rpc", outstanding = 1, count = 10 }
+link = { rtt = "20ms", rate = "20Mbit" }
+
+[[part.competing-flow]]
+name = "far"
+arm = "quic"
+workload = { kind = "rpc", outstanding = 1, count = 10 }
+extra-rtt = "60ms"
+"#;
+
+#[test]
+fn each_server_on_a_link_has_its_own_delay() {
+    if !can_emulate(test!()) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (file(dir.path(), "far.toml", &tolerant(FAR)), dir.path().join("run"));
+    expect_status(&run(&["run", &path, "--out", out.to_str().unwrap()]), 0);
+    let (opened, id) = (Run::open(&out).unwrap(), TrialId("rpc-0-s1-tcp".into()));
+    let mut shortest = [[i64::MAX; 2]; 2];
+    for packet in opened.ledger(&id).unwrap().expect("a ledger") {
+        let packet = packet.unwrap();
+        let (Some(flow), Some(left)) = (packet.flow, packet.left) else { continue };
+        let propagation = left - packet.arrived - packet.queued as i64;
+        let shortest = &mut shortest[usize::from(flow)][packet.direction as usize];
+        *shortest = propagation.min(*shortest);
+    }
+    for (flow, delay) in [10_000_000, 40_000_000].into_iter().enumerate() {
+        for shortest in shortest[flow] {
+            assert!((delay..delay + 5_000_000).contains(&shortest), "flow {flow}: {shortest} ns");
+        }
+    }
+    // What its user waits for, too.
+    let record = line(&out);
+    for (flow, rtt) in [(&record, 20.0), (&record["competing"][0], 80.0)] {
+        let latency = flow["summary"]["score"]["latency_p50_ms"].as_f64().unwrap();
+        assert!((rtt..rtt + 20.0).contains(&latency), "{latency} ms over {rtt} ms");
+    }
+}
+
+#[test]
+fn distances_that_cannot_be_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (from, to, backend, told) in [
+        ("60ms", "3min", "auto", ["line 17", "at most 60s each way"]),
+        ("60ms", "-1ms", "auto", ["line 17", "-1ms"]),
+        ("60ms", "60ms", "netem", ["`netem` has one delay for all", "--backend auto"]),
+    ] {
+        let path = file(dir.path(), "far.toml", &FAR.replace(from, to));
+        let out = dir.path().join("run");
+        let output = run(&["run", &path, "--backend", backend, "--out", out.to_str().unwrap()]);
+        expect_status(&output, 2);
+        assert!(!out.exists(), "nothing half-written");
+        assert!(told.iter().all(|told| stderr(&output).contains(told)), "{}", stderr(&output));
+    }
+}
+
 #[test]
 fn an_impossible_flow_is_refused_with_its_line() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use super::error::Fault;
 use super::names::{first_repeated, is_name};
 use super::spec::Part;
 use crate::flow::{Flow, FlowSpec, MAX_FLOWS};
-use crate::link::Link;
+use crate::link::{Link, MAX_DELAY};
 use crate::spot::Spot;
 use crate::streams;
 use crate::tuning::Tuning;
@@ -38,7 +38,8 @@ impl Part {
         }
         let mut flows = Vec::with_capacity(names.len());
         for (place, (spec, name)) in self.competing.iter().zip(names).enumerate() {
-            let FlowSpec { arm, start, .. } = *spec;
+            let FlowSpec { arm, start, extra_rtt, .. } = *spec;
+            let way = link.farther_by(extra_rtt);
             let fault = |key: &str, problem: &dyn fmt::Display| {
                 Fault::new(at(place).then(key), format!("competing flow `{name}`: {problem}"))
             };
@@ -49,7 +50,7 @@ impl Part {
             let tuning = spec.tuning.as_ref().unwrap_or(&self.tuning);
             spec.workload.check().map_err(|error| fault("workload", &error))?;
             tuning.check(arm).map_err(|error| fault("tuning", &error))?;
-            streams::check(arm, &spec.workload, link.rtt()).map_err(|error| fault("workload", &error))?;
+            streams::check(arm, &spec.workload, way.rtt()).map_err(|error| fault("workload", &error))?;
             if link.mtu < arm.least_mtu {
                 let (mtu, least) = (link.mtu, arm.least_mtu);
                 let problem = format!("an `mtu` of {mtu} is too small for its arm `{arm}`; give at least {least}");
@@ -58,8 +59,15 @@ impl Part {
             if let Some(problem) = self.starts_too_late(start, under_test) {
                 return Err(fault("start", &problem));
             }
-            let workload = spec.workload.clone().on_link(link);
-            flows.push(Flow { name, arm, workload, start, tuning: Tuning::clone(tuning) });
+            if way.up.delay.max(way.down.delay) > MAX_DELAY {
+                let problem = format!(
+                    "an `extra-rtt` of {extra_rtt} makes its delay {}; at most {MAX_DELAY} each way is possible",
+                    way.up.delay.max(way.down.delay)
+                );
+                return Err(fault("extra-rtt", &problem));
+            }
+            let workload = spec.workload.clone().on_link(&way);
+            flows.push(Flow { name, arm, workload, start, extra_rtt, tuning: Tuning::clone(tuning) });
         }
         Ok(flows)
     }

@@ -213,11 +213,13 @@ fn time_limit(workload: &Workload, competing: &[Flow], link: &Link) -> Duration 
             (None, _) => Duration::ZERO,
         };
     let schedule =
-        |workload: &Workload| workload.nominal_duration().unwrap_or_default() + workload.patience(link.rtt());
-    let (mut last, mut transfers) = (schedule(workload), transfer(workload));
+        |workload: &Workload, rtt: Duration| workload.nominal_duration().unwrap_or_default() + workload.patience(rtt);
+    let (mut last, mut transfers, mut longest) = (schedule(workload, link.rtt()), transfer(workload), link.rtt());
     for flow in competing {
-        last = last.max(flow.start + schedule(&flow.workload));
+        let rtt = link.farther_by(flow.extra_rtt).rtt();
+        last = last.max(flow.start + schedule(&flow.workload, rtt));
         transfers += transfer(&flow.workload);
+        longest = longest.max(rtt);
     }
-    Duration::from_secs(30) + last + transfers * 10 + link.rtt() * 20
+    Duration::from_secs(30) + last + transfers * 10 + longest * 20
 }

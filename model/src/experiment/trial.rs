@@ -81,15 +81,16 @@ impl Trial {
         self.competing(flow).map_or(Duration::ZERO, |flow| flow.start)
     }
 
-    /// The trial as one of its flows has it to itself: with that flow's arm, workload, tuning and restarts, which count
-    /// from its own start, and none beside it. Packets are attributed to messages for the flow under test alone.
+    /// The trial as one of its flows has it to itself: with that flow's arm, workload, tuning, way to its server and
+    /// restarts, which count from its own start, and none beside it. Packets are attributed to messages for the flow under test alone.
     #[must_use]
     pub fn of_flow(&self, flow: FlowId) -> Trial {
         let start = self.start_of(flow);
         let own = self.restarts.iter().filter(|restart| restart.flow == flow);
         let own = own.map(|restart| Restart { flow: UNDER_TEST, at: restart.at.saturating_sub(start), ..*restart });
         let mut trial = Trial { competing: Vec::new(), restarts: own.collect(), ..self.clone() };
-        if let Some(Flow { arm, workload, tuning, .. }) = self.competing(flow) {
+        if let Some(Flow { arm, workload, tuning, extra_rtt, .. }) = self.competing(flow) {
+            trial.link = self.link.farther_by(*extra_rtt);
             (trial.arm, trial.workload, trial.tuning) = (*arm, workload.clone(), tuning.clone());
             trial.attribution = false;
         }

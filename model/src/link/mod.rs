@@ -41,6 +41,7 @@ pub use loss::{GilbertElliott, Loss, LossKey, Markov};
 pub use middlebox::{Blackhole, Rebind, Rebound};
 pub use queue::{Aqm, CODEL_INTERVAL, CODEL_TARGET, DEFAULT_QUEUE, QueueCapacity, QueueLimit};
 pub use rate::{Framing, RateTrace};
+pub(crate) use resolve::MAX_DELAY;
 pub use resolve::MIN_MTU;
 pub use script::{Counted, Outage, ScriptedDrop, Series, is_within};
 pub use slot::{Pause, Slot};
@@ -337,6 +338,20 @@ impl Link {
     #[must_use]
     pub fn without_draws(&self) -> Link {
         Link { up: self.up.without_draws(), down: self.down.without_draws(), ..self.clone() }
+    }
+
+    /// The way to a server that stands farther away than the link is long: half of the round trip `extra` is added to
+    /// the delay of each direction, whatever it changes to.
+    #[must_use]
+    pub fn farther_by(&self, extra: Duration) -> Link {
+        let mut link = self.clone();
+        for conditions in [&mut link.up, &mut link.down] {
+            conditions.delay += extra / 2;
+            for delay in conditions.changes.iter_mut().filter_map(|change| change.set.delay.as_mut()) {
+                *delay += extra / 2;
+            }
+        }
+        link
     }
 
     /// Propagation both ways, without queueing.

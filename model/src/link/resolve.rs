@@ -12,7 +12,7 @@ use crate::units::{BitRate, Duration};
 pub const MIN_MTU: u16 = 100;
 
 /// Longer delays than this are surely a slip of the unit.
-const MAX_DELAY: Duration = Duration::from_secs(60);
+pub(crate) const MAX_DELAY: Duration = Duration::from_secs(60);
 
 impl ConditionsSpec {
     /// Decides every value of one direction.

@@ -52,12 +52,12 @@ impl Emulator {
         books: Books,
         joining: Joining,
     ) -> Result<Emulator, EmulatorError> {
-        let Task { link, seed, onset, client } = task;
-        let link = link.clone();
+        let Task { link, seed, onset, farther, client } = task;
+        let (link, farther) = (link.clone(), farther.to_vec());
         // Here, since the heap of a new thread grows by a page a call.
         let pool = Pool::new(usize::from(link.mtu));
         Emulator::spawn(move |words, sleeper| {
-            let task = Task { link: &link, seed, onset, client };
+            let task = Task { link: &link, seed, onset, farther: &farther, client };
             DataThread::new(task, ports, books, joining, pool, words, sleeper).run()
         })
     }
@@ -79,7 +79,7 @@ impl Emulator {
             Passed::Stopped(account) => Ok(account),
             Passed::UntilConditions { ports, sleeper, directions } => {
                 let pool = Pool::new(usize::from(link.mtu));
-                let task = Task { link: &link, seed, onset: Onset::AtOnce, client };
+                let task = Task { link: &link, seed, onset: Onset::AtOnce, farther: &[], client };
                 let mut thread = DataThread::new(task, ports, Books::default(), joining, pool, words, sleeper);
                 thread.earlier = directions;
                 thread.run()

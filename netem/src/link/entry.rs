@@ -96,6 +96,16 @@ impl Entry {
         if self.flags & flag::DOWN != 0 { Direction::Down } else { Direction::Up }
     }
 
+    /// The port it comes from; 0 of what has none.
+    pub(super) fn source_port(&self) -> u16 {
+        self.source_port
+    }
+
+    /// The port it goes to; 0 of what has none.
+    pub(super) fn destination_port(&self) -> u16 {
+        self.destination_port
+    }
+
     /// Its number in its direction.
     pub fn number(&self) -> u64 {
         self.number

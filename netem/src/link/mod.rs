@@ -25,7 +25,7 @@
 //! Start with [`Pipe::offer`]. [`packet`] reads headers, `filter` says what meets the conditions, [`draws`] is the
 //! randomness, `effects` what befalls single packets, [`entry`] what became of each, [`loss`] and [`script`] decide who
 //! is dropped, [`queue`] is the bottleneck with its `service` and `steps`, `codel` the queue that manages itself,
-//! [`mod@line`] the delay line, `gate` the slots, `timeline` what changes when.
+//! [`mod@line`] the delay line, `farther` the way to servers beyond the link, `gate` the slots, `timeline` what changes when.
 
 mod codel;
 pub mod distribution;
@@ -33,6 +33,7 @@ mod draw_key;
 pub mod draws;
 mod effects;
 pub mod entry;
+mod farther;
 mod filter;
 mod gate;
 mod instant;
@@ -61,6 +62,8 @@ pub use draw_key::SLOT;
 use draws::{Draws, Effect, Key};
 use effects::Effects;
 use entry::Entry;
+use farther::Beyond;
+pub use farther::Farther;
 use filter::Sieve;
 use gate::Gate;
 pub use instant::Nanos;
@@ -111,6 +114,8 @@ pub struct Pipe<P> {
     effects: Effects,
     bottleneck: Bottleneck,
     line: DelayLine<Inside<P>>,
+    /// The way to servers that stand farther away than the link is long.
+    beyond: Option<Box<Beyond>>,
     counters: Counters,
     /// Packets that may be inside at once.
     limit: usize,
@@ -228,6 +233,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             effects: Effects::new(conditions),
             bottleneck: Bottleneck::new(conditions, None, None),
             line: DelayLine::new(false),
+            beyond: None,
             counters: Counters::default(),
             limit: usize::MAX,
             epoch: None,
@@ -246,6 +252,17 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         };
         pipe.apply(&first, 0);
         pipe
+    }
+
+    /// The same, some of whose servers stand farther away.
+    #[must_use]
+    pub fn with_farther(mut self, servers: &[Farther]) -> Self {
+        let keeps_order = matches!(self.line, DelayLine::Ordered(_));
+        self.beyond = Beyond::new(servers, keeps_order);
+        if self.beyond.is_some() {
+            self.line.allow_disorder();
+        }
+        self
     }
 
     /// Sets the start of the schedule, which may lie ahead: from `epoch` on, time-keyed draws,
@@ -319,6 +336,10 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
             netem.change(conditions);
         }
         let may_reorder = self.effects.may_reorder() || (self.netem.is_some() && !conditions.keep_order);
+        if let Some(beyond) = &mut self.beyond {
+            beyond.keeps_order = !may_reorder;
+        }
+        let may_reorder = may_reorder || self.beyond.is_some();
         if may_reorder {
             self.line.allow_disorder();
         }
@@ -595,8 +616,7 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
                 at
             }
         };
-        self.line.push(due, Inside { packet, entry });
-        self.face_gate();
+        self.await_release(due, Inside { packet, entry });
         returned
     }
 
@@ -624,7 +644,13 @@ impl<P: AsRef<[u8]> + AsMut<[u8]> + Clone> Pipe<P> {
         } else {
             departure + self.effects.delay(&self.draws, copy, key)
         };
-        self.line.push(due, Inside { packet, entry });
+        self.await_release(due, Inside { packet, entry });
+    }
+
+    /// Puts a packet on the delay line that the link lets out at `due`.
+    fn await_release(&mut self, due: Nanos, inside: Inside<P>) {
+        let due = self.beyond.as_mut().map_or(due, |beyond| beyond.due(due, &inside.entry));
+        self.line.push(due, inside);
         self.face_gate();
     }
 

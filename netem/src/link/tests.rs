@@ -8,6 +8,7 @@ use samepath_model::link::{Direction, Link, LinkSpec, QueueCapacity};
 use samepath_model::record::{DropCause, PacketRecord};
 
 mod complete;
+mod farther;
 mod filtered;
 mod onset;
 mod repeated;

@@ -24,6 +24,11 @@ pub enum PathError {
          /dev/net/tun"
     )]
     NotFast(Backend),
+    /// Servers at different distances are asked of a backend that has one delay for all.
+    #[error(
+        "the backend `{0}` has one delay for all servers; leave out `extra-rtt`, or use the embedded link (`--backend auto`)"
+    )]
+    Equidistant(Backend),
     /// A NAT has no other address to give.
     #[error(
         "a link so deep inside others has no other address for its client: leave out `rebind` of the address, or rebind \

@@ -19,11 +19,12 @@ use super::error::{Remains, TrialError};
 use super::files::{Files, Order, Verdict, of_flow, restarted, write_json, write_whole};
 use super::pair::Pair;
 use super::plan::TrialPlan;
+use super::ports::port_of;
 use crate::calibrate;
 use crate::endpoint::Endpoint;
 use crate::ledger::Cut;
 use crate::limits;
-use crate::link::{Nanos, Onset};
+use crate::link::{Farther, Nanos, Onset};
 use crate::namespace::{OnTerminate, contain};
 use crate::path::{Around, Keep, LivePath};
 use crate::precedence;
@@ -80,8 +81,10 @@ fn conduct(plan: &TrialPlan, precedence: Precedence) -> Result<Verdict, TrialErr
     let keep = Keep { ledger: ledger.as_deref(), capture: plan.capture.as_deref() };
     let mut link = trial.link.clone();
     link.load(|checksum| find(&plan.inputs, checksum)).map_err(|error| set_up(&error))?;
-    let path = LivePath::up(&link, trial.seed, plan.backend, mode_of(trial), keep, Around::Trial(onset_of(trial)))
-        .map_err(|error| set_up(&error))?;
+    let farther = farther_of(trial);
+    let around = Around::Trial { onset: onset_of(trial), farther: &farther };
+    let path =
+        LivePath::up(&link, trial.seed, plan.backend, mode_of(trial), keep, around).map_err(|error| set_up(&error))?;
     // They get ready while the probes are under way, which meet nothing of them.
     let servers: Result<Vec<Endpoint>, TrialError> =
         trial.flows().map(|flow| start_server(plan, &files, &path, &token, flow, &of_flow("server", flow))).collect();
@@ -147,6 +150,15 @@ fn workloads(trial: &Trial) -> impl Iterator<Item = &Workload> {
 /// of others do not, so that all arms start equal.
 fn onset_of(trial: &Trial) -> Onset {
     if workloads(trial).all(Workload::is_cold) { Onset::AtOnce } else { Onset::WithSchedule }
+}
+
+/// Which of its servers stand farther away than the link is long.
+fn farther_of(trial: &Trial) -> Vec<Farther> {
+    let far = trial.flows().zip(1..).filter_map(|(flow, next)| {
+        let extra = trial.competing(flow)?.extra_rtt;
+        Some(Farther { ports: port_of(flow)..port_of(next), delay: (extra / 2).as_nanos() })
+    });
+    far.filter(|server| server.delay > 0).collect()
 }
 
 /// When the clients ran (CLOCK_MONOTONIC).

@@ -9,7 +9,7 @@ use samepath_model::link::Link;
 use crate::backend::worker::CommandQueue;
 use crate::control::Snapshot;
 use crate::link::nat::Client;
-use crate::link::{Nanos, Onset};
+use crate::link::{Farther, Nanos, Onset};
 
 /// What an emulator is to do.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,8 @@ pub(crate) struct Task<'a> {
     pub(crate) seed: u64,
     /// When they begin.
     pub(crate) onset: Onset,
+    /// Which servers stand farther away than the link is long.
+    pub(crate) farther: &'a [Farther],
     /// Whose addresses a NAT changes.
     pub(crate) client: Client,
 }

@@ -81,7 +81,7 @@ pub(super) struct DataThread {
 
 impl DataThread {
     pub(super) fn new(
-        Task { link, seed, onset, client }: Task<'_>,
+        Task { link, seed, onset, farther, client }: Task<'_>,
         ports: [Port; 2],
         books: Books,
         joining: Joining,
@@ -92,7 +92,8 @@ impl DataThread {
         let mut ports = ports;
         ports.iter_mut().for_each(|port| port.give_whole_runs(joining.under(link)));
         DataThread {
-            pipes: Direction::BOTH.map(|direction| Pipe::with_onset(link, direction, seed, onset)),
+            pipes: Direction::BOTH
+                .map(|direction| Pipe::with_onset(link, direction, seed, onset).with_farther(farther)),
             aside: None,
             ports,
             books,
