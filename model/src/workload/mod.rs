@@ -39,38 +39,41 @@ pub use spec::MOST_WARMUP;
 pub use stream::{MAX_STREAMS, StreamId, share};
 pub use table::{Block, Lengths, Table};
 
-/// What is sent, and when.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Workload {
-    /// As much as the transport takes: a file download or upload.
-    Bulk(Bulk),
-    /// Small messages released on a fixed schedule (open loop): the head-of-line probe.
-    Messages(Messages),
-    /// Request and response.
-    Rpc(Rpc),
-    /// Several workloads on one connection.
-    Mix(Mix),
+/// The list of workloads: [`Workload`], and what each of them says of itself.
+macro_rules! workloads {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What is sent, and when.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "kebab-case")]
+        pub enum Workload {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        impl Workload {
+            fn spec(&self) -> &dyn Spec {
+                match self {
+                    $(Workload::$name(spec) => spec,)*
+                }
+            }
+
+            fn spec_mut(&mut self) -> &mut dyn Spec {
+                match self {
+                    $(Workload::$name(spec) => spec,)*
+                }
+            }
+        }
+    };
 }
 
-impl Workload {
-    fn spec(&self) -> &dyn Spec {
-        match self {
-            Workload::Bulk(spec) => spec,
-            Workload::Messages(spec) => spec,
-            Workload::Rpc(spec) => spec,
-            Workload::Mix(spec) => spec,
-        }
-    }
-
-    fn spec_mut(&mut self) -> &mut dyn Spec {
-        match self {
-            Workload::Bulk(spec) => spec,
-            Workload::Messages(spec) => spec,
-            Workload::Rpc(spec) => spec,
-            Workload::Mix(spec) => spec,
-        }
-    }
+workloads! {
+    /// As much as the transport takes: a file download or upload.
+    Bulk,
+    /// Small messages released on a fixed schedule (open loop): the head-of-line probe.
+    Messages,
+    /// Request and response.
+    Rpc,
+    /// Several workloads on one connection.
+    Mix,
 }
 
 /// A workload that makes no sense, with the remedy.
@@ -217,7 +220,7 @@ impl Workload {
         match self {
             Workload::Bulk(bulk) => Some(bulk),
             Workload::Mix(mix) => mix.of.iter().find_map(Workload::bulk),
-            Workload::Messages(_) | Workload::Rpc(_) => None,
+            _ => None,
         }
     }
 }
