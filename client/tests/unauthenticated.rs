@@ -197,6 +197,21 @@ async fn a_slow_quic_handshake_is_waited_for_while_its_session_is_open() {
     assert!(!log.iter().any(|line| line.contains("nothing was proven")), "{log:#?}");
 }
 
+/// What follows a slow handshake may be as slow: the client's timer goes on from where the handshake has left it.
+#[tokio::test]
+async fn who_was_slow_in_the_handshake_may_be_slow_afterwards() {
+    let server = serve_with(Limits { proof: Duration::from_millis(50), ..Limits::default() });
+    let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
+    let control = control::connect(&[server.address], server.pin, support::TOKEN, &plan).await.unwrap();
+    let quic = (server.address.ip(), control.port(Transport::Quic).unwrap()).into();
+    let relay = slow_relay(quic, StdDuration::from_millis(700)).await;
+    let (slow, _endpoint) = quic::connect(relay, &plan, control.fingerprint, control.secret).await.unwrap();
+    // Several times what others get, and a fraction of what it does.
+    assert!(timeout(StdDuration::from_secs(2), slow.closed()).await.is_err(), "it was sent away");
+    let log = server.log.lock().unwrap();
+    assert!(!log.iter().any(|line| line.contains("nothing was proven")), "{log:#?}");
+}
+
 #[tokio::test]
 async fn a_client_that_stops_reading_holds_its_session_no_longer_than_its_time() {
     let server = serve_with(Limits { sessions: 1, slack: Duration::from_secs(6), ..Limits::default() });

@@ -15,7 +15,7 @@ use samepath_transport::control::Asked;
 use samepath_transport::credentials::{Preface, Secret};
 use samepath_transport::{Connection, Plan, TransportError, udp};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::pool::{Pool, Slot};
 
@@ -54,6 +54,10 @@ impl Open {
         usize::from(self.plan.connections()).saturating_sub(self.bound.len())
     }
 }
+
+/// How many times as long as its handshake a QUIC connection may take to say whose it is: the client's timer, which goes on
+/// from where the handshake has left it, doubles with each packet that is lost (RFC 9002, section 6.2), so this is four of them.
+const BACK_OFF: u32 = 16;
 
 impl Registry {
     pub(crate) fn new(admission: Admission) -> Registry {
@@ -124,7 +128,7 @@ impl Registry {
 
     /// Hands a connection over to its session, once it has shown which that is.
     async fn admit(self: Arc<Self>, incoming: Incoming, transport: Transport, mut slot: Slot) {
-        let expected_by = incoming.expected_by();
+        let (expected_by, begun) = (incoming.expected_by(), Instant::now());
         // Over a lossy path the timers of TCP (RFC 6298, section 5) and of a handshake of QUIC (RFC 9002, section 6.2)
         // may have backed off to minutes.
         let shown = match expected_by {
@@ -134,7 +138,7 @@ impl Registry {
             }
             Some(secret) => match slot.prove(incoming.handshake(), || self.misses(&secret)).await {
                 Ok(Ok(unclaimed)) => {
-                    slot.renew();
+                    slot.renew(begun.elapsed() * BACK_OFF);
                     slot.prove(unclaimed.preface(), || false).await
                 }
                 Ok(Err(error)) => Ok(Err(error)),

@@ -1,7 +1,8 @@
 //! Admission of unauthenticated connections: a bounded pool of slots for each listener.
 //!
 //! Invariant: an unauthenticated connection holds a slot for a short, fixed time (on the TCP and TLS listeners, and in a
-//! handshake of QUIC, anew while an open session still misses that connection), and never keeps one from a client for want
+//! handshake of QUIC, anew while an open session still misses that connection; after it, for several times as long as the
+//! handshake took), and never keeps one from a client for want
 //! of a slot, because an older connection gives way to a new one:
 //!
 //! - an address has so many slots of a listener (an IPv6 network of 64 bits counts as one address); where it
@@ -61,6 +62,7 @@ pub(crate) struct Slot {
     pool: Arc<Pool>,
     number: u64,
     from: SocketAddr,
+    patience: Duration,
     until: Instant,
     gone: oneshot::Receiver<()>,
 }
@@ -92,7 +94,7 @@ impl Pool {
                 format!("a {} of {left} that had proven nothing gave way to one of {}", self.name, from.ip())
             });
         }
-        Slot { pool: self.clone(), number, from, until: Instant::now() + self.patience, gone }
+        Slot { pool: self.clone(), number, from, patience: self.patience, until: Instant::now() + self.patience, gone }
     }
 
     /// Out of descriptors, most likely: says so, and waits for sessions to give some back.
@@ -147,7 +149,7 @@ impl Slot {
         work: impl Future<Output = T>,
         is_missed: impl Fn() -> bool,
     ) -> Result<T, Left> {
-        let patience = self.pool.patience;
+        let patience = self.patience;
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -162,9 +164,10 @@ impl Slot {
         }
     }
 
-    /// Has its time begin anew, as a part of the proof is done.
-    pub(crate) fn renew(&mut self) {
-        self.until = Instant::now() + self.pool.patience;
+    /// Has its time begin anew, as a part of the proof is done, and last for `least` at the least.
+    pub(crate) fn renew(&mut self, least: Duration) {
+        self.patience = self.pool.patience.max(least);
+        self.until = Instant::now() + self.patience;
     }
 
     /// Says why it could not stay, where that is not said yet.
