@@ -104,6 +104,13 @@ pub(crate) const CHECKS: &[Check] = &[
         quick: Some(Quick { arms: &["tcp", "quic"], set: &[("", "streams", &["4"])], ..ONE_SEED }),
     },
     Check {
+        id: "T12",
+        title: "a request takes a round trip and the service, and a full server refuses the surplus",
+        experiment: include_str!("../../experiments/validate/t12.toml"),
+        score: score::requests,
+        quick: Some(Quick { arms: &["tcp", "quic", "udp"], set: &[("request", "rtt", &["20ms"])], ..ONE_SEED }),
+    },
+    Check {
         id: "S1",
         title: "every arm starts its schedule from the same window",
         experiment: include_str!("../../experiments/validate/s1.toml"),

@@ -5,6 +5,7 @@ mod blocking;
 mod equal;
 mod link;
 mod rate;
+mod requests;
 mod start;
 
 pub(crate) use blocking::{intact_messages, one_lost_packet, streams_stalled};
@@ -13,6 +14,7 @@ pub(crate) use link::{everything_arrives, link_meets_its_conditions};
 pub(crate) use rate::{
     link_is_filled, objects_in_sequence, periodic_loss, random_loss, same_controller_same_time, window_limits,
 };
+pub(crate) use requests::requests;
 pub(crate) use start::{first_packets_lost, round_trips};
 
 use samepath_model::experiment::Bound;
