@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use samepath_model::Trial;
@@ -34,6 +35,35 @@ enum WorkloadKind {
     Messages,
 }
 
+/// What is sent, as typed.
+#[derive(Debug, Clone, PartialEq)]
+enum WorkloadChoice {
+    /// A workload whose parameters are flags.
+    Named(WorkloadKind),
+    /// Any workload, as an experiment's file has it.
+    Table(Box<Workload>),
+}
+
+impl FromStr for WorkloadChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.trim_start().starts_with('{') {
+            let table = "or a table as in an experiment's file, as '{ kind = \"rpc\", outstanding = 1, count = 100 }'";
+            return WorkloadKind::from_str(text, false)
+                .map(WorkloadChoice::Named)
+                .map_err(|_| format!("write bulk, messages, {table}"));
+        }
+        #[derive(serde::Deserialize)]
+        struct File {
+            workload: Workload,
+        }
+        toml::from_str::<File>(&format!("workload = {text}"))
+            .map(|file| WorkloadChoice::Table(Box::new(file.workload)))
+            .map_err(|error| error.message().to_owned())
+    }
+}
+
 /// The directions, as typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DirectionKind {
@@ -53,12 +83,12 @@ pub struct ClientArgs {
     /// What carries the bytes: tcp, tcp/per-stream, tls, tls/per-stream, quic, quic/shared, quic/per-message, udp
     #[arg(long, default_value = "quic", conflicts_with = "trial")]
     arm: Arm,
-    /// What is sent
-    #[arg(long, value_enum, default_value_t = WorkloadKind::Bulk, conflicts_with = "trial")]
-    workload: WorkloadKind,
-    /// Which way the payload goes
-    #[arg(long, value_enum, default_value_t = DirectionKind::Down, conflicts_with = "trial")]
-    direction: DirectionKind,
+    /// What is sent: bulk, messages, or a table as in an experiment's file, as '{ kind = "rpc", outstanding = 1, count = 100 }'
+    #[arg(long, default_value = "bulk", conflicts_with = "trial")]
+    workload: WorkloadChoice,
+    /// Which way the payload goes [default: down]
+    #[arg(long, value_enum, conflicts_with = "trial")]
+    direction: Option<DirectionKind>,
     /// How long to send [default: 5s, unless --bytes or --count says how much]
     #[arg(long, value_name = "TIME", conflicts_with_all = ["bytes", "count", "trial"])]
     duration: Option<Duration>,
@@ -298,25 +328,41 @@ impl ClientArgs {
 
     fn workload(&self) -> Result<Workload, CliError> {
         let direction = match self.direction {
-            DirectionKind::Up => Direction::Up,
-            DirectionKind::Down => Direction::Down,
+            Some(DirectionKind::Up) => Direction::Up,
+            Some(DirectionKind::Down) | None => Direction::Down,
         };
         let only = |kind: &str, flags: &[(&str, bool)]| match flags.iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(CliError::Usage(format!("{flag} belongs to --workload {kind}; leave it out"))),
             None => Ok(()),
         };
-        Ok(match self.workload {
-            WorkloadKind::Bulk => {
-                only(
-                    "messages",
-                    &[
-                        ("--size", self.size.is_some()),
-                        ("--spacing", self.spacing.is_some()),
-                        ("--together", self.together),
-                        ("--count", self.count.is_some()),
-                        ("--warmup", self.warmup.is_some()),
-                    ],
-                )?;
+        let of_messages = [
+            ("--size", self.size.is_some()),
+            ("--spacing", self.spacing.is_some()),
+            ("--together", self.together),
+            ("--count", self.count.is_some()),
+            ("--warmup", self.warmup.is_some()),
+        ];
+        let of_bulk = [
+            ("--bytes", self.bytes.is_some()),
+            ("--udp-rate", self.udp_rate.is_some()),
+            ("--datagram", self.datagram.is_some()),
+        ];
+        let of_both = [
+            ("--direction", self.direction.is_some()),
+            ("--duration", self.duration.is_some()),
+            ("--streams", self.streams.is_some()),
+        ];
+        Ok(match &self.workload {
+            WorkloadChoice::Table(workload) => {
+                let flags = of_messages.into_iter().chain(of_bulk).chain(of_both);
+                if let Some((flag, _)) = flags.into_iter().find(|(_, given)| *given) {
+                    let problem = format!("{flag} goes with a workload by its name; write it into the table");
+                    return Err(CliError::Usage(problem));
+                }
+                Workload::clone(workload)
+            }
+            WorkloadChoice::Named(WorkloadKind::Bulk) => {
+                only("messages", &of_messages)?;
                 let duration = self.duration.or(self.bytes.is_none().then_some(Duration::from_secs(5)));
                 Workload::Bulk(Bulk {
                     direction,
@@ -327,15 +373,8 @@ impl ClientArgs {
                     datagram: self.datagram,
                 })
             }
-            WorkloadKind::Messages => {
-                only(
-                    "bulk",
-                    &[
-                        ("--bytes", self.bytes.is_some()),
-                        ("--udp-rate", self.udp_rate.is_some()),
-                        ("--datagram", self.datagram.is_some()),
-                    ],
-                )?;
+            WorkloadChoice::Named(WorkloadKind::Messages) => {
+                only("bulk", &of_bulk)?;
                 let default = Messages::default();
                 let duration = self.duration.or(self.count.is_none().then_some(Duration::from_secs(5)));
                 Workload::Messages(Messages {

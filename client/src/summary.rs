@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use samepath_model::link::Direction;
-use samepath_model::record::{End, Metric, Percentiles, SERIES_BIN_NANOS};
-use samepath_model::workload::Class;
+use samepath_model::operations::Operations;
+use samepath_model::record::{End, MessageRecord, Metric, Percentiles, SERIES_BIN_NANOS};
+use samepath_model::workload::{Class, Workload};
 use samepath_transport::Plan;
 
 use crate::play::Played;
@@ -23,6 +24,31 @@ pub(crate) struct Figures {
     pub(crate) delivered: u64,
     /// Delays, release to delivery.
     pub(crate) delay_ms: Option<Percentiles>,
+    /// What became of operations, where the workload has such.
+    pub(crate) operations: Option<OperationFigures>,
+}
+
+/// What became of operations.
+#[derive(serde::Serialize)]
+pub(crate) struct OperationFigures {
+    /// How many were released.
+    pub(crate) released: u32,
+    /// How many were answered in time.
+    pub(crate) answered: usize,
+    /// How many were refused.
+    pub(crate) refused: u32,
+    /// The latencies of those that were answered.
+    pub(crate) latency_ms: Option<Percentiles>,
+}
+
+impl OperationFigures {
+    fn of(workload: &Workload, messages: &[MessageRecord]) -> Option<OperationFigures> {
+        let Workload::Rpc(rpc) = workload.scored() else { return None };
+        let Operations { released, latencies, refused, .. } = Operations::of(rpc, workload.scored_streams(), messages);
+        let mut sorted: Vec<f64> = latencies.iter().map(|ns| *ns as f64 / 1e6).collect();
+        sorted.sort_by(f64::total_cmp);
+        Some(OperationFigures { released, answered: latencies.len(), refused, latency_ms: percentiles(&sorted) })
+    }
 }
 
 impl Figures {
@@ -52,6 +78,7 @@ impl Figures {
             sent_seconds: sent_end.max(nominal.unwrap_or(0.0)),
             delivered: messages.iter().filter(|m| m.delivered.is_some()).count() as u64,
             delay_ms: percentiles(&delays),
+            operations: OperationFigures::of(&plan.workload, messages),
         }
     }
 }
@@ -60,6 +87,11 @@ impl Figures {
 fn percentiles(sorted: &[f64]) -> Option<Percentiles> {
     let rank = |q: f64| sorted.get(((q * sorted.len() as f64).ceil() as usize).saturating_sub(1)).copied();
     Some(Percentiles { p50: rank(0.5)?, p90: rank(0.9)?, p95: rank(0.95)?, p99: rank(0.99)?, max: *sorted.last()? })
+}
+
+/// Percentiles as people read them.
+fn told(p: &Percentiles) -> String {
+    format!("p50 {:.3}  p90 {:.3}  p95 {:.3}  p99 {:.3}  max {:.3} ms", p.p50, p.p90, p.p95, p.p99, p.max)
 }
 
 /// Bits per second, or `None` where there is no time to divide by.
@@ -133,11 +165,16 @@ pub(crate) fn text(plan: &Plan, played: &Played) -> String {
         line("delivered", format!("{} of {all} messages ({:.2} %)", figures.delivered, share(figures.delivered, all)));
     }
     if let (true, Some(p)) = (plan.workload.has(Class::Latency), figures.delay_ms) {
-        let text =
-            format!("p50 {:.3}  p90 {:.3}  p95 {:.3}  p99 {:.3}  max {:.3} ms", p.p50, p.p90, p.p95, p.p99, p.max);
-        line("delay", text);
+        line("delay", told(&p));
         if !played.same_clock {
             line("clock error", format!("± {} in every one-way figure", ms(report.clock_error_ns)));
+        }
+    }
+    if let Some(OperationFigures { released, answered, refused, latency_ms }) = &figures.operations {
+        let refused = if *refused == 0 { String::new() } else { format!(", {refused} refused") };
+        line("operations", format!("{answered} of {released} answered{refused}"));
+        if let Some(p) = latency_ms {
+            line("latency", told(p));
         }
     }
     let (sender, receiver) = match plan.workload.direction() {

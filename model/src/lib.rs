@@ -35,6 +35,7 @@ pub mod flow;
 mod hex;
 pub mod link;
 pub mod mode;
+pub mod operations;
 pub mod percentiles;
 pub mod profile;
 pub mod record;

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::support::{eventually, expect_status, samepath, stderr};
+use crate::support::{eventually, expect_status, samepath, stderr, stdout};
 
 /// A server on a port of its own, ended with the test.
 struct Server {
@@ -71,6 +71,35 @@ fn every_arm_carries_both_workloads_both_ways() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_table_says_any_workload() {
+    let server = Server::start();
+    let table = "{ kind = 'rpc', outstanding = 2, count = 20, calls = 2, service = '1ms', warmup = '10kB' }";
+    for arm in ["tcp", "tls/per-stream", "quic", "quic/per-message", "udp"] {
+        let args = ["--token", "sesame", "--arm", arm, "--workload", table];
+        let document = server.client(&[&args[..], &["--json"]].concat());
+        expect_status(&document, 0);
+        let document: Value = serde_json::from_slice(&document.stdout).unwrap();
+        let operations = &document["samepath"]["operations"];
+        let counts = ["released", "answered", "refused"].map(|name| operations[name].as_u64().unwrap());
+        assert_eq!(counts, [20, 20, 0], "{arm}");
+        let latency = operations["latency_ms"]["p50"].as_f64().unwrap();
+        assert!(latency >= 2.0, "{arm}: two calls of a millisecond each, and {latency} ms");
+        let told = stdout(&server.client(&args));
+        assert!(told.contains("20 of 20 answered") && told.contains("latency       p50"), "{told}");
+    }
+    for (workload, more, word) in [
+        ("rcp", &[][..], "write bulk, messages, or a table"),
+        ("{ kind = 'rpc', outstanding = 2 }", &[], "count"),
+        ("{ kind = 'rpc', outstanding = 2, count = 2, colour = 3 }", &[], "colour"),
+        (table, &["--streams", "2"], "--streams goes with a workload by its name"),
+    ] {
+        let output = server.client(&[&["--token", "sesame", "--workload", workload], more].concat());
+        expect_status(&output, 2);
+        assert!(stderr(&output).contains(word), "{workload}: {}", stderr(&output));
     }
 }
 

@@ -1,9 +1,8 @@
 //! Figures of operations, requests and their responses, from a trial's messages.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
-use samepath_model::Direction;
+use samepath_model::operations::Operations;
 use samepath_model::record::MessageRecord;
 use samepath_model::workload::{Rpc, StreamId};
 
@@ -74,37 +73,15 @@ pub(crate) const REFUSED: Metric = Metric {
 
 /// The figures of a trial, from its messages on these streams.
 pub(crate) fn figures(rpc: &Rpc, streams: Range<StreamId>, messages: &[MessageRecord]) -> Vec<(&'static Metric, f64)> {
-    let (requests, refusals) = (rpc.requests(), rpc.requests_of_stream());
-    let own = || messages.iter().filter(|message| streams.contains(&message.stream));
-    let is_first = |m: &&MessageRecord| m.direction == Direction::Up && m.seq.is_multiple_of(requests);
-    let released: HashMap<(StreamId, u32), i64> =
-        own().filter(is_first).map(|m| ((m.stream, m.seq / requests), m.released)).collect();
-    if released.is_empty() {
+    let Operations { released, mut latencies, refused, last_answer } = Operations::of(rpc, streams, messages);
+    if released == 0 {
         return Vec::new();
     }
-    let timeout = i64::try_from(rpc.timeout.as_nanos()).unwrap_or(i64::MAX);
-    let (mut latencies, mut refused, mut end) = (Vec::new(), 0u32, 0);
-    for answer in own().filter(|message| message.direction == Direction::Down) {
-        let Some(delivered) = answer.delivered else { continue };
-        let (is_refusal, seq) = (answer.seq >= refusals, answer.seq % refusals.max(1));
-        let is_last = is_refusal || (seq + 1).is_multiple_of(requests);
-        let Some(released) = released.get(&(answer.stream, seq / requests)).filter(|_| is_last) else { continue };
-        let latency = delivered - released;
-        if latency > timeout {
-            continue;
-        }
-        if is_refusal {
-            refused += 1;
-        } else {
-            latencies.push(latency);
-            end = delivered.max(end);
-        }
-    }
-    let share = |n: f64| 100.0 * n / released.len() as f64;
+    let share = |n: f64| 100.0 * n / f64::from(released);
     let answered = latencies.len() as f64;
     let mut figures = vec![(&ANSWERED, share(answered)), (&REFUSED, share(f64::from(refused)))];
     let nominal = rpc.per_second.map_or(0.0, |rate| f64::from(rpc.operations()) / rate);
-    let seconds = (end as f64 / 1e9).max(nominal);
+    let seconds = (last_answer as f64 / 1e9).max(nominal);
     if seconds > 0.0 {
         figures.push((&PER_SECOND, answered / seconds));
     }
@@ -123,7 +100,7 @@ pub(crate) fn figures(rpc: &Rpc, streams: Range<StreamId>, messages: &[MessageRe
 #[cfg(test)]
 mod tests {
     use samepath_model::workload::MessageId;
-    use samepath_model::{ByteCount, Duration};
+    use samepath_model::{ByteCount, Direction, Duration};
 
     use super::*;
 
