@@ -45,7 +45,7 @@ pub use definition::{Absent, ChartDef, Drawing, Shown, Table};
 pub(crate) use png::to_png;
 
 /// Every chart, in the order of the page.
-pub const ALL: [&ChartDef; 14] = [
+pub const ALL: &[&ChartDef] = &[
     &latency_percentiles::CHART,
     &delay_tail::CHART,
     &delay_percentiles::CHART,
@@ -69,7 +69,7 @@ pub const ALL: [&ChartDef; 14] = [
 pub fn draw_all(analysis: &Analysis<'_>) -> Result<Vec<Shown>, StoreError> {
     let mut shown = Vec::new();
     for part in analysis.parts() {
-        for chart in ALL.into_iter().filter(|chart| (chart.suits)(&part.cells[0].plan)) {
+        for chart in ALL.iter().copied().filter(|chart| (chart.suits)(&part.cells[0].plan)) {
             match draw(chart, analysis, &part) {
                 Ok(drawing) => shown.push(Shown::Drawn(Box::new(drawing))),
                 Err(Absent::NoData(reason)) => {
