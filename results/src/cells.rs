@@ -57,7 +57,10 @@ pub struct Competing<'a> {
     pub cell: Cell<'a>,
 }
 
-/// A geometric mean of ratios, and its 95 % confidence interval (BCa bootstrap over seeds).
+/// The confidence of the intervals in tables and charts.
+const LEVEL: f64 = 0.95;
+
+/// A median of ratios, and its 95 % confidence interval (order statistics over seeds).
 type Ratio = (f64, Option<Interval>);
 
 /// Why a trial does not count.
@@ -182,23 +185,25 @@ impl Cell<'_> {
         })
     }
 
-    /// 95 % confidence interval of the figure's median (BCa bootstrap over seeds); `None` with fewer than
-    /// [`stats::MIN_BOOTSTRAP`] trials, where resampling shows little but the trials themselves.
+    /// 95 % confidence interval of the figure's median (order statistics over seeds); `None` with fewer than
+    /// [`stats::FEWEST_FOR_INTERVAL`] trials, of which there is none.
     pub fn interval(&self, metric: &Metric) -> Option<Interval> {
         self.intervals.get(metric.name, || {
             let values: Vec<f64> = self.values(metric).into_iter().map(|(_, value)| value).collect();
-            (values.len() >= stats::MIN_BOOTSTRAP)
-                .then(|| stats::bca(&values, stats::median, 0.95, stats::BOOTSTRAP_SEED))
-                .flatten()
+            stats::median_interval(&values, LEVEL)
         })
     }
 
-    /// How many times the figure of this cell that of another is, over the [pairs](Cell::pairs) that they make, with
-    /// the interval however few they are; `None` where there are none, or a value is not above 0.
+    /// How many times the figure of this cell that of another is, in the median over the [pairs](Cell::pairs) that they
+    /// make, with its interval where they are enough; `None` where there are none, or a value is not above 0.
     pub fn ratio(&self, other: &Cell<'_>, metric: &Metric) -> Option<(f64, Option<Interval>)> {
         let pairs = self.pairs(other, metric);
         let bits = pairs.iter().map(|(own, others)| [own.to_bits(), others.to_bits()]).collect();
-        self.ratios.get(bits, || stats::paired_log_ratio(&pairs, 0.95, stats::BOOTSTRAP_SEED))
+        self.ratios.get(bits, || {
+            let ratio = |&(own, others): &(f64, f64)| (own > 0.0 && others > 0.0).then(|| others / own);
+            let ratios = pairs.iter().map(ratio).collect::<Option<Vec<f64>>>()?;
+            Some((stats::median(&ratios)?, stats::median_interval(&ratios, LEVEL)))
+        })
     }
 
     /// The figure with its spread over seeds, as tables say it: `12.3 (11.8–12.9)`; `–` where missing.

@@ -38,16 +38,17 @@ impl<'a> PartView<'a> {
     /// How the spread of the seeds is drawn, as a chart's notes say it.
     pub(crate) fn spread_notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if self.cells.iter().any(|cell| cell.n() > 0 && cell.n() < stats::MIN_BOOTSTRAP) {
+        if self.cells.iter().any(|cell| cell.n() > 0 && cell.n() < stats::FEWEST_FOR_INTERVAL) {
             notes.push(format!(
                 "Line up and down: smallest to largest seed (a range, not a confidence interval: fewer than {} seeds).",
-                stats::MIN_BOOTSTRAP
+                stats::FEWEST_FOR_INTERVAL
             ));
         }
-        if self.cells.iter().any(|cell| cell.n() >= stats::MIN_BOOTSTRAP) {
-            notes.push(
-                "Line up and down, from 5 seeds on: 95 % confidence interval of the median (BCa bootstrap).".into(),
-            );
+        if self.cells.iter().any(|cell| cell.n() >= stats::FEWEST_FOR_INTERVAL) {
+            notes.push(format!(
+                "Line up and down, from {} seeds on: 95 % confidence interval of the median (order statistics).",
+                stats::FEWEST_FOR_INTERVAL
+            ));
         }
         notes
     }

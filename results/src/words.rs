@@ -6,7 +6,6 @@ use samepath_model::link::Loss;
 use crate::cells::Cell;
 use crate::metric::Metric;
 use crate::number::number;
-use crate::stats;
 
 /// The conditions of a cell, to begin a sentence with: `At 3 % loss`, `With rtt 60ms`. Where the part varies nothing,
 /// its random loss; `None` where it has none.
@@ -119,7 +118,7 @@ pub(crate) fn verdict(a: &Cell<'_>, b: &Cell<'_>, metric: &Metric) -> Option<Str
     }
     let most = if above > below { format!("more in {above}") } else { format!("less in {below}") };
     let interval = a.ratio(b, metric).and_then(|(_, interval)| interval);
-    let shown = interval.filter(|_| n >= stats::MIN_BOOTSTRAP).is_some_and(|i| i.low > 1.0 || i.high < 1.0);
+    let shown = interval.is_some_and(|i| i.low > 1.0 || i.high < 1.0);
     Some(if shown {
         format!("on {arm} {most} of {n} paired seeds")
     } else {

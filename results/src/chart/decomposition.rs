@@ -100,7 +100,7 @@ fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
          congestion window, pacing and the application, which delays alone cannot tell from blocking.",
         part.seeds()
     );
-    let few = part.cells.iter().any(|c| c.n() > 0 && c.n() < stats::MIN_BOOTSTRAP);
+    let few = part.cells.iter().any(|c| c.n() > 0 && c.n() < stats::FEWEST_FOR_INTERVAL);
     let mut notes = vec![
         "Bar: mean over seeds of the trials' means. Number: the whole delay, and of it blocked. Line: the whole delay, \
          smallest to largest seed."
@@ -109,7 +109,7 @@ fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     if few {
         notes.push(format!(
             "Fewer than {} seeds in a cell: the line is a range, not a confidence interval.",
-            stats::MIN_BOOTSTRAP
+            stats::FEWEST_FOR_INTERVAL
         ));
     }
     notes.push(

@@ -65,12 +65,12 @@ impl Rows<'_> {
             Form::Bar => "Bar and number: median over seeds. Small strokes: single seeds.".to_owned(),
         }];
         if many {
-            notes.push("Thick line: 95 % confidence interval of the median (BCa bootstrap over seeds).".into());
+            notes.push("Thick line: 95 % confidence interval of the median (order statistics over seeds).".into());
         }
         if few {
             notes.push(format!(
                 "Fewer than {} seeds in a cell: the line is the range, not a confidence interval.",
-                stats::MIN_BOOTSTRAP
+                stats::FEWEST_FOR_INTERVAL
             ));
         }
         notes.extend(self.notes.iter().cloned());
@@ -98,7 +98,7 @@ impl Rows<'_> {
     /// Whether a cell has too few seeds for an interval, and whether one has enough.
     fn spreads(&self) -> (bool, bool) {
         let counts = || self.part.cells.iter().map(|cell| cell.n()).filter(|n| *n > 0);
-        (counts().any(|n| n < stats::MIN_BOOTSTRAP), counts().any(|n| n >= stats::MIN_BOOTSTRAP))
+        (counts().any(|n| n < stats::FEWEST_FOR_INTERVAL), counts().any(|n| n >= stats::FEWEST_FOR_INTERVAL))
     }
 
     fn body(&self, canvas: &mut Canvas<'_>, area: Rect, plot: f64) {

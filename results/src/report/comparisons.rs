@@ -7,7 +7,6 @@ use crate::number::number;
 use crate::part::PartView;
 use crate::score;
 use crate::sentence::compared;
-use crate::stats;
 
 /// The compared arms of each part under each set of conditions that both have.
 pub(super) fn comparisons(parts: &[PartView<'_>]) -> TableView {
@@ -38,7 +37,7 @@ fn comparison(a: &Cell<'_>, b: &Cell<'_>, metric: &Metric) -> Option<[String; 5]
     let n = pairs.len();
     let ratios = pairs.iter().map(|(a, b)| b / a);
     let (low, high) = (ratios.clone().fold(f64::INFINITY, f64::min), ratios.fold(f64::NEG_INFINITY, f64::max));
-    let sure = match interval.filter(|_| n >= stats::MIN_BOOTSTRAP) {
+    let sure = match interval {
         _ if n == 1 => "a single seed: no uncertainty can be given".to_owned(),
         Some(i) if i.low <= 1.0 && 1.0 <= i.high => {
             format!("95 % interval ×{}–×{} includes 1: no difference is shown", number(i.low), number(i.high))

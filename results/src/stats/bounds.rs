@@ -2,7 +2,7 @@
 
 use statrs::distribution::{Beta, ContinuousCDF};
 
-use super::bootstrap::Interval;
+use super::interval::Interval;
 
 /// Exact interval of a probability, from `successes` in `n` (Clopper & Pearson, Biometrika 26,
 /// 1934): it covers at least `level`, whatever the probability. `None` where `successes > n` or `n`

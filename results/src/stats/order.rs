@@ -12,8 +12,8 @@
 
 use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal};
 
-use super::bootstrap::Interval;
 use super::describe::median;
+use super::interval::Interval;
 
 /// The interval of the median of independent values, with at least this confidence; `None` with fewer than
 /// [`values_for_interval`].
@@ -102,9 +102,14 @@ fn tail(level: f64) -> f64 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::bootstrap::SplitMix64;
     use super::super::rank::{mann_whitney, wilcoxon_signed_rank};
+    use super::super::splitmix::SplitMix64;
     use super::*;
+
+    #[test]
+    fn tables_and_charts_know_how_many_trials_an_interval_takes() {
+        assert_eq!(values_for_interval(0.95), super::super::FEWEST_FOR_INTERVAL);
+    }
 
     #[test]
     fn ranks_are_those_of_the_binomial() {

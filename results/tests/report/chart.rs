@@ -23,7 +23,7 @@ const CROWDED: &str = r#"
 schema = 1
 name = "crowded"
 question = "Does it all fit?"
-repeat = 5
+repeat = 6
 
 [[part]]
 name = "messages"
@@ -126,7 +126,7 @@ fn it_all_fits_with_every_arm_and_many_conditions() {
             assert!(picture.says(&arm.to_string()), "{}: {arm}", drawing.stem);
         }
     }
-    // Five seeds carry an interval, and the charts must not call it a range.
+    // Six seeds carry an interval, and the charts must not call it a range.
     let goodput = drawn.iter().find(|d| d.chart.name == "goodput").expect("goodput");
     assert!(goodput.svg.contains("95 % confidence interval") && !goodput.svg.contains("not a confidence interval"));
     assert!(goodput.table.rows.iter().all(|row| !row.contains(&"too few seeds".to_owned())));
