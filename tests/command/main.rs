@@ -9,7 +9,7 @@
 //! | `unsupported` | machines that do not permit what a link needs |
 //! | `again` | what the machine voided is run again |
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
-//! | `rpc` | requests and responses, on every arm, before slow servers and on lossy links |
+//! | `rpc` | requests and responses over each transport, before slow servers and on lossy links |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `expectations` | what an experiment expects: verdicts, exit status, JUnit XML |
 //! | `start` | arms that start equal: losses, windows, settings |
