@@ -386,6 +386,18 @@ fn named(parts: &Parts) -> BTreeMap<&'static str, f64> {
     DelayParts::NAMES.into_iter().zip(parts.values().map(millis)).collect()
 }
 
+/// The parts as people read them: sender hold, network, own loss, blocked, stack.
+fn grouped(parts: &BTreeMap<&'static str, f64>) -> [f64; 5] {
+    let part = |name: &str| parts.get(name).copied().unwrap_or_default();
+    [
+        part("sender_hold"),
+        part("queue") + part("propagation"),
+        part("own_loss"),
+        part("blocked_other_streams") + part("blocked_own_stream") + part("blocked_tls_record"),
+        part("host_stack"),
+    ]
+}
+
 fn step_said(step: &Step<'_>) -> StepSaid {
     let MessageId { direction, stream, seq } = step.message.id();
     StepSaid {
@@ -505,21 +517,14 @@ impl Explanation {
     fn parts(&self) -> String {
         let Some(parts) = &self.parts_ms else { return String::new() };
         let part = |name: &str| parts.get(name).copied().unwrap_or_default();
+        let [hold, network, own_loss, blocked, stack] = grouped(parts);
         let rows = [
-            (
-                "sender hold",
-                part("sender_hold"),
-                format!("release until its last byte came to the link{}", self.held_by()),
-            ),
-            (
-                "network",
-                part("queue") + part("propagation"),
-                format!("queue {}, propagation {}", ms(part("queue")), ms(part("propagation"))),
-            ),
-            ("own loss", part("own_loss"), "waiting for further copies of its own bytes".to_owned()),
+            ("sender hold", hold, format!("release until its last byte came to the link{}", self.held_by())),
+            ("network", network, format!("queue {}, propagation {}", ms(part("queue")), ms(part("propagation")))),
+            ("own loss", own_loss, "waiting for further copies of its own bytes".to_owned()),
             (
                 "blocked",
-                part("blocked_other_streams") + part("blocked_own_stream") + part("blocked_tls_record"),
+                blocked,
                 format!(
                     "by other streams {}, by its own stream {}, by the rest of its TLS record {}",
                     ms(part("blocked_other_streams")),
@@ -527,7 +532,7 @@ impl Explanation {
                     ms(part("blocked_tls_record"))
                 ),
             ),
-            ("stack", part("host_stack"), "all it needed had arrived, until the application had it".to_owned()),
+            ("stack", stack, "all it needed had arrived, until the application had it".to_owned()),
             ("delay", self.delay_ms.unwrap_or_default(), "the sum".to_owned()),
         ];
         let mut text = String::from("\n");
@@ -676,16 +681,8 @@ fn list<T>(text: &mut String, all: &[T], words: impl Fn(&T) -> String) {
 impl StepSaid {
     /// What the ends waited, the parts of the delay (0 where they are not known), and all of it.
     fn columns(&self) -> [f64; 7] {
-        let part = |name: &str| self.parts_ms.as_ref().and_then(|parts| parts.get(name)).copied().unwrap_or_default();
-        [
-            self.waited_ms,
-            part("sender_hold"),
-            part("queue") + part("propagation"),
-            part("own_loss"),
-            part("blocked_other_streams") + part("blocked_own_stream") + part("blocked_tls_record"),
-            part("host_stack"),
-            self.waited_ms + self.delay_ms,
-        ]
+        let [hold, network, own_loss, blocked, stack] = self.parts_ms.as_ref().map(grouped).unwrap_or_default();
+        [self.waited_ms, hold, network, own_loss, blocked, stack, self.waited_ms + self.delay_ms]
     }
 }
 
