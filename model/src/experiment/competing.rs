@@ -59,10 +59,10 @@ impl Part {
             if let Some(problem) = self.starts_too_late(start, under_test) {
                 return Err(fault("start", &problem));
             }
-            if way.up.delay.max(way.down.delay) > MAX_DELAY {
+            let delay = way.up.delay.max(way.down.delay);
+            if delay > MAX_DELAY {
                 let problem = format!(
-                    "an `extra-rtt` of {extra_rtt} makes its delay {}; at most {MAX_DELAY} each way is possible",
-                    way.up.delay.max(way.down.delay)
+                    "an `extra-rtt` of {extra_rtt} makes its delay {delay}; at most {MAX_DELAY} each way is possible"
                 );
                 return Err(fault("extra-rtt", &problem));
             }

@@ -82,7 +82,8 @@ impl Trial {
     }
 
     /// The trial as one of its flows has it to itself: with that flow's arm, workload, tuning, way to its server and
-    /// restarts, which count from its own start, and none beside it. Packets are attributed to messages for the flow under test alone.
+    /// restarts, which count from its own start, and none beside it. Packets are attributed to messages for the flow
+    /// under test alone.
     #[must_use]
     pub fn of_flow(&self, flow: FlowId) -> Trial {
         let start = self.start_of(flow);

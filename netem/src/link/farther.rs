@@ -29,9 +29,8 @@ pub(super) struct Beyond {
 impl Beyond {
     /// `None` where no server stands farther away.
     pub(super) fn new(servers: &[Farther], keeps_order: bool) -> Option<Box<Beyond>> {
-        let servers: Vec<Farther> = servers.iter().filter(|server| server.delay > 0).cloned().collect();
         let latest = vec![0; servers.len() + 1];
-        (!servers.is_empty()).then(|| Box::new(Beyond { servers, latest, keeps_order }))
+        (!servers.is_empty()).then(|| Box::new(Beyond { servers: servers.to_vec(), latest, keeps_order }))
     }
 
     /// When a packet is due that the link alone would let out at `due`.
