@@ -44,10 +44,10 @@ pub(crate) struct OperationFigures {
 impl OperationFigures {
     fn of(workload: &Workload, messages: &[MessageRecord]) -> Option<OperationFigures> {
         let Workload::Rpc(rpc) = workload.scored() else { return None };
-        let Operations { released, latencies, refused, .. } = Operations::of(rpc, workload.scored_streams(), messages);
-        let mut sorted: Vec<f64> = latencies.iter().map(|ns| *ns as f64 / 1e6).collect();
-        sorted.sort_by(f64::total_cmp);
-        Some(OperationFigures { released, answered: latencies.len(), refused, latency_ms: percentiles(&sorted) })
+        let Operations { released, mut latencies, refused, .. } =
+            Operations::of(rpc, workload.scored_streams(), messages);
+        let (answered, latency_ms) = (latencies.len(), Percentiles::of_nanos(&mut latencies));
+        Some(OperationFigures { released, answered, refused, latency_ms })
     }
 }
 
@@ -65,9 +65,7 @@ impl Figures {
             0.0
         });
         let sent_end = last(&mut messages.iter().filter_map(|m| m.sent));
-        let mut delays: Vec<f64> =
-            messages.iter().filter_map(|m| Some((m.delivered? - m.released) as f64 / 1e6)).collect();
-        delays.sort_by(f64::total_cmp);
+        let mut delays: Vec<i64> = messages.iter().filter_map(|m| Some(m.delivered? - m.released)).collect();
         Figures {
             sent: messages.iter().map(|m| if m.sent.is_some() { m.size } else { 0 }).sum::<u64>().max(
                 // A message that was cut short was sent in part.
@@ -77,16 +75,10 @@ impl Figures {
             seconds: end.max(nominal.unwrap_or(0.0)),
             sent_seconds: sent_end.max(nominal.unwrap_or(0.0)),
             delivered: messages.iter().filter(|m| m.delivered.is_some()).count() as u64,
-            delay_ms: percentiles(&delays),
+            delay_ms: Percentiles::of_nanos(&mut delays),
             operations: OperationFigures::of(&plan.workload, messages),
         }
     }
-}
-
-/// Percentiles by the nearest rank, of sorted values.
-fn percentiles(sorted: &[f64]) -> Option<Percentiles> {
-    let rank = |q: f64| sorted.get(((q * sorted.len() as f64).ceil() as usize).saturating_sub(1)).copied();
-    Some(Percentiles { p50: rank(0.5)?, p90: rank(0.9)?, p95: rank(0.95)?, p99: rank(0.99)?, max: *sorted.last()? })
 }
 
 /// Percentiles as people read them.
@@ -211,18 +203,4 @@ pub(crate) fn cpu_percent(played: &Played, end: End) -> f64 {
         End::Server => &played.report.server,
     };
     if end.wall_ns == 0 { 0.0 } else { (end.cpu_user_ns + end.cpu_system_ns) as f64 * 100.0 / end.wall_ns as f64 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_of_the_nearest_rank() {
-        let values: Vec<f64> = (1..=100).map(f64::from).collect();
-        let p = percentiles(&values).unwrap();
-        assert_eq!((p.p50, p.p90, p.p95, p.p99, p.max), (50.0, 90.0, 95.0, 99.0, 100.0));
-        assert_eq!(percentiles(&[7.0]).unwrap().p50, 7.0);
-        assert_eq!(percentiles(&[]), None);
-    }
 }

@@ -15,9 +15,10 @@ pub use bounds::{
     clopper_pearson, dkw_epsilon, pairs_for_p, provable_quantile, runs_for_quantile, smallest_two_sided_p,
     what_seeds_prove,
 };
-pub use describe::{Ecdf, coefficient_of_variation, mean, median, nearest_rank, percentiles_ms};
+pub use describe::{Ecdf, coefficient_of_variation, mean, median};
 pub use interval::{FEWEST_FOR_INTERVAL, Interval};
 pub use order::{median_interval, shift, sign_rank, values_for_interval};
 pub use rank::{RankTest, holm, mann_whitney, wilcoxon_signed_rank};
+pub use samepath_model::percentiles::nearest_rank;
 #[cfg(test)]
 pub(crate) use splitmix::SplitMix64;

@@ -5,6 +5,7 @@
 
 use samepath_model::experiment::Trial;
 use samepath_model::link::Direction;
+use samepath_model::record::Percentiles;
 use samepath_model::record::{
     DirectionReport, DropCause, EndReport, LinkReport, MessageRecord, Metric, PlayReport, SERIES_BIN_NANOS,
     SeriesPoint, Summary,
@@ -12,7 +13,6 @@ use samepath_model::record::{
 use samepath_model::workload::Workload;
 
 use crate::metric;
-use crate::stats::percentiles_ms;
 
 /// What a summary needs besides messages and series.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,7 +68,7 @@ pub fn from_records(
         offered_bytes: messages.iter().map(|m| m.size).sum(),
         goodput_bits_per_second: goodput(&trial.workload, received, last_delivery, all_delivered, series),
         completion_ms: last_delivery.filter(|_| all_delivered).map(|ns| ns as f64 / 1e6),
-        delay_ms: percentiles_ms(&mut delays),
+        delay_ms: Percentiles::of_nanos(&mut delays),
         handshake_ms: reports.handshake_ms,
         // Needs the ledger, too: see `crate::handshake`.
         handshake: None,

@@ -2,12 +2,12 @@
 
 use samepath_model::blocking::{Blocking, DelayParts, HoldParts};
 use samepath_model::link::Direction;
+use samepath_model::record::Percentiles;
 use samepath_model::workload::StreamId;
 
 use super::analysis::Analysis;
 use super::hold::Held;
 use super::parts::{Account, BLOCKED, Stall};
-use crate::stats::percentiles_ms;
 
 /// The share of the messages that counts as the slowest.
 const TAIL: usize = 100;
@@ -23,7 +23,7 @@ impl Analysis {
     pub fn figures(&self) -> Option<Blocking> {
         let accounts: Vec<&Account> = self.accounts().map(|(_, _, account)| account).collect();
         let mut blocked: Vec<i64> = accounts.iter().map(|account| account.parts.blocked()).collect();
-        let blocked_ms = percentiles_ms(&mut blocked)?;
+        let blocked_ms = Percentiles::of_nanos(&mut blocked)?;
         let intact: Vec<&Account> = accounts.iter().copied().filter(|account| account.intact).collect();
         let mut stalls: Vec<i64> = self.stalls().into_iter().map(|(.., ns)| ns).collect();
         let millis = |ns: i64| ns as f64 / 1e6;
@@ -36,7 +36,7 @@ impl Analysis {
             stall_mean_ms: stalls.iter().map(|ns| millis(*ns)).sum::<f64>() / stalls.len().max(1) as f64,
             stall_max_ms: stalls.iter().map(|ns| millis(*ns)).fold(0.0, f64::max),
             stall_of_stream_ms: stalls.iter().map(|ns| millis(*ns)).collect(),
-            stall_ms: percentiles_ms(&mut stalls),
+            stall_ms: Percentiles::of_nanos(&mut stalls),
             buffered_byte_seconds: self.buffered as f64 / 1e9,
             all: mean(&accounts),
             of_intact: mean(&intact),

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use samepath_model::operations::Operations;
 use samepath_model::record::MessageRecord;
+use samepath_model::record::Percentiles;
 use samepath_model::workload::{Rpc, StreamId};
 
 use super::definition::{Better, Metric, PLAIN, Unit, of_workload};
-use crate::stats::percentiles_ms;
 
 /// The metrics of operations.
 pub(crate) const METRICS: &[&Metric] =
@@ -85,7 +85,7 @@ pub(crate) fn figures(rpc: &Rpc, streams: Range<StreamId>, messages: &[MessageRe
     if seconds > 0.0 {
         figures.push((&PER_SECOND, answered / seconds));
     }
-    if let Some(of) = percentiles_ms(&mut latencies) {
+    if let Some(of) = Percentiles::of_nanos(&mut latencies) {
         figures.extend([
             (&LATENCY_P50, of.p50),
             (&LATENCY_P90, of.p90),

@@ -1,23 +1,6 @@
-//! Describing a sample: percentiles, mean, median, empirical distribution.
+//! Describing a sample: mean, median, empirical distribution.
 
-use samepath_model::record::Percentiles;
-
-/// The `q` quantile of values in ascending order, by the nearest-rank method: the smallest value
-/// with at least a share `q` of the sample at or below it (Hyndman & Fan 1996, type 1). `None` of
-/// an empty sample. `q` is clamped to 0..=1; at 0 it is the smallest value.
-pub fn nearest_rank<T: Copy>(sorted: &[T], q: f64) -> Option<T> {
-    let n = sorted.len();
-    // 0.95 × 20 must be rank 19, whatever the last bit of the product says.
-    let rank = (q.clamp(0.0, 1.0) * n as f64 - 1e-9).ceil().max(1.0) as usize;
-    sorted.get(rank.min(n).checked_sub(1)?).copied()
-}
-
-/// The percentiles of delays given in nanoseconds, in milliseconds. Sorts the slice.
-pub fn percentiles_ms(delays_ns: &mut [i64]) -> Option<Percentiles> {
-    delays_ns.sort_unstable();
-    let at = |q| nearest_rank(delays_ns, q).map(|ns| ns as f64 / 1e6);
-    Some(Percentiles { p50: at(0.5)?, p90: at(0.9)?, p95: at(0.95)?, p99: at(0.99)?, max: at(1.0)? })
-}
+use samepath_model::percentiles::nearest_rank;
 
 /// The arithmetic mean; `None` of an empty sample.
 pub fn mean(values: &[f64]) -> Option<f64> {
