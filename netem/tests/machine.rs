@@ -437,32 +437,35 @@ fn start_marked(scratch: &Scratch, user: As, backend: &str, marker: &str) -> Chi
 #[test]
 fn nothing_is_left_when_a_process_of_a_link_is_killed() {
     for (number, (backend, user)) in cases(test!()).into_iter().enumerate() {
-        for victim in ["outer", "first", "command"] {
-            let scratch = Scratch::new();
-            // A number of our own in the command lines; sleep takes it for seconds.
-            let marker = format!(
-                "315360{number}{}",
-                ["outer", "first", "command"].iter().position(|v| *v == victim).expect("one of them")
-            );
-            let marker = format!("{marker}{}", std::process::id());
-            let mut child = start_marked(&scratch, user, backend, &marker);
-            let sleeper = *marked(&format!("sleep {marker}")).last().expect("something runs");
-            let namespace = fs::read_link(format!("/proc/{sleeper}/ns/net"));
-            let outer = child.id();
-            let first = children_of(outer)[0];
-            let pid = match victim {
-                "outer" => outer,
-                "first" => first,
-                _ => *children_of(first).last().expect("the command"),
-            };
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL)
-                .expect("it runs");
-            child.wait().expect("it ends");
-            eventually("no process of the link is left", || marked(&marker).is_empty());
-            if let Ok(namespace) = namespace {
-                eventually("the namespace is nobody's", || !network_namespaces().contains(&namespace));
+        // At once: what takes time is waiting for a server that never listens.
+        std::thread::scope(|scope| {
+            for (victim_number, victim) in ["outer", "first", "command"].into_iter().enumerate() {
+                // A number of our own in the command lines; sleep takes it for seconds.
+                let marker = format!("31538{number}{victim_number}{}", std::process::id());
+                scope.spawn(move || kill_one_of_a_link(backend, user, victim, &marker));
             }
-        }
+        });
+    }
+}
+
+/// Starts a link, kills one of its processes, and waits until nothing of the link is there.
+fn kill_one_of_a_link(backend: &str, user: As, victim: &str, marker: &str) {
+    let scratch = Scratch::new();
+    let mut child = start_marked(&scratch, user, backend, marker);
+    let sleeper = *marked(&format!("sleep {marker}")).last().expect("something runs");
+    let namespace = fs::read_link(format!("/proc/{sleeper}/ns/net"));
+    let outer = child.id();
+    let first = children_of(outer)[0];
+    let pid = match victim {
+        "outer" => outer,
+        "first" => first,
+        _ => *children_of(first).last().expect("the command"),
+    };
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL).expect("it runs");
+    child.wait().expect("it ends");
+    eventually("no process of the link is left", || marked(marker).is_empty());
+    if let Ok(namespace) = namespace {
+        eventually("the namespace is nobody's", || !network_namespaces().contains(&namespace));
     }
 }
 
