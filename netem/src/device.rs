@@ -225,8 +225,8 @@ pub(crate) fn make_veth_with(
     Ok(())
 }
 
-/// How long the kernel may take to notice that a device has a carrier.
-const CARRIER_LIMIT: Duration = Duration::from_secs(5);
+/// How long the kernel may take to notice what has changed with a device.
+const NOTICE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Waits until a device of a pair that was set up before its peer sends what it is given. The kernel begins to when
 /// its link watch comes round to the device (`net/core/link_watch.c`, `dev_activate`), some time after the peer is
@@ -236,12 +236,27 @@ const CARRIER_LIMIT: Duration = Duration::from_secs(5);
 /// Where the kernel refuses, or takes no notice of the carrier.
 pub(crate) fn await_carrier(name: &str) -> io::Result<()> {
     let index = if_nametoindex(name)?;
+    // Kernels from 6.8 on make up for the watch when they are asked; others are asked again.
+    await_kernel(|netlink| netlink.is_operational(index), || format!("`{name}` gets no carrier from its peer"))
+}
+
+/// Waits until packets to an IPv6 address of the namespace reach it. The kernel adds the route that leads there in a
+/// work of its own (`net/ipv6/addrconf.c`, `addrconf_dad_work`), some time after the address and the carrier are
+/// there; until then it drops every such packet.
+///
+/// # Errors
+/// Where the kernel refuses to tell, or never adds the route.
+pub(crate) fn await_address(address: Ipv6Addr) -> io::Result<()> {
+    await_kernel(|netlink| netlink.is_local(address), || format!("the kernel adds no route to its own {address}"))
+}
+
+/// Asks the kernel again and again until it says yes.
+fn await_kernel(mut holds: impl FnMut(&mut Netlink) -> io::Result<bool>, lack: impl Fn() -> String) -> io::Result<()> {
     let mut netlink = Netlink::open()?;
     let begun = Instant::now();
-    // Kernels from 6.8 on make up for the watch when they are asked; others are asked again.
-    while !netlink.is_operational(index)? {
-        if begun.elapsed() > CARRIER_LIMIT {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("`{name}` gets no carrier from its peer")));
+    while !holds(&mut netlink)? {
+        if begun.elapsed() > NOTICE_LIMIT {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, lack()));
         }
         std::thread::sleep(Duration::from_micros(200));
     }

@@ -6,7 +6,7 @@
 //! threads, in a process that must still have one.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 pub(crate) mod qdisc;
@@ -18,6 +18,8 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType
 const HEADER: usize = 16;
 /// Length of `struct ifinfomsg`.
 const LINK_HEADER: usize = 16;
+/// Offset of `rtm_type` in `struct rtmsg`.
+const ROUTE_TYPE: usize = 7;
 /// `VETH_INFO_PEER` of `linux/veth.h`.
 const VETH_INFO_PEER: u16 = 1;
 /// `IFLA_INET6_ADDR_GEN_MODE` of `linux/if_link.h`.
@@ -126,6 +128,27 @@ impl Netlink {
             }
             let attributes = answer.body.get(LINK_HEADER..).unwrap_or_default();
             return Ok(self::attributes(attributes).any(|one| one == (libc::IFLA_OPERSTATE, &[OPERATIONAL])));
+        }
+    }
+
+    /// Whether packets to this IPv6 address end in this namespace, which is so once the kernel has its route.
+    pub(crate) fn is_local(&mut self, address: Ipv6Addr) -> io::Result<bool> {
+        let mut message = Message::default();
+        // struct rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type, flags.
+        message.0.extend_from_slice(&[libc::AF_INET6 as u8, 128, 0, 0, 0, 0, 0, 0]);
+        message.0.extend_from_slice(&0u32.to_ne_bytes());
+        message.attribute(libc::RTA_DST, &address.octets());
+        self.send(libc::RTM_GETROUTE, 0, &message)?;
+        let mut answer = [0u8; 4096];
+        loop {
+            let n = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+            let Some(answer) = answers(&answer[..n]).find(|answer| answer.sequence == self.sequence) else { continue };
+            return match answer.acknowledgement() {
+                // No route at all.
+                Some(Err(error)) if error.raw_os_error() == Some(libc::ENETUNREACH) => Ok(false),
+                Some(refused) => refused.map(|()| false),
+                None => Ok(answer.body.get(ROUTE_TYPE) == Some(&libc::RTN_LOCAL)),
+            };
         }
     }
 

@@ -30,7 +30,7 @@ mod error;
 mod verdict;
 
 use carrier::{Carrier, Stopped};
-use devices::{Delivery, await_carriers, lay_wires, lead_on, make_control, make_devices};
+use devices::{Delivery, await_addresses, await_carriers, lay_wires, lead_on, make_control, make_devices};
 pub use error::PathError;
 use verdict::{emulator_verdict, host_verdict, onset_verdict, steal_verdict};
 
@@ -167,6 +167,9 @@ impl LivePath {
         let (mut ports, ipv6) = make_devices(&namespaces, backend, &addresses, link.mtu)?;
         if let Some(router) = &router {
             await_carriers(&router.first_up(&namespaces))?;
+        }
+        if ipv6 {
+            await_addresses(&namespaces, &addresses)?;
         }
         let deliveries = match &mut ports {
             Some(ports) if !joining.under(link) => lay_wires(&namespaces, ports, link),

@@ -49,9 +49,9 @@ impl Scratch {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
         let program = dir.path().join("standin");
-        fs::hard_link(standin(), &program)
-            .or_else(|_| fs::copy(standin(), &program).map(|_| ()))
-            .expect("the stand-in can be copied");
+        if fs::hard_link(standin(), &program).is_err() {
+            samepath_testing::copy_program(standin(), &program);
+        }
         Scratch(dir)
     }
     fn path(&self) -> &Path {
@@ -144,6 +144,30 @@ fn tcp_echo_crosses_every_backend_over_ipv4_and_ipv6() {
         assert!(output.status.success(), "{backend} as {user:?}: {}", told(&output));
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(said.matches("echoed 200000 bytes").count(), 2, "{backend} as {user:?}: {said}");
+    }
+}
+
+#[test]
+fn the_first_packet_over_ipv6_arrives() {
+    if Command::new("ping").arg("-V").output().is_err() {
+        skip(test!(), "there is no `ping` here");
+        return;
+    }
+    for (backend, user) in cases(test!()) {
+        // Beside each other and again: what must have happened before the command runs takes longer on a busy machine.
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(move || {
+                    let scratch = Scratch::new();
+                    let output = scratch
+                        .command(user)
+                        .args(["link", backend, "--", "sh", "-c", "ping -n -c 1 -W 1 $SAMEPATH_SERVER6"])
+                        .output()
+                        .expect("it can be started");
+                    assert!(output.status.success(), "{backend} as {user:?}: {}", told(&output));
+                });
+            }
+        });
     }
 }
 

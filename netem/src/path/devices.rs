@@ -194,6 +194,16 @@ pub(super) fn make_control(namespaces: &Namespaces) -> Result<(), DeviceError> {
     await_carriers(&[(client, CONTROL_DEVICE)])
 }
 
+/// Waits until each end gets what is sent to its IPv6 address.
+pub(super) fn await_addresses(namespaces: &Namespaces, addresses: &Addresses) -> Result<(), DeviceError> {
+    for (namespace, address) in [(&namespaces.client, addresses.client6), (&namespaces.server, addresses.server6)] {
+        namespace
+            .run(|| device::await_address(address))?
+            .map_err(DeviceError::at(Other("wait for an end's IPv6 address")))?;
+    }
+    Ok(())
+}
+
 /// Waits for the devices that were set up before their peers: those set up after them send at once.
 pub(super) fn await_carriers(first_up: &[(&Namespace, &str)]) -> Result<(), DeviceError> {
     for (namespace, name) in first_up {
