@@ -1,5 +1,6 @@
-//! Tests that cannot run on a machine say so, and are counted as skipped. For the tests of every crate, and no part of
-//! the product.
+//! What the tests of every crate share, and no part of the product.
+//!
+//! Tests that cannot run on a machine say so, and are counted as skipped.
 //!
 //! A running test has no way to tell libtest that it was skipped: it returns, and passes. So it says a line,
 //! `skipped: TEST: REASON`, on stderr, and adds `TEST`, a tab and `REASON` to the file that the environment's
@@ -12,6 +13,7 @@ use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 
 /// The variable of the environment that names the file.
 pub const FILE: &str = "SAMEPATH_SKIPPED";
@@ -36,6 +38,16 @@ macro_rules! skip {
 #[macro_export]
 macro_rules! skip_part {
     ($part:expr, $($reason:tt)+) => { $crate::skip_part($crate::test!(), $part, format_args!($($reason)+)) };
+}
+
+/// Copies a program that is going to be run. In a process of its own: what another test starts meanwhile would inherit
+/// a copy that this process holds open for writing, and the kernel runs no program that anybody may write (`ETXTBSY`).
+///
+/// # Panics
+/// Where it cannot be copied.
+pub fn copy_program(program: &Path, to: &Path) {
+    let copied = Command::new("cp").args([program, to]).status().expect("there is `cp`");
+    assert!(copied.success(), "cannot copy {} to {}", program.display(), to.display());
 }
 
 /// Says that this test is skipped.

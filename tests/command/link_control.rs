@@ -514,7 +514,7 @@ fn public_copy(place: &Place) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(place.0.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let program = place.0.path().join("samepath");
-    std::fs::copy(env!("CARGO_BIN_EXE_samepath"), &program).unwrap();
+    samepath_testing::copy_program(env!("CARGO_BIN_EXE_samepath").as_ref(), &program);
     program
 }
 
