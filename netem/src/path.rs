@@ -168,9 +168,6 @@ impl LivePath {
         if let Some(router) = &router {
             await_carriers(&router.first_up(&namespaces))?;
         }
-        if ipv6 {
-            await_addresses(&namespaces, &addresses)?;
-        }
         let deliveries = match &mut ports {
             Some(ports) if !joining.under(link) => lay_wires(&namespaces, ports, link),
             _ => Vec::new(),
@@ -193,6 +190,10 @@ impl LivePath {
                 Carrier::Emulator(Emulator::start(task, ports, books()?, joining)?)
             }
         };
+        // Last, for the kernel gets there by itself meanwhile.
+        if ipv6 {
+            await_addresses(&namespaces, &addresses)?;
+        }
         Ok(LivePath {
             namespaces,
             addresses,
