@@ -580,14 +580,14 @@ fn read_manifest(dir: &Path) -> Result<Manifest, StoreError> {
         problem: problem.to_string(),
         remedy: "fetch the run again, or run the experiment anew",
     };
-    let value: serde_json::Value = serde_json::from_slice(&text).map_err(corrupt)?;
-    let Ok(Versioned { schema }) = serde_json::from_value(value.clone()) else {
-        return Err(StoreError::Foreign { path: dir.to_owned(), problem: format!("its {MANIFEST} has no version") });
-    };
+    let Versioned { schema } = serde_json::from_slice(&text).map_err(|error| match error.is_data() {
+        true => StoreError::Foreign { path: dir.to_owned(), problem: format!("its {MANIFEST} has no version") },
+        false => corrupt(error),
+    })?;
     if schema != RECORD_SCHEMA {
         return Err(StoreError::Version { path, found: schema });
     }
-    serde_json::from_value(value).map_err(corrupt)
+    serde_json::from_slice(&text).map_err(corrupt)
 }
 
 /// What `trials.jsonl` holds.
