@@ -17,6 +17,8 @@ pub struct Operations {
     pub latencies: Vec<i64>,
     /// How many the server refused.
     pub refused: u32,
+    /// When the server first refused one: the release of its answer.
+    pub first_refused: Option<Instant>,
     /// When the last response of one that was answered in time was delivered; 0 where none was.
     pub last_answer: Instant,
 }
@@ -43,6 +45,7 @@ impl Operations {
             }
             if is_refusal {
                 operations.refused += 1;
+                operations.first_refused = operations.first_refused.into_iter().chain([answer.released]).min();
             } else {
                 operations.latencies.push(latency);
                 operations.last_answer = delivered.max(operations.last_answer);

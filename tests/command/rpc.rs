@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use samepath_model::record::{MessageRecord, TrialRecord};
+use samepath_model::operations::Operations;
+use samepath_model::record::TrialRecord;
 use samepath_model::{Direction, Workload};
 use samepath_results::Run;
 
@@ -35,7 +36,7 @@ fn late(record: &TrialRecord) -> f64 {
 const ARMS: &str = r#"arms = ["tcp", "tls", "quic", "udp"]"#;
 
 #[test]
-fn a_small_request_takes_a_round_trip_and_the_service() {
+fn a_small_request_takes_rtt_plus_service() {
     if !can_emulate(test!()) {
         return;
     }
@@ -98,15 +99,15 @@ fn above_its_capacity_a_server_queues_and_then_refuses() {
     for record in run.trials() {
         let Workload::Rpc(rpc) = &record.trial.workload else { unreachable!("it is what was asked") };
         let messages = run.messages(&record.trial.id).unwrap();
-        let is_refusal = |m: &&MessageRecord| m.direction == Direction::Down && m.seq >= rpc.requests_of_stream();
-        let first_refused = messages.iter().filter(is_refusal).map(|m| m.released).min().unwrap();
+        let operations = Operations::of(rpc, record.trial.workload.scored_streams(), &messages);
+        let first_refused = operations.first_refused.unwrap();
         // 20 wait after 20 / 40 of a second, as does the last of them for ten rounds of 10 ms.
         assert!((400_000_000..700_000_000).contains(&first_refused), "{}: {first_refused} ns", record.trial.id);
         let most = figure(record, "latency_p50_ms");
         assert!((135.0..=151.0 + late(record)).contains(&most), "{}: {most} ms", record.trial.id);
         // Of the 60 that are too many, 20 wait; the server answers what it can.
-        let refused = figure(record, "refused_percent") / 100.0 * f64::from(rpc.operations());
-        assert!((45.0..=65.0).contains(&refused), "{}: {refused} were refused", record.trial.id);
+        let refused = operations.refused;
+        assert!((45..=65).contains(&refused), "{}: {refused} were refused", record.trial.id);
         let answered = figure(record, "answered_percent") + figure(record, "refused_percent");
         assert!((answered - 100.0).abs() < 1e-9, "{}: {answered} %", record.trial.id);
     }

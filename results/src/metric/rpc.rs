@@ -73,7 +73,7 @@ pub(crate) const REFUSED: Metric = Metric {
 
 /// The figures of a trial, from its messages on these streams.
 pub(crate) fn figures(rpc: &Rpc, streams: Range<StreamId>, messages: &[MessageRecord]) -> Vec<(&'static Metric, f64)> {
-    let Operations { released, mut latencies, refused, last_answer } = Operations::of(rpc, streams, messages);
+    let Operations { released, mut latencies, refused, last_answer, .. } = Operations::of(rpc, streams, messages);
     if released == 0 {
         return Vec::new();
     }

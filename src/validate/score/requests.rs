@@ -1,7 +1,7 @@
 //! Scores of requests and responses: the round trips and the service that they take, and what a full server does.
 
-use samepath_model::Direction;
 use samepath_model::experiment::Bound;
+use samepath_model::operations::Operations;
 use samepath_model::record::TrialRecord;
 use samepath_model::workload::{Rpc, Workload};
 use samepath_results::Run;
@@ -42,22 +42,18 @@ fn above_capacity(run: &Run, record: &TrialRecord, rpc: &Rpc) -> anyhow::Result<
     let (workers, backlog) = (f64::from(rpc.workers.unwrap_or_default()), f64::from(rpc.backlog.unwrap_or_default()));
     let (rtt, capacity) = (record.trial.link.rtt().as_millis_f64(), workers / service);
     let surplus = rate - capacity;
-    let messages = run.messages(&record.trial.id)?;
-    let is_refusal = |message: &&samepath_model::record::MessageRecord| {
-        message.direction == Direction::Down && message.seq >= rpc.requests_of_stream()
-    };
-    let first = messages.iter().filter(is_refusal).map(|message| message.released).min();
-    let first = first.map_or(f64::NAN, |at| at as f64 / 1e6);
+    let streams = record.trial.workload.scored_streams();
+    let operations = Operations::of(rpc, streams, &run.messages(&record.trial.id)?);
+    let first = operations.first_refused.map_or(f64::NAN, |at| at as f64 / 1e6);
     // Until then it takes as many as it has workers and room for, and answers at its capacity; give or take two of the
     // requests that come while one is answered.
     let full = rtt / 2.0 + (workers + backlog - 1.0) / surplus * 1e3;
     let what = |of: &str| format!("{}: {of}", record.trial.arm);
-    let refused = figure(record, "refused_percent") / 100.0 * f64::from(rpc.operations());
     let lasts = f64::from(rpc.operations()) / rate;
     let longest = rtt + (service + backlog / capacity) * 1e3;
     Ok(vec![
         within_in(record, what("first refused after"), full - 2e3 / surplus, full + 2e3 / surplus, first),
-        near(what("refused"), surplus * lasts - workers - backlog, 4.0, refused, "requests"),
+        near(what("refused"), surplus * lasts - workers - backlog, 4.0, f64::from(operations.refused), "requests"),
         within_in(
             record,
             what("longest latency"),
