@@ -549,6 +549,7 @@ pub struct SessionFailure {
     /// The flow whose session it was.
     pub flow: FlowId,
     /// When the application saw it.
+    #[serde(rename = "at_ns")]
     pub at: Instant,
     /// What it saw.
     pub error: String,
@@ -560,8 +561,10 @@ pub struct RestartRecord {
     /// The flow whose server it was.
     pub flow: FlowId,
     /// When its process was killed.
+    #[serde(rename = "killed_ns")]
     pub killed: Instant,
     /// When the new one was ready; `None` where its flow was over before.
+    #[serde(rename = "ready_ns")]
     pub ready: Option<Instant>,
 }
 
@@ -885,7 +888,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_of_a_later_flow_counts_from_the_epoch() {
+    fn a_later_flow_counts_from_the_epoch() {
         let report = PlayReport {
             epoch_ns: 5_000,
             clock_error_ns: 0,
