@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_machine_voided_is_run_again_and_only_so_often() {
+    fn only_void_trials_are_retried_and_not_forever() {
         let due = |attempt, outcome| Attempt::after(&record(attempt, outcome), 2).map(|attempt| attempt.number);
         assert_eq!(due(1, void(&[VoidKind::Steal])), Some(2));
         assert_eq!(due(2, void(&[VoidKind::LinkLate, VoidKind::EndLate])), Some(3));

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_built_in_experiment_is_sound_and_bears_its_name() {
+    fn every_built_in_experiment_resolves_by_name() {
         for (name, text) in EXPERIMENTS {
             let experiment = Experiment::parse(text).unwrap_or_else(|error| panic!("{name}: {error}"));
             judge::expectations(&experiment).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_left_starts_from_the_plan_and_follows_what_trials_take() {
+    fn time_left_follows_what_trials_take() {
         let experiment = samepath_model::Experiment::parse(
             "schema = 1\nname = 'p'\nrepeat = 4\n[[part]]\nname = 'p'\narms = ['tcp']\n\
              workload = { kind = 'bulk', duration = '3s' }\nlink = { rate = '8Mbit' }\n",

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_with_a_step_gives_every_shard_once_and_one_with_gaps_is_refused() {
+    fn array_jobs_give_every_shard_once() {
         let array = |id: u32, [least, most, step, count]: [u32; 4]| {
             vec![
                 ("SLURM_ARRAY_TASK_ID", id),

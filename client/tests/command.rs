@@ -49,7 +49,7 @@ const TRIAL: &str = r#"{
 }"#;
 
 #[test]
-fn the_harness_gets_the_start_before_it_and_the_whole_report() {
+fn the_harness_gets_start_and_report() {
     let (control, fingerprint, _running) = serve();
     let link = serde_json::to_string(&samepath_model::Link::transparent()).unwrap();
     let trial = TRIAL.replace("LINK", &link);
@@ -108,7 +108,7 @@ fn the_json_document_has_iperf3s_names() {
 }
 
 #[test]
-fn what_a_stream_sent_within_a_duration_is_told_where_it_is_known() {
+fn bytes_sent_within_a_duration_are_told_where_known() {
     let (control, _, _running) = serve();
     for streams in ["1", "2"] {
         let args = [&control, "--arm", "tcp/per-stream", "--streams", streams, "--duration", "200ms", "--json"];

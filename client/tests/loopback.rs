@@ -313,7 +313,7 @@ async fn ipv6_works_too() {
 /// A server of both families, on one socket each: whoever is addressed answers, by UDP, too, where the kernel would else
 /// choose an address by its routes.
 #[tokio::test]
-async fn both_families_are_served_each_from_the_address_that_was_asked() {
+async fn both_families_answer_from_the_address_asked() {
     let listen: SocketAddr = (samepath_transport::tcp::any_address(), 0).into();
     let server = Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default() }).unwrap();
     let (port, pin) = (server.address().port(), Pin::Exactly(server.fingerprint()));
@@ -348,7 +348,7 @@ async fn both_families_are_served_each_from_the_address_that_was_asked() {
 }
 
 #[tokio::test]
-async fn of_several_addresses_the_one_with_a_server_is_found() {
+async fn the_address_with_a_server_is_found() {
     let server = serve();
     let port = server.address.port();
     // Nobody listens at the first, another service does at the second.
@@ -570,7 +570,7 @@ async fn an_occupied_port_is_named_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn every_port_that_is_taken_is_named_and_one_that_does_not_exist_too() {
+async fn taken_and_impossible_ports_are_named() {
     // An address of this host on which nobody else listens.
     let ip = IpAddr::from([127, 0, 0, 9]);
     let bind = |port: u16| {

@@ -89,7 +89,7 @@ async fn handshakes_by_udp_and_quic_keep_no_client_out() {
 }
 
 #[tokio::test]
-async fn who_proves_nothing_is_sent_away_while_a_long_session_runs() {
+async fn the_unauthenticated_are_refused_beside_a_long_session() {
     let limits = Limits { proof: Duration::from_millis(100), ..Limits::default() };
     let server = serve_with(limits);
     let ip = server.address.ip();
@@ -141,7 +141,7 @@ async fn who_gives_way_is_told_where_it_can_be() {
 }
 
 #[tokio::test]
-async fn a_quic_connection_that_stalls_makes_way_for_the_next() {
+async fn a_stalled_quic_connection_makes_way() {
     let server = serve_with(Limits { proof: Duration::from_millis(100), ..Limits::default() });
     let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
     let control = control::connect(&[server.address], server.pin, support::TOKEN, &plan).await.unwrap();
@@ -185,7 +185,7 @@ async fn slow_relay(to: SocketAddr, back: StdDuration) -> SocketAddr {
 
 /// Over a path that loses much, the timers of a handshake back off for longer than an unauthenticated peer may wait.
 #[tokio::test]
-async fn a_slow_quic_handshake_is_waited_for_while_its_session_is_open() {
+async fn an_open_session_waits_for_slow_quic_handshakes() {
     let server = serve_with(Limits { proof: Duration::from_millis(100), ..Limits::default() });
     let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
     let control = control::connect(&[server.address], server.pin, support::TOKEN, &plan).await.unwrap();
@@ -199,7 +199,7 @@ async fn a_slow_quic_handshake_is_waited_for_while_its_session_is_open() {
 
 /// What follows a slow handshake may be as slow: the client's timer goes on from where the handshake has left it.
 #[tokio::test]
-async fn who_was_slow_in_the_handshake_may_be_slow_afterwards() {
+async fn a_slow_handshake_may_be_slow_afterwards() {
     let server = serve_with(Limits { proof: Duration::from_millis(50), ..Limits::default() });
     let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
     let control = control::connect(&[server.address], server.pin, support::TOKEN, &plan).await.unwrap();
@@ -213,7 +213,7 @@ async fn who_was_slow_in_the_handshake_may_be_slow_afterwards() {
 }
 
 #[tokio::test]
-async fn a_client_that_stops_reading_holds_its_session_no_longer_than_its_time() {
+async fn a_client_that_stops_reading_loses_its_session() {
     let server = serve_with(Limits { sessions: 1, slack: Duration::from_secs(6), ..Limits::default() });
     let mut plan = plan(Arm::default_of(Transport::Tcp), bytes(Direction::Down, 1, 1000));
     plan.time_limit = Duration::from_secs(1);

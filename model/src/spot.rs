@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_the_message_names_is_found_in_its_table() {
+    fn a_named_key_is_found_in_its_table() {
         let link = Spot::key("part").item(0).then("link");
         assert_eq!(link.line(TEXT, "`queue` without a rate (up): add `rate`"), Some(8));
         assert_eq!(link.line(TEXT, "a `limit` of 0 goes with no `rtt`"), Some(6));

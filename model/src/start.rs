@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_is_another_says_why_and_by_how_much() {
+    fn another_window_says_why_and_how_much() {
         let apart = |state: StartState, controller| state.judged(controller).apart;
         assert_eq!(apart(state(165_000, 0, 0), Controller::Cubic), None);
         assert_eq!(apart(state(170_000, 3, 0), Controller::Cubic), None, "losses that changed nothing");

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_ample_for_what_a_long_path_keeps_under_way() {
+    fn the_limit_is_ample_for_long_paths() {
         // 5714 messages a second on 800 ms: 4571 of them under way, without any loss.
         let rtt = Duration::from_millis(800);
         let workload = messages(80, 14, 220);

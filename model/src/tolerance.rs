@@ -59,7 +59,7 @@ mod tests {
     use crate::Experiment;
 
     #[test]
-    fn a_table_of_the_experiment_says_what_differs_from_the_defaults() {
+    fn a_table_overrides_single_defaults() {
         let text = |tolerance: &str| {
             format!(
                 "schema = 1\nname = \"x\"\n{tolerance}\n[[part]]\nname = \"bulk\"\narms = [\"tcp\"]\nmode = \"fast\"\n\

@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_arm_cannot_take_is_refused_with_a_remedy() {
+    fn impossible_tuning_is_refused_with_a_remedy() {
         let arm = |text: &str| text.parse::<Arm>().unwrap();
         let sequential = Tuning { order: Order::Sequential, ..Tuning::default() };
         for fine in ["tcp", "tls", "quic", "quic/shared", "quic/per-message", "udp"] {

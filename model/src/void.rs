@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kind_is_its_name_in_files_and_every_one_has_words_of_its_own() {
+    fn every_kind_has_a_name_and_words() {
         let late = VoidReason::new(VoidKind::LinkLate, "late by 3 ms");
         let text = serde_json::to_string(&late).expect("it has a text form");
         assert_eq!(text, r#"{"kind":"link-late","words":"late by 3 ms"}"#);

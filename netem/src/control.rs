@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_had_by_one_link_and_free_again_afterwards() {
+    fn a_name_belongs_to_one_link() {
         let (_dir, runtime) = runtime();
         let first = runtime.listen("one").unwrap();
         assert!(matches!(runtime.listen("one"), Err(ControlError::Taken(name)) if name == "one"));
@@ -526,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_what_it_does_not_know_is_told_so() {
+    fn an_unknown_request_is_told() {
         let (_dir, runtime) = runtime();
         let listener = runtime.listen("one").unwrap();
         let mut stream = UnixStream::connect(runtime.socket("one")).unwrap();

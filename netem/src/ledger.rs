@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spool_gives_back_what_it_was_given_in_order() {
+    fn a_spool_keeps_the_order() {
         let (_dir, path) = scratch();
         let mut spool = Spool::create(&path).unwrap();
         let entries: Vec<Entry> = (0..20_000)

@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_hold_those_inside_them_and_their_own_ends_apart() {
+    fn blocks_hold_inner_blocks_and_ends_apart() {
         let mut block = ALL;
         let mut depth = 0;
         while let Some(inside) = block.inside() {

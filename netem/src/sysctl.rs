@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_a_setting_is_no_reason_for_another_proc() {
+    fn a_missing_setting_needs_no_other_proc() {
         let dir = tree(&["net.ipv4.tcp_comp_sack_nr"]);
         let granted = Tree(dir.path()).apply(WISH);
         assert!(!granted.locked);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_force_anyway_is_granted_and_a_larger_buffer_is_as_good() {
+    fn a_sufficient_setting_counts_as_granted() {
         let refusal = Refusal { error: io::Error::from_raw_os_error(libc::EROFS), of_file: true };
         let mut lacking = Lacking::default();
         lacking.note("net.ipv4.tcp_rmem", "4096 131072 6291456", "4096 87380 6291456", Some(&refusal));

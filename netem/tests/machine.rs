@@ -459,7 +459,7 @@ fn start_marked(scratch: &Scratch, user: As, backend: &str, marker: &str) -> Chi
 }
 
 #[test]
-fn nothing_is_left_when_a_process_of_a_link_is_killed() {
+fn nothing_is_left_of_a_killed_link() {
     for (number, (backend, user)) in cases(test!()).into_iter().enumerate() {
         // At once: what takes time is waiting for a server that never listens.
         std::thread::scope(|scope| {
@@ -657,7 +657,7 @@ fn a_trial_that_hangs_is_ended_at_its_limit() {
 }
 
 #[test]
-fn an_endpoint_that_dies_is_told_with_its_last_words() {
+fn a_dying_endpoint_is_told_with_its_stderr() {
     if !trials_run_here(test!()) {
         return;
     }

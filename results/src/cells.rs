@@ -265,7 +265,7 @@ mod tests {
     use crate::metric;
 
     #[test]
-    fn cells_are_in_the_experiments_order_and_void_trials_out_of_their_figures() {
+    fn cells_keep_the_order_and_exclude_void_trials() {
         let dir = tempdir().unwrap();
         let mut run = fixture::lines(dir.path(), &fixture::experiment(), 1.0);
         let of = |record: &TrialRecord, outcome| TrialRecord { outcome, ..record.clone() };

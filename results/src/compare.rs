@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_seeds_in_common_do_not_speak_for_the_others() {
+    fn a_few_common_seeds_are_not_paired() {
         let dir = tempdir().unwrap();
         let [a, b] = [("a", 10), ("b", 4)].map(|(name, seeds)| {
             let experiment = fixture::experiment_of(seeds);
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn void_trials_cost_their_pairs_and_nothing_is_told_of_what_is_left_of_them() {
+    fn void_trials_cost_their_pairs() {
         let dir = tempdir().unwrap();
         let experiment = fixture::experiment_of(8);
         let [mut a, mut b] =
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_have_the_same_seeds_are_paired_whatever_was_planned() {
+    fn runs_of_the_same_seeds_are_paired() {
         let dir = tempdir().unwrap();
         let runs = [("a", 3), ("b", 30)].map(|(name, seeds)| {
             let experiment = fixture::experiment_of(seeds);

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_packet_was_under_way_in_is_the_ends() {
+    fn time_without_packets_is_the_ends() {
         // Two ways of 30 ms; 1 ms of the client before, 2 of the server between, 3 of the client after.
         let there_and_back = [packet(-99, Some(-69)), packet(-67, Some(-37)), packet(-66, Some(-36))];
         assert_eq!(parts(67, &there_and_back), Some((61.0, 0.0, 6.0)));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_for_a_timer_after_a_loss_is_neither() {
+    fn the_wait_for_a_timer_is_neither() {
         let lost = [packet(-99, None), packet(-50, Some(-40)), packet(-38, Some(-28))];
         assert_eq!(parts(75, &lost), Some((20.0, 49.0, 6.0)));
         // A loss while others are under way costs nothing by itself.

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_run_again_is_counted_by_kind_and_in_no_figure() {
+    fn retried_trials_are_counted_by_kind() {
         let dir = tempdir().unwrap();
         let mut run = fixture::lines(dir.path(), &fixture::experiment(), 1.0);
         let plain = render(&Analysis::of(&run));

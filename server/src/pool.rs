@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_addresses_the_one_with_the_most_gives_way() {
+    fn the_address_with_most_connections_gives_way() {
         let mut waiting = Waiting::default();
         assert_eq!(enter(&mut waiting, &[1, 2, 2, 3, 3, 3, 4], 3, 7), [None; 7]);
         assert_eq!(enter(&mut waiting, &[5, 1, 6], 3, 7), [Some(3), Some(2), Some(1)]);

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_quick_form_of_a_check_is_a_part_of_it() {
+    fn a_quick_check_is_part_of_the_whole() {
         for check in CHECKS {
             let Some(quick) = check.quick else { continue };
             let whole = Experiment::parse(check.experiment).unwrap();

@@ -119,7 +119,7 @@ fn agree(report: &PlayReport, wire: &[(Sender, Vec<u8>)], log: &KeyLog) -> usize
 }
 
 #[test]
-fn both_ways_agree_on_every_one_of_fifty_thousand_packets() {
+fn both_methods_agree_on_fifty_thousand_packets() {
     let part = "arms = ['quic']\nworkload = { kind = 'bulk', bytes = '80MB', streams = 3 }";
     let (report, wire, log) = play(part, 101);
     let compared = agree(&report, &wire, &log);

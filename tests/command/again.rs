@@ -43,7 +43,7 @@ fn attempts(dir: &Path) -> Vec<(String, u64, String)> {
 }
 
 #[test]
-fn what_no_attempt_mends_is_void_three_times_and_the_run_has_no_result() {
+fn a_trial_void_three_times_has_no_result() {
     if !can_emulate(test!()) {
         return;
     }
@@ -103,7 +103,7 @@ fn make_void(dir: &Path, id: &str, kind: VoidKind) {
 }
 
 #[test]
-fn the_attempt_that_kept_its_conditions_counts_and_nothing_else_has_another() {
+fn the_attempt_that_kept_its_conditions_counts() {
     if !can_emulate(test!()) {
         return;
     }

@@ -94,7 +94,7 @@ fn lost(run: &Run, record: &TrialRecord, direction: Direction) -> Option<(u64, B
 }
 
 #[test]
-fn a_whole_run_on_the_kernels_netem_and_the_same_losses_on_the_embedded_link() {
+fn a_run_on_netem_loses_as_embedded() {
     if !can_emulate(test!()) || !carries("netem", test!()) {
         return;
     }
@@ -121,7 +121,7 @@ fn a_whole_run_on_the_kernels_netem_and_the_same_losses_on_the_embedded_link() {
 }
 
 #[test]
-fn a_link_on_the_kernels_netem_tells_how_it_stands_and_another_leads_through_it() {
+fn a_link_on_netem_has_status_and_nests() {
     if !can_emulate(test!()) || !has("ping", test!()) || !carries("netem", test!()) {
         return;
     }

@@ -6,7 +6,7 @@ use samepath_results::{Manifest, Run};
 use crate::support::{can_emulate, expect_status, file, has, run, samepath, stderr, test};
 
 #[test]
-fn a_quantity_without_its_unit_is_refused_and_the_remedy_named() {
+fn a_quantity_without_unit_is_refused() {
     for (args, remedy) in [
         (&["run", "--rtt", "60"][..], "60ms"),
         (&["run", "--rate", "10M"], "10Mbit"),
@@ -21,7 +21,7 @@ fn a_quantity_without_its_unit_is_refused_and_the_remedy_named() {
 }
 
 #[test]
-fn a_unit_is_refused_alike_in_a_flag_an_axis_and_a_file() {
+fn units_are_refused_alike_everywhere() {
     let dir = tempfile::tempdir().unwrap();
     for (condition, value, said) in [
         (
@@ -217,7 +217,7 @@ fn an_unwritable_place_is_named() {
 }
 
 #[test]
-fn a_full_disk_stops_the_run_with_the_remedy_and_keeps_what_is_done() {
+fn a_full_disk_keeps_what_is_done() {
     // A file system of 128 KiB, in a mount namespace of its own.
     if !can_emulate(test!()) || !has("unshare", test!()) {
         return;
@@ -256,7 +256,7 @@ fn help_offers_nothing_that_is_always_refused() {
 }
 
 #[test]
-fn what_was_measured_is_printed_though_its_report_cannot_be_drawn() {
+fn results_are_printed_without_a_report() {
     // A run that is complete, in whose report's place something else lies.
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("run");

@@ -96,7 +96,7 @@ fn wireshark_reads_it_with_comments_and_times() {
 }
 
 #[test]
-fn a_capture_that_cannot_be_written_is_refused_before_the_command_runs() {
+fn an_unwritable_capture_is_refused_first() {
     if !can_emulate(test!()) {
         return;
     }
@@ -115,7 +115,7 @@ fn a_capture_that_cannot_be_written_is_refused_before_the_command_runs() {
 }
 
 #[test]
-fn a_disk_that_fills_up_is_said_and_leaves_whole_packets() {
+fn a_full_disk_leaves_whole_packets() {
     if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }

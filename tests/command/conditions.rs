@@ -75,7 +75,7 @@ c = s.create_connection(to, 5); c.settimeout(5); c.sendall(b'x'); print('tcp', c
 }
 
 #[test]
-fn a_nat_that_forgets_shows_the_server_another_port_or_address() {
+fn a_rebinding_nat_shows_another_port_or_address() {
     if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
@@ -166,7 +166,7 @@ u.connect((os.environ['SAMEPATH_SERVER'], 7000)); u.send(b'x'); print(u.recv(9).
 }
 
 #[test]
-fn conditions_of_a_running_link_change_with_its_filter_and_the_ledger_tells_who_passed() {
+fn conditions_and_filter_of_a_link_change() {
     if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
@@ -191,7 +191,7 @@ fn conditions_of_a_running_link_change_with_its_filter_and_the_ledger_tells_who_
 }
 
 #[test]
-fn what_the_kernels_netem_has_no_word_for_is_refused_by_name() {
+fn conditions_beyond_netem_are_refused_by_name() {
     for (args, words) in [
         (&["--filter", "udp", "--delay", "9ms"][..], "a filter before the conditions (`filter`)"),
         (&["--blackhole", "1300B"], "a black hole for large packets (`blackhole`)"),

@@ -14,7 +14,7 @@ fn names() -> Vec<String> {
 }
 
 #[test]
-fn every_experiment_resolves_and_says_what_it_does_not_prove() {
+fn every_experiment_says_what_it_cannot_prove() {
     let names = names();
     for wanted in [
         "head-of-line",

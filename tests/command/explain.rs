@@ -34,7 +34,7 @@ fn document(args: &[&str]) -> Value {
 }
 
 #[test]
-fn each_part_of_a_delay_and_the_packet_behind_it() {
+fn each_part_of_a_delay_names_its_packet() {
     if !can_emulate(test!()) {
         return;
     }

@@ -143,7 +143,7 @@ fn the_soft_limit_on_open_files_is_raised() {
 }
 
 #[test]
-fn a_hard_limit_that_is_too_small_is_told_before_anything_is_made() {
+fn a_small_hard_limit_is_told_first() {
     let dir = tempfile::tempdir().unwrap();
     let experiment = file(dir.path(), "connections.toml", CONNECTIONS);
     let out = dir.path().join("run");
@@ -156,7 +156,7 @@ fn a_hard_limit_that_is_too_small_is_told_before_anything_is_made() {
 }
 
 #[test]
-fn a_limit_that_is_met_in_the_middle_names_its_remedy() {
+fn a_limit_met_later_names_its_remedy() {
     let mut met = 0;
     // Wherever it is met: by the runtime, or by a socket.
     for limit in 6..20 {

@@ -16,7 +16,7 @@ fn the_exit_status_is_the_commands() {
 }
 
 #[test]
-fn addresses_are_in_the_environment_and_output_is_the_commands_alone() {
+fn addresses_are_in_the_environment() {
     if !can_emulate(test!()) {
         return;
     }
@@ -156,7 +156,7 @@ fn marks_and_the_queues_size_are_told_to_people() {
 }
 
 #[test]
-fn a_packet_is_dropped_by_the_name_that_the_capture_gives_it() {
+fn a_packet_is_dropped_by_its_captured_name() {
     if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
@@ -229,7 +229,7 @@ fn one_seed_drops_the_same_packets() {
 }
 
 #[test]
-fn a_link_without_conditions_carries_super_packets_unless_a_ledger_is_kept() {
+fn super_packets_pass_unless_a_ledger_is_kept() {
     if !can_emulate(test!()) || !has("iperf3", test!()) {
         return;
     }

@@ -147,7 +147,7 @@ fn conditions_change_while_it_runs() {
 }
 
 #[test]
-fn a_recorded_rate_is_put_in_force_while_it_runs() {
+fn a_rate_trace_is_set_while_running() {
     if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
@@ -377,7 +377,7 @@ fn what_changed_is_in_capture_and_ledger() {
 }
 
 #[test]
-fn a_link_goes_on_when_nobody_reads_what_it_says() {
+fn a_link_goes_on_without_a_reader() {
     if !can_emulate(test!()) {
         return;
     }
@@ -462,7 +462,7 @@ fn without_root_it_is_the_same() {
 }
 
 #[test]
-fn without_root_and_a_runtime_directory_it_is_found_by_its_user_alone() {
+fn a_rootless_link_is_its_users_alone() {
     if !can_emulate(test!()) || !has("setpriv", test!()) || !has("unshare", test!()) || !has("mount", test!()) {
         return;
     }
@@ -556,7 +556,7 @@ fn a_shell_on_a_terminal_shows_the_conditions() {
 }
 
 #[test]
-fn every_shell_on_a_terminal_has_its_jobs_and_its_status() {
+fn every_shell_has_job_control_and_status() {
     if !can_emulate(test!()) || !has("script", test!()) {
         return;
     }
@@ -671,7 +671,7 @@ fn a_link_inside_a_link_leads_through_both() {
 }
 
 #[test]
-fn a_link_inside_a_link_may_have_a_server_of_its_own() {
+fn a_nested_link_may_have_its_server() {
     if !can_emulate(test!()) || !has("iperf3", test!()) {
         return;
     }
@@ -711,7 +711,7 @@ fn links_beside_each_other_inside_one_do_not_collide() {
 }
 
 #[test]
-fn without_root_links_nest_too_and_another_users_link_stands_apart() {
+fn rootless_links_nest_and_stand_apart() {
     if !can_emulate(test!()) || !has("setpriv", test!()) || !has("ping", test!()) {
         return;
     }
@@ -750,7 +750,7 @@ fn without_root_links_nest_too_and_another_users_link_stands_apart() {
 }
 
 #[test]
-fn a_link_that_passes_super_packets_takes_conditions_when_they_come() {
+fn a_super_packet_link_takes_conditions_later() {
     if !can_emulate(test!()) || !has("ping", test!()) {
         return;
     }
@@ -790,7 +790,7 @@ fn a_link_that_passes_super_packets_takes_conditions_when_they_come() {
 }
 
 #[test]
-fn without_a_place_for_sockets_a_link_runs_all_the_same() {
+fn a_link_runs_without_a_socket_directory() {
     if !can_emulate(test!()) {
         return;
     }

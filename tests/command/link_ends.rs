@@ -99,7 +99,7 @@ fn what_does_not_listen_is_said() {
 }
 
 #[test]
-fn a_server_command_that_leaves_a_daemon_is_waited_for() {
+fn a_daemonizing_server_command_is_awaited() {
     if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
@@ -182,7 +182,7 @@ def ask_many(host, port, connections, size):
 ";
 
 #[test]
-fn a_service_of_the_host_is_reached_across_the_link() {
+fn a_host_service_is_reached_across_the_link() {
     if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
@@ -218,7 +218,7 @@ fn what_is_carried_meets_the_links_conditions() {
 }
 
 #[test]
-fn a_service_that_is_not_there_is_told_to_both_ends() {
+fn a_missing_service_is_told_to_both_ends() {
     if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
@@ -269,7 +269,7 @@ for size in (700, 1472, 10, 1):
 }
 
 #[test]
-fn a_port_that_the_server_command_wants_is_its_own_mistake() {
+fn a_port_clash_is_the_commands_mistake() {
     if !can_emulate(test!()) || !has("python3", test!()) {
         return;
     }
@@ -285,7 +285,7 @@ fn a_port_that_the_server_command_wants_is_its_own_mistake() {
 }
 
 #[test]
-fn the_controller_in_force_is_told_and_can_be_chosen() {
+fn the_controller_is_told_and_can_be_chosen() {
     if !can_emulate(test!()) {
         return;
     }

@@ -22,7 +22,7 @@ fn records(experiment: &str, dir: &std::path::Path) -> Vec<Value> {
 }
 
 #[test]
-fn a_window_with_more_than_a_thousand_gaps_arrives_byte_for_byte() {
+fn a_thousand_gaps_arrive_byte_for_byte() {
     if !can_emulate(test!()) {
         return;
     }
@@ -89,7 +89,7 @@ link = { rtt = "200ms", rate = "100Mbit" }
 }
 
 #[test]
-fn a_hop_with_a_smaller_mtu_is_no_hindrance_whatever_the_transport() {
+fn every_transport_passes_a_smaller_mtu() {
     if !can_emulate(test!()) {
         return;
     }
@@ -114,7 +114,7 @@ fn a_hop_with_a_smaller_mtu_is_no_hindrance_whatever_the_transport() {
 }
 
 #[test]
-fn a_name_whose_first_address_nobody_serves_is_reached_by_its_second() {
+fn a_name_is_reached_by_its_second_address() {
     if !has("unshare", test!()) {
         return;
     }

@@ -53,7 +53,7 @@ fn bytes_in_flight_are_told(out: &Path) {
 }
 
 #[test]
-fn from_a_file_to_a_report_and_again_from_the_records() {
+fn a_report_is_made_again_from_records() {
     if !can_emulate(test!()) {
         return;
     }
@@ -104,7 +104,7 @@ fn from_a_file_to_a_report_and_again_from_the_records() {
 
 /// TCP as QUIC: else the one would be marked where the other loses its packets.
 #[test]
-fn a_link_that_marks_marks_every_transport_that_can_be() {
+fn a_marking_link_marks_every_transport() {
     if !can_emulate(test!()) {
         return;
     }
@@ -185,7 +185,7 @@ link = { rtt = "10ms" }
 }
 
 #[test]
-fn a_trial_that_hangs_is_ended_and_the_run_goes_on() {
+fn a_hanging_trial_is_ended() {
     if !can_emulate(test!()) {
         return;
     }
@@ -284,7 +284,7 @@ fn interrupted(signal: Signal, what: &str) {
 }
 
 #[test]
-fn ctrl_c_keeps_what_is_done_and_resume_goes_on() {
+fn ctrl_c_keeps_trials_and_resume_continues() {
     interrupted(Signal::SIGINT, "Ctrl-C");
 }
 

@@ -18,7 +18,7 @@ link = { rtt = '20ms', rate = '20Mbit' }
 ";
 
 #[test]
-fn a_captured_trial_can_be_decrypted_and_has_quics_logs() {
+fn a_captured_trial_is_decrypted_with_its_keys() {
     if !can_emulate(test!()) {
         return;
     }

@@ -25,7 +25,7 @@ fn run_it(dir: &Path, name: &str, text: &str) -> Run {
 }
 
 #[test]
-fn losses_begin_with_the_schedule_and_every_arm_starts_from_the_same_window() {
+fn losses_begin_with_the_schedule_for_all() {
     if !can_emulate(test!()) {
         return;
     }
@@ -91,7 +91,7 @@ link = { rtt = "20ms", rate = "10Mbit", down = { loss = "30%" }, loss-key = "ind
 }
 
 #[test]
-fn a_setting_that_decides_and_was_not_granted_voids_the_trial_unless_the_experiment_allows_it() {
+fn an_ungranted_setting_voids_unless_allowed() {
     if !can_emulate(test!()) {
         return;
     }
@@ -124,7 +124,7 @@ tuning = { initial-window = 20 }
 /// After lost SYNs TCP begins with one segment (RFC 5681, section 3.1): that is the path's doing, and no setting that
 /// was not granted.
 #[test]
-fn a_connection_whose_first_packets_are_lost_has_its_settings_all_the_same() {
+fn settings_survive_the_loss_of_first_packets() {
     if !can_emulate(test!()) {
         return;
     }

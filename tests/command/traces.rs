@@ -27,7 +27,7 @@ fn inputs(run: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_form_of_a_trace_is_found_out_and_named() {
+fn the_form_of_a_trace_is_detected() {
     let dir = tempfile::tempdir().unwrap();
     for (name, text, word, named) in [
         ("lte.down", "1\n1\n3\n10\n", "", "rate of lte.down (mahimahi; 4.8 Mbit/s in the mean; again every 0.01s)"),
@@ -53,7 +53,7 @@ fn the_form_of_a_trace_is_found_out_and_named() {
 }
 
 #[test]
-fn a_mistake_in_a_trace_is_named_with_flag_or_line_and_the_remedy() {
+fn a_mistake_in_a_trace_is_named() {
     let dir = tempfile::tempdir().unwrap();
     for (text, words) in [
         ("0 1\n1 -2\n", &["line 2", "write 0 where nothing passes"][..]),
@@ -89,7 +89,7 @@ fn a_mistake_in_a_trace_is_named_with_flag_or_line_and_the_remedy() {
 }
 
 #[test]
-fn a_trace_is_kept_once_a_run_and_everything_else_has_its_checksum() {
+fn a_trace_is_kept_once_a_run() {
     if !can_emulate(test!()) {
         return;
     }

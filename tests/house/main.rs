@@ -56,7 +56,7 @@ fn metadata() -> Value {
 }
 
 #[test]
-fn members_depend_on_each_other_only_as_the_design_allows() {
+fn members_depend_only_as_the_design_allows() {
     let metadata = metadata();
     let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
     let mut seen = 0;
@@ -209,7 +209,7 @@ fn every_dependency_says_why_it_is_there() {
 }
 
 #[test]
-fn nothing_that_runs_for_others_ends_because_nobody_reads_stderr() {
+fn nothing_ends_because_nobody_reads_stderr() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut left = vec![root.join("src"), root.join("netem/src")];
     let mut seen = 0;
@@ -260,7 +260,7 @@ fn an_error_tells_its_cause_once() {
 /// What is built in place of a published crate is that crate, but for the patch beside it; and what is said of it in
 /// every record names the versions that are locked.
 #[test]
-fn a_patched_crate_is_the_published_one_but_for_its_patch() {
+fn a_patched_crate_differs_by_its_patch_alone() {
     use sha2::Digest as _;
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let vendored = root.join("vendor/quinn-proto");

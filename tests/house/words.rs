@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use syn::visit::{self, Visit};
 
+/// Most words of a name, those of tests among them.
+const MOST_WORDS: usize = 9;
+
 /// A forbidden word, and what to say instead.
 struct Word {
     word: &'static str,
@@ -13,7 +16,8 @@ struct Word {
     is_anywhere: bool,
 }
 
-/// Every use of a forbidden word in the sources below these directories: file, line or name, and the remedy.
+/// Every use of a forbidden word in the sources below these directories, and every name that is a sentence: file, line
+/// or name, and the remedy.
 pub(crate) fn forbidden(root: &Path, directories: &[&str]) -> Vec<String> {
     let (words, mut found) = (list(), Vec::new());
     let mut files = Vec::new();
@@ -34,6 +38,10 @@ pub(crate) fn forbidden(root: &Path, directories: &[&str]) -> Vec<String> {
         let mut names = Names(vec![at.clone()]);
         names.visit_file(&syn::parse_file(&text).unwrap_or_else(|error| panic!("{at}: {error}")));
         for name in names.0 {
+            let length = in_words(&spaced(&name), char::is_alphanumeric).count();
+            if length > MOST_WORDS {
+                found.push(format!("{at}: the name `{name}` has {length} words; at most {MOST_WORDS} say it"));
+            }
             let said = |word: &Word| in_words(&spaced(&name), char::is_alphanumeric).any(|said| word.is(&said));
             found.extend(
                 words
@@ -69,11 +77,11 @@ fn in_words(text: &str, belongs: impl Fn(char) -> bool) -> impl Iterator<Item = 
     text.split(move |c| !belongs(c)).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
-/// The name with its words apart: `StreamRows` and `stream_rows` are `Stream Rows` and `stream rows`.
+/// The name with its words apart: `StreamRows`, `stream_rows` and `STREAM_ROWS` are each two.
 fn spaced(name: &str) -> String {
     let mut text = String::new();
     for c in name.chars() {
-        if c.is_uppercase() {
+        if c.is_uppercase() && text.ends_with(char::is_lowercase) {
             text.push(' ');
         }
         text.push(if c == '_' { ' ' } else { c });

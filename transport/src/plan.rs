@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_are_as_large_as_the_path_is_known_to_take() {
+    fn packets_are_as_large_as_the_path_takes() {
         let mut plan = plan(Workload::Bulk(Bulk { duration: Some(Duration::from_secs(1)), ..Bulk::default() }));
         // In the lab: equal segments, 1448 bytes of TCP's payload and 52 of headers.
         assert_eq!((plan.quic_mtu(false), plan.quic_mtu(true), plan.tcp_segment(false)), (1472, 1452, None));

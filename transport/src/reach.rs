@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_is_tried_at_once_where_one_fails_and_after_a_while_where_one_is_silent() {
+    fn failure_tries_the_next_at_once_silence_later() {
         let all = addresses(&["[::1]:1", "10.0.0.1:1", "10.0.0.2:1"]);
         let ms = Duration::from_millis;
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_one_that_listens_is_found_and_who_refused_is_told() {
+    async fn the_listening_address_is_found() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let there = listener.local_addr().unwrap();
         let gone = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap().local_addr().unwrap();

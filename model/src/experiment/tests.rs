@@ -57,7 +57,7 @@ fn conditions_can_be_put_over_those_of_the_file() {
 }
 
 #[test]
-fn one_kind_of_rate_takes_the_place_of_the_other() {
+fn one_kind_of_rate_replaces_the_other() {
     let rates = |file: &str, flags: &str| {
         let mut experiment = ExperimentSpec::parse(&SMALL.replace("rate = \"20Mbit\"", file)).unwrap();
         experiment.override_link(&toml::from_str(flags).unwrap());
@@ -115,7 +115,7 @@ fn errors_name_line_and_part() {
 }
 
 #[test]
-fn a_number_out_of_range_is_told_with_the_range() {
+fn a_number_out_of_range_names_the_range() {
     let wrong = refused(&SMALL.replace("streams = 4", "streams = 100000000"));
     assert!(wrong.contains("from 0 to 65535") && wrong.contains("line 8"), "{wrong}");
     let axis = refused(&SMALL.replace("[1, 4]", "[1, 100000000]"));
@@ -178,7 +178,7 @@ fn an_expectation_is_of_every_cell_that_fits() {
 }
 
 #[test]
-fn a_cell_is_compared_with_the_other_that_is_named() {
+fn a_cell_is_compared_with_the_named_one() {
     let ratio = expected("metric = 'x'\nratio-to = { arm = 'tcp' }\nmost = 0.9\nat = { streams = 1 }");
     // Not tcp with itself.
     assert_eq!((ratio.relation, ratio.cells.len()), (Some(Relation::Ratio), 3));

@@ -53,7 +53,7 @@ fn the_impossible_is_refused_by_name() {
 }
 
 #[test]
-fn words_that_do_nothing_are_refused_and_taken_from_records() {
+fn words_without_effect_are_refused_except_in_records() {
     for (text, word) in [
         ("distribution = 'normal'", "`distribution` without jitter: add `jitter`"),
         ("delay = '9ms'\nup = { jitter = '1ms' }\ndown = { distribution = 'normal' }", "without jitter (down)"),
@@ -440,7 +440,7 @@ fn changes_come_again_and_the_later_one_holds() {
 }
 
 #[test]
-fn conditions_are_the_same_from_one_change_to_the_next() {
+fn conditions_last_until_the_next_change() {
     // Steps of 1,000,013 ns, and a last one that is shorter.
     let link = spec(
         "delay = '10ms'\nrate = '8Mbit'\nchange = ['1s..2000013007ns every 3s: delay 70ms, loss 9%', \
@@ -497,7 +497,7 @@ fn conditions_of_old_records_are_read() {
 }
 
 #[test]
-fn long_lists_are_summed_up_and_the_alternate_form_has_them_all() {
+fn long_lists_are_summed_up_unless_asked_for() {
     let list =
         |of: &dyn Fn(u64) -> String, n: u64| (1..=n).map(|i| format!("'{}'", of(i))).collect::<Vec<_>>().join(",");
     let link =

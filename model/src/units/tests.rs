@@ -204,7 +204,7 @@ fn shares_are_read_or_refused_with_what_to_write() {
 }
 
 #[test]
-fn queue_sizes_are_read_or_refused_with_what_to_write() {
+fn queue_sizes_are_read_or_refused_with_remedy() {
     table::<QueueLimit>(&[
         ("100p", Ok("100p")),
         ("100packets", Ok("100p")),
@@ -230,7 +230,7 @@ fn queue_sizes_are_read_or_refused_with_what_to_write() {
 }
 
 #[test]
-fn a_bare_number_in_a_file_gets_the_answer_of_the_command_line() {
+fn a_bare_number_is_refused_as_in_flags() {
     #[derive(Debug, Deserialize)]
     struct File {
         #[allow(dead_code)] // it is never read: each is refused

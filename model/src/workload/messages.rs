@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warm_up_that_is_not_asked_for_is_one_bandwidth_delay_product() {
+    fn the_default_warm_up_is_one_bandwidth_delay_product() {
         let link = |text: &str| toml::from_str::<crate::LinkSpec>(text).unwrap().resolve().unwrap();
         let asked = |warmup: Option<u64>, on: &str| {
             let warmup = warmup.map(ByteCount::new);

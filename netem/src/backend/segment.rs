@@ -540,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tcp_super_packet_is_cut_as_the_kernel_cuts_it() {
+    fn tcp_super_packets_are_segmented_as_by_the_kernel() {
         for v6 in [false, true] {
             let whole = tcp(v6, 2 * 1400 + 100, |header| TcpHeader { psh: true, fin: true, cwr: true, ..header });
             let (header, whole) = handed_over(whole, if v6 { TCP6 } else { TCP4 }, 1400);

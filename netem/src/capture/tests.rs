@@ -87,7 +87,7 @@ fn link(toml: &str) -> Link {
 }
 
 #[test]
-fn every_packet_is_there_whole_in_order_with_its_fate() {
+fn every_packet_is_captured_with_its_fate() {
     let (_dir, path) = scratch();
     let link = link("delay = '5ms'\nloss = '20%'\nduplicate = '20%'\ncorrupt = '20%'\nloss-key = 'index'");
     let mut capture = Capture::create(&path, &link).unwrap();
@@ -115,7 +115,7 @@ fn every_packet_is_there_whole_in_order_with_its_fate() {
 }
 
 #[test]
-fn what_does_not_fit_is_counted_and_said_in_the_file() {
+fn packets_beyond_the_limit_are_counted() {
     let (_dir, path) = scratch();
     let link = Link::transparent();
     let mut capture = Capture::with_capacity(&path, &link, 1 << 12, 64).unwrap();

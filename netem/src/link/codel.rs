@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn drops_begin_an_interval_after_the_target_is_exceeded_and_come_ever_closer() {
+    fn drops_begin_after_an_interval_and_come_closer() {
         let (_, drops) = overload(2, 1000);
         // Two come and one leaves a millisecond: from 10 ms on the head has waited 5 ms.
         assert!((105 * MS..115 * MS).contains(&drops[0]), "{}", drops[0]);

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn correlation_is_what_was_asked_for_and_the_share_stays() {
+    fn correlation_is_kept_and_so_is_the_share() {
         let draws = Draws::new(1, Direction::Up);
         let n = 200_000;
         for correlation in [0.0, 0.25, 0.9] {

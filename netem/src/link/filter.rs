@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn flows_are_numbered_as_they_come_each_protocols_its_own() {
+    fn each_protocol_numbers_its_flows() {
         let mut sieve = sieve("flow 2");
         let mut takes = |protocol, port| sieve.takes(&info(protocol, [port, 443], None));
         assert_eq!([takes(TCP, 10), takes(UDP, 10), takes(TCP, 11), takes(TCP, 10)], [false, false, true, false]);

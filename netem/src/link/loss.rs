@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn one_percent_of_100_000_lies_in_its_binomial_interval() {
+    fn one_percent_lies_in_its_binomial_interval() {
         // 99 % interval of Binomial(100,000, 0.01), normal approximation: 1000 ± 2.576·√990.
         let (low, high) = (919, 1081);
         for keyed_by in [LossKey::Time, LossKey::Index] {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn bursts_have_their_stationary_loss_and_length_however_packets_come() {
+    fn bursts_have_their_stationary_loss_and_length() {
         for (loss, burst) in [(0.01, 3.0), (0.03, 8.0), (0.2, 1.5)] {
             let rule = format!("burst {}% {burst}", loss * 100.0);
             let n = 500_000;
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn arms_in_step_meet_the_same_bursts_whatever_they_met_before() {
+    fn arms_in_step_meet_the_same_bursts() {
         for rule in ["burst 5% 4", "5% 70%", "state 2% 30% 20% 40% 1%"] {
             let scheduled = || (0..50_000).map(|slot| Key::slot(slot, true));
             let quiet = fates(rule, LossKey::Time, 9, scheduled());

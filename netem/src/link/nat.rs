@@ -561,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn before_its_time_nothing_is_touched_and_a_new_schedule_starts_so() {
+    fn nothing_is_rebound_before_its_time() {
         let mut nat = nat(&["5ms: port", "9ms: address"], 250);
         let packet = build((address(false, 0), 5000), (address(false, 1), 443), UDP, b"hello");
         let seen = |nat: &mut Nat, at: Nanos| {
@@ -616,7 +616,7 @@ mod tests {
     }
 
     #[test]
-    fn those_behind_the_client_have_ports_anew_and_keep_their_addresses() {
+    fn hosts_behind_the_client_keep_their_addresses() {
         let mut nat = nat(&["1ms: port", "2ms: address"], 2);
         let behind = IpAddr::V4(Ipv4Addr::new(198, 19, 8, 1));
         let mut seen = Vec::new();

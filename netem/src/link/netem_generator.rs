@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_has_draws_of_its_own_and_no_copy() {
+    fn a_copy_has_draws_of_its_own() {
         let n = 100_000;
         let fates = fates(&conditions("loss = '10%'\nduplicate = '20%'\ncorrupt = '10%'"), 3, n);
         let copies: Vec<&Fate> = fates.iter().filter_map(|fate| fate.copy.as_deref()).collect();

@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_the_tag_of_quic_and_the_head_of_other_datagrams() {
+    fn marks_are_quic_tags_or_datagram_heads() {
         let tag = |first: u8, len: u8| {
             let mut payload: Vec<u8> = (0..len).collect();
             payload[0] = first;

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_buffer_delays_by_its_size_over_its_rate() {
+    fn a_full_buffer_delays_by_size_over_rate() {
         let (rate, limit) = (BitRate::new(10_000_000), 64_000);
         let mut bottleneck = bottleneck(rate, Some(QueueCapacity::Bytes(ByteCount::new(limit))));
         let mut last = 0;

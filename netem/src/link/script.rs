@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_has_its_first_instant_and_not_its_last() {
+    fn an_outage_excludes_its_last_instant() {
         let mut script = script(&["packet 1"], &["1ms..2ms", "3ms..4ms"]);
         let mut at = |time: Option<Nanos>| script.verdict(&udp(500), 1, time);
         assert_eq!(at(None), None);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_copy_of_a_byte_range_of_each_connection() {
+    fn a_byte_range_is_matched_once_a_connection() {
         // The initial number is such that the stream wraps around 2³² within the range.
         let initial = u32::MAX - 1500;
         let at = |offset: u32| initial.wrapping_add(1).wrapping_add(offset);

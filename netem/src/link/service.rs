@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_packet_takes_an_opportunity_and_the_trace_repeats() {
+    fn a_full_packet_takes_one_opportunity() {
         // At 2, 3, 3 and 10 ms; then at 12, 13, 13 and 20.
         let mut service = trace("inline t 2 1x2 7");
         let out: Vec<Nanos> = (0..9).map(|_| service.transmit(0, 1500) / MS).collect();
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn small_packets_share_an_opportunity_and_large_ones_take_several() {
+    fn packets_share_or_take_several_opportunities() {
         let mut service = trace("inline t 1 1 1");
         // Two of 748 + 4 bytes fill one.
         assert_eq!(
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn over_a_period_as_much_passes_as_the_trace_says() {
+    fn a_period_passes_what_the_trace_says() {
         let service = trace("inline t 1 2x5 3 4x2");
         let Service::Trace(inner) = &service else { panic!() };
         let per_period = inner.opportunities.len() as u64;

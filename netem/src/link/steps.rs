@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_a_packet_is_what_the_steps_still_do() {
+    fn only_the_remaining_steps_are_left() {
         let mut service = service(&[(0, 12 * MBIT), (10 * MS, 6 * MBIT)], 20 * MS);
         let ends = service.transmit(9 * MS + MS / 2, 1500);
         assert_eq!(ends, 11 * MS);

@@ -251,7 +251,7 @@ proptest! {
 
     /// Time keys: the same draws at the same time since the epoch, whatever happened before it.
     #[test]
-    fn time_keyed_fates_belong_to_the_time_since_the_epoch(
+    fn time_keyed_fates_count_from_the_epoch(
         packets in any_packets(), seed: u64, shift in 0u64..10 * SECOND, before in vec(0u64..1_000_000, 0..50),
         loss in prop_oneof![Just("20%"), Just("burst 20% 2")],
     ) {
@@ -366,7 +366,7 @@ fn the_rate_is_exact_over_a_long_backlog() {
 }
 
 #[test]
-fn a_full_buffer_delays_by_its_size_over_its_rate() {
+fn a_full_buffer_delays_by_size_over_rate() {
     let conditions = link("rtt = '20ms'\nrate = '10Mbit'\nqueue = '50ms'");
     assert_eq!(
         conditions.queue_capacity(Direction::Up),
@@ -398,7 +398,7 @@ fn jitter_fills_its_range_evenly_and_reorders() {
 }
 
 #[test]
-fn reordered_packets_skip_the_delay_line_and_not_the_queue() {
+fn reordered_packets_skip_delay_but_not_queue() {
     let run = play(&mut pipe("delay = '20ms'\nreorder = '10%'\nrate = '100Mbit'", Direction::Up, 3), steady(10_000));
     let transmission = 200 * 8 * 10;
     let stays: Vec<Nanos> = run.entries.iter().map(|e| e.left().unwrap() - e.arrived()).collect();
@@ -526,7 +526,7 @@ fn every_schedule_on_one_link_meets_the_same_draws() {
 }
 
 #[test]
-fn a_dropped_packet_tells_the_wait_it_would_have_had() {
+fn a_dropped_packet_tells_its_would_be_wait() {
     // 1000 bytes at 8 Mbit/s: a millisecond each.
     let text = "rtt = '20ms'\nrate = '8Mbit'\nqueue = '3p'\n[up]\ndrop = ['packet 2', 'packet 5']";
     let run = play(&mut pipe(text, Direction::Up, 1), (0..6).map(|_| (SECOND, 1000)));
@@ -543,7 +543,7 @@ fn a_dropped_packet_tells_the_wait_it_would_have_had() {
 }
 
 #[test]
-fn a_new_rate_holds_for_what_waits_and_for_the_rest_of_what_is_under_way() {
+fn a_new_rate_holds_for_waiting_packets() {
     let mut pipe = pipe("delay = '10ms'\nrate = '8Mbit'\nqueue = '9p'", Direction::Up, 1);
     let mut run = Run::default();
     for n in 0..3 {

@@ -123,7 +123,7 @@ mod tests {
     use crate::namespace::NamespaceError;
 
     #[test]
-    fn the_remedy_is_that_of_the_namespace_which_was_refused() {
+    fn the_remedy_is_the_refused_namespaces() {
         let full = || io::Error::from_raw_os_error(libc::ENOSPC);
         for (kind, setting) in [(Kind::Network, "max_net_namespaces"), (Kind::Pid, "max_pid_namespaces")] {
             let error = NamespaceError::from(refused(kind)(full()));

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_are_carried_whole_and_each_ends_by_itself() {
+    fn both_directions_are_relayed_and_end_separately() {
         let service = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = service.local_addr().unwrap().port();
         let (mut client, near) = connection();

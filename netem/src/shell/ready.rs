@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_waited_for_is_read_as_people_write_it() {
+    fn readiness_is_read_as_people_write_it() {
         assert_eq!("any".parse(), Ok(Ready::Any));
         assert_eq!("none".parse(), Ok(Ready::Nothing));
         let services =
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn both_protocols_and_families_count_and_a_loopback_does_not() {
+    fn a_loopback_listener_is_not_ready() {
         let ready = |text: &str| text.parse::<Ready>().unwrap();
         for reached in [waiting("tcp:80", "0.0.0.0"), waiting("tcp:80", "::"), waiting("tcp:80", "198.18.0.2")] {
             assert!(ready("tcp:80").is_met(&[reached], &[]) && ready("any").is_met(&[reached], &[]));

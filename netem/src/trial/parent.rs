@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_above_its_share_of_cpu_voids_the_trial() {
+    fn an_endpoint_short_of_cpu_voids_the_trial() {
         let end = |cpu| EndReport { cpu_user_ns: cpu, cpu_system_ns: 0, wall_ns: 1_000, ..EndReport::default() };
         assert_eq!(endpoint_verdict("client", &end(800), &Tolerance::default()), None);
         let reason = endpoint_verdict("client", &end(900), &Tolerance::default()).expect("90 % is above the bound");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_was_kept_from_running_voids_the_trial() {
+    fn a_late_endpoint_voids_the_trial() {
         let end = |p99_ns| EndReport {
             wake_lateness: Some(samepath_model::record::Lateness { count: 300, p99_ns, ..Default::default() }),
             ..EndReport::default()

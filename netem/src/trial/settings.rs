@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_decides_and_was_not_granted_voids_the_trial_unless_it_is_allowed() {
+    fn an_ungranted_setting_voids_unless_allowed() {
         let client = end(vec![setting("tcp.congestion-control", "cubic", "bbr")], None);
         let link = [setting("net.ipv4.tcp_comp_sack_nr", "0", "44 (could not be set: read-only file system)")];
         let told = said(&client, &link, &[]);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_need_only_be_ample_voids_a_trial_in_which_it_bit() {
+    fn a_limit_that_was_reached_voids_the_trial() {
         let client = |waited| end(vec![setting("udp.receive-buffer", "8388608", "212992")], Some(waited));
         let small = [setting("net.ipv4.tcp_wmem", "4096 16384 6291456", "4096 16384 65536")];
         assert_eq!(said(&client(9_000), &small, &[]), "", "it was large enough");

@@ -120,7 +120,7 @@ fn bursts_of_loss_have_the_length_said() {
 }
 
 #[test]
-fn a_share_of_packets_comes_twice_and_none_is_lost() {
+fn duplicates_come_twice_and_none_is_lost() {
     on_each("delay = '5ms'\nduplicate = '20%'", STEADY, |scene| {
         assert_eq!(scene.lost(), Vec::<u64>::new(), "{}", scene.backend);
         let doubled = scene.doubled().len() as f64;
@@ -138,7 +138,7 @@ fn a_share_of_packets_skips_the_delay() {
 }
 
 #[test]
-fn a_flipped_bit_is_told_and_does_not_go_unnoticed() {
+fn a_flipped_bit_is_told_and_detected() {
     on_each("delay = '5ms'\ncorrupt = '30%'", Flood { bytes: 1000, ..STEADY }, |scene| {
         let told = scene.packets.iter().filter(|packet| packet.corrupted).count() as f64;
         // A bit that the kernel flips in the Ethernet header is none of the packet's: 14 of 1042 bytes.
@@ -173,7 +173,7 @@ fn a_rate_is_kept() {
 }
 
 #[test]
-fn a_full_buffer_drops_what_comes_and_the_delay_line_is_no_part_of_it() {
+fn a_full_buffer_excludes_the_delay_line() {
     // 1028 bytes take 41 ms at 200 kbit/s. The delay line could hold many more than the buffer.
     let flood = Flood { count: 100, bytes: 1000, micros: 0 };
     for queue in ["20p".to_owned(), format!("{}B", 20 * (1000 + HEADERS))] {
@@ -193,7 +193,7 @@ fn a_full_buffer_drops_what_comes_and_the_delay_line_is_no_part_of_it() {
 const TOO_MUCH: Flood = Flood { count: 1000, bytes: 500, micros: 1400 };
 
 #[test]
-fn a_queue_that_manages_itself_drops_once_packets_wait_too_long() {
+fn an_aqm_drops_once_packets_wait_too_long() {
     let mut dropped = Vec::new();
     on_each("delay = '10ms'\nrate = '2Mbit'\nqueue = '1000p'\naqm = 'codel 30ms 100ms'", TOO_MUCH, |scene| {
         let causes: Vec<_> = scene.packets.iter().filter_map(|packet| packet.dropped).collect();
@@ -243,7 +243,7 @@ fn loss_before_a_buffer_is_told_from_its_overflow() {
 }
 
 #[test]
-fn one_seed_loses_the_same_packets_again_and_another_seed_others() {
+fn one_seed_loses_the_same_packets_again() {
     for backend in backends() {
         let lost = |seed| play(backend, "loss = '10%'\nloss-key = 'index'", seed, STEADY).lost();
         let (first, again) = (lost(3), lost(3));

@@ -115,7 +115,7 @@ fn usual(trial: &Trial) -> Made {
 }
 
 #[test]
-fn a_sentence_on_what_waited_and_one_on_how_late() {
+fn one_sentence_on_blocking_one_on_lateness() {
     insta::assert_snapshot!(said(MESSAGES, usual), @"
     At 3 % loss, of the messages that lost nothing themselves one in seven had to wait for others on tcp and tls, none on quic, one in six on quic/shared.
     One message in twenty took longer than 152 ms on tcp and 98 ms on quic: less on quic in all 3 paired seeds.
@@ -141,7 +141,7 @@ fn a_sentence_on_what_waited_and_one_on_how_late() {
 }
 
 #[test]
-fn none_is_said_where_no_seed_has_one_and_near_shares_together() {
+fn near_shares_are_told_together() {
     let near = |trial: &Trial| {
         let seed = trial.seed;
         match trial.arm.to_string().as_str() {

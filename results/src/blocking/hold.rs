@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn each_state_takes_its_time_and_the_rest_is_named_by_the_handing_over() {
+    fn each_hold_is_named_by_its_state() {
         let series = [
             point(10, Metric::StreamsBlocked, 1.0),
             point(30, Metric::StreamsBlocked, 0.0),

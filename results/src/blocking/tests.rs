@@ -223,7 +223,7 @@ fn deliver(made: &mut Made, arrivals: [Instant; 3]) {
 const AGAIN: Instant = 70 * MS + 1000 + DELAY;
 
 #[test]
-fn on_one_byte_stream_all_wait_for_the_lost_packet() {
+fn on_one_stream_all_wait_for_the_loss() {
     let mut made = one_loss("tcp");
     deliver(&mut made, [AGAIN; 3]);
     let analysis = made.analyse();
@@ -264,7 +264,7 @@ fn on_one_byte_stream_all_wait_for_the_lost_packet() {
 }
 
 #[test]
-fn on_streams_of_their_own_only_the_same_stream_waits() {
+fn on_separate_streams_only_one_waits() {
     let mut made = one_loss("quic");
     deliver(&mut made, [AGAIN, 5 * MS + 21_000 + DELAY, AGAIN]);
     let analysis = made.analyse();
@@ -359,7 +359,7 @@ fn lost_while_changing(changes: &[&str], lost: Instant, again: Instant, before: 
 }
 
 #[test]
-fn a_dropped_packet_is_given_the_delay_in_force_when_it_came() {
+fn a_dropped_packet_takes_the_delay_then_in_force() {
     let propagation = |changes: &[&str], lost: Instant| {
         lost_while_changing(changes, lost, lost + 100 * MS, None).propagation as f64 / 1e6
     };
@@ -390,7 +390,7 @@ fn a_dropped_packet_would_not_have_overtaken() {
 }
 
 #[test]
-fn what_codel_drops_is_given_the_delay_at_the_end_of_its_wait() {
+fn a_codel_drop_takes_the_delay_at_dequeue() {
     let with = |aqm: &str| {
         let mut made = Made::new("tcp");
         made.trial.link.down.changes = vec!["1s: delay 80ms".parse().unwrap()];
@@ -408,7 +408,7 @@ fn what_codel_drops_is_given_the_delay_at_the_end_of_its_wait() {
 }
 
 #[test]
-fn what_waits_in_the_queue_while_the_sender_holds_the_rest_is_hold() {
+fn queueing_while_the_sender_holds_is_hold() {
     let mut made = Made::new("quic");
     made.lay(1, 0, 100, 0, Some(0));
     // The first packet waits 50 ms for the bottleneck; the last byte comes to the link 30 ms after it and does

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stall_at_the_end_is_zero_and_a_partial_bin_is_none() {
+    fn a_final_stall_is_zero_not_missing() {
         // 12.5 kB in each series bin are 10 Mbit/s.
         let until = |bins: i64| (0..bins).map(|i| (i * SERIES_BIN_NANOS, 12_500.0)).collect::<Vec<_>>();
         let flat = |bins: &[f64]| bins.iter().all(|v| (v - 10.0).abs() < 1e-9);

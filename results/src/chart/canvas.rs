@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dashes_cover_their_share_of_the_line_whatever_its_corners() {
+    fn dashes_cover_their_share_around_corners() {
         let points: Vec<(f64, f64)> = (0..100).map(|i| (f64::from(i), f64::from(i % 7))).collect();
         let length =
             |line: &[(f64, f64)]| -> f64 { line.windows(2).map(|w| (w[1].0 - w[0].0).hypot(w[1].1 - w[0].1)).sum() };

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_loss_is_set_the_records_say_what_there_is_to_see() {
+    fn without_loss_the_records_choose_the_trial() {
         let dir = tempfile::tempdir().unwrap();
         let of = |name: &str, change: &dyn Fn(&TrialRecord) -> TrialRecord| {
             let run = run(&dir.path().join(name), "corrupt", r#""3%", "0%", "1%""#, change);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_is_looked_for_where_the_least_loss_caused_none() {
+    fn stalls_are_shown_at_the_least_loss() {
         let dir = tempfile::tempdir().unwrap();
         let run = run(&dir.path().join("run"), "loss", r#""0.1%", "3%""#, |r| {
             with(r, if is(r, "loss", "3%", "tcp") { 40.0 + r.trial.seed as f64 } else { 0.0 }, 0.0)

@@ -221,7 +221,7 @@ mod tests {
     use crate::fixture;
 
     #[test]
-    fn what_waited_at_the_head_of_the_queue_counts_and_what_never_entered_does_not() {
+    fn only_packets_that_entered_the_queue_count() {
         // 1500 bytes take 1 ms.
         let conditions = Conditions { rate: Some(BitRate::new(12_000_000)), ..Conditions::transparent() };
         let waited = |dropped: Option<DropCause>| {

@@ -266,7 +266,7 @@ mod tests {
     use crate::blocking::tests::Made;
 
     #[test]
-    fn the_packets_that_a_stall_is_about_have_their_rows() {
+    fn the_packets_of_a_stall_have_rows() {
         const MS: i64 = 1_000_000;
         let mut made = Made::new("tcp");
         // The first of 150 messages is lost, and comes again behind the last.

@@ -71,7 +71,7 @@ fn only_what_came_to_the_link_earlier_was_overtaken() {
 }
 
 #[test]
-fn a_loss_made_good_in_time_is_told_as_one() {
+fn a_loss_repaired_in_time_is_told() {
     let mut made = Made::new("quic");
     made.lay(1, 0, 200, 0, Some(0));
     // The first half is lost, and sent again before the second is sent at all.
@@ -132,7 +132,7 @@ fn asked(
 const MESSAGES: &str = "{ kind = \"messages\", streams = 2, size = \"1000B\", spacing = \"40ms\", count = 5 }";
 
 #[test]
-fn a_file_that_is_gone_is_named_with_a_remedy() {
+fn a_missing_file_is_named_with_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let asked = |arm: &str, file: &str| {
         let place = dir.path().join(format!("{arm}-{file}"));

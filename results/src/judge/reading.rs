@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_metric_or_no_figure_is_told_with_its_line() {
+    fn unknown_metrics_and_figures_name_their_line() {
         let first = fixture::EXPERIMENT.lines().count() + 2;
         for (expectation, line, said) in [
             ("metric = 'delay'\nmost = '1ms'", 1, "there is no metric `delay`; choose from: messages, delivered, "),

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_within_the_interval_tells_the_seeds_it_takes() {
+    fn an_undecided_bound_tells_the_seeds_needed() {
         // One in six above: at 15 three are, and the fourth smallest is the bound.
         let seeds = |bound| match verdict(bound, &SIX) {
             Verdict::Inconclusive { reason: Reason::BoundInInterval { seeds } } => seeds,
@@ -108,7 +108,7 @@ mod tests {
 
     /// As late as the machine was, a time proves nothing against theory; later, it does.
     #[test]
-    fn a_time_is_judged_beyond_what_the_machine_was_late_by() {
+    fn lateness_of_the_machine_is_allowed_for() {
         let verdict = |found: f64| of_time(Bound::About { value: 50.0, tolerance: 5.0 }, found, 3.0);
         assert_eq!(verdict(55.0), Verdict::Pass);
         assert_eq!(verdict(57.9), Verdict::inconclusive(Reason::MachineLate));

@@ -69,7 +69,7 @@ fn cells_are_compared_seed_by_seed() {
 }
 
 #[test]
-fn an_expectation_of_no_cell_of_its_own_is_of_all() {
+fn an_expectation_without_a_cell_holds_for_all() {
     let found = judged(6, &["part = 'messages'\nmetric = 'delivered-percent'\nleast = '90%'\neach = true"], |_| {});
     assert_eq!(found.len(), 6);
     assert!(found.iter().all(|one| one.verdict == Verdict::Pass && one.expectation == 1));
@@ -118,7 +118,7 @@ fn what_was_not_measured_is_inconclusive_with_its_reason() {
 }
 
 #[test]
-fn a_run_that_is_not_whole_is_not_judged_before_its_end() {
+fn an_incomplete_run_is_inconclusive() {
     let dir = tempdir().unwrap();
     let median = format!("{TCP}metric = 'delay-p50'\nmost = '1s'");
     let experiment = experiment(8, &[&median]);

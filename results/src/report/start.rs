@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn loss_that_begins_with_the_schedule_makes_no_other_start() {
+    fn scheduled_loss_makes_no_unequal_start() {
         let starts = said(165_000, 168_000, 0);
         assert_eq!(starts.len(), 1, "bulk starts with its connections");
         let Start { part, head, rows, sentences } = &starts[0];
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arm_that_starts_from_another_window_is_named_with_how_much_and_why() {
+    fn an_unequal_start_is_named_with_its_reason() {
         let starts = said(165_000, 82_240, 2);
         let sentences = &starts[0].sentences;
         assert!(sentences[0].contains("within 101 % of each other (quic 82.2 kB, tcp 165 kB)"), "{sentences:?}");

@@ -113,7 +113,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nearest_rank_is_a_member_with_the_share_below_it(mut sample in prop::collection::vec(-1_000i64..1_000, 1..200), q in 0.0f64..=1.0) {
+        fn nearest_rank_is_a_member_of_the_sample(mut sample in prop::collection::vec(-1_000i64..1_000, 1..200), q in 0.0f64..=1.0) {
             sample.sort_unstable();
             let value = nearest_rank(&sample, q).unwrap();
             let at_or_below = sample.iter().filter(|&&v| v <= value).count() as f64;

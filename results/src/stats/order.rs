@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_and_charts_know_how_many_trials_an_interval_takes() {
+    fn an_interval_needs_the_same_trials_everywhere() {
         assert_eq!(values_for_interval(0.95), super::super::FEWEST_FOR_INTERVAL);
     }
 

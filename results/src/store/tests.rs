@@ -287,7 +287,7 @@ fn a_seal_shows_what_was_changed() {
 
 /// A million packets pass through row groups of bounded size.
 #[test]
-fn a_long_ledger_is_read_a_part_at_a_time() {
+fn a_long_ledger_is_read_in_parts() {
     let dir = tempdir().unwrap();
     let experiment = fixture::experiment();
     let run = Run::create(dir.path(), &experiment, fixture::manifest(&experiment)).unwrap();
@@ -401,7 +401,7 @@ mod full_disk {
 
 #[cfg(unix)]
 #[test]
-fn what_is_no_file_is_written_to_and_not_replaced() {
+fn a_device_is_written_to_and_not_replaced() {
     use std::os::unix::fs::{FileTypeExt, symlink};
     let dir = tempdir().unwrap();
     let write = |path: &Path| {

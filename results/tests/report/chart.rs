@@ -176,7 +176,7 @@ attribution = false
 "#;
 
 #[test]
-fn where_packets_are_mapped_the_timeline_shows_what_was_blocked() {
+fn the_timeline_shows_what_was_blocked() {
     let drawn = drawings(whole());
     let stalls = drawn.iter().find(|d| d.chart.name == "stalls").expect("stalls");
     assert!(!stalls.svg.contains("late, not blocked") && stalls.svg.contains("blocked by other bytes"));
@@ -190,7 +190,7 @@ fn where_packets_are_mapped_the_timeline_shows_what_was_blocked() {
 }
 
 #[test]
-fn the_parts_of_the_delay_add_up_in_the_table() {
+fn the_parts_of_the_delay_add_up() {
     let drawn = drawings(whole());
     let parts = drawn.iter().find(|d| d.chart.name == "decomposition").expect("decomposition");
     for row in &parts.table.rows {
@@ -205,7 +205,7 @@ fn the_parts_of_the_delay_add_up_in_the_table() {
 }
 
 #[test]
-fn without_the_mapping_the_charts_say_that_it_is_missing() {
+fn charts_say_that_the_attribution_is_missing() {
     let dir = tempfile::tempdir().unwrap();
     let run = synthetic::run(&dir.path().join("run"), UNATTRIBUTED, synthetic::all_done);
     let shown = draw_all(&Analysis::of(&run)).expect("the records can be read");
@@ -244,7 +244,7 @@ fn the_undelivered_are_counted_in_the_tail() {
 }
 
 #[test]
-fn the_same_records_give_the_same_charts_whatever_the_order_of_the_trials() {
+fn the_order_of_trials_changes_no_chart() {
     let dir = tempfile::tempdir().unwrap();
     let again = synthetic::run_in_order(&dir.path().join("run"), synthetic::HEAD_OF_LINE, synthetic::all_done);
     assert_ne!(

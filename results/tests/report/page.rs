@@ -58,7 +58,7 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn the_report_is_whole_self_contained_and_the_same_each_time() {
+fn the_report_is_self_contained_and_reproducible() {
     let run = whole();
     let page = draw(run).expect("a report");
     assert_eq!(page, run.dir().join("report/index.html"));
@@ -146,7 +146,7 @@ fn short_answer(html: &str) -> &str {
 }
 
 #[test]
-fn the_answer_carries_its_uncertainty_and_no_more_than_three_seeds_can() {
+fn the_answer_carries_its_uncertainty() {
     let html = whole_page();
     assert!(html.contains("the smallest two-sided p-value that 3 pairs can give is 0.25"));
     assert!(html.contains("no difference here can be called significant"));
@@ -165,7 +165,7 @@ fn the_answer_carries_its_uncertainty_and_no_more_than_three_seeds_can() {
 }
 
 #[test]
-fn the_short_answer_is_sentences_a_small_table_and_one_chart_a_part() {
+fn the_short_answer_has_one_chart_a_part() {
     let html = whole_page();
     let answer = short_answer(html);
     let sentences: Vec<&str> =
@@ -210,7 +210,7 @@ fn hostile_words_stay_words() {
 }
 
 #[test]
-fn a_run_of_one_trial_an_arm_says_that_it_has_no_spread() {
+fn one_trial_an_arm_has_no_spread() {
     let html = page_of(SMALL, synthetic::all_done);
     assert!(html.contains("A single seed: no spread is known"));
     assert!(html.contains("it cannot show how much of a difference is chance"));
@@ -219,7 +219,7 @@ fn a_run_of_one_trial_an_arm_says_that_it_has_no_spread() {
 }
 
 #[test]
-fn a_run_without_trials_draws_a_page_that_says_so() {
+fn a_run_without_trials_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let run = synthetic::empty(&dir.path().join("run"), SMALL);
     let html = fs::read_to_string(draw(&run).expect("a page")).unwrap();
@@ -230,7 +230,7 @@ fn a_run_without_trials_draws_a_page_that_says_so() {
 }
 
 #[test]
-fn void_and_failed_trials_are_shown_with_their_reasons_and_in_no_figure() {
+fn void_and_failed_trials_show_their_reasons() {
     let void = page_of(SMALL, |_| Outcome::Void {
         reasons: vec![VoidReason::new(VoidKind::LinkLate, "lateness p99 3.1 ms above 1 ms")],
     });
@@ -253,7 +253,7 @@ fn void_and_failed_trials_are_shown_with_their_reasons_and_in_no_figure() {
 }
 
 #[test]
-fn a_run_sealed_since_it_was_opened_shows_its_checksums() {
+fn a_run_sealed_meanwhile_shows_its_checksums() {
     let dir = tempfile::tempdir().unwrap();
     let run = synthetic::empty(&dir.path().join("run"), SMALL);
     assert!(fs::read_to_string(draw(&run).unwrap()).unwrap().contains("not sealed yet"));
@@ -274,7 +274,7 @@ fn what_stands_in_the_reports_place_is_not_destroyed() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_read_only_run_directory_gives_a_clear_error_and_keeps_the_old_report() {
+fn a_read_only_run_keeps_its_old_report() {
     use nix::mount::{MsFlags, mount};
     use nix::sched::{CloneFlags, unshare};
     let dir = tempfile::tempdir().unwrap();
@@ -303,7 +303,7 @@ fn a_read_only_run_directory_gives_a_clear_error_and_keeps_the_old_report() {
 }
 
 #[test]
-fn a_long_list_of_conditions_is_summed_up_and_whole_only_where_it_is_asked_for() {
+fn long_conditions_are_summed_up_until_asked_for() {
     let drops = (1..=40).map(|n| format!("\"data {}\"", 10 * n)).collect::<Vec<_>>().join(", ");
     let text =
         SMALL.replace("{ rtt = \"20ms\", loss = \"2%\" }", &format!("{{ rtt = \"20ms\", down.drop = [{drops}] }}"));

@@ -152,7 +152,7 @@ mod tests {
     const LIMIT: i64 = 60_000_000_000;
 
     #[test]
-    fn a_timer_that_backed_off_beyond_the_limit_is_found() {
+    fn a_backoff_beyond_the_limit_is_found() {
         let times = [3.4, 6.5, 12.6, 24.9, 50.2];
         let packets: Vec<_> = times.iter().enumerate().map(|(n, at)| segment(n as u64, *at, true)).collect();
         assert_eq!(waiting(&packets, Direction::Up, LIMIT), Some(5));

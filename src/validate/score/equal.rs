@@ -287,14 +287,14 @@ mod tests {
     }
 
     #[test]
-    fn too_many_seeds_apart_fail_but_for_those_that_the_machine_moved() {
+    fn too_many_differing_seeds_fail() {
         let verdicts = [(2, 0), (3, 0), (3, 1), (5, 2), (5, 3)].map(|(apart, moved)| count_verdict(apart, moved));
         let [pass, fail, open] = [Verdict::Pass, Verdict::Fail, Verdict::inconclusive(Reason::MachineLate)];
         assert_eq!(verdicts, [pass, fail, open, fail, open]);
     }
 
     #[test]
-    fn two_trials_part_at_the_first_packet_of_another_kind_or_fate() {
+    fn trials_part_at_the_first_differing_packet() {
         let new = |at, lost| step(Kind::New, lost, at);
         let one = [new(0, false), new(12, true), step(Kind::Again, false, 74), new(80, false)];
         let same = one.map(|step| Step { at: step.at + 1, ..step });

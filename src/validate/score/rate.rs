@@ -309,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_formula_gives_the_figures_that_are_quoted_from_it() {
+    fn the_formula_gives_its_quoted_figures() {
         let rate = |window: f64| window * MSS * 8.0 / 0.05 / 1e6;
         assert!((rate(mathis(100)) - 2.84).abs() < 0.005 && (rate(mathis(400)) - 5.68).abs() < 0.01);
         // 7 in recovery, then 7, 8, … 14, and 9 of 15 segments: 99 of 100 arrive in 9.6 round trips.

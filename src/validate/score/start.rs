@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_of_a_second_is_rounded_as_the_kernels_table_says() {
+    fn timers_round_as_the_kernels_table_says() {
         // From the tables in kernel/time/timer.c: 1000, 250 and 100 ticks a second.
         assert_eq!([slot_ms(1000.0, 1.0), slot_ms(1000.0, 4.0), slot_ms(1000.0, 10.0)], [64.0, 32.0, 80.0]);
         assert_eq!(slot_ms(30.0, 1.0), 1.0);

@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_or_blocks_a_stream_is_read_field_by_field() {
+    fn frames_about_streams_are_read_by_field() {
         let of_these = |frame: &&&[u8]| matches!(frame[0], 0x04 | 0x05 | 0x14..=0x19 | 0x1c | 0x1d);
         let all: Vec<_> = OTHERS.iter().filter(of_these).flat_map(|frame| frame.to_vec()).collect();
         let found: Vec<_> = Frames::of(&all).collect::<Result<_, _>>().unwrap();
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_or_unknown_is_an_error_and_the_end() {
+    fn truncated_or_unknown_frames_are_an_error() {
         for broken in OTHERS.iter().filter(|frame| frame.len() > 1).map(|frame| &frame[..frame.len() - 1]) {
             let found: Vec<_> = Frames::of(broken).collect();
             assert!(matches!(found[..], [Err(Malformed { at: 0, .. })]), "{broken:x?}: {found:?}");

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_that_end_or_block_say_which_stream_and_why() {
+    fn frames_about_streams_say_which_and_why() {
         let plaintext = [
             &[0x04, 0x03, 0x07, 0x44, 0x00][..],
             &[0x05, 0x03, 0x07, 0x14, 0x10, 0x15, 0x03, 0x11, 0x16, 0x12, 0x17, 0x13],

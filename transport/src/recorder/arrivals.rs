@@ -68,7 +68,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn jitter_is_zero_for_a_steady_stream_and_grows_with_its_unrest() {
+    fn jitter_is_zero_for_a_steady_stream() {
         let (mut steady, mut restless) = (Jitter::default(), Jitter::default());
         for n in 0..1000u32 {
             steady.arrived(n * 100, u64::from(n) * 100_000 + 5_000_000);

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_wait_are_served_by_turn_or_by_stream() {
+    fn waiting_messages_are_served_by_turn_or_stream() {
         let waiting = [(2, 0), (0, 0), (3, 0)];
         assert_eq!(turns(&waiting).next(Order::RoundRobin), Some((2, 0)));
         let mut left = turns(&waiting);

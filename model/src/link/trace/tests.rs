@@ -66,7 +66,7 @@ fn columns_are_known_by_their_names() {
 }
 
 #[test]
-fn what_is_wrong_is_named_with_its_line_and_what_to_write() {
+fn mistakes_name_the_line_and_the_remedy() {
     for (text, words) in [
         ("", &["empty"][..]),
         ("# nothing\n\n", &["empty"]),
@@ -108,7 +108,7 @@ fn what_is_wrong_is_named_with_its_line_and_what_to_write() {
 }
 
 #[test]
-fn a_trace_is_told_by_its_name_form_and_mean() {
+fn a_trace_shows_name_form_and_mean() {
     let (_, schedule) = traced("0 5\n10 0\n20 1\n").unwrap();
     let checksum = Checksum::of(b"");
     let trace = Trace::kept("/some/where/my lte.log", checksum, TraceForm::COMMON, schedule);

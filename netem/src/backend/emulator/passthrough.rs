@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_super_packet_counts_as_the_packets_it_stands_for() {
+    fn a_super_packet_counts_its_segments() {
         // TCP over IPv4 with 12 bytes of options: 52 bytes of headers, 1448 of payload a segment.
         assert_eq!(segments(&packet(1, 1448, 52 + 2 * 1448 + 100)), (3, 3 * 52 + 2 * 1448 + 100, 1500));
         // UDP: 28 bytes of headers.

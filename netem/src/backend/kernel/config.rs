@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_as_the_rate_changes_goes_on_at_the_new_one() {
+    fn waiting_packets_go_on_at_the_new_rate() {
         // A packet of 1,000 bytes takes a millisecond, and later two.
         let mut queue_model = QueueModel::new(config("rate = '8Mbit'\nqueue = '99p'"));
         for expected in 1..=10 {
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_queue_held_as_it_was_taken_away_is_known() {
+    fn packets_in_a_removed_queue_are_counted() {
         let mut queue_model = QueueModel::new(config("rate = '8Mbit'\nqueue = '99kB'"));
         queue_model.come_to(0);
         queue_model.admit(0, 9000);

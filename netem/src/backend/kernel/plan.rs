@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn what_netem_has_no_word_for_is_named_with_the_remedy() {
+    fn conditions_beyond_netem_are_named_with_remedy() {
         for (text, words) in [
             ("[down]\ndrop = ['data 3']", "scripted drops (down): leave it out"),
             ("outage = ['1s..2s']", "outages (up)"),
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_rate_it_is_one_netem_and_without_conditions_none() {
+    fn one_netem_without_rate_none_without_conditions() {
         assert_eq!(up(""), Hops::default());
         let hops = up("delay = '10ms'\nloss = '1%'\nloss-key = 'index'\nduplicate = '2%'");
         assert!(hops.first.is_empty());
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_meet_delay_rate_and_buffer_in_the_same_disciplines_and_no_draw() {
+    fn probes_meet_the_same_disciplines_without_draws() {
         for text in [
             "delay = '10ms'\njitter = '2ms'\ndistribution = 'normal'\nloss = '1%'\nloss-key = 'index'\ncorrupt = '1%'",
             "delay = '10ms'\nrate = '8Mbit'\nqueue = '30p'\nduplicate = '1%'\nreorder = '5%'",
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_that_keeps_the_order_has_a_rate_that_takes_no_time() {
+    fn ordered_jitter_has_a_rate_without_time() {
         for (text, hops_of_late) in [
             ("delay = '9ms'\njitter = '2ms'\nkeep-order = true", 1),
             ("delay = '9ms'\njitter = '2ms'\nkeep-order = true\nrate = '8Mbit'\nqueue = '30p'", 1),
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn netems_own_generator_is_one_netem_as_tc_would_make_it() {
+    fn netems_own_generator_is_one_plain_netem() {
         let hops = up("generator = 'netem'\ndelay = '10ms'\njitter = '2ms 25%'\ndistribution = 'pareto'\n\
             rate = '8Mbit'\noverhead = '10 48 5'\nloss = 'state 1% 30% 20% 40% 2%'\necn = true\nduplicate = '1% 5%'\n\
             reorder = '20% 30% gap 4'\nslot = '1ms 2ms packets 3'");
@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_in_packets_is_the_limit_of_a_netem_before_the_delay() {
+    fn a_buffer_in_packets_limits_the_first_netem() {
         let hops = up("delay = '10ms'\nrate = '8Mbit'\nqueue = '30p'");
         let [Qdisc::Netem(first)] = hops.first.as_slice() else { panic!("{hops:?}") };
         assert_eq!((first.limit, first.delay, first.rate.map(|r| r.bytes_per_second)), (30, 0, Some(1_000_000)));
@@ -514,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_manages_itself_sees_less_of_the_wait_than_there_is() {
+    fn an_aqm_sees_less_of_the_wait() {
         let text = "delay = '10ms'\nrate = '12Mbit'\nqueue = '100p'\n";
         let hops = up(&format!("{text}aqm = 'codel 8ms 90ms ecn'"));
         let [Qdisc::Tbf(bucket), Qdisc::Codel(codel)] = hops.first.as_slice() else { panic!("{hops:?}") };
@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_in_bytes_is_a_bucket_and_what_has_left_it_early() {
+    fn a_buffer_in_bytes_is_a_token_bucket() {
         let hops =
             up("delay = '10ms'\njitter = '1ms'\nrate = '80Mbit'\nqueue = '100kB'\nloss = '1%'\nloss-key = 'index'");
         let [Qdisc::Netem(_), Qdisc::Tbf(bucket)] = hops.first.as_slice() else { panic!("{hops:?}") };

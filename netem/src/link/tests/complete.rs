@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_run_whatever_is_on(
+    fn one_seed_gives_one_run_under_all_conditions(
         conditions in any_further(), packets in any_packets(), seed: u64,
     ) {
         let run = || play_all(&mut pipe(&conditions, Direction::Up, seed), &packets);
@@ -172,7 +172,7 @@ fn play_all(pipe: &mut Pipe<Vec<u8>>, packets: &[(Nanos, usize)]) -> Run {
 }
 
 #[test]
-fn rates_are_kept_and_a_full_buffer_delays_by_its_size() {
+fn rates_and_buffer_delays_are_kept() {
     for megabits in [10u64, 100, 1000] {
         let rate = megabits * 1_000_000;
         // A tenth more than fits, for ten seconds; a buffer of 50 ms.
@@ -230,7 +230,7 @@ fn jitter_has_its_distribution() {
 }
 
 #[test]
-fn codel_keeps_the_wait_short_and_its_drops_are_told() {
+fn codel_keeps_waits_short_and_tells_drops() {
     let text = "rate = '10Mbit'\nqueue = '1000p'\n";
     // A twentieth more than fits, for five seconds, and it does not slow down.
     let load: Vec<(Nanos, usize)> = (0..4375).map(|n| (SECOND + n * 1_142_857, 1500)).collect();
@@ -349,7 +349,7 @@ fn pauses_between_slots_are_distributed_as_said() {
 }
 
 #[test]
-fn a_trace_gives_what_it_recorded_from_the_schedules_start() {
+fn a_trace_begins_with_the_schedule() {
     // An opportunity at 1, 3, 3 and 10 ms of every 10.
     let mut pipe = pipe("rate-trace = 'inline t 1 2x2 7'\nqueue = '100p'", Direction::Up, 1);
     pipe.set_epoch(SECOND);
@@ -359,7 +359,7 @@ fn a_trace_gives_what_it_recorded_from_the_schedules_start() {
 }
 
 #[test]
-fn conditions_change_at_their_time_and_waiting_packets_go_on_at_the_new_rate() {
+fn conditions_change_at_their_time() {
     let mut pipe = pipe(
         "delay = '10ms'\nrate = '8Mbit'\nqueue = '100p'\nchange = ['3ms: rate 80Mbit, delay 20ms']",
         Direction::Up,

@@ -69,7 +69,7 @@ fn jitter_may_change_the_order_of_one_servers_packets() {
 }
 
 #[test]
-fn the_kernels_order_of_decisions_leaves_the_far_delay_as_it_is() {
+fn the_kernels_order_keeps_the_far_delay() {
     let mut pipe = with_far("rtt = '20ms'\ngenerator = 'netem'\nloss-key = 'index'", Direction::Up);
     assert_eq!(leave(&mut pipe, Direction::Up, &[FAR, 4433]), [(1, 11 * MILLI), (0, 40 * MILLI)]);
 }

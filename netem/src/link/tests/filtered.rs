@@ -227,7 +227,7 @@ fn each_direction_has_a_filter_of_its_own() {
 }
 
 #[test]
-fn numbers_of_scripted_drops_count_what_the_filter_matches_but_names_of_packets_do_not() {
+fn scripted_drop_numbers_count_filtered_packets() {
     let fates = |drop: &str| {
         let text = format!("[up]\nfilter = 'udp'\ndrop = ['{drop}']");
         let mut pipe = pipe(&text, Direction::Up, 1);
@@ -245,7 +245,7 @@ fn numbers_of_scripted_drops_count_what_the_filter_matches_but_names_of_packets_
 }
 
 #[test]
-fn a_black_hole_swallows_what_is_too_large_and_says_so() {
+fn a_black_hole_drops_and_counts_large_packets() {
     let mut hole = pipe("blackhole = '1400B'\ndelay = '1ms'", Direction::Up, 1);
     let run = play(&mut hole, (0..20u64).map(|n| (SECOND + n * MS, if n % 4 == 3 { 1401 } else { 1400 })));
     let swallowed: Vec<u64> = (0..20).filter(|n| run.fates()[*n as usize] == Some(DropCause::Blackhole)).collect();

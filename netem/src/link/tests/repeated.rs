@@ -55,7 +55,7 @@ fn drops_come_again() {
 }
 
 #[test]
-fn an_instant_that_nothing_came_at_costs_the_next_packet_alone() {
+fn an_idle_instant_costs_the_next_packet_alone() {
     let mut pipe = pipe("[up]\ndrop = ['time 1ms every 10ms']", Direction::Up, 1);
     pipe.set_epoch(SECOND);
     let mut struck = |at: u64| {
@@ -87,7 +87,7 @@ fn changes_come_again() {
 const STOP: &str = "rate = '8Mbit'\nqueue = '6p'\nchange = ['3500us: rate 0', '10ms: rate 8Mbit']";
 
 #[test]
-fn nothing_passes_at_a_rate_of_nothing_and_what_was_under_way_goes_on() {
+fn nothing_passes_at_a_rate_of_zero() {
     let mut pipe = pipe(STOP, Direction::Up, 1);
     pipe.set_epoch(SECOND);
     let mut run = Run::default();
@@ -113,7 +113,7 @@ fn nothing_passes_at_a_rate_of_nothing_and_what_was_under_way_goes_on() {
 }
 
 #[test]
-fn a_stop_comes_again_and_a_managed_queue_keeps_its_rule() {
+fn a_repeated_stop_keeps_the_aqm_rule() {
     for aqm in ["none", "codel 50ms 200ms"] {
         let text = format!(
             "rate = '8Mbit'\nqueue = '500p'\naqm = '{aqm}'\nchange = ['10ms every 20ms: rate 0', '20ms every 20ms: rate 8Mbit']"
@@ -135,7 +135,7 @@ fn a_stop_comes_again_and_a_managed_queue_keeps_its_rule() {
 }
 
 #[test]
-fn a_stop_without_end_ends_with_the_link_or_with_new_conditions() {
+fn an_endless_stop_ends_with_the_link() {
     let text = "rate = '8Mbit'\nqueue = '6p'\nchange = ['1ms: rate 0']";
     let mut stopped = pipe(text, Direction::Up, 1);
     stopped.set_epoch(SECOND);

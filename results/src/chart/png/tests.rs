@@ -34,7 +34,7 @@ fn inked(sheet: &Pixmap, area: Rect) -> usize {
 }
 
 #[test]
-fn all_that_a_canvas_draws_is_drawn_where_it_is() {
+fn everything_is_drawn_in_its_place() {
     let marks = [
         Marker::Circle,
         Marker::Ring,
@@ -87,7 +87,7 @@ fn all_that_a_canvas_draws_is_drawn_where_it_is() {
 }
 
 #[test]
-fn texts_lie_where_they_are_anchored_bold_ones_heavier_and_upward_ones_turned() {
+fn texts_are_anchored_weighted_and_turned() {
     let inked_by = |set: Type, x: f64, area: Rect| {
         let sheet = draw(&chart(|canvas| canvas.text(x, 25.0, "Hill 1", set))).expect("known elements");
         let all = inked(&sheet, Rect { x: 0.0, y: 0.0, w: 100.0, h: 50.0 });
@@ -108,7 +108,7 @@ fn texts_lie_where_they_are_anchored_bold_ones_heavier_and_upward_ones_turned() 
 }
 
 #[test]
-fn white_space_is_one_space_and_a_thin_space_is_kept() {
+fn white_space_collapses_but_thin_spaces_stay() {
     let width = |text: &str| set(text, false).1;
     assert_eq!(width("\n a \t b\n"), width("a b"));
     assert!(width("12\u{2009}346") > width("12346"));
@@ -117,7 +117,7 @@ fn white_space_is_one_space_and_a_thin_space_is_kept() {
 }
 
 #[test]
-fn what_is_not_known_is_an_error_that_names_it() {
+fn an_unknown_element_is_named() {
     let good = chart(|canvas| {
         canvas.mark(50.0, 25.0, 4.0, Marker::Ring, RED);
         canvas.text(50.0, 25.0, "words", Type::new(12.0, RED).upward());

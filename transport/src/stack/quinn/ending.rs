@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_of_quic_is_told_whole_however_deep_it_lies() {
+    fn a_quic_close_is_told_with_its_causes() {
         let close = ConnectionError::ConnectionClosed(ConnectionClose {
             error_code: TransportErrorCode::INTERNAL_ERROR,
             frame_type: None,

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn during_a_warm_up_the_controller_hears_of_no_want_of_data() {
+    fn a_warm_up_is_never_application_limited() {
         let (flight, spy) = (Flight::default(), Spy::default());
         let mut controller =
             Telling { controller: Box::new(spy.clone()), flight: flight.clone(), mtu: 1472 }.clone_box();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_full_where_no_full_packet_fits_into_it() {
+    fn the_window_is_full_without_a_packets_space() {
         let flight = Flight::default();
         let mut config = NewRenoConfig::default();
         config.initial_window(14_480);

@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_gets_its_frames_and_size_and_a_trace_its_end() {
+    fn a_packet_gets_its_frames_and_size() {
         let head = json!({ "qlog_version": "0.3", "qlog_format": "JSON-SEQ", "trace": { "vantage_point": { "type": "unknown" } } });
         let packet = |name: &str, number: u64, time: f64| {
             let header = json!({ "packet_type": "1RTT", "packet_number": number, "length": 50 });
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_packet_has_the_size_it_was_sent_with_or_none_and_its_own_trigger() {
+    fn a_lost_packet_has_its_size_and_trigger() {
         let packet = |name: &str, kind: &str, number: u64, length: u64| {
             let header = json!({ "packet_type": kind, "packet_number": number, "length": length });
             json!({ "time": 1.0, "name": name, "data": { "header": header } })
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn qvis_is_told_an_offset_only_where_both_ends_have_one_clock() {
+    fn offsets_are_given_on_one_clock_only() {
         let offset = |end: End| {
             let trace = json!({ "vantage_point": {}, "configuration": { "time_offset": 0.0 } });
             let log = completed(end, &[], &[json!({ "qlog_version": "0.3", "trace": trace })]);
