@@ -154,6 +154,22 @@ link = { rtt = "20ms", rate-trace = "long.trace" }
         yield from at_most("the longest line of its trials.jsonl", max(map(len, lines)) / 1e3, 60, "kB")
 
 
+def report(directory):
+    path = experiment(directory, "many", """repeat = 50
+[[part]]
+name = "messages"
+arms = ["tcp", "quic"]
+axes = { loss = ["0%", "1%", "3%"] }
+workload = { kind = "messages", streams = 4, size = "5kB", spacing = "5ms", duration = "300ms" }
+link = { rtt = "20ms", rate = "20Mbit" }
+""")
+    run = os.path.join(directory, "many-run")
+    call([SAMEPATH, "run", path, "--retries", "0", "--out", run])
+    status, seconds, _ = call([SAMEPATH, "report", run])
+    what = f"`report` of {len(records(run))} trials, {len(counting(run))} of which count"
+    yield from within_time_and_well(what, status, seconds, 5)
+
+
 def long_fat(directory):
     """The client's memory as its trial runs: 15 MB are under way, and slow start has overshot."""
     for arm in ("quic", "tcp"):
@@ -220,6 +236,7 @@ ROWS = {
     "run-busy": (busy_run, 10),
     "set-up": (set_up, 1),
     "trace": (trace, 1),
+    "report": (report, 2),
     "long-fat": (long_fat, 1),
     "quick": (quick, 3),
     "validate": (validate, 30),

@@ -111,7 +111,7 @@ fn check_open_files(trials: &[Trial], permitted: u64) -> anyhow::Result<()> {
 fn check_distances(backend: Backend, trials: &[Trial]) -> anyhow::Result<()> {
     let mut competing = trials.iter().flat_map(|trial| &trial.competing);
     match competing.find(|flow| flow.extra_rtt != samepath_model::Duration::ZERO) {
-        Some(flow) if matches!(backend, Backend::Netem | Backend::None) => {
+        Some(flow) if backend.has_one_delay() => {
             let mistake = format!(
                 "the server of `{}` stands {} farther away (`extra-rtt`), and the backend `{}` has one delay for all; \
                  leave that out, or use the embedded link (`--backend auto`)",

@@ -144,7 +144,7 @@ impl LivePath {
             Around::Trial { onset, farther } => (onset, farther),
             Around::Nothing | Around::Link(_) => (Onset::AtOnce, &[][..]),
         };
-        if !farther.is_empty() && matches!(backend, Backend::Netem | Backend::None) {
+        if !farther.is_empty() && backend.has_one_delay() {
             return Err(PathError::Equidistant(backend));
         }
         let (mut settings, not_granted) = apply_settings(&namespaces, link, is_trial)?;

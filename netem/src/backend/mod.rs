@@ -85,6 +85,11 @@ impl Backend {
         }
     }
 
+    /// Whether every server is equally far away: nothing here delays packets of one flow and not those of another.
+    pub const fn has_one_delay(self) -> bool {
+        matches!(self, Backend::Netem | Backend::None)
+    }
+
     /// The name as typed.
     pub const fn name(self) -> &'static str {
         match self {
