@@ -79,6 +79,11 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
         ));
     }
     let highest = every().flat_map(|s| s.trials.iter().flatten().copied()).fold(0.0, f64::max);
+    if highest == 0.0 {
+        return Err(Absent::NoData(
+            "no payload came in a whole bin of 100 ms, so there is no course over time to show".into(),
+        ));
+    }
     let rate_of = |plan: &samepath_model::Trial| {
         plan.link.direction(plan.workload.direction()).rate.map(|r| r.bits_per_second() as f64 / 1e6)
     };

@@ -50,9 +50,14 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
     let (group, seed) = (&choice.group, choice.seed);
     let mut courses = choice.records().map(|record| read(analysis.run(), record)).collect::<Result<Vec<_>, _>>()?;
     courses.sort_by_key(|course| Arm::all().position(|arm| arm == course.arm));
-    let shown: Vec<usize> = (0..PANELS.len()).filter(|&i| courses.iter().any(|c| !c.of[i].is_empty())).collect();
+    // One sample is no course.
+    let has = |i: usize, samples: usize| courses.iter().any(|course| course.of[i].len() >= samples);
+    let shown: Vec<usize> = (0..PANELS.len()).filter(|&i| has(i, 2)).collect();
     if shown.is_empty() {
-        return Err(Absent::NoData("neither the senders' state nor a ledger was recorded".into()));
+        return Err(Absent::NoData(match (0..PANELS.len()).any(|i| has(i, 1)) {
+            false => "neither the senders' state nor a ledger was recorded".into(),
+            true => "the trials were over before the senders' state was sampled twice".into(),
+        }));
     }
     let until = courses.iter().flat_map(|c| c.of.iter().flatten()).map(|point| point.0).fold(0.0, f64::max);
     let x = Axis::exact(0.0, until.max(0.1), 10);
@@ -72,7 +77,7 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
     notes.extend(choice.absent());
     if shown.len() < PANELS.len() {
         let missing: Vec<&str> = (0..PANELS.len()).filter(|i| !shown.contains(i)).map(|i| PANELS[i]).collect();
-        notes.push(format!("Not recorded, or always empty: {}.", missing.join(", ")));
+        notes.push(format!("Not recorded over time, or always empty: {}.", missing.join(", ")));
     }
     let figure = Figure {
         title: title.clone(),

@@ -217,6 +217,32 @@ fn charts_say_that_the_attribution_is_missing() {
     }
 }
 
+/// Over before the first round trip is: nothing comes in a whole bin.
+const BARELY_BEGUN: &str = r#"
+schema = 1
+name = "barely-begun"
+question = "Is there a course over time?"
+repeat = 1
+
+[[part]]
+name = "bulk"
+arms = ["tcp", "quic"]
+workload = { kind = "bulk", duration = "300ms" }
+link = { rtt = "900ms", rate = "20Mbit" }
+"#;
+
+#[test]
+fn no_course_over_time_is_drawn_of_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = synthetic::run(&dir.path().join("run"), BARELY_BEGUN, synthetic::all_done);
+    let shown = draw_all(&Analysis::of(&run)).expect("the records can be read");
+    let left_out = shown.iter().any(|one| {
+        matches!(one, Shown::LeftOut { chart, reason, .. }
+            if chart.name == "goodput-over-time" && reason.contains("no payload came in a whole bin"))
+    });
+    assert!(left_out, "it was drawn, or for another reason not");
+}
+
 #[test]
 fn the_timeline_does_not_claim_to_know_what_blocked() {
     let dir = tempfile::tempdir().unwrap();
