@@ -33,6 +33,8 @@ const ADDR_GEN_MODE_NONE: u8 = 1;
 pub(crate) struct Netlink {
     socket: OwnedFd,
     sequence: u32,
+    /// As long as the longest datagram of a list.
+    received: Vec<u8>,
 }
 
 /// One end of a veth pair that is to be made.
@@ -49,7 +51,7 @@ impl Netlink {
     /// A socket in the calling thread's network namespace.
     pub(crate) fn open() -> io::Result<Netlink> {
         let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
-        Ok(Netlink { socket, sequence: 0 })
+        Ok(Netlink { socket, sequence: 0, received: vec![0; 1 << 16] })
     }
 
     /// Makes a veth pair, each end in its namespace.
@@ -119,16 +121,15 @@ impl Netlink {
         let mut message = Message::default();
         message.link_header(index, 0, 0);
         self.send(libc::RTM_GETLINK, 0, &message)?;
-        let mut answer = [0u8; 1 << 14];
-        loop {
-            let n = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-            let Some(answer) = answers(&answer[..n]).find(|answer| answer.sequence == self.sequence) else { continue };
-            if let Some(refused) = answer.acknowledgement() {
-                return refused.map(|()| false);
-            }
-            let attributes = answer.body.get(LINK_HEADER..).unwrap_or_default();
-            return Ok(self::attributes(attributes).any(|one| one == (libc::IFLA_OPERSTATE, &[OPERATIONAL])));
-        }
+        self.receive(|answer| {
+            Some(match answer.acknowledgement() {
+                Some(refused) => refused.map(|()| false),
+                None => {
+                    let attributes = answer.body.get(LINK_HEADER..).unwrap_or_default();
+                    Ok(self::attributes(attributes).any(|one| one == (libc::IFLA_OPERSTATE, &[OPERATIONAL])))
+                }
+            })
+        })
     }
 
     /// Whether packets to this IPv6 address end in this namespace, which is so once the kernel has its route.
@@ -139,17 +140,14 @@ impl Netlink {
         message.0.extend_from_slice(&0u32.to_ne_bytes());
         message.attribute(libc::RTA_DST, &address.octets());
         self.send(libc::RTM_GETROUTE, 0, &message)?;
-        let mut answer = [0u8; 4096];
-        loop {
-            let n = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-            let Some(answer) = answers(&answer[..n]).find(|answer| answer.sequence == self.sequence) else { continue };
-            return match answer.acknowledgement() {
+        self.receive(|answer| {
+            Some(match answer.acknowledgement() {
                 // No route at all.
                 Some(Err(error)) if error.raw_os_error() == Some(libc::ENETUNREACH) => Ok(false),
                 Some(refused) => refused.map(|()| false),
                 None => Ok(answer.body.get(ROUTE_TYPE) == Some(&libc::RTN_LOCAL)),
-            };
-        }
+            })
+        })
     }
 
     /// Takes a device away, and a pair's other end with it.
@@ -212,32 +210,31 @@ impl Netlink {
     /// Sends a request and waits for its acknowledgement.
     fn request(&mut self, kind: u16, flags: libc::c_int, message: &Message) -> io::Result<()> {
         self.send(kind, flags | libc::NLM_F_ACK, message)?;
-        let mut answer = [0u8; 4096];
-        loop {
-            let n = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-            if let Some(outcome) = answers(&answer[..n])
-                .filter(|answer| answer.sequence == self.sequence)
-                .find_map(|answer| answer.acknowledgement())
-            {
-                return outcome;
-            }
-        }
+        self.receive(|answer| answer.acknowledgement())
     }
 
     /// Asks for a list, and gives the body of each of its messages to `each`.
     fn dump(&mut self, kind: u16, message: &Message, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         self.send(kind, libc::NLM_F_DUMP, message)?;
-        let mut answer = vec![0u8; 1 << 16];
+        self.receive(|answer| {
+            if answer.kind == libc::NLMSG_DONE as u16 {
+                return Some(Ok(()));
+            }
+            let refused = answer.acknowledgement();
+            if refused.is_none() {
+                each(answer.body);
+            }
+            refused
+        })
+    }
+
+    /// Receives answers to the last request until `take` makes something of one.
+    fn receive<T>(&mut self, mut take: impl FnMut(Answer<'_>) -> Option<io::Result<T>>) -> io::Result<T> {
         loop {
-            let n = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-            for answer in answers(&answer[..n]).filter(|answer| answer.sequence == self.sequence) {
-                if answer.kind == libc::NLMSG_DONE as u16 {
-                    return Ok(());
-                }
-                match answer.acknowledgement() {
-                    Some(outcome) => return outcome,
-                    None => each(answer.body),
-                }
+            let n = recv(self.socket.as_raw_fd(), &mut self.received, MsgFlags::empty())?;
+            let mut own = answers(&self.received[..n]).filter(|answer| answer.sequence == self.sequence);
+            if let Some(taken) = own.find_map(&mut take) {
+                return taken;
             }
         }
     }
