@@ -28,9 +28,8 @@ impl Operations {
     pub fn of(rpc: &Rpc, streams: Range<StreamId>, messages: &[MessageRecord]) -> Operations {
         let (requests, refusals) = (rpc.requests(), rpc.requests_of_stream());
         let own = || messages.iter().filter(|message| streams.contains(&message.stream));
-        let is_first = |m: &&MessageRecord| m.direction == Direction::Up && m.seq.is_multiple_of(requests);
         let released: HashMap<(StreamId, u32), Instant> =
-            own().filter(is_first).map(|m| ((m.stream, m.seq / requests), m.released)).collect();
+            own().filter(|m| rpc.begins(m.id())).map(|m| ((m.stream, m.seq / requests), m.released)).collect();
         let timeout = i64::try_from(rpc.timeout.as_nanos()).unwrap_or(i64::MAX);
         let count = u32::try_from(released.len()).unwrap_or(u32::MAX);
         let mut operations = Operations { released: count, ..Operations::default() };

@@ -124,6 +124,11 @@ impl Rpc {
         if self.batched { 1 } else { u32::from(self.calls) }
     }
 
+    /// Whether an operation begins with this message.
+    pub fn begins(&self, message: MessageId) -> bool {
+        message.direction == Direction::Up && message.seq.is_multiple_of(self.requests())
+    }
+
     /// Requests of an operation that are in one message.
     const fn in_one(&self) -> u16 {
         if self.batched { self.calls } else { 1 }
@@ -304,7 +309,7 @@ impl Spec for Rpc {
     }
 
     fn begins(&self, message: MessageId) -> bool {
-        message.direction == Direction::Up && message.seq.is_multiple_of(self.requests())
+        Rpc::begins(self, message)
     }
 
     fn driver(&self, outgoing: Table, incoming: Table) -> Box<dyn Driver> {
