@@ -147,10 +147,18 @@ fn tcp_echo_crosses_every_backend_over_ipv4_and_ipv6() {
     }
 }
 
+/// Whether there is `ping`; says that the test is skipped where not.
+fn has_ping(test: &str) -> bool {
+    let has = Command::new("ping").arg("-V").output().is_ok();
+    if !has {
+        skip(test, "there is no `ping` here");
+    }
+    has
+}
+
 #[test]
 fn the_first_packet_over_ipv6_arrives() {
-    if Command::new("ping").arg("-V").output().is_err() {
-        skip(test!(), "there is no `ping` here");
+    if !has_ping(test!()) {
         return;
     }
     for (backend, user) in cases(test!()) {
@@ -173,8 +181,7 @@ fn the_first_packet_over_ipv6_arrives() {
 
 #[test]
 fn ping_crosses_and_takes_the_round_trip_time() {
-    if Command::new("ping").arg("-V").output().is_err() {
-        skip(test!(), "there is no `ping` here");
+    if !has_ping(test!()) {
         return;
     }
     for (backend, user) in cases(test!()) {
