@@ -12,7 +12,7 @@ use samepath_model::record::{
 };
 use samepath_model::workload::Workload;
 
-use crate::metric;
+use crate::score;
 
 /// What a summary needs besides messages and series.
 #[derive(Debug, Clone, Copy, Default)]
@@ -73,7 +73,10 @@ pub fn from_records(
         // Needs the ledger, too: see `crate::handshake`.
         handshake: None,
         first_byte_ms: reports.first_byte_ms,
-        score: of_workload(trial, messages).into_iter().map(|(of, value)| (of.name.to_owned(), value)).collect(),
+        score: (score::of_workload(&trial.workload).of_messages)(trial, messages)
+            .into_iter()
+            .map(|(of, value)| (of.name.to_owned(), value))
+            .collect(),
         wire_bytes: counted.map(|link| link.up.bytes + link.down.bytes),
         packets_dropped: counted.map(|link| lost(&link.up) + lost(&link.down)),
         retransmissions: retransmissions(reports),
@@ -84,14 +87,6 @@ pub fn from_records(
         blocking: None,
         // Needs the other flows: see `crate::flows`.
         link_share: None,
-    }
-}
-
-/// The figures of the trial's workload that its messages alone tell, by their metrics.
-fn of_workload(trial: &Trial, messages: &[MessageRecord]) -> Vec<(&'static metric::Metric, f64)> {
-    match trial.workload.scored() {
-        Workload::Rpc(rpc) => metric::rpc::figures(rpc, trial.workload.scored_streams(), messages),
-        Workload::Bulk(_) | Workload::Messages(_) | Workload::Mix(_) => Vec::new(),
     }
 }
 

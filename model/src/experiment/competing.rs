@@ -51,6 +51,7 @@ impl Part {
             spec.workload.check().map_err(|error| fault("workload", &error))?;
             tuning.check(arm).map_err(|error| fault("tuning", &error))?;
             streams::check(arm, &spec.workload, way.rtt()).map_err(|error| fault("workload", &error))?;
+            spec.workload.check_on(arm, &way).map_err(|error| fault("workload", &error))?;
             if link.mtu < arm.least_mtu {
                 let (mtu, least) = (link.mtu, arm.least_mtu);
                 let problem = format!("an `mtu` of {mtu} is too small for its arm `{arm}`; give at least {least}");
@@ -66,7 +67,7 @@ impl Part {
                 );
                 return Err(fault("extra-rtt", &problem));
             }
-            let workload = spec.workload.clone().on_link(&way);
+            let workload = spec.workload.clone().on_link(&way).for_arm(arm);
             flows.push(Flow { name, arm, workload, start, extra_rtt, tuning: Tuning::clone(tuning) });
         }
         Ok(flows)

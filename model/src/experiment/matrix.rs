@@ -114,6 +114,7 @@ impl Part {
                     return Err(fault(Place::Link, &problem));
                 }
                 streams::check(arm, &workload, link.rtt()).map_err(|error| fault(Place::Workload, &error))?;
+                workload.check_on(arm, &link).map_err(|error| fault(Place::Workload, &error))?;
             }
             for &seed in seeds {
                 for &arm in &self.arms {
@@ -123,7 +124,7 @@ impl Part {
                         axes: axes.clone(),
                         arm,
                         seed,
-                        workload: workload.clone(),
+                        workload: workload.clone().for_arm(arm),
                         competing: competing.clone(),
                         restarts: restarts.clone(),
                         link: link.clone(),

@@ -20,7 +20,7 @@ pub enum Event {
     Delivered(MessageId),
     /// A message of this end will not be delivered, as its sender knows.
     Failed(MessageId),
-    /// A message of this end was cancelled before any of it was sent.
+    /// A message of this end was cancelled: nothing more of it is sent, and it will not be delivered.
     Cancelled(MessageId),
     /// The peer releases nothing more, and all that it sent was delivered or is lost.
     PeerFinished,
@@ -31,7 +31,8 @@ pub enum Event {
 pub enum Action {
     /// A message is handed to the transport.
     Send(Release),
-    /// A message is withdrawn, unless some of it was sent already.
+    /// A message is given up. One that waits is withdrawn; one of which some was sent is ended where it has a stream of
+    /// its own that can be reset (RFC 9000, section 3.1), and else goes on.
     Cancel(MessageId),
     /// An [`Event::Timer`] is wanted at this time from the start of the schedule. It takes the place of the one
     /// before.

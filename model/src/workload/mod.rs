@@ -190,6 +190,21 @@ impl Workload {
         self
     }
 
+    /// As this arm plays it: without what makes no difference there.
+    #[must_use]
+    pub fn for_arm(mut self, arm: Arm) -> Workload {
+        self.spec_mut().settle_for(arm);
+        self
+    }
+
+    /// Refuses what this arm cannot do on this link.
+    ///
+    /// # Errors
+    /// Says which value does not fit, and what to do instead.
+    pub fn check_on(&self, arm: Arm, link: &Link) -> Result<(), WorkloadError> {
+        self.spec().check_on(arm, link).map_err(|problem| WorkloadError { workload: self.name(), problem })
+    }
+
     /// Bytes of payload in all, where the spec says how many are to be expected.
     pub fn total_bytes(&self) -> Option<ByteCount> {
         self.spec().total_bytes()
@@ -321,6 +336,14 @@ impl Spec for Mix {
 
     fn settle_on(&mut self, link: &Link) {
         self.of.iter_mut().for_each(|one| one.spec_mut().settle_on(link));
+    }
+
+    fn settle_for(&mut self, arm: Arm) {
+        self.of.iter_mut().for_each(|one| one.spec_mut().settle_for(arm));
+    }
+
+    fn check_on(&self, arm: Arm, link: &Link) -> Result<(), String> {
+        self.of.iter().try_for_each(|one| one.check_on(arm, link).map_err(|error| error.to_string()))
     }
 
     fn most_released_in(&self, direction: Direction, time: Duration) -> u64 {

@@ -6,6 +6,7 @@ use super::MessageId;
 use super::driver::Driver;
 use super::stream::MAX_STREAMS;
 use super::table::{Block, Table};
+use crate::arm::Arm;
 use crate::link::{Direction, Link};
 use crate::units::{ByteCount, Duration};
 
@@ -70,6 +71,14 @@ pub(super) trait Spec: fmt::Display {
 
     /// Decides what the link decides where nothing was asked for.
     fn settle_on(&mut self, _link: &Link) {}
+
+    /// Takes away what makes no difference on an arm, so that the record says what was done.
+    fn settle_for(&mut self, _arm: Arm) {}
+
+    /// Says what cannot be done by this arm on this link, and what to do instead.
+    fn check_on(&self, _arm: Arm, _link: &Link) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Messages that are released in a direction within any such time, in all at most.
     fn most_released_in(&self, direction: Direction, _time: Duration) -> u64 {

@@ -20,6 +20,7 @@ mod delay_percentiles;
 mod delay_tail;
 mod drops;
 mod figure;
+mod figures;
 mod flows_over_time;
 mod goodput_over_axis;
 mod goodput_over_time;
@@ -46,6 +47,7 @@ pub(crate) use png::to_png;
 
 /// Every chart, in the order of the page.
 pub const ALL: &[&ChartDef] = &[
+    &figures::CHART,
     &latency_percentiles::CHART,
     &delay_tail::CHART,
     &delay_percentiles::CHART,

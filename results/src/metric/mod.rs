@@ -25,15 +25,31 @@ macro_rules! metrics {
 }
 
 /// Every metric, in the order of the tables.
-pub const ALL: &[&Metric] = &joined::<{ COMMON.len() + rpc::METRICS.len() }>(COMMON, rpc::METRICS);
+pub const ALL: &[&Metric] = &joined::<{ count(LISTS) }>(LISTS);
+
+/// Those of every workload, and of each that has its own.
+const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS];
+
+const fn count(lists: &[&[&Metric]]) -> usize {
+    let (mut n, mut list) = (0, 0);
+    while list < lists.len() {
+        n += lists[list].len();
+        list += 1;
+    }
+    n
+}
 
 /// One list after the other.
-const fn joined<const N: usize>(first: &[&'static Metric], second: &[&'static Metric]) -> [&'static Metric; N] {
-    let mut all = [first[0]; N];
-    let mut at = 0;
-    while at < N {
-        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
-        at += 1;
+const fn joined<const N: usize>(lists: &[&[&'static Metric]]) -> [&'static Metric; N] {
+    let mut all = [lists[0][0]; N];
+    let (mut at, mut list) = (0, 0);
+    while list < lists.len() {
+        let mut n = 0;
+        while n < lists[list].len() {
+            all[at] = lists[list][n];
+            (at, n) = (at + 1, n + 1);
+        }
+        list += 1;
     }
     all
 }

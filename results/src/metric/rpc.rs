@@ -6,6 +6,7 @@ use samepath_model::operations::Operations;
 use samepath_model::record::MessageRecord;
 use samepath_model::record::Percentiles;
 use samepath_model::workload::{Rpc, StreamId};
+use samepath_model::{Trial, Workload};
 
 use super::definition::{Better, Metric, PLAIN, Unit, of_workload};
 
@@ -71,8 +72,15 @@ pub(crate) const REFUSED: Metric = Metric {
     ..PLAIN
 };
 
-/// The figures of a trial, from its messages on these streams.
-pub(crate) fn figures(rpc: &Rpc, streams: Range<StreamId>, messages: &[MessageRecord]) -> Vec<(&'static Metric, f64)> {
+/// The figures of a trial, from its messages.
+pub(crate) fn figures(trial: &Trial, messages: &[MessageRecord]) -> Vec<(&'static Metric, f64)> {
+    match trial.workload.scored() {
+        Workload::Rpc(rpc) => of_operations(rpc, trial.workload.scored_streams(), messages),
+        _ => Vec::new(),
+    }
+}
+
+fn of_operations(rpc: &Rpc, streams: Range<StreamId>, messages: &[MessageRecord]) -> Vec<(&'static Metric, f64)> {
     let Operations { released, mut latencies, refused, last_answer, .. } = Operations::of(rpc, streams, messages);
     if released == 0 {
         return Vec::new();
@@ -161,10 +169,10 @@ mod tests {
             message(up, 1, 3, 180, Some(210)),
             message(down, 1, 3, 210, Some(1121)),
         ];
-        let all = figures(&rpc, 0..2, &messages);
+        let all = of_operations(&rpc, 0..2, &messages);
         assert_eq!((figure(&all, &ANSWERED), figure(&all, &REFUSED)), (25.0, 25.0));
         assert_eq!((figure(&all, &LATENCY_P50), figure(&all, &LATENCY_MAX)), (120.0, 120.0));
         assert!((figure(&all, &PER_SECOND) - 1.0 / 0.12).abs() < 1e-9);
-        assert!(figures(&rpc, 5..7, &messages).is_empty(), "other streams are another workload's");
+        assert!(of_operations(&rpc, 5..7, &messages).is_empty(), "other streams are another workload's");
     }
 }

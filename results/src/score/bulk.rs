@@ -3,7 +3,7 @@
 use samepath_model::Arm;
 use samepath_model::workload::Bulk;
 
-use super::definition::Score;
+use super::definition::{PLAIN, Score};
 use crate::metric::{self, Metric};
 use crate::number::number;
 use crate::part::PartView;
@@ -43,6 +43,7 @@ const GOODPUT: Score = Score {
         transfers(part, &metric::GOODPUT, "the goodput was", show)
     },
     charts: &["goodput"],
+    ..PLAIN
 };
 
 /// How long so many bytes take.

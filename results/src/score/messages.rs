@@ -2,7 +2,7 @@
 
 use samepath_model::Arm;
 
-use super::definition::Score;
+use super::definition::{PLAIN, Score};
 use crate::cells::{Cell, Estimate};
 use crate::metric;
 use crate::number::number;
@@ -32,6 +32,7 @@ pub(super) const SCORE: Score = Score {
     },
     sentences: messages,
     charts: &["blocked", "delay-tail"],
+    ..PLAIN
 };
 
 fn messages(part: &PartView<'_>) -> Vec<String> {

@@ -1,7 +1,8 @@
 //! Score of `rpc`: how long operations take, how many get through, and what is refused or never answered.
 
-use super::definition::Score;
+use super::definition::{PLAIN, Score};
 use crate::cells::Cell;
+use crate::metric;
 use crate::metric::rpc::{ANSWERED, LATENCY_P50, LATENCY_P95, LATENCY_P99, PER_SECOND, REFUSED};
 use crate::number::number;
 use crate::part::PartView;
@@ -22,6 +23,8 @@ pub(super) const SCORE: Score = Score {
     },
     sentences,
     charts: &["latency-percentiles"],
+    of_messages: metric::rpc::figures,
+    ..PLAIN
 };
 
 fn sentences(part: &PartView<'_>) -> Vec<String> {
