@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
 use samepath_client::{Target, play};
-use samepath_model::arm::{Arm, Mapping, Transport};
+use samepath_model::arm::{Arm, Mapping, OrderingDomain, Transport};
 use samepath_model::attribution::{LayoutRecord, ObservationRecord, Tag, datagram_domain};
 use samepath_model::link::Direction;
 use samepath_model::record::{End, PlayReport};
@@ -124,9 +124,10 @@ async fn every_byte_of_every_message_has_its_place() {
             let have = bytes[&(stream, Some(seq))];
             let headers = have.checked_sub(size).unwrap_or_else(|| panic!("{what}: {have} of {size}"));
             assert!(headers >= HEADER_LEN as u64 && headers % HEADER_LEN as u64 == 0, "{what}: {headers}");
-            if plan.arm.transport == Transport::Udp {
+            if plan.arm.ordering == OrderingDomain::Nothing {
                 let runs = &domains[&(report.layout[0].port, datagram_domain(stream, seq))];
-                assert_eq!((runs.len(), headers), (1, 16 * size.div_ceil(1456)), "{what}");
+                let capacity = (plan.datagram(false) - HEADER_LEN) as u64;
+                assert_eq!((runs.len(), headers), (1, 16 * size.div_ceil(capacity)), "{what}");
             }
         }
         let whose = |run: &&LayoutRecord| run.seq.is_none();
@@ -134,7 +135,7 @@ async fn every_byte_of_every_message_has_its_place() {
         assert!(warmup >= plan.warmup(), "{what}");
         // A connection, a QUIC stream, or a message is a domain.
         let expected = match (plan.arm.transport, plan.arm.mapping) {
-            (Transport::Udp, _) => plan.message_count(),
+            (_, Mapping::Datagram) => plan.message_count() + usize::from(plan.warmup() > 0),
             (_, Mapping::Shared) => 1,
             (Transport::Quic, Mapping::PerMessage) => plan.message_count() + usize::from(plan.warmup() > 0),
             _ => usize::from(plan.workload.streams()),

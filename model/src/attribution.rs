@@ -76,7 +76,8 @@ pub struct ObservationRecord {
     pub end_offset: u64,
 }
 
-/// The domain of a datagram's message: each message has one of its own.
+/// The domain of a datagram's message: each message has one of its own, beyond every ID of a QUIC stream (RFC 9000,
+/// section 2.1), of which the same connection may have some.
 pub const fn datagram_domain(stream: StreamId, seq: u32) -> u64 {
-    ((stream as u64) << 32) | seq as u64
+    1 << 62 | (stream as u64) << 32 | seq as u64
 }

@@ -48,7 +48,7 @@ pub fn shares(trial: &Trial, reports: &[PlayReport]) -> Vec<(usize, LinkShare)> 
     for ((place, report), flow) in reports.iter().enumerate().zip(trial.flows()) {
         let plan = trial.of_flow(flow);
         let Workload::Bulk(bulk) = &plan.workload else { continue };
-        if !plan.arm.is_reliable || bulk.direction != trial.workload.direction() {
+        if !plan.arm.is_congestion_controlled || bulk.direction != trial.workload.direction() {
             continue;
         }
         let start = nanos(trial.start_of(flow));

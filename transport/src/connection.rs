@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustls::ServerConfig;
-use samepath_model::arm::Transport;
+use samepath_model::arm::{OrderingDomain, Transport};
 use samepath_model::record::{End, Setting};
 use samepath_model::units::ByteCount;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,7 +25,6 @@ use crate::probe::Sample;
 use crate::quic::Observer;
 use crate::stack::quinn;
 use crate::tls::{DataStream, Tap};
-use crate::udp::Datagrams;
 use crate::vectored::write_vectored;
 use crate::{Plan, TransportError, clock, tcp, tls, udp};
 
@@ -39,7 +38,7 @@ pub enum Connection {
     /// One QUIC connection by quinn, on which streams are opened as the mapping says.
     Quinn(quinn::Connection),
     /// A UDP socket connected to the peer.
-    Udp(Datagrams),
+    Udp(udp::Datagrams),
 }
 
 /// What a connection offers to the payload (RFC 8095).
@@ -115,7 +114,9 @@ pub async fn dial(
             endpoint = Some(Endpoint::Quinn(its));
             Connection::Quinn(connection)
         }
-        Transport::Udp => Connection::Udp(Datagrams::connect(address, preface.secret, plan.time_limit.std()).await?),
+        Transport::Udp => {
+            Connection::Udp(udp::Datagrams::connect(address, preface.secret, plan.time_limit.std()).await?)
+        }
     };
     Ok(Dialed { connection, up_at, endpoint })
 }
@@ -410,13 +411,117 @@ impl Connection {
             }
             Connection::Quinn(connection) => {
                 let connection = Arc::new(connection);
+                if plan.arm.ordering == OrderingDomain::Nothing {
+                    let datagrams = || Datagrams::Quinn(connection.clone());
+                    let received = receives.then(|| Service::Datagrams(datagrams()));
+                    return (sends.then(|| Service::Datagrams(datagrams())), received);
+                }
                 let streams = || Streams::Quinn(connection.clone());
                 (sends.then(|| Service::Streams(streams())), receives.then(|| Service::Streams(streams())))
             }
             // Its socket is read in any case, for repeated prefaces, whose answer was lost.
             Connection::Udp(datagrams) => {
+                let datagrams = Datagrams::Udp(datagrams);
                 (sends.then(|| Service::Datagrams(datagrams.clone())), Some(Service::Datagrams(datagrams)))
             }
+        }
+    }
+}
+
+/// A connection of datagrams.
+#[derive(Debug, Clone)]
+pub(crate) enum Datagrams {
+    Udp(udp::Datagrams),
+    Quinn(Arc<quinn::Connection>),
+}
+
+/// Where a reader puts datagrams: reused from read to read.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Buffers(Box<udp::ReceiveBuffers>),
+    Chunks(Vec<Bytes>),
+}
+
+impl Received {
+    /// The datagrams of the last read, in order.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+        let (buffers, chunks) = match self {
+            Received::Buffers(buffers) => (Some(buffers.datagrams()), None),
+            Received::Chunks(chunks) => (None, Some(chunks.iter().map(|chunk| &chunk[..]))),
+        };
+        buffers.into_iter().flatten().chain(chunks.into_iter().flatten())
+    }
+}
+
+impl Datagrams {
+    /// Whether the peer's address is IPv6.
+    pub(crate) fn is_ipv6(&self) -> bool {
+        match self {
+            Datagrams::Udp(socket) => socket.is_ipv6(),
+            Datagrams::Quinn(connection) => connection.is_ipv6(),
+        }
+    }
+
+    /// Whether a datagram is itself a packet, in which the ledger finds it.
+    pub(crate) const fn are_packets(&self) -> bool {
+        matches!(self, Datagrams::Udp(_))
+    }
+
+    /// The byte streams beside them, where there are any.
+    pub(crate) fn streams(&self) -> Option<Streams> {
+        match self {
+            Datagrams::Udp(_) => None,
+            Datagrams::Quinn(connection) => Some(Streams::Quinn(connection.clone())),
+        }
+    }
+
+    /// The most that [`Datagrams::send`] takes at once of datagrams of this size.
+    pub(crate) fn max_batch(&self, size: usize) -> usize {
+        /// Each is copied and handed over by itself.
+        const QUIC: usize = 16;
+        match self {
+            Datagrams::Udp(socket) => socket.max_batch(size),
+            Datagrams::Quinn(_) => QUIC,
+        }
+    }
+
+    /// Sends datagrams of `size` bytes each, the last of which may be shorter.
+    pub(crate) async fn send(&self, contents: &[u8], size: usize) -> Result<(), TransportError> {
+        match self {
+            Datagrams::Udp(socket) => socket.send(contents, size).await,
+            Datagrams::Quinn(connection) => {
+                for datagram in contents.chunks(size) {
+                    connection.send_datagram(Bytes::copy_from_slice(datagram)).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Where to put what is received.
+    pub(crate) fn received(&self) -> Received {
+        match self {
+            Datagrams::Udp(socket) => Received::Buffers(Box::new(socket.receive_buffers())),
+            Datagrams::Quinn(_) => Received::Chunks(Vec::new()),
+        }
+    }
+
+    /// Receives what is there, waiting for at least one datagram.
+    pub(crate) async fn receive(&self, into: &mut Received) -> Result<(), TransportError> {
+        match (self, into) {
+            (Datagrams::Udp(socket), Received::Buffers(buffers)) => socket.receive(buffers).await?,
+            (Datagrams::Quinn(connection), Received::Chunks(chunks)) => connection.receive_datagrams(chunks).await?,
+            _ => unreachable!("a reader is used with the buffers it made"),
+        }
+        Ok(())
+    }
+
+    /// Whether a datagram only shows whose connection it is; answers it where that is to be.
+    pub(crate) fn is_preface(&self, datagram: &[u8]) -> bool {
+        match self {
+            Datagrams::Udp(socket) => socket.is_preface(datagram),
+            // It was shown on a stream.
+            Datagrams::Quinn(_) => false,
         }
     }
 }

@@ -26,6 +26,10 @@ pub(crate) const MAX_DATAGRAM: usize = 65_507;
 /// The least UDP payload that a path must carry for QUIC (RFC 9000, section 14).
 pub const QUIC_LEAST: u16 = 1200;
 
+/// What a QUIC packet takes around a datagram of it: the header with a connection ID of 8 bytes and a packet number of
+/// 4, the tag of 16, and at most 9 for the frame's type and length (RFC 9000, section 17.3.1; RFC 9221, section 4).
+const QUIC_DATAGRAM_OVERHEAD: u16 = 1 + 8 + 4 + 16 + 9;
+
 /// Windows are at least this large where the path's BDP is not known: what the kernel's autotuning
 /// allows TCP by default (`net.ipv4.tcp_rmem`), and small enough for the processor's cache.
 const MIN_WINDOW: u64 = 6 << 20;
@@ -207,16 +211,25 @@ impl Plan {
         self.tuning.quic_gso.unwrap_or(self.workload.has(Class::Throughput))
     }
 
-    /// UDP payload of a datagram of this workload, frame header included.
+    /// Payload of a datagram of this workload, frame header included: of UDP, or of QUIC where that carries it.
     pub fn datagram(&self, ipv6: bool) -> usize {
-        let full = usize::from(self.max_datagram(ipv6));
+        let (full, most) = match self.arm.is_congestion_controlled {
+            true => {
+                let full = usize::from(self.quic_mtu(ipv6).saturating_sub(QUIC_DATAGRAM_OVERHEAD));
+                (full, full)
+            }
+            false => (usize::from(self.max_datagram(ipv6)), MAX_DATAGRAM),
+        };
         let asked = self.workload.bulk().and_then(|bulk| bulk.datagram).map(|d| d.bytes() as usize);
-        asked.unwrap_or(full).clamp(frame::HEADER_LEN + 1, MAX_DATAGRAM)
+        asked.unwrap_or(full).clamp(frame::HEADER_LEN + 1, most)
     }
 
     /// The rate at which `udp` offers UDP payload (frame headers included), so that the IP packets
-    /// fit the path; `None` for as fast as the host can.
+    /// fit the path; `None` for as fast as the host, or congestion control, can.
     pub fn udp_rate(&self, ipv6: bool) -> Option<BitRate> {
+        if self.arm.is_congestion_controlled {
+            return None;
+        }
         let bulk: &Bulk = self.workload.bulk()?;
         bulk.udp_rate.or_else(|| {
             let size = self.datagram(ipv6) as u64;

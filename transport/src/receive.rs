@@ -11,13 +11,12 @@ use std::sync::Arc;
 use samepath_model::workload::Event;
 use tokio::task::JoinSet;
 
-use crate::connection::{RecvStream, Service, Streams};
+use crate::connection::{Datagrams, RecvStream, Service, Streams};
 use crate::frame::{Decoder, HEADER_LEN};
 use crate::recorder::Sink;
 use crate::report::Phase;
 use crate::shared::Shared;
 use crate::tasks::{Kind, Tasks};
-use crate::udp::Datagrams;
 use crate::{TransportError, clock};
 
 impl Shared {
@@ -93,7 +92,13 @@ pub(crate) fn start(shared: &Arc<Shared>, service: Service<RecvStream>, tasks: &
     match service {
         Service::Stream(stream) => tasks.spawn(Kind::Reader, read(shared, stream)),
         Service::Streams(streams) => tasks.spawn(Kind::Reader, accept(shared, streams)),
-        Service::Datagrams(datagrams) => tasks.spawn(Kind::Reader, receive(shared, datagrams)),
+        Service::Datagrams(datagrams) => {
+            // The warm-up has a stream.
+            if let Some(streams) = datagrams.streams() {
+                tasks.spawn(Kind::Helper, accept(shared.clone(), streams));
+            }
+            tasks.spawn(Kind::Reader, receive(shared, datagrams));
+        }
     }
 }
 
@@ -138,7 +143,7 @@ async fn read(shared: Arc<Shared>, mut stream: RecvStream) -> Result<(), Transpo
 const GRACE_NANOS: u64 = 500_000_000;
 
 async fn receive(shared: Arc<Shared>, socket: Datagrams) -> Result<(), TransportError> {
-    let mut buffers = socket.receive_buffers();
+    let mut buffers = socket.received();
     let payload = (shared.plan.datagram(socket.is_ipv6()) - HEADER_LEN) as u64;
     let grace = GRACE_NANOS + 2 * shared.plan.rtt.as_nanos();
     let mut peer_sent = shared.peer_sent.clone();

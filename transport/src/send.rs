@@ -28,6 +28,7 @@ use datagrams::{send_messages, send_transfers};
 use order::priority;
 use per_message::write_each_on_its_own;
 use stream::{StreamWriter, write_one_after_the_other};
+use warmup::warm_up;
 use writer::ByteWriter;
 
 use crate::attribution::Place;
@@ -113,6 +114,10 @@ pub(crate) async fn start(
             }
         }
         Service::Datagrams(datagrams) => {
+            if let Some(streams) = datagrams.streams() {
+                let (shared, place) = (shared.clone(), place.clone());
+                tasks.spawn(Kind::Helper, async move { warm_up(&shared, &streams, place.as_ref()).await });
+            }
             if (0..all).any(|stream| !is_transfer(stream))
                 && let Some(queue) = queue(FIRST)
             {

@@ -25,7 +25,7 @@ use crate::plan::MAX_DATAGRAM;
 use crate::tcp::{cannot_bind, canonical};
 
 /// What is asked for the buffers of a UDP socket: tens of milliseconds at gigabits.
-const BUFFER: usize = 8 << 20;
+pub const BUFFER: usize = 8 << 20;
 
 /// A preface that is the server's answer to one.
 const ANSWER: u16 = u16::MAX;

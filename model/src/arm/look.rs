@@ -15,6 +15,8 @@ pub enum Marker {
     TriangleRight,
     /// Filled square.
     Square,
+    /// Hollow square.
+    SquareHollow,
     /// Filled diamond.
     Diamond,
     /// Hollow diamond.

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn an_unknown_part_is_named_with_the_known_ones() {
-        let arms = "tcp, tcp/per-stream, tls, tls/per-stream, quic, quic/shared, quic/per-message, udp";
+        let arms = "tcp, tcp/per-stream, tls, tls/per-stream, quic, quic/shared, quic/per-message, quic/datagram, udp";
         for (name, message) in [
             ("sctp", format!("there is no arm `sctp`; choose from: {arms}")),
             ("", format!("there is no arm ``; choose from: {arms}")),
@@ -201,9 +201,9 @@ mod tests {
             ("tcp@quinn", "there is no arm `tcp@quinn`: `tcp` has no stack `quinn`; choose from: kernel".into()),
             ("quic@", "there is no arm `quic@`: `quic` has no stack ``; choose from: quinn".into()),
             (
-                "quic/datagram",
-                "there is no arm `quic/datagram`: `quic` has no mapping `datagram`; choose from: per-stream, shared, \
-                 per-message"
+                "quic/pigeon",
+                "there is no arm `quic/pigeon`: `quic` has no mapping `pigeon`; choose from: per-stream, shared, \
+                 per-message, datagram"
                     .into(),
             ),
             (

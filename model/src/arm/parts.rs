@@ -107,7 +107,7 @@ pub enum Mapping {
     PerStream,
     /// A QUIC stream for each message.
     PerMessage,
-    /// Each message in unreliable datagrams of its own.
+    /// Each message in unreliable datagrams of its own: of UDP, or of QUIC (RFC 9221).
     Datagram,
 }
 

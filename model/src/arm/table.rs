@@ -22,6 +22,8 @@ pub struct ArmRow {
     pub ordering: OrderingDomain,
     /// Whether what was sent arrives whole and in order, or the connection fails.
     pub is_reliable: bool,
+    /// Whether how fast it sends is under congestion control.
+    pub is_congestion_controlled: bool,
     /// The connections that carry a workload.
     pub connections: Connections,
     /// Round trips from the first packet until the client's end is connected; `None` without a handshake.
@@ -55,7 +57,7 @@ impl ArmRow {
 
 /// Every arm that is built, in the order in which charts show them. Of the rows with a transport, the first one says
 /// which stack its bare name stands for, and of those with a stack, which mapping.
-pub static ARMS: [ArmRow; 8] = [
+pub static ARMS: [ArmRow; 9] = [
     TCP,
     ArmRow {
         name: "tcp/per-stream",
@@ -93,6 +95,16 @@ pub static ARMS: [ArmRow; 8] = [
         look: Look::new([0xe8, 0x8a, 0x45], Marker::TriangleRight, &[10.0, 4.0]),
         ..QUIC
     },
+    // Unreliable, and yet encrypted and under congestion control (RFC 9221).
+    ArmRow {
+        name: "quic/datagram",
+        about: "one QUIC connection, each message in DATAGRAM frames, no retransmission",
+        mapping: Mapping::Datagram,
+        ordering: OrderingDomain::Nothing,
+        is_reliable: false,
+        look: Look::new([0xcc, 0x79, 0xa7], Marker::SquareHollow, &[4.0, 2.0, 1.5, 2.0]),
+        ..QUIC
+    },
     ArmRow {
         name: "udp",
         about: "datagrams, no retransmission",
@@ -102,6 +114,7 @@ pub static ARMS: [ArmRow; 8] = [
         mapping: Mapping::Datagram,
         ordering: OrderingDomain::Nothing,
         is_reliable: false,
+        is_congestion_controlled: false,
         connections: Connections::One,
         handshake_round_trips: None,
         first_byte_round_trips: 1,
@@ -122,6 +135,7 @@ const TCP: ArmRow = ArmRow {
     mapping: Mapping::Shared,
     ordering: OrderingDomain::Connection,
     is_reliable: true,
+    is_congestion_controlled: true,
     connections: Connections::One,
     handshake_round_trips: Some(1),
     first_byte_round_trips: 2,
@@ -155,6 +169,7 @@ const QUIC: ArmRow = ArmRow {
     mapping: Mapping::PerStream,
     ordering: OrderingDomain::Stream,
     is_reliable: true,
+    is_congestion_controlled: true,
     connections: Connections::One,
     handshake_round_trips: Some(1),
     first_byte_round_trips: 2,

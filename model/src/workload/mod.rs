@@ -176,7 +176,7 @@ impl Workload {
     /// Bytes of payload that a trial of this arm carries in each direction that carries messages, over all streams,
     /// before the schedule starts. A cold workload has none, and over `udp` there is no window to open.
     pub fn warmup(&self, arm: Arm) -> ByteCount {
-        if arm.is_reliable && !self.is_cold() {
+        if arm.is_congestion_controlled && !self.is_cold() {
             self.spec().warmup().unwrap_or(ByteCount::ZERO)
         } else {
             ByteCount::ZERO

@@ -213,6 +213,9 @@ impl Canvas<'_> {
             Marker::Square => {
                 self.polygon(&[at(-0.9, -0.9), at(0.9, -0.9), at(0.9, 0.9), at(-0.9, 0.9)], colour, false)
             }
+            Marker::SquareHollow => {
+                self.polygon(&[at(-1.0, -1.0), at(1.0, -1.0), at(1.0, 1.0), at(-1.0, 1.0)], colour, true)
+            }
             Marker::Diamond => self.polygon(&[at(0.0, -1.3), at(1.3, 0.0), at(0.0, 1.3), at(-1.3, 0.0)], colour, false),
             Marker::DiamondHollow => {
                 self.polygon(&[at(0.0, -1.3), at(1.3, 0.0), at(0.0, 1.3), at(-1.3, 0.0)], colour, true)

@@ -175,7 +175,7 @@ mod tests {
                 expected_window: 164_480,
                 apart: None,
             };
-            let is_warm = !trial.workload.is_cold() && trial.arm.is_reliable;
+            let is_warm = !trial.workload.is_cold() && trial.arm.is_congestion_controlled;
             play.server.start = is_warm.then(|| state.judged(Controller::Cubic));
             run.append(&fixture::record(trial, &play)).unwrap();
         }

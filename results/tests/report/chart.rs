@@ -27,14 +27,14 @@ repeat = 6
 
 [[part]]
 name = "messages"
-arms = ["tcp", "tcp/per-stream", "tls", "tls/per-stream", "quic", "quic/shared", "quic/per-message", "udp"]
+arms = ["tcp", "tcp/per-stream", "tls", "tls/per-stream", "quic", "quic/shared", "quic/per-message", "quic/datagram", "udp"]
 workload = { kind = "messages", streams = 20, size = "1000B", spacing = "40ms", count = 20 }
 link = { rtt = "60ms", rate = "20Mbit" }
 axes = { loss = ["burst 1% 3", "gemodel 1% 30% 100% 0.01%", "5%"] }
 
 [[part]]
 name = "bulk"
-arms = ["tcp", "tcp/per-stream", "tls", "tls/per-stream", "quic", "quic/shared", "quic/per-message", "udp"]
+arms = ["tcp", "tcp/per-stream", "tls", "tls/per-stream", "quic", "quic/shared", "quic/per-message", "quic/datagram", "udp"]
 workload = { kind = "bulk", streams = 4, duration = "500ms" }
 link = { rtt = "60ms", rate = "100Mbit" }
 axes = { loss = ["0%", "0.01%", "5%"], rtt = ["10ms", "200ms"] }

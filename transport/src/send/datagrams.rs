@@ -11,10 +11,10 @@ use super::order::{again, enter};
 use super::stream::withdraw;
 use super::transfers::Transfer;
 use crate::attribution::Place;
+use crate::connection::Datagrams;
 use crate::frame::{HEADER_LEN, Header, Kind};
 use crate::queue::{Queue, Work};
 use crate::shared::Shared;
-use crate::udp::Datagrams;
 use crate::{TransportError, clock};
 
 /// Puts a message that was released into `backlog`, those of a higher priority first, or takes away one that was
@@ -80,7 +80,7 @@ async fn send_message(
             let len = (total - offset).min(capacity) as usize;
             let header = Header { kind: Kind::Data, stream, len: len as u32, seq, offset };
             buffer.extend_from_slice(&header.encode());
-            if let Some(place) = place {
+            if let Some(place) = place.filter(|_| socket.are_packets()) {
                 let mut log = shared.log();
                 let number = log.datagrams + count as u64;
                 log.observations.push(place.datagram(&header, capacity, number, clock::now()));
@@ -112,6 +112,7 @@ pub(super) async fn send_transfers(
     let capacity = (size - HEADER_LEN) as u64;
     let rate = shared.plan.udp_rate(socket.is_ipv6());
     let batch = if shared.plan.offload() { socket.max_batch(size) } else { 1 };
+    let noted = place.as_ref().filter(|_| socket.are_packets());
     let mut timer = clock::Timer::new()?;
     let mut turns: VecDeque<Transfer> = VecDeque::new();
     let mut began = clock::now();
@@ -165,7 +166,7 @@ pub(super) async fn send_transfers(
                 usize::try_from(allowed.saturating_sub(offered) / size as u64 + 1).unwrap_or(1).min(batch)
             }
         };
-        let done = fill(&shared, &mut turns, due, capacity, place.as_ref(), &mut buffer);
+        let done = fill(&shared, &mut turns, due, capacity, noted, &mut buffer);
         socket.send(&buffer, size).await?;
         if let Some(done) = done {
             end(&shared, &[done].into(), place.as_ref(), capacity);
@@ -196,8 +197,8 @@ fn end(shared: &Shared, over: &VecDeque<Transfer>, place: Option<&Place>, capaci
     }
 }
 
-/// Puts the next datagrams of the transfers, at most `due`, into the buffer, and notes them. Returns the transfer
-/// that is over with them, where one is: its last datagram is the buffer's.
+/// Puts the next datagrams of the transfers, at most `due`, into the buffer, and notes them where they are packets, at
+/// their `place`. Returns the transfer that is over with them, where one is: its last datagram is the buffer's.
 fn fill(
     shared: &Shared,
     turns: &mut VecDeque<Transfer>,

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::framing::MESSAGE_CHUNK;
 use super::order::{enter, priority};
 use super::stream::withdraw;
-use super::warmup::write_warmup;
+use super::warmup::warm_up;
 use super::writer::ByteWriter;
 use crate::attribution::Place;
 use crate::connection::{SendStream, Streams};
@@ -83,12 +83,7 @@ pub(super) async fn write_each_on_its_own(
     place: Option<Place>,
     mut queue: Queue,
 ) -> Result<(), TransportError> {
-    if shared.plan.warmup() > 0 {
-        let stream = streams.open().await?;
-        let mut writer = ByteWriter::one_of_many(stream, place.as_ref());
-        write_warmup(&shared, &mut writer, 0..shared.plan.workload.streams()).await?;
-        writer.stream.finish();
-    }
+    warm_up(&shared, &streams, place.as_ref()).await?;
     let mut tasks = JoinSet::new();
     let mut backlog = Backlog::default();
     let (mut open, mut released) = (true, 0);

@@ -6,6 +6,8 @@ use samepath_model::workload::{StreamId, share};
 use super::framing::MESSAGE_CHUNK;
 use super::writer::ByteWriter;
 use crate::TransportError;
+use crate::attribution::Place;
+use crate::connection::Streams;
 use crate::frame::{Header, Kind};
 use crate::payload::WARMUP_SEQ;
 use crate::shared::Shared;
@@ -13,6 +15,16 @@ use crate::shared::Shared;
 /// Chunks of the warm-up that are handed over at once, of at most [`MESSAGE_CHUNK`] each. Few calls make few segments
 /// that are not full, each of which the kernel counts for a whole one as it opens the window.
 const WARMUP_CHUNKS: usize = 32;
+
+/// Writes the whole warm-up, where there is one, on a stream of its own.
+pub(super) async fn warm_up(shared: &Shared, streams: &Streams, place: Option<&Place>) -> Result<(), TransportError> {
+    if shared.plan.warmup() > 0 {
+        let mut writer = ByteWriter::one_of_many(streams.open().await?, place);
+        write_warmup(shared, &mut writer, 0..shared.plan.workload.streams()).await?;
+        writer.stream.finish();
+    }
+    Ok(())
+}
 
 /// Writes the warm-up's share of these streams.
 pub(super) async fn write_warmup(

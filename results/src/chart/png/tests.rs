@@ -42,6 +42,7 @@ fn everything_is_drawn_in_its_place() {
         Marker::TriangleDown,
         Marker::TriangleRight,
         Marker::Square,
+        Marker::SquareHollow,
         Marker::Diamond,
         Marker::DiamondHollow,
         Marker::Cross,
@@ -54,7 +55,7 @@ fn everything_is_drawn_in_its_place() {
             inked(&sheet, Rect { x: x - 7.0, y: 18.0, w: 14.0, h: 14.0 }),
         );
         assert!(own > 40 && own == all, "{mark:?}: {own} of {all}");
-        let hollow = matches!(mark, Marker::Ring | Marker::TriangleDown | Marker::DiamondHollow);
+        let hollow = matches!(mark, Marker::Ring | Marker::TriangleDown | Marker::SquareHollow | Marker::DiamondHollow);
         assert_eq!(colour(&sheet, x, 25.0) == (255, 255, 255), hollow, "{mark:?}");
     }
     let sheet = draw(&chart(|canvas| {

@@ -10,7 +10,7 @@ use samepath_model::tuning::Controller;
 
 use super::flight::{Flight, Told};
 use crate::plan::SEGMENT;
-use crate::{Plan, tcp};
+use crate::{Plan, tcp, udp};
 
 /// Whose code speaks QUIC here, and what is changed in it; the versions are those of `Cargo.lock`.
 const STACK: &str =
@@ -22,6 +22,10 @@ fn concurrent_streams(plan: &Plan, end: End) -> u64 {
     let incoming = end.outgoing().opposite();
     if plan.receives(end) { streams::limit(plan.arm, &plan.workload, incoming, plan.rtt) } else { 2 }
 }
+
+/// Bytes of datagrams that wait in quinn for the congestion window: enough to fill it, and little where what is late is of
+/// no use. What does not fit waits before it, where it can be given up.
+const DATAGRAM_SEND_BUFFER: usize = 64 << 10;
 
 /// The settings of one end, from the plan; `flight` is told of its bytes in flight.
 pub(super) fn transport_config(plan: &Plan, end: End, ipv6: bool, flight: &Flight) -> quinn::TransportConfig {
@@ -56,6 +60,8 @@ pub(super) fn transport_config(plan: &Plan, end: End, ipv6: bool, flight: &Fligh
         .send_window(plan.send_window())
         .max_concurrent_uni_streams(as_varint(concurrent_streams(plan, end)))
         .send_fairness(tuning.quic_send_fairness)
+        .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER)
+        .datagram_receive_buffer_size(Some(udp::BUFFER))
         .enable_segmentation_offload(plan.offload())
         // The session's time limit ends a dead path; an outage within it must not.
         .max_idle_timeout(None);
@@ -98,6 +104,7 @@ pub(super) fn settings(connection: &quinn::Connection, plan: &Plan, end: End, en
         set("quic.concurrent-streams", None, concurrent_streams(plan, end).to_string()),
         set("quic.send-fairness", Some(tuning.quic_send_fairness.to_string()), tuning.quic_send_fairness.to_string()),
         set("quic.segmentation-offload", Some(plan.offload().to_string()), plan.offload().to_string()),
+        set("quic.datagram-send-buffer", None, DATAGRAM_SEND_BUFFER.to_string()),
         set("quic.version", None, "1".into()),
         set("quic.stack", None, STACK.to_owned()),
         // The only one that both ends offer.

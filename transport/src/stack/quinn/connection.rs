@@ -1,7 +1,10 @@
 //! A connection of quinn and its streams, and what is noted of it at this end.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use quinn::{ConnectionId, VarInt};
@@ -17,6 +20,7 @@ use crate::frame::HEADER_LEN;
 use crate::plan::SEGMENT;
 use crate::probe::Sample;
 use crate::quic::{Observer, protection};
+use crate::tcp::canonical;
 use crate::{Plan, TransportError};
 
 /// A QUIC connection, and what it does not know itself.
@@ -93,6 +97,36 @@ impl Connection {
     /// The next stream that the peer has opened.
     pub(crate) async fn accept(&self) -> Result<RecvStream, TransportError> {
         Ok(RecvStream(self.inner.accept_uni().await.map_err(failed)?))
+    }
+
+    /// Whether the peer's address is IPv6 (IPv4 in IPv6's clothes is not).
+    pub(crate) fn is_ipv6(&self) -> bool {
+        canonical(self.inner.remote_address()).is_ipv6()
+    }
+
+    /// Sends a datagram, waiting until the buffer takes it.
+    pub(crate) async fn send_datagram(&self, datagram: Bytes) -> Result<(), TransportError> {
+        let size = datagram.len();
+        self.inner.send_datagram_wait(datagram).await.map_err(|error| match error {
+            quinn::SendDatagramError::ConnectionLost(error) => failed(error),
+            error => io::Error::other(format!("a datagram of {size} bytes cannot be sent: {error}")).into(),
+        })
+    }
+
+    /// Receives the datagrams that are there, waiting for at least one.
+    pub(crate) async fn receive_datagrams(&self, into: &mut Vec<Bytes>) -> Result<(), TransportError> {
+        /// What is handled in one go.
+        const MOST: usize = 64;
+        into.clear();
+        into.push(self.inner.read_datagram().await.map_err(failed)?);
+        while into.len() < MOST {
+            let mut next = pin!(self.inner.read_datagram());
+            match poll_fn(|context| Poll::Ready(next.as_mut().poll(context))).await {
+                Poll::Ready(datagram) => into.push(datagram.map_err(failed)?),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
     }
 
     /// Waits until it has ended, for whatever reason.
