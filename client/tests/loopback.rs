@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use samepath_client::{Target, play};
-use samepath_model::arm::{ARMS, Arm, Transport};
+use samepath_model::arm::{ARMS, Arm, OrderingDomain, Transport};
 use samepath_model::link::Direction;
 use samepath_model::record::Metric;
 use samepath_model::tuning::Order;
@@ -142,6 +142,39 @@ async fn a_server_that_is_busy_refuses_with_a_byte() {
         assert!(refused.iter().all(|m| m.direction == Direction::Down && m.size == 1), "{arm}");
         assert!(report.complete, "{arm}");
         assert_eq!(report.messages.len(), 120, "{arm}: each is answered or refused");
+    }
+}
+
+#[tokio::test]
+async fn what_is_given_up_half_way_is_reset() {
+    let server = serve();
+    let late = Rpc {
+        outstanding: Some(1),
+        count: Some(4),
+        request: Size::Fixed(ByteCount::new(50_000_000)),
+        timeout: Duration::from_millis(5),
+        ..Rpc::default()
+    };
+    for arm in ["quic/per-message", "quic", "tcp"].map(|name| name.parse::<Arm>().unwrap()) {
+        let mut plan = plan(arm, Workload::Rpc(late.clone()));
+        plan.time_limit = Duration::from_secs(60);
+        let report = server.play(&plan).await.report;
+        let of = |way| report.messages.iter().filter(move |m| m.direction == way);
+        assert_eq!(of(Direction::Up).count(), 4, "{arm}");
+        if arm.ordering == OrderingDomain::Message {
+            // Each has a stream of its own, which is reset: far fewer bytes cross than were asked for.
+            assert!(
+                of(Direction::Up).all(|m| m.cancelled.is_some() && m.delivered.is_none()),
+                "{arm}: {:?}",
+                report.messages
+            );
+            assert!(of(Direction::Up).map(|m| m.received).sum::<u64>() < 100_000_000, "{arm}");
+            assert_eq!(of(Direction::Down).count(), 0, "{arm}");
+        } else {
+            let begun = of(Direction::Up).filter(|m| m.cancelled.is_none());
+            assert!(begun.clone().count() > 0, "{arm}: the first was begun when its time was over");
+            assert!(begun.into_iter().all(|m| m.received == m.size), "{arm}: what was begun goes on");
+        }
     }
 }
 

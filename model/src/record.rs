@@ -49,7 +49,8 @@ pub struct MessageRecord {
     pub deadline: Option<Instant>,
     /// Which attempt at the same thing it was, from 1.
     pub attempt: u32,
-    /// When its sender withdrew it, before any of it was sent; `None` where it did not.
+    /// When its sender gave it up: withdrew it before any of it was sent, or ended its QUIC stream without the rest; `None`
+    /// where it did not.
     pub cancelled: Option<Instant>,
     /// When the sender had handed its last byte to the transport.
     pub sent: Option<Instant>,

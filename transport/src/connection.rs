@@ -612,6 +612,23 @@ impl SendStream {
             stream.finish();
         }
     }
+
+    /// Ends it without its rest, where the transport can without ending the connection; whether the peer does not have
+    /// all of it yet, as far as is known here.
+    pub(crate) fn reset(&mut self) -> bool {
+        match self {
+            SendStream::Tcp(_) | SendStream::Tls(..) => false,
+            SendStream::Quinn(stream) => stream.reset(),
+        }
+    }
+
+    /// Waits until the peer has acknowledged all of it, or has no use for it; where the transport does not say, for ever.
+    pub(crate) async fn acknowledged(&mut self) {
+        match self {
+            SendStream::Tcp(_) | SendStream::Tls(..) => std::future::pending().await,
+            SendStream::Quinn(stream) => stream.acknowledged().await,
+        }
+    }
 }
 
 /// An ordered byte stream, to be read.
@@ -626,6 +643,17 @@ pub(crate) enum RecvStream {
 pub(crate) enum Scratch {
     Buffer(Vec<u8>, usize),
     Chunks(Vec<Bytes>, usize),
+}
+
+/// What a read came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Bytes, which lie where they were to be put.
+    Bytes,
+    /// The end of the stream.
+    End,
+    /// The sender has given the rest of the stream up.
+    Reset,
 }
 
 /// Large enough to take much at once, small enough to stay in the processor's cache.
@@ -656,16 +684,20 @@ impl RecvStream {
         matches!(self, RecvStream::Quinn(_))
     }
 
-    /// Reads what is there, waiting for at least a byte; `false` at the end of the stream.
-    pub(crate) async fn read(&mut self, scratch: &mut Scratch) -> Result<bool, TransportError> {
+    /// Reads what is there, waiting for at least a byte.
+    pub(crate) async fn read(&mut self, scratch: &mut Scratch) -> Result<Read, TransportError> {
         match (self, &mut *scratch) {
             (RecvStream::Tcp(stream), Scratch::Buffer(buffer, n)) => *n = stream.read(buffer).await?,
             (RecvStream::Tls(stream), Scratch::Buffer(buffer, n)) => *n = stream.read(buffer).await?,
-            (RecvStream::Quinn(stream), Scratch::Chunks(chunks, n)) => *n = stream.read_chunks(chunks).await?,
+            (RecvStream::Quinn(stream), Scratch::Chunks(chunks, n)) => match stream.read_chunks(chunks).await? {
+                Some(read) => *n = read,
+                None => return Ok(Read::Reset),
+            },
             _ => unreachable!("a reader is used with the buffers it made"),
         }
         Ok(match scratch {
-            Scratch::Buffer(_, n) | Scratch::Chunks(_, n) => *n > 0,
+            Scratch::Buffer(_, 0) | Scratch::Chunks(_, 0) => Read::End,
+            Scratch::Buffer(..) | Scratch::Chunks(..) => Read::Bytes,
         })
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Drive {
     queues: Option<Queues>,
     wake: Option<u64>,
     released: u64,
-    cancelled: u64,
+    withdrawn: u64,
     /// What it told to do; kept for its memory.
     actions: Vec<Action>,
 }
@@ -25,14 +25,11 @@ pub(crate) struct Drive {
 impl Drive {
     pub(crate) fn new(driver: Box<dyn Driver>, queues: Queues) -> Drive {
         let queues = Some(queues);
-        Drive { driver, has_started: false, queues, wake: None, released: 0, cancelled: 0, actions: Vec::new() }
+        Drive { driver, has_started: false, queues, wake: None, released: 0, withdrawn: 0, actions: Vec::new() }
     }
 
     /// Tells the driver of an event at `now`, and does as it says; `epoch` is the start of the schedule.
     pub(crate) fn on(&mut self, event: Event, now: u64, epoch: u64, log: &Mutex<SendLog>) {
-        if let Event::Cancelled(_) = event {
-            self.cancelled += 1;
-        }
         let is_idle = match event {
             Event::Start => self.has_started,
             // A peer that sends nothing has finished before anything began.
@@ -88,8 +85,13 @@ impl Drive {
         self.queues.is_none()
     }
 
-    /// Messages that were released, those that were withdrawn left out.
+    /// Notes that a message was withdrawn before any of it was sent.
+    pub(crate) const fn note_withdrawn(&mut self) {
+        self.withdrawn += 1;
+    }
+
+    /// Messages that were released, those that were withdrawn before any of them was sent left out.
     pub(crate) const fn sent(&self) -> u64 {
-        self.released - self.cancelled
+        self.released - self.withdrawn
     }
 }

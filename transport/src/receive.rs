@@ -11,7 +11,7 @@ use std::sync::Arc;
 use samepath_model::workload::Event;
 use tokio::task::JoinSet;
 
-use crate::connection::{Datagrams, RecvStream, Service, Streams};
+use crate::connection::{Datagrams, Read, RecvStream, Service, Streams};
 use crate::frame::{Decoder, HEADER_LEN};
 use crate::recorder::Sink;
 use crate::report::Phase;
@@ -118,12 +118,20 @@ async fn accept(shared: Arc<Shared>, streams: Streams) -> Result<(), TransportEr
 async fn read(shared: Arc<Shared>, mut stream: RecvStream) -> Result<(), TransportError> {
     let mut scratch = stream.scratch();
     let mut decoder = Decoder::default();
-    while stream.read(&mut scratch).await? {
+    // The message that was read last.
+    let mut last = None;
+    loop {
+        match stream.read(&mut scratch).await? {
+            Read::Bytes => {}
+            Read::End => break,
+            Read::Reset => return shared.enter(clock::now(), |sink| sink.given_up(last)),
+        }
         let now = clock::now();
         shared.enter(now, |sink| {
             for mut bytes in scratch.pieces() {
                 while let Some(piece) = decoder.next(&mut bytes)? {
                     sink.ordered(&piece, now)?;
+                    last = Some((piece.header.stream, piece.header.seq));
                 }
             }
             Ok(())

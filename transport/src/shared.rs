@@ -121,6 +121,19 @@ impl Shared {
         }
     }
 
+    /// Notes that a message was withdrawn before any of it was sent, and tells the driver.
+    pub(crate) fn withdraw(&self, id: MessageId) {
+        self.drive.lock().expect("no panic while held").note_withdrawn();
+        self.give_up(id);
+    }
+
+    /// Notes that nothing more of a message is sent, and tells the driver.
+    pub(crate) fn give_up(&self, id: MessageId) {
+        let now = clock::now();
+        self.log().cancelled(self.index(id), now);
+        self.drive(Event::Cancelled(id), now);
+    }
+
     /// Tells the driver that its time has come; when it wants to be woken next.
     pub(crate) fn drive_by_clock(&self, event: Event) -> Option<u64> {
         let mut drive = self.drive.lock().expect("no panic while held");
@@ -147,7 +160,7 @@ impl Shared {
         self.drive.lock().expect("no panic while held").is_done()
     }
 
-    /// Messages that were released, those that were withdrawn left out.
+    /// Messages that were released, those that were withdrawn before any of them was sent left out.
     pub(crate) fn messages_sent(&self) -> u64 {
         self.drive.lock().expect("no panic while held").sent()
     }

@@ -38,7 +38,7 @@ pub(crate) struct Sink {
     /// Messages that were delivered and of which the driver was not told yet.
     pub(crate) fresh: Vec<MessageId>,
     delivered: u64,
-    /// Messages of which nothing more is to come: those delivered, and those that the time has cut off.
+    /// Messages of which nothing more is to come: those delivered, those that the time has cut off, and those given up.
     over: u64,
     /// Messages that the peer has sent, once it sends no more.
     peer_sent: Option<u64>,
@@ -100,6 +100,13 @@ impl Sink {
     /// The peer sends nothing more, and has sent so many messages.
     pub(crate) const fn end_after(&mut self, sent: u64) {
         self.peer_sent = Some(sent);
+    }
+
+    /// The sender has given up the message on a stream of its own, of which this one was read in part or whole, or none.
+    pub(crate) fn given_up(&mut self, message: Option<(StreamId, u32)>) -> Result<(), TransportError> {
+        let slot = message.and_then(|(stream, seq)| self.table.index(stream, seq)).map(|index| self.slots[index]);
+        self.over += u64::from(slot.is_none_or(|slot| slot.delivered == 0));
+        Ok(())
     }
 
     /// Whether nothing more is to come: all that the peer has sent was delivered, or all that there may be.

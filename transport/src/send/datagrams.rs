@@ -8,7 +8,6 @@ use samepath_model::workload::{MessageId, Release};
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::order::{again, enter};
-use super::stream::withdraw;
 use super::transfers::Transfer;
 use crate::attribution::Place;
 use crate::connection::Datagrams;
@@ -25,7 +24,7 @@ fn accept(shared: &Shared, work: Work, backlog: &mut VecDeque<Release>) {
         Work::Cancel(id) => {
             if let Some(at) = backlog.iter().position(|release| release.id == id) {
                 backlog.remove(at);
-                withdraw(shared, id);
+                shared.withdraw(id);
             }
         }
     }
@@ -138,7 +137,7 @@ pub(super) async fn send_transfers(
             Ok(Work::Cancel(id)) => {
                 if let Some(at) = turns.iter().position(|transfer| transfer.id == id && transfer.offset == 0) {
                     turns.remove(at);
-                    withdraw(&shared, id);
+                    shared.withdraw(id);
                 }
                 continue;
             }

@@ -1,6 +1,6 @@
 //! A QUIC stream for each message, opened in the order of release.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use std::task::Poll;
 
 use samepath_model::record::Metric;
 use samepath_model::units::ByteCount;
-use samepath_model::workload::Release;
+use samepath_model::workload::{MessageId, Release};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::framing::MESSAGE_CHUNK;
 use super::order::{enter, priority};
-use super::stream::withdraw;
 use super::warmup::warm_up;
 use super::writer::ByteWriter;
 use crate::attribution::Place;
@@ -37,8 +37,51 @@ async fn open_stream(shared: &Shared, streams: &Streams) -> Result<SendStream, T
     }
 }
 
-/// Writes a message on a stream of its own.
-async fn write_one(shared: Arc<Shared>, mut writer: ByteWriter, message: Release) -> Result<(), TransportError> {
+/// Writes a message on a stream of its own, unless it is given up. Until the peer has all of it, one that is of use for a
+/// time alone can be given up after that, too.
+async fn write_one(
+    shared: Arc<Shared>,
+    mut writer: ByteWriter,
+    message: Release,
+    mut gives_up: oneshot::Receiver<()>,
+) -> Result<Option<Written>, TransportError> {
+    tokio::select! {
+        biased;
+        Ok(()) = &mut gives_up => {
+            writer.stream.reset();
+            shared.give_up(message.id);
+            return Ok(None);
+        }
+        written = write_all_of(&shared, &mut writer, &message) => written?,
+    }
+    let stream = writer.stream;
+    Ok(message.deadline.is_some().then_some(Written { id: message.id, stream, gives_up }))
+}
+
+/// A message that is written, and may yet be given up.
+struct Written {
+    id: MessageId,
+    stream: SendStream,
+    gives_up: oneshot::Receiver<()>,
+}
+
+impl Written {
+    /// Waits until the peer has it, or it is given up.
+    async fn linger(mut self, shared: Arc<Shared>) -> MessageId {
+        tokio::select! {
+            biased;
+            Ok(()) = &mut self.gives_up => {
+                if self.stream.reset() {
+                    shared.give_up(self.id);
+                }
+            }
+            () = self.stream.acknowledged() => {}
+        }
+        self.id
+    }
+}
+
+async fn write_all_of(shared: &Shared, writer: &mut ByteWriter, message: &Release) -> Result<(), TransportError> {
     let mut chunks = Vec::new();
     let size = message.length.bytes().map_or(0, ByteCount::bytes);
     let index = shared.index(message.id);
@@ -47,7 +90,7 @@ async fn write_one(shared: Arc<Shared>, mut writer: ByteWriter, message: Release
         let len = (size - offset).min(MESSAGE_CHUNK);
         let (stream, seq) = (message.id.stream, message.id.seq);
         let header = Header { kind: Kind::Data, stream, len: len as u32, seq, offset };
-        shared.frame(header, &mut writer, &mut chunks);
+        shared.frame(header, writer, &mut chunks);
         writer.stream.write_all(&mut chunks).await?;
         chunks.clear();
         offset += len;
@@ -58,18 +101,24 @@ async fn write_one(shared: Arc<Shared>, mut writer: ByteWriter, message: Release
     Ok(())
 }
 
-/// The messages that wait for a stream: those of a higher priority first.
+/// The messages that wait for a stream, those of a higher priority first; and by what those that have one are given up.
 #[derive(Debug, Default)]
-struct Backlog(VecDeque<Release>);
+struct Backlog {
+    waiting: VecDeque<Release>,
+    begun: HashMap<MessageId, oneshot::Sender<()>>,
+}
 
 impl Backlog {
     fn accept(&mut self, shared: &Shared, work: Work) {
         match work {
-            Work::Send(release) => enter(&mut self.0, release, |waiting| waiting.priority),
+            Work::Send(release) => enter(&mut self.waiting, release, |waiting| waiting.priority),
             Work::Cancel(id) => {
-                if let Some(at) = self.0.iter().position(|release| release.id == id) {
-                    self.0.remove(at);
-                    withdraw(shared, id);
+                if let Some(at) = self.waiting.iter().position(|release| release.id == id) {
+                    self.waiting.remove(at);
+                    shared.withdraw(id);
+                } else if let Some(gives_up) = self.begun.remove(&id) {
+                    // It fails only where the peer has it by now.
+                    let _ = gives_up.send(());
                 }
             }
         }
@@ -84,27 +133,41 @@ pub(super) async fn write_each_on_its_own(
     mut queue: Queue,
 ) -> Result<(), TransportError> {
     warm_up(&shared, &streams, place.as_ref()).await?;
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut lingering) = (JoinSet::new(), JoinSet::new());
     let mut backlog = Backlog::default();
     let (mut open, mut released) = (true, 0);
     while open || !tasks.is_empty() {
         tokio::select! {
             biased;
             Some(ended) = tasks.join_next() => {
-                let ended: Result<Result<(), TransportError>, _> = ended;
-                ended.map_err(std::io::Error::other)??;
+                let (id, written) = ended.map_err(std::io::Error::other)?;
+                match written? {
+                    Some(written) => {
+                        let written: Written = written;
+                        lingering.spawn(written.linger(shared.clone()));
+                    }
+                    None => {
+                        backlog.begun.remove(&id);
+                    }
+                }
+            }
+            Some(ended) = lingering.join_next() => {
+                backlog.begun.remove(&ended.map_err(std::io::Error::other)?);
             }
             work = queue.recv(), if open => match work {
                 None => open = false,
                 Some(work) => {
                     backlog.accept(&shared, work);
-                    while let Some(message) = backlog.0.pop_front() {
+                    while let Some(message) = backlog.waiting.pop_front() {
                         let stream = open_stream(&shared, &streams).await?;
                         let turn = priority(shared.plan.tuning.order, released).saturating_add(message.priority);
                         stream.set_priority(turn)?;
                         released += 1;
                         let writer = ByteWriter::one_of_many(stream, place.as_ref());
-                        tasks.spawn(write_one(shared.clone(), writer, message));
+                        let (gives_up, given_up) = oneshot::channel();
+                        backlog.begun.insert(message.id, gives_up);
+                        let writing = write_one(shared.clone(), writer, message, given_up);
+                        tasks.spawn(async move { (message.id, writing.await) });
                         // What was released while it waited for a stream.
                         while let Ok(work) = queue.try_recv() {
                             backlog.accept(&shared, work);

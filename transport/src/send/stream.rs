@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use samepath_model::arm::OrderingDomain;
-use samepath_model::workload::{Class, Event, MessageId, StreamId};
+use samepath_model::workload::{Class, StreamId};
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::messages::Waiting;
 use super::transfers::Transfers;
 use super::warmup::write_warmup;
 use super::writer::ByteWriter;
+use crate::TransportError;
 use crate::queue::{Queue, Work};
 use crate::shared::Shared;
-use crate::{TransportError, clock};
 
 /// The writer of an ordered byte stream.
 #[derive(Debug)]
@@ -103,19 +103,12 @@ impl StreamWriter {
             }
             Work::Cancel(id) => {
                 if self.waiting.cancel(id) || self.transfers.cancel(id) {
-                    withdraw(&self.shared, id);
+                    self.shared.withdraw(id);
                 }
             }
         }
         Ok(())
     }
-}
-
-/// Notes that a message was withdrawn before any of it was sent, and tells the driver.
-pub(super) fn withdraw(shared: &Shared, id: MessageId) {
-    let now = clock::now();
-    shared.log().cancelled(shared.index(id), now);
-    shared.drive(Event::Cancelled(id), now);
 }
 
 /// Writes byte streams in sequence: one is begun when all of the one before it is written, so that the window they

@@ -188,6 +188,17 @@ impl SendStream {
         // It fails only where the stream is closed already.
         let _ = self.stream.finish();
     }
+
+    /// Ends it without its rest (RFC 9000, section 3.1); whether the peer was not known to have all of it.
+    pub(crate) fn reset(&mut self) -> bool {
+        self.stream.reset(VarInt::from_u32(0)).is_ok()
+    }
+
+    /// Waits until the peer has all of it, or has no use for it.
+    pub(crate) async fn acknowledged(&mut self) {
+        // Where the connection ends before, nothing of it is waited for any more.
+        let _ = self.stream.stopped().await;
+    }
 }
 
 /// A stream to be read.
@@ -195,9 +206,14 @@ impl SendStream {
 pub(crate) struct RecvStream(quinn::RecvStream);
 
 impl RecvStream {
-    /// Reads what is there into `chunks`, waiting for at least one; how many it is, 0 at the stream's end.
-    pub(crate) async fn read_chunks(&mut self, chunks: &mut [Bytes]) -> Result<usize, TransportError> {
-        Ok(self.0.read_chunks(chunks).await.map_err(failed)?.unwrap_or(0))
+    /// Reads what is there into `chunks`, waiting for at least one; how many it is, 0 at the stream's end, `None` where its
+    /// sender has given up the rest.
+    pub(crate) async fn read_chunks(&mut self, chunks: &mut [Bytes]) -> Result<Option<usize>, TransportError> {
+        match self.0.read_chunks(chunks).await {
+            Ok(read) => Ok(Some(read.unwrap_or(0))),
+            Err(quinn::ReadError::Reset(_)) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
     }
 }
 
