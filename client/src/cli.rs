@@ -80,7 +80,7 @@ pub struct ClientArgs {
     /// IPv6 and IPv4, each is tried, and the first that answers is taken (RFC 8305)
     #[arg(value_name = "HOST[:PORT]")]
     host: String,
-    /// What carries the bytes: tcp, tcp/per-stream, tls, tls/per-stream, quic, quic/shared, quic/per-message, quic/datagram, udp
+    /// What carries the bytes: tcp, tcp/per-stream, tcp/per-message, tls, tls/per-stream, tls/per-message, quic, quic/shared, quic/per-message, quic/datagram, udp
     #[arg(long, default_value = "quic", conflicts_with = "trial")]
     arm: Arm,
     /// What is sent: bulk, messages, or a table as in an experiment's file, as '{ kind = "rpc", outstanding = 1, count = 100 }'

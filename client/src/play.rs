@@ -11,7 +11,7 @@ use samepath_model::flow::UNDER_TEST;
 use samepath_model::link::Direction;
 use samepath_model::record::{End, MessageRecord, PlayReport, SeriesPoint, SessionFailure};
 use samepath_model::workload::Length;
-use samepath_transport::connection::Endpoint;
+use samepath_transport::connection::{Dialer, Endpoint};
 use samepath_transport::control::{self, Answer, ClientControl, ClockOffset, Request};
 use samepath_transport::credentials::Preface;
 use samepath_transport::identity::Pin;
@@ -125,8 +125,14 @@ pub async fn play_agreed(
     let offset = control.clock_offset().await?;
     let (connections_in, connections) = mpsc::channel(64);
     let (epoch_in, epoch) = watch::channel(None);
+    let dialer = Dialer {
+        address: with_port(data, control.port(plan.arm.transport)?),
+        plan: plan.clone(),
+        fingerprint: control.fingerprint,
+        secret: control.secret,
+    };
     let mut session = BothEnds {
-        session: Session::start(plan.clone(), End::Client, connections, epoch),
+        session: Session::start(plan.clone(), End::Client, connections, epoch, Some(dialer)),
         control,
         ours: Phase::Waiting,
         theirs: Phase::Waiting,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
 use samepath_client::{Target, play};
-use samepath_model::arm::{Arm, Mapping, OrderingDomain, Transport};
+use samepath_model::arm::{Arm, Connections, Mapping, OrderingDomain, Transport};
 use samepath_model::attribution::{LayoutRecord, ObservationRecord, Tag, datagram_domain};
 use samepath_model::link::Direction;
 use samepath_model::record::{End, PlayReport};
@@ -73,6 +73,11 @@ fn workloads() -> Vec<Workload> {
     all
 }
 
+/// The arms that have their connections before anything is sent.
+fn with_connections_before() -> impl Iterator<Item = Arm> {
+    Arm::all().filter(|arm| arm.connections != Connections::PerMessage)
+}
+
 /// The runs of each ordering domain, in order.
 fn domains(layout: &[LayoutRecord]) -> BTreeMap<(u16, u64), Vec<LayoutRecord>> {
     let mut domains: BTreeMap<_, Vec<LayoutRecord>> = BTreeMap::new();
@@ -85,7 +90,8 @@ fn domains(layout: &[LayoutRecord]) -> BTreeMap<(u16, u64), Vec<LayoutRecord>> {
 
 #[tokio::test]
 async fn every_byte_of_every_message_has_its_place() {
-    let plans = Arm::all().flat_map(|arm| workloads().into_iter().map(move |workload| plan(arm, workload)));
+    let plans =
+        with_connections_before().flat_map(|arm| workloads().into_iter().map(move |workload| plan(arm, workload)));
     for (plan, report) in played(plans).await {
         let what = format!("{} {}", plan.arm, plan.workload);
         let domains = domains(&report.layout);
@@ -231,7 +237,7 @@ async fn messages_of_one_instant_share_tls_records() {
 
 #[tokio::test]
 async fn nothing_is_noted_where_nobody_asked() {
-    let plans = Arm::all().map(|arm| Plan { attribution: false, ..plan(arm, workloads().remove(0)) });
+    let plans = with_connections_before().map(|arm| Plan { attribution: false, ..plan(arm, workloads().remove(0)) });
     for (plan, report) in played(plans).await {
         assert!(report.layout.is_empty() && report.observations.is_empty(), "{}", plan.arm);
     }

@@ -51,6 +51,9 @@ pub struct Blocking {
 pub struct HoldParts {
     /// The application, or the send path above the transport: before the message was handed over.
     pub application: f64,
+    /// The set-up of its connection, where each message of the client has one of its own.
+    #[serde(rename = "connection_setup")]
+    pub setup: f64,
     /// The number of QUIC streams that may be open at once.
     #[serde(rename = "stream_limit")]
     pub streams: f64,
@@ -72,8 +75,9 @@ pub struct HoldParts {
 
 impl HoldParts {
     /// The names, as in files.
-    pub const NAMES: [&'static str; 7] = [
+    pub const NAMES: [&'static str; 8] = [
         "application",
+        "connection_setup",
         "stream_limit",
         "connection_flow_control",
         "stream_flow_control",
@@ -83,8 +87,9 @@ impl HoldParts {
     ];
 
     /// What each is called for people, in the order of [`HoldParts::NAMES`].
-    pub const WORDS: [&'static str; 7] = [
+    pub const WORDS: [&'static str; 8] = [
         "application",
+        "set-up of its connection",
         "number of streams",
         "flow control of the connection",
         "flow control of the stream",
@@ -94,8 +99,17 @@ impl HoldParts {
     ];
 
     /// The values, in the order of [`HoldParts::NAMES`].
-    pub const fn values(&self) -> [f64; 7] {
-        [self.application, self.streams, self.connection, self.stream, self.buffer, self.window, self.unknown]
+    pub const fn values(&self) -> [f64; 8] {
+        [
+            self.application,
+            self.setup,
+            self.streams,
+            self.connection,
+            self.stream,
+            self.buffer,
+            self.window,
+            self.unknown,
+        ]
     }
 }
 

@@ -4,7 +4,7 @@
 //! its sender: a round trip where nothing is lost, some more where something is. The limit is to be ample, so that it
 //! is no part of what is measured, and it is memory and time at the receiver, so that it has a bound.
 
-use crate::arm::{Arm, Mapping};
+use crate::arm::{Arm, Connections, Mapping};
 use crate::link::Direction;
 use crate::units::Duration;
 use crate::workload::{Class, Workload};
@@ -32,7 +32,7 @@ pub struct TooManyStreams {
 /// # Errors
 /// Says how many streams it would take, and what to change.
 pub fn check(arm: Arm, workload: &Workload, rtt: Duration) -> Result<(), TooManyStreams> {
-    if arm.mapping != Mapping::PerMessage || !workload.has(Class::Latency) {
+    if arm.mapping != Mapping::PerMessage || arm.connections != Connections::One || !workload.has(Class::Latency) {
         return Ok(());
     }
     let needed = Direction::BOTH.into_iter().map(|way| workload.most_released_in(way, rtt * 3)).max().unwrap_or(0);

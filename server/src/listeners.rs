@@ -51,6 +51,11 @@ impl Drop for Entry {
 impl Open {
     /// How many connections it still misses.
     fn misses(&self) -> usize {
+        /// Those that a client makes for its messages at a time.
+        const AT_A_TIME: usize = 256;
+        if self.plan.connects_as_released() {
+            return AT_A_TIME;
+        }
         usize::from(self.plan.connections()).saturating_sub(self.bound.len())
     }
 }
@@ -92,8 +97,8 @@ impl Registry {
         let mut open = self.lock();
         let session = open.get_mut(&preface.secret).ok_or_else(refused)?;
         if session.plan.arm.transport != transport
-            || preface.number >= session.plan.connections()
-            || !session.bound.insert(preface.number)
+            || !(session.plan.connects_as_released()
+                || preface.number < session.plan.connections() && session.bound.insert(preface.number))
         {
             return Err(refused());
         }

@@ -16,6 +16,9 @@ use crate::listeners::Registry;
 use crate::log::Log;
 use crate::shutdown::Shutdown;
 
+/// Connections that may come at once where each is made for a message of its own.
+const AT_ONCE: usize = 64;
+
 /// How long it may take to tell a client, in a few bytes, that it gets nothing.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -141,11 +144,11 @@ async fn play(
 ) -> Result<(), TransportError> {
     let secret = identity::random();
     // Capacity for all, so that no listener waits for a session.
-    let (connections_in, connections) = mpsc::channel(asked.plan.connections().max(1).into());
+    let (connections_in, connections) = mpsc::channel(usize::from(asked.plan.connections()).max(AT_ONCE));
     let entry = context.registry.open(secret, &asked, connections_in);
     let plan = asked.plan;
     let (epoch_in, epoch) = watch::channel(None);
-    let mut session = Session::start(plan, End::Server, connections, epoch);
+    let mut session = Session::start(plan, End::Server, connections, epoch, None);
     control.welcome(secret, context.ports.clone()).await?;
     let mut told = Phase::Waiting;
     loop {

@@ -121,6 +121,38 @@ pub async fn dial(
     Ok(Dialed { connection, up_at, endpoint })
 }
 
+/// Makes a client's connections one by one, as they are needed.
+#[derive(Debug, Clone)]
+pub struct Dialer {
+    /// The server's port for the plan's transport.
+    pub address: SocketAddr,
+    /// What the session does.
+    pub plan: Plan,
+    /// The server's certificate.
+    pub fingerprint: Fingerprint,
+    /// The session's secret.
+    pub secret: Secret,
+}
+
+impl Dialer {
+    /// Connects once more. What shows whose connection it is has to be written first, and goes with what follows: it would
+    /// be a packet more, which an application does not have.
+    ///
+    /// # Errors
+    /// As [`dial`].
+    pub(crate) async fn dial(&self) -> Result<(Connection, Bytes), TransportError> {
+        let preface = Preface { secret: self.secret, number: 0 };
+        let connection = match self.plan.arm.transport {
+            Transport::Tcp => Connection::Tcp(0, tcp::connect(self.address, &self.plan).await?),
+            Transport::Tls => {
+                Connection::Tls(0, Box::new(tls::connect(self.address, &self.plan, self.fingerprint).await?))
+            }
+            Transport::Quic | Transport::Udp => unreachable!("its messages share a connection"),
+        };
+        Ok((connection, Bytes::copy_from_slice(&preface.encode())))
+    }
+}
+
 /// A server's data ports.
 #[derive(Debug)]
 pub struct Listeners {
@@ -610,6 +642,18 @@ impl SendStream {
     pub(crate) fn finish(&mut self) {
         if let SendStream::Quinn(stream) = self {
             stream.finish();
+        }
+    }
+
+    /// Says that nothing more comes, and lets the peer see the end of its connection.
+    pub(crate) async fn close(&mut self) -> io::Result<()> {
+        match self {
+            SendStream::Tcp(stream) => stream.shutdown().await,
+            SendStream::Tls(stream, _) => stream.shutdown().await,
+            SendStream::Quinn(stream) => {
+                stream.finish();
+                Ok(())
+            }
         }
     }
 

@@ -189,6 +189,17 @@ fn list(all: &[TransportError]) -> String {
 }
 
 impl TransportError {
+    /// Whether it is a connection that could not be made, or broke, and no more than that.
+    pub(crate) const fn is_of_a_connection(&self) -> bool {
+        matches!(
+            self,
+            TransportError::Connection { .. }
+                | TransportError::Ended(_)
+                | TransportError::Closed { .. }
+                | TransportError::Io { .. }
+        )
+    }
+
     /// Says which end tells it, so that whoever ended a connection has a name.
     #[must_use]
     pub fn seen_at(self, end: End) -> TransportError {

@@ -36,6 +36,8 @@ pub mod credentials;
 mod drive;
 mod ending;
 pub mod error;
+mod exchange;
+mod exchanges;
 pub mod frame;
 pub mod identity;
 pub mod limits;

@@ -1,6 +1,6 @@
 //! What both ends must agree on before anything is sent.
 
-use samepath_model::arm::Arm;
+use samepath_model::arm::{Arm, Connections};
 use samepath_model::experiment::Trial;
 use samepath_model::link::{Direction, MIN_MTU};
 use samepath_model::record::{End, Metric};
@@ -107,6 +107,7 @@ impl Plan {
     /// Says which value is wrong and what to write instead.
     pub fn check(&self) -> Result<(), PlanError> {
         self.workload.check()?;
+        self.workload.check_for(self.arm)?;
         self.tuning.check(self.arm)?;
         streams::check(self.arm, &self.workload, self.rtt)?;
         let fail = |text: String| Err(PlanError::Value(text));
@@ -143,7 +144,12 @@ impl Plan {
         self.workload.carries(end.outgoing().opposite())
     }
 
-    /// Connections of the transport that carry the payload.
+    /// Whether a connection is made for each message of the client, as it is released.
+    pub fn connects_as_released(&self) -> bool {
+        self.arm.connections == Connections::PerMessage
+    }
+
+    /// Connections of the transport that carry the payload, and are made before anything is sent.
     pub fn connections(&self) -> u16 {
         self.arm.connections(self.workload.streams())
     }

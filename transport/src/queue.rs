@@ -1,6 +1,6 @@
 //! Queues from an end's driver to what writes its messages.
 
-use samepath_model::arm::{Arm, OrderingDomain};
+use samepath_model::arm::{Arm, Connections, OrderingDomain};
 use samepath_model::workload::{Class, MessageId, Release, Table};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -54,7 +54,7 @@ impl Queues {
     }
 }
 
-/// The queue of messages that have a QUIC stream each, and of datagrams that are written for latency.
+/// The queue of messages that have a QUIC stream or a connection each, and of datagrams that are written for latency.
 pub(crate) const FIRST: u16 = 0;
 /// The queue of datagrams that are written for throughput.
 pub(crate) const DATAGRAM_TRANSFERS: u16 = 1;
@@ -62,6 +62,9 @@ pub(crate) const DATAGRAM_TRANSFERS: u16 = 1;
 /// Which queue a stream's messages go to: one for each writer.
 pub(crate) fn queue_of(arm: Arm, table: &Table, stream: u16) -> u16 {
     let is_transfer = table.class(stream) == Some(Class::Throughput);
+    if arm.connections == Connections::PerMessage {
+        return FIRST;
+    }
     match arm.ordering {
         OrderingDomain::Connection => FIRST,
         OrderingDomain::Stream => stream,

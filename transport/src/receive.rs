@@ -21,7 +21,7 @@ use crate::{TransportError, clock};
 
 impl Shared {
     /// Lets `work` note what arrived by `now`, tells the driver what was delivered, and looks how far that brought us.
-    fn enter<T>(
+    pub(crate) fn enter<T>(
         &self,
         now: u64,
         work: impl FnOnce(&mut Sink) -> Result<T, TransportError>,

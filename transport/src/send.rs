@@ -27,9 +27,10 @@ use samepath_model::workload::Class;
 use datagrams::{send_messages, send_transfers};
 use order::priority;
 use per_message::write_each_on_its_own;
+pub(crate) use per_message::write_message;
 use stream::{StreamWriter, write_one_after_the_other};
 use warmup::warm_up;
-use writer::ByteWriter;
+pub(crate) use writer::ByteWriter;
 
 use crate::attribution::Place;
 use crate::connection::{SendStream, Service};

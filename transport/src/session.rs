@@ -11,14 +11,14 @@ use samepath_model::workload::Event;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Dialer};
 use crate::plan::Plan;
 use crate::probe::Usage;
 use crate::queue::Queue;
 use crate::report::{Phase, SessionReport};
 use crate::shared::Shared;
 use crate::tasks::{Kind, Tasks};
-use crate::{TransportError, clock, receive, send};
+use crate::{TransportError, clock, exchange, receive, send};
 
 /// One end at work. Dropping it ends it.
 #[derive(Debug)]
@@ -34,19 +34,21 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts this end, which will get its connections from `connections` and the start of the schedule from `epoch`.
+    /// Starts this end, which will get its connections from `connections` and the start of the schedule from `epoch`. A
+    /// client makes those that are made as messages are released by `dialer`.
     pub fn start(
         plan: Plan,
         end: End,
         connections: mpsc::Receiver<Connection>,
         epoch: watch::Receiver<Option<u64>>,
+        dialer: Option<Dialer>,
     ) -> Session {
         let (phase_sender, phase) = watch::channel(Phase::Waiting);
         let (peer_sent, peer) = watch::channel(None);
         let (peer_warm, peer_is_warm) = watch::channel(false);
         let (shared, queues) = Shared::new(plan, end, phase_sender, epoch, peer, peer_is_warm);
         let shared = Arc::new(shared);
-        let work = tokio::spawn(run(shared.clone(), connections, queues));
+        let work = tokio::spawn(run(shared.clone(), connections, queues, dialer));
         let sampler = tokio::spawn(tick(shared.clone()));
         Session { shared, phase, peer_sent, peer_warm, started: Usage::now(), work: Some(work), sampler }
     }
@@ -138,6 +140,7 @@ async fn run(
     shared: Arc<Shared>,
     mut connections: mpsc::Receiver<Connection>,
     mut queues: Vec<Option<Queue>>,
+    dialer: Option<Dialer>,
 ) -> Result<(), TransportError> {
     let plan = &shared.plan;
     let mut tasks = Tasks::default();
@@ -163,6 +166,22 @@ async fn run(
         }
         if let Some(service) = receiving {
             receive::start(&shared, service, &mut tasks);
+        }
+    }
+    if plan.connects_as_released() {
+        tasks.spawn(Kind::Helper, exchange::await_stragglers(shared.clone()));
+        let queue = queues.first_mut().and_then(Option::take);
+        match (shared.end, dialer, queue) {
+            (End::Client, Some(dialer), Some(queue)) => {
+                // Its connections come and go.
+                tasks.spawn(Kind::Reader, std::future::pending());
+                tasks.spawn(Kind::Writer, exchange::request_each(shared.clone(), dialer, queue));
+            }
+            (End::Server, _, Some(queue)) => {
+                tasks.spawn(Kind::Reader, exchange::answer_each(shared.clone(), connections));
+                tasks.spawn(Kind::Writer, exchange::route_answers(shared.clone(), queue));
+            }
+            _ => return Err(TransportError::Control("there is nothing to make connections by".into())),
         }
     }
     shared.reached(Phase::Bound);

@@ -12,6 +12,7 @@ use crate::attribution::Place;
 use crate::clock;
 use crate::connection::{Attribution, Connection, Probe};
 use crate::drive::Drive;
+use crate::exchanges::Exchanges;
 use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::probe::{PathSample, Used};
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) sink: Mutex<Option<Sink>>,
     /// Held by the bulk writer whose turn it is, where several share a connection.
     pub(crate) turn: tokio::sync::Mutex<()>,
+    /// The connections that serve one exchange each.
+    pub(crate) exchanges: Exchanges,
     /// Which end it is.
     pub(crate) end: End,
     observers: Mutex<Vec<Arc<Observer>>>,
@@ -77,6 +80,7 @@ impl Shared {
             is_handed_over: AtomicBool::new(false),
             outgoing,
             turn: tokio::sync::Mutex::default(),
+            exchanges: Exchanges::default(),
             end,
             observers: Mutex::default(),
             taps: Mutex::default(),
@@ -214,6 +218,23 @@ impl Shared {
             }
             self.probes.lock().expect("no panic while held").push(probe);
         }
+        self.observe(connection)?;
+        self.settle(settings);
+        Ok(())
+    }
+
+    /// Keeps an eye on a connection that serves one exchange, and is not held beyond it.
+    pub(crate) fn watch_exchange(&self, connection: &Connection) -> std::io::Result<()> {
+        if let Some(probe) = connection.probe()? {
+            self.limit_window(&probe)?;
+        }
+        self.observe(connection)?;
+        self.settle(connection.settings(&self.plan, self.end));
+        Ok(())
+    }
+
+    /// Notes what its packets are attributed to messages by.
+    fn observe(&self, connection: &Connection) -> std::io::Result<()> {
         match connection.attribution() {
             Attribution::Packets(observer) => self.observers.lock().expect("no panic while held").push(observer),
             Attribution::Records(tap) if self.plan.attribution => {
@@ -223,11 +244,15 @@ impl Shared {
             Attribution::Records(tap) => tap.stop(),
             Attribution::Plain => {}
         }
+        Ok(())
+    }
+
+    /// Notes the settings of a connection; of many alike, the first speaks for all.
+    fn settle(&self, settings: Vec<Setting>) {
         let mut known = self.settings.lock().expect("no panic while held");
         if known.is_empty() {
             *known = settings;
         }
-        Ok(())
     }
 
     /// Where the sender's bytes on this connection lie, if that is to be noted.
@@ -346,7 +371,10 @@ impl Shared {
         }
         if self.sends() {
             let mut log = std::mem::take(&mut *self.sent.lock().expect("no panic while held"));
-            report.end.retransmissions = path.retransmissions;
+            report.end.retransmissions = match self.plan.connects_as_released() {
+                true => Some(self.exchanges.retransmissions()),
+                false => path.retransmissions,
+            };
             report.end.buffer_limited_us = path.buffer_limited_us;
             report.end.start = *self.start.lock().expect("no panic while held");
             report.end.bytes_sent = log.bytes();

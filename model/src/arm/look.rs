@@ -13,6 +13,10 @@ pub enum Marker {
     TriangleDown,
     /// Point right, filled.
     TriangleRight,
+    /// Point left, filled.
+    TriangleLeft,
+    /// Point left, hollow.
+    TriangleLeftHollow,
     /// Filled square.
     Square,
     /// Hollow square.

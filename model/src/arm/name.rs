@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn an_unknown_part_is_named_with_the_known_ones() {
-        let arms = "tcp, tcp/per-stream, tls, tls/per-stream, quic, quic/shared, quic/per-message, quic/datagram, udp";
+        let arms = "tcp, tcp/per-stream, tcp/per-message, tls, tls/per-stream, tls/per-message, \
+                    quic, quic/shared, quic/per-message, quic/datagram, udp";
         for (name, message) in [
             ("sctp", format!("there is no arm `sctp`; choose from: {arms}")),
             ("", format!("there is no arm ``; choose from: {arms}")),
@@ -214,7 +215,7 @@ mod tests {
             (
                 "tls/shared/shared",
                 "there is no arm `tls/shared/shared`: `tls` has no mapping `shared/shared`; choose from: shared, \
-                 per-stream"
+                 per-stream, per-message"
                     .into(),
             ),
         ] {

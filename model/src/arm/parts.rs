@@ -105,7 +105,7 @@ pub enum Mapping {
     Shared,
     /// One connection, or one QUIC stream, for each stream.
     PerStream,
-    /// A QUIC stream for each message.
+    /// A QUIC stream for each message, or a connection for each request and its response.
     PerMessage,
     /// Each message in unreliable datagrams of its own: of UDP, or of QUIC (RFC 9221).
     Datagram,
@@ -149,6 +149,8 @@ pub enum Connections {
     One,
     /// One for each stream of the workload.
     PerStream,
+    /// One for each message of the client, made as it is released, on which its answer comes back.
+    PerMessage,
 }
 
 /// What says which packet carried which bytes of the transport.

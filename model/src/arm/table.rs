@@ -41,11 +41,12 @@ pub struct ArmRow {
 }
 
 impl ArmRow {
-    /// Connections of the transport that carry so many streams.
+    /// Connections of the transport that carry so many streams, and are made before anything is sent.
     pub const fn connections(&self, streams: u16) -> u16 {
         match self.connections {
             Connections::One => 1,
             Connections::PerStream => streams,
+            Connections::PerMessage => 0,
         }
     }
 
@@ -57,7 +58,7 @@ impl ArmRow {
 
 /// Every arm that is built, in the order in which charts show them. Of the rows with a transport, the first one says
 /// which stack its bare name stands for, and of those with a stack, which mapping.
-pub static ARMS: [ArmRow; 9] = [
+pub static ARMS: [ArmRow; 11] = [
     TCP,
     ArmRow {
         name: "tcp/per-stream",
@@ -68,6 +69,15 @@ pub static ARMS: [ArmRow; 9] = [
         look: Look::new([0x00, 0x45, 0x6d], Marker::Ring, &[12.0, 3.0]),
         ..TCP
     },
+    ArmRow {
+        name: "tcp/per-message",
+        about: "a TCP connection for each request and its response",
+        mapping: Mapping::PerMessage,
+        ordering: OrderingDomain::Message,
+        connections: Connections::PerMessage,
+        look: Look::new([0x3d, 0x5a, 0x8f], Marker::TriangleLeft, &[2.0, 4.0]),
+        ..TCP
+    },
     TLS,
     ArmRow {
         name: "tls/per-stream",
@@ -76,6 +86,15 @@ pub static ARMS: [ArmRow; 9] = [
         ordering: OrderingDomain::Stream,
         connections: Connections::PerStream,
         look: Look::new([0x2a, 0x86, 0xc0], Marker::DiamondHollow, &[9.0, 3.0, 2.0, 3.0, 2.0, 3.0]),
+        ..TLS
+    },
+    ArmRow {
+        name: "tls/per-message",
+        about: "a TLS 1.3 connection for each request and its response",
+        mapping: Mapping::PerMessage,
+        ordering: OrderingDomain::Message,
+        connections: Connections::PerMessage,
+        look: Look::new([0x7f, 0xa6, 0xb5], Marker::TriangleLeftHollow, &[7.0, 2.0, 1.5, 2.0, 1.5, 2.0]),
         ..TLS
     },
     QUIC,
@@ -205,7 +224,12 @@ mod tests {
             assert!(arm.first_byte_round_trips > handshake, "{name}: an answer takes a round trip");
             let in_ledger = arm.attributed_by != AttributedBy::Observations;
             assert_eq!(in_ledger, arm.ip_protocol == IpProtocol::Tcp, "{name}");
-            assert_eq!(arm.connections(3), if arm.connections == Connections::One { 1 } else { 3 }, "{name}");
+            let connections = match arm.connections {
+                Connections::One => 1,
+                Connections::PerStream => 3,
+                Connections::PerMessage => 0,
+            };
+            assert_eq!(arm.connections(3), connections, "{name}");
         }
     }
 }

@@ -22,7 +22,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arm::Arm;
+use crate::arm::{Arm, Connections};
 use crate::end::End;
 use crate::link::{Direction, Link};
 use crate::units::{ByteCount, Duration};
@@ -174,9 +174,11 @@ impl Workload {
     }
 
     /// Bytes of payload that a trial of this arm carries in each direction that carries messages, over all streams,
-    /// before the schedule starts. A cold workload has none, and over `udp` there is no window to open.
+    /// before the schedule starts. A cold workload has none, over `udp` there is no window to open, and connections that
+    /// are made as messages are released have none before.
     pub fn warmup(&self, arm: Arm) -> ByteCount {
-        if arm.is_congestion_controlled && !self.is_cold() {
+        let is_up_before = arm.connections != Connections::PerMessage && !self.is_cold();
+        if arm.is_congestion_controlled && is_up_before {
             self.spec().warmup().unwrap_or(ByteCount::ZERO)
         } else {
             ByteCount::ZERO
@@ -202,7 +204,24 @@ impl Workload {
     /// # Errors
     /// Says which value does not fit, and what to do instead.
     pub fn check_on(&self, arm: Arm, link: &Link) -> Result<(), WorkloadError> {
+        self.check_for(arm)?;
         self.spec().check_on(arm, link).map_err(|problem| WorkloadError { workload: self.name(), problem })
+    }
+
+    /// Refuses what this arm cannot do on any link.
+    ///
+    /// # Errors
+    /// Says what to use instead.
+    pub fn check_for(&self, arm: Arm) -> Result<(), WorkloadError> {
+        if arm.connections != Connections::PerMessage || self.spec().is_dialogue() {
+            return Ok(());
+        }
+        let problem = format!(
+            "`{arm}` makes a connection for each request, and here the server sends what nothing asked for: use `{}`, or \
+             a workload of requests and responses",
+            arm.transport
+        );
+        Err(WorkloadError { workload: self.name(), problem })
     }
 
     /// Bytes of payload in all, where the spec says how many are to be expected.
@@ -344,6 +363,10 @@ impl Spec for Mix {
 
     fn check_on(&self, arm: Arm, link: &Link) -> Result<(), String> {
         self.of.iter().try_for_each(|one| one.check_on(arm, link).map_err(|error| error.to_string()))
+    }
+
+    fn is_dialogue(&self) -> bool {
+        self.specs().all(Spec::is_dialogue)
     }
 
     fn most_released_in(&self, direction: Direction, time: Duration) -> u64 {

@@ -308,6 +308,10 @@ impl Spec for Rpc {
         all.min(most)
     }
 
+    fn is_dialogue(&self) -> bool {
+        true
+    }
+
     fn begins(&self, message: MessageId) -> bool {
         Rpc::begins(self, message)
     }

@@ -80,6 +80,11 @@ pub(super) trait Spec: fmt::Display {
         Ok(())
     }
 
+    /// Whether every message of the server is released by one of the client's, which it answers.
+    fn is_dialogue(&self) -> bool {
+        false
+    }
+
     /// Messages that are released in a direction within any such time, in all at most.
     fn most_released_in(&self, direction: Direction, _time: Duration) -> u64 {
         self.block(direction).map_or(0, |block| block.len() as u64)

@@ -2,7 +2,7 @@
 
 use std::mem::{self, Discriminant};
 
-use samepath_model::arm::{AttributedBy, OrderingDomain};
+use samepath_model::arm::{AttributedBy, Connections, OrderingDomain};
 use samepath_model::attribution::{LayoutRecord, ObservationRecord};
 use samepath_model::experiment::Trial;
 use samepath_model::flow::UNDER_TEST;
@@ -63,6 +63,8 @@ pub struct Analysis {
     /// Whether the receive window is the subject, and so may hold a message.
     window_is_subject: bool,
     is_one_connection: bool,
+    /// Whether each message of the client has a connection of its own.
+    connects_as_released: bool,
     /// Whether the lab sets the windows of flow control, and not the kernel.
     sets_windows: bool,
     /// Whether TCP sends by its congestion window alone, and not by a pacing rate of its controller.
@@ -112,6 +114,7 @@ pub fn analyse<E>(
         sets_windows: arm.stack.is_in_process(),
         is_window_alone: trial.tuning.controller != Controller::Bbr,
         is_one_connection: arm.connections(trial.workload.streams()) == 1,
+        connects_as_released: arm.connections == Connections::PerMessage,
     })
 }
 
@@ -127,12 +130,16 @@ impl Analysis {
         let held = self.messages.iter().zip(&self.accounts).map(|(message, account)| {
             let Some(Ok(account)) = account else { return Held::default() };
             let left = message.released + account.parts.hold;
-            states[message.direction.index()].split(
+            let held = states[message.direction.index()].split(
                 message.released,
                 left,
                 message.sent,
                 self.attribution.identifier(account.domain),
-            )
+            );
+            match self.connects_as_released && message.direction == Direction::Up {
+                true => held.with_own_connection(),
+                false => held,
+            }
         });
         self.held = Some(held.collect());
         self

@@ -19,6 +19,8 @@ use samepath_model::record::{End, Instant, Metric, SeriesPoint};
 pub struct Held {
     /// Before it was handed over, while nothing else held it.
     pub application: i64,
+    /// The set-up of its connection.
+    pub setup: i64,
     /// The number of streams that may be open at once.
     pub streams: i64,
     /// The connection's flow control, or of TCP the receiver's window.
@@ -34,9 +36,26 @@ pub struct Held {
 }
 
 impl Held {
+    /// The same of a message that has a connection of its own, which is made once it is released: until it is handed over,
+    /// that is what holds it.
+    #[must_use]
+    pub const fn with_own_connection(mut self) -> Held {
+        (self.setup, self.application) = (self.application, 0);
+        self
+    }
+
     /// In the order of [`HoldParts::NAMES`](samepath_model::blocking::HoldParts::NAMES).
-    pub const fn values(&self) -> [i64; 7] {
-        [self.application, self.streams, self.connection, self.stream, self.buffer, self.window, self.unknown]
+    pub const fn values(&self) -> [i64; 8] {
+        [
+            self.application,
+            self.setup,
+            self.streams,
+            self.connection,
+            self.stream,
+            self.buffer,
+            self.window,
+            self.unknown,
+        ]
     }
 }
 
@@ -236,6 +255,7 @@ mod tests {
         let ms = |n: i64| n * MS;
         let expected = Held {
             application: ms(10),
+            setup: 0,
             streams: ms(20),
             connection: ms(5),
             stream: ms(10),

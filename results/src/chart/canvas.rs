@@ -210,6 +210,8 @@ impl Canvas<'_> {
             Marker::Triangle => self.polygon(&[at(0.0, -1.25), at(1.1, 0.8), at(-1.1, 0.8)], colour, false),
             Marker::TriangleDown => self.polygon(&[at(0.0, 1.25), at(1.1, -0.8), at(-1.1, -0.8)], colour, true),
             Marker::TriangleRight => self.polygon(&[at(1.25, 0.0), at(-0.8, 1.1), at(-0.8, -1.1)], colour, false),
+            Marker::TriangleLeft => self.polygon(&[at(-1.25, 0.0), at(0.8, 1.1), at(0.8, -1.1)], colour, false),
+            Marker::TriangleLeftHollow => self.polygon(&[at(-1.25, 0.0), at(0.8, 1.1), at(0.8, -1.1)], colour, true),
             Marker::Square => {
                 self.polygon(&[at(-0.9, -0.9), at(0.9, -0.9), at(0.9, 0.9), at(-0.9, 0.9)], colour, false)
             }

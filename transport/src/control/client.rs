@@ -1,5 +1,6 @@
 //! Client's end of the control connection.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct ClientControl {
     ports: Ports,
     /// Whether both ends run on one boot of one kernel.
     pub same_host: bool,
+    /// What the server said while something else was asked.
+    early: VecDeque<Answer>,
 }
 
 /// Opens a session at the first of a host's addresses that answers ([`reach::tcp`]). Where that turns out to be no
@@ -140,7 +143,7 @@ async fn open(
             TransportError::Gone => TransportError::HungUp { address },
             error => error,
         })?;
-    Ok(ClientControl { reader, writer, address, fingerprint, secret, ports, same_host })
+    Ok(ClientControl { reader, writer, address, fingerprint, secret, ports, same_host, early: VecDeque::new() })
 }
 
 impl ClientControl {
@@ -166,10 +169,9 @@ impl ClientControl {
         for _ in 0..PINGS {
             let sent = clock::now();
             self.send(&Request::Ping).await?;
-            let answer = timeout(ANSWER_LIMIT, self.answer())
+            let now_ns = timeout(ANSWER_LIMIT, self.pong())
                 .await
                 .map_err(|_| TransportError::Timeout("the server did not answer a clock ping within 10 s".into()))??;
-            let Answer::Pong { now_ns } = answer else { return Err(out_of_turn(answer)) };
             let received = clock::now();
             let rtt_ns = received - sent;
             if best.is_none_or(|b| rtt_ns < b.rtt_ns) {
@@ -189,6 +191,17 @@ impl ClientControl {
         Ok(measured)
     }
 
+    /// The server's clock, in its answer to a ping. An end that waits for no connection says meanwhile how far it is.
+    async fn pong(&mut self) -> Result<u64, TransportError> {
+        loop {
+            match self.hear().await? {
+                Answer::Pong { now_ns } => return Ok(now_ns),
+                answer @ Answer::Reached(_) => self.early.push_back(answer),
+                answer => return Err(out_of_turn(answer)),
+            }
+        }
+    }
+
     /// Sends a request.
     ///
     /// # Errors
@@ -202,6 +215,13 @@ impl ClientControl {
     /// # Errors
     /// When the control connection is broken, or the server's end failed.
     pub async fn answer(&mut self) -> Result<Answer, TransportError> {
+        match self.early.pop_front() {
+            Some(answer) => Ok(answer),
+            None => self.hear().await,
+        }
+    }
+
+    async fn hear(&mut self) -> Result<Answer, TransportError> {
         match self.reader.json().await? {
             Answer::Failed { reason } => Err(TransportError::Peer(reason)),
             answer => Ok(answer),

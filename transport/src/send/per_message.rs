@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use bytes::Bytes;
 use samepath_model::record::Metric;
 use samepath_model::units::ByteCount;
 use samepath_model::workload::{MessageId, Release};
@@ -52,7 +53,7 @@ async fn write_one(
             shared.give_up(message.id);
             return Ok(None);
         }
-        written = write_all_of(&shared, &mut writer, &message) => written?,
+        written = write_message(&shared, &mut writer, &message, None) => written?,
     }
     let stream = writer.stream;
     Ok(message.deadline.is_some().then_some(Written { id: message.id, stream, gives_up }))
@@ -81,8 +82,14 @@ impl Written {
     }
 }
 
-async fn write_all_of(shared: &Shared, writer: &mut ByteWriter, message: &Release) -> Result<(), TransportError> {
-    let mut chunks = Vec::new();
+/// Writes a whole message, behind what is to go first.
+pub(crate) async fn write_message(
+    shared: &Shared,
+    writer: &mut ByteWriter,
+    message: &Release,
+    first: Option<Bytes>,
+) -> Result<(), TransportError> {
+    let mut chunks = Vec::from_iter(first);
     let size = message.length.bytes().map_or(0, ByteCount::bytes);
     let index = shared.index(message.id);
     let mut offset = 0;

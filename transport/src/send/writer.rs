@@ -5,10 +5,10 @@ use crate::connection::SendStream;
 
 /// An ordered byte stream, to be written.
 #[derive(Debug)]
-pub(super) struct ByteWriter {
-    pub(super) stream: SendStream,
+pub(crate) struct ByteWriter {
+    pub(crate) stream: SendStream,
     /// Where its next byte lies, where that is noted.
-    pub(super) place: Option<Place>,
+    pub(crate) place: Option<Place>,
 }
 
 impl ByteWriter {

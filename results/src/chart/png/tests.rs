@@ -41,6 +41,8 @@ fn everything_is_drawn_in_its_place() {
         Marker::Triangle,
         Marker::TriangleDown,
         Marker::TriangleRight,
+        Marker::TriangleLeft,
+        Marker::TriangleLeftHollow,
         Marker::Square,
         Marker::SquareHollow,
         Marker::Diamond,
@@ -48,14 +50,21 @@ fn everything_is_drawn_in_its_place() {
         Marker::Cross,
     ];
     for (i, mark) in marks.into_iter().enumerate() {
-        let x = 5.0 + 10.0 * i as f64;
+        let x = 8.0 + 7.0 * i as f64;
         let sheet = draw(&chart(|canvas| canvas.mark(x, 25.0, 4.0, mark, RED))).expect("known elements");
         let (all, own) = (
             inked(&sheet, Rect { x: 0.0, y: 0.0, w: 100.0, h: 50.0 }),
             inked(&sheet, Rect { x: x - 7.0, y: 18.0, w: 14.0, h: 14.0 }),
         );
         assert!(own > 40 && own == all, "{mark:?}: {own} of {all}");
-        let hollow = matches!(mark, Marker::Ring | Marker::TriangleDown | Marker::SquareHollow | Marker::DiamondHollow);
+        let hollow = matches!(
+            mark,
+            Marker::Ring
+                | Marker::TriangleDown
+                | Marker::TriangleLeftHollow
+                | Marker::SquareHollow
+                | Marker::DiamondHollow
+        );
         assert_eq!(colour(&sheet, x, 25.0) == (255, 255, 255), hollow, "{mark:?}");
     }
     let sheet = draw(&chart(|canvas| {
