@@ -216,6 +216,10 @@ fn run(args: &ClientArgs) -> Result<(), CliError> {
     let is_killed = trial.is_some_and(|trial| !trial.restarts.is_empty());
     let loss = if is_killed { Loss::IsAnOutcome } else { Loss::IsAnError };
     plan.check().map_err(|error| CliError::Usage(error.to_string()))?;
+    if let Some(files) = plan.tuning.open_files {
+        let refused = |error: std::io::Error| CliError::Failed(format!("cannot limit open files to {files}: {error}"));
+        limits::limit_open_files(files).map_err(refused)?;
+    }
     let target = args.target()?;
     let failed = |error: String| CliError::Failed(error);
     let runtime = runtime::start().map_err(|error| failed(format!("cannot start: {}", shortage::told(&error))))?;

@@ -542,6 +542,26 @@ pub struct EndReport {
     /// Of a sender, the state from which its schedule started. `None` of a workload that starts with its
     /// connections, and over `udp`.
     pub start: Option<StartState>,
+    /// Calls in which it wrote payload.
+    pub writes: u64,
+    /// Calls in which it read payload: of a byte stream, reads; of datagrams, one each.
+    pub reads: u64,
+    /// The most sockets of TCP that the kernel counted in its network namespace, where a connection is made for each
+    /// exchange.
+    pub sockets: Option<Sockets>,
+    /// Connections that could not be made, or broke before the answer was there, by the name of the system's error.
+    pub failed_connections: BTreeMap<String, u64>,
+}
+
+/// Sockets of TCP, as the kernel counts them (`/proc/net/sockstat`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sockets {
+    /// In use.
+    pub in_use: u64,
+    /// In TIME-WAIT.
+    pub time_wait: u64,
+    /// The most of both together.
+    pub ports: u64,
 }
 
 /// How a session broke whose server was killed on purpose, as the application at the client saw it.

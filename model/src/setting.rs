@@ -16,7 +16,7 @@ pub enum SettingKind {
 }
 
 /// The settings that decide a comparison, by name. All others are [`SettingKind::Ample`].
-pub const EQUAL: [&str; 29] = [
+pub const EQUAL: [&str; 31] = [
     "tcp.congestion-control",
     "tcp.initial-window",
     "tcp.no-delay",
@@ -46,6 +46,8 @@ pub const EQUAL: [&str; 29] = [
     "net.ipv4.tcp_comp_sack_nr",
     "net.ipv4.tcp_ecn",
     "net.ipv4.tcp_congestion_control",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.tcp_tw_reuse",
 ];
 
 /// What stands before the name of a kernel setting of the server's end, where it differs from the client's.

@@ -107,6 +107,9 @@ const MOST_TLS_RECORD: u64 = 1 << 14;
 /// The least that is of use: below it most of a record is its own overhead.
 const LEAST_TLS_RECORD: u64 = 64;
 
+/// Files that a client has open before its first data connection, and some to spare.
+const LEAST_OPEN_FILES: u32 = 40;
+
 /// What is set on both ends of a trial. The defaults make the arms as alike as they can be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
@@ -140,7 +143,62 @@ pub struct Tuning {
     /// `TCP_NOTSENT_LOWAT` for message workloads, so that data waits in the application and is
     /// counted as sender hold instead of hiding in the socket buffer.
     pub notsent_lowat: Option<ByteCount>,
+    /// Ports from which the client's host makes connections (`net.ipv4.ip_local_port_range`), as `32768-33767`. Absent:
+    /// the kernel's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_ports: Option<PortRange>,
+    /// Whether a new connection of the client's host may take a port that is in TIME-WAIT (`net.ipv4.tcp_tw_reuse`): 0
+    /// never, 1 after a second, 2 (the kernel's default) on loopback alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_wait_reuse: Option<u8>,
+    /// Files, connections among them, that the client's process may have open. Absent: as many as the system permits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u32>,
 }
+
+/// A range of ports, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortRange {
+    first: u16,
+    last: u16,
+}
+
+impl PortRange {
+    /// As the kernel writes it: `32768 33767`.
+    pub fn as_sysctl(self) -> String {
+        format!("{} {}", self.first, self.last)
+    }
+
+    /// How many ports it has.
+    pub const fn count(self) -> u32 {
+        self.last as u32 - self.first as u32 + 1
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+/// Text that is no range of ports, with the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no range of ports: write the first and the last, from 1024 to 65535, as 32768-33767")]
+pub struct PortRangeError(String);
+
+impl FromStr for PortRange {
+    type Err = PortRangeError;
+
+    fn from_str(text: &str) -> Result<Self, PortRangeError> {
+        let range = text.split_once('-').and_then(|(first, last)| {
+            let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+            (1024..=last).contains(&first).then_some(PortRange { first, last })
+        });
+        range.ok_or_else(|| PortRangeError(text.to_owned()))
+    }
+}
+
+serde_as_text!(PortRange);
 
 impl Default for Tuning {
     fn default() -> Self {
@@ -156,6 +214,9 @@ impl Default for Tuning {
             tls_record_size: None,
             no_delay: true,
             notsent_lowat: Some(ByteCount::new(16_384)),
+            local_ports: None,
+            time_wait_reuse: None,
+            open_files: None,
         }
     }
 }
@@ -181,6 +242,14 @@ impl Tuning {
         if self.tls_record_size.is_some_and(|s| !(LEAST_TLS_RECORD..=MOST_TLS_RECORD).contains(&s.bytes())) {
             return fail(format!(
                 "`tls-record-size` must lie between {LEAST_TLS_RECORD}B and {MOST_TLS_RECORD}B (RFC 8446, section 5.1)"
+            ));
+        }
+        if self.time_wait_reuse.is_some_and(|reuse| reuse > 2) {
+            return fail("`time-wait-reuse` is 0, 1 or 2 (`net.ipv4.tcp_tw_reuse`)".into());
+        }
+        if self.open_files.is_some_and(|files| files < LEAST_OPEN_FILES) {
+            return fail(format!(
+                "`open-files` must be at least {LEAST_OPEN_FILES}: the client has some open of its own"
             ));
         }
         if self.order == Order::Sequential && arm.connections == Connections::PerStream {

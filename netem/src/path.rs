@@ -257,6 +257,16 @@ impl LivePath {
         self.not_granted.as_deref()
     }
 
+    /// Has more kernel settings at the client's end.
+    ///
+    /// # Errors
+    /// When its namespace cannot be entered.
+    pub(crate) fn set_at_client(&mut self, wanted: &[(&'static str, String)]) -> Result<(), NamespaceError> {
+        let set = || wanted.iter().map(|(name, value)| sysctl::set(name, value)).collect::<Vec<_>>();
+        self.settings.extend(self.namespaces.client.run(set)?);
+        Ok(())
+    }
+
     /// The congestion controller that TCP sockets of its ends begin with; `wanted`, where the user wants another than
     /// the host's.
     ///

@@ -126,6 +126,17 @@ pub(crate) fn set_congestion_control(name: &str) -> Result<(), String> {
     Err(format!("TCP cannot use the congestion controller `{name}`: {remedy}"))
 }
 
+/// Has one more setting of the calling thread's network namespace, and reads it back.
+pub(crate) fn set(name: &str, value: &str) -> Setting {
+    let tree = Tree(Path::new(ROOT));
+    let refusal = tree.set(name, value).err();
+    let mut effective = tree.read(name);
+    if let Some(refusal) = refusal {
+        effective = format!("{effective} (could not be set: {})", refusal.error);
+    }
+    Setting::new(name, Some(value.to_owned()), effective)
+}
+
 /// Settings as files.
 struct Tree<'a>(&'a Path);
 

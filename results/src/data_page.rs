@@ -13,7 +13,8 @@ use samepath_model::flow::Flow;
 use samepath_model::mode::Mode;
 use samepath_model::record::{
     Calibration, DirectionReport, DropCause, EndReport, HandshakeParts, Lateness, LinkReport, LinkShare, MessageRecord,
-    Metric, Outcome, PacketRecord, Percentiles, RestartRecord, SeriesPoint, SessionFailure, Summary, TrialRecord,
+    Metric, Outcome, PacketRecord, Percentiles, RestartRecord, SeriesPoint, SessionFailure, Sockets, Summary,
+    TrialRecord,
 };
 use samepath_model::restart::Restart;
 use samepath_model::start::StartState;
@@ -291,6 +292,8 @@ fn full_record() -> TrialRecord {
         datagrams_received: Some(1),
         wake_lateness: Some(Lateness::default()),
         start: Some(start),
+        sockets: Some(Sockets::default()),
+        failed_connections: [("EADDRNOTAVAIL".to_owned(), 1)].into(),
         ..EndReport::default()
     };
     let link = LinkReport {

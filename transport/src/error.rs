@@ -95,6 +95,8 @@ pub enum TransportError {
         address: SocketAddr,
         /// What happened.
         detail: String,
+        /// The system's error, where it was one.
+        errno: Option<i32>,
     },
     /// A connection ended before its time.
     #[error("{0}")]
@@ -198,6 +200,17 @@ impl TransportError {
                 | TransportError::Closed { .. }
                 | TransportError::Io { .. }
         )
+    }
+
+    /// The name of the system's error, as `ECONNREFUSED`, or what else it was, in a word.
+    pub(crate) fn kind(&self) -> String {
+        let errno = match self {
+            TransportError::Connection { errno, .. } => *errno,
+            TransportError::Io { cause } => cause.raw_os_error(),
+            _ => None,
+        };
+        let named = errno.map(nix::errno::Errno::from_raw).filter(|errno| *errno != nix::errno::Errno::UnknownErrno);
+        named.map_or_else(|| "ended".to_owned(), |errno| format!("{errno:?}"))
     }
 
     /// Says which end tells it, so that whoever ended a connection has a name.

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use samepath_model::end::End;
 use samepath_model::workload::{Event, MessageId, Release};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -62,7 +63,11 @@ async fn request(
         biased;
         Ok(()) = given_up => shared.give_up(release.id),
         done = exchange(&shared, &dialer, &release) => match done {
-            Err(error) if error.is_of_a_connection() => shared.drive(Event::Failed(release.id), clock::now()),
+            Err(error) if error.is_of_a_connection() => {
+                shared.exchanges.note_failure(error.kind());
+                shared.log().cancelled(shared.index(release.id), clock::now());
+                shared.drive(Event::Failed(release.id), clock::now());
+            }
             done => done?,
         }
     }
@@ -84,8 +89,10 @@ async fn exchange(shared: &Shared, dialer: &Dialer, release: &Release) -> Result
         return Err(TransportError::Closed { missing: 1 });
     }
     shared.exchanges.count(probe);
-    // The end that closes first keeps the connection in TIME-WAIT (RFC 9293, section 3.6.1). The response is here, so
-    // what becomes of the connection is of no more interest.
+    // The response is here: what becomes of the connection is of no more interest.
+    if shared.plan.workload.closes_first() == End::Server {
+        while let Ok(true) = reader.read(shared, None).await {}
+    }
     let _ = writer.stream.close().await;
     Ok(())
 }
@@ -129,6 +136,9 @@ async fn answer(shared: Arc<Shared>, connection: Connection) -> Result<(), Trans
                     break Err(error);
                 }
                 let _ = written.send(());
+                if shared.plan.workload.closes_first() == End::Server {
+                    let _ = writer.stream.close().await;
+                }
             }
         }
     };
@@ -195,6 +205,7 @@ impl Reading {
         let (decoder, scratch) = (&mut self.decoder, &self.scratch);
         let (mut id, mut whole) = (self.id, self.has_whole);
         shared.enter(now, |sink| {
+            sink.reads += 1;
             for mut bytes in scratch.pieces() {
                 while let Some(piece) = decoder.next(&mut bytes)? {
                     let message = MessageId { direction, stream: piece.header.stream, seq: piece.header.seq };

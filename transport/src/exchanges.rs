@@ -1,9 +1,10 @@
 //! The connections of an end that serve one exchange each, and where answers go.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+use samepath_model::record::Sockets;
 use samepath_model::workload::{MessageId, Release};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -15,6 +16,8 @@ use crate::connection::Probe;
 pub(crate) struct Exchanges {
     under_way: AtomicUsize,
     retransmissions: AtomicU64,
+    failed: Mutex<BTreeMap<String, u64>>,
+    sockets: Mutex<Sockets>,
     answers: Mutex<HashMap<MessageId, UnboundedSender<Answer>>>,
 }
 
@@ -32,6 +35,39 @@ impl Exchanges {
         let sample = connection.and_then(|connection| connection.sample());
         let again = sample.and_then(|sample| sample.retransmissions).unwrap_or(0);
         self.retransmissions.fetch_add(again, Ordering::Relaxed);
+    }
+
+    /// Notes that a connection could not be made, or broke, by an error of this name.
+    pub(crate) fn note_failure(&self, error: String) {
+        *self.failed.lock().expect("no panic while held").entry(error).or_default() += 1;
+    }
+
+    /// How often each error was noted.
+    pub(crate) fn failures(&self) -> BTreeMap<String, u64> {
+        self.failed.lock().expect("no panic while held").clone()
+    }
+
+    /// Has the kernel count this network namespace's sockets.
+    pub(crate) fn sample_sockets(&self) {
+        let counts = ["/proc/net/sockstat", "/proc/net/sockstat6"].map(|file| std::fs::read_to_string(file).ok());
+        let (mut in_use, mut time_wait) = (0, 0);
+        for line in counts.iter().flatten().flat_map(|text| text.lines()).filter(|line| line.starts_with("TCP")) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let of = |name: &str| words.windows(2).find(|pair| pair[0] == name).and_then(|pair| pair[1].parse().ok());
+            in_use += of("inuse").unwrap_or(0);
+            time_wait += of("tw").unwrap_or(0);
+        }
+        let mut most = self.sockets.lock().expect("no panic while held");
+        *most = Sockets {
+            in_use: most.in_use.max(in_use),
+            time_wait: most.time_wait.max(time_wait),
+            ports: most.ports.max(in_use + time_wait),
+        };
+    }
+
+    /// The most sockets that were counted.
+    pub(crate) fn sockets(&self) -> Sockets {
+        *self.sockets.lock().expect("no panic while held")
     }
 
     /// What the connections of those that are over have sent again.

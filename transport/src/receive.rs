@@ -128,6 +128,7 @@ async fn read(shared: Arc<Shared>, mut stream: RecvStream) -> Result<(), Transpo
         }
         let now = clock::now();
         shared.enter(now, |sink| {
+            sink.reads += u64::from(sink.warmup_left == 0);
             for mut bytes in scratch.pieces() {
                 while let Some(piece) = decoder.next(&mut bytes)? {
                     sink.ordered(&piece, now)?;

@@ -249,6 +249,9 @@ async fn tick(shared: Arc<Shared>) -> std::io::Result<()> {
         if samples {
             shared.sample();
         }
+        if shared.plan.connects_as_released() {
+            shared.exchanges.sample_sockets();
+        }
         // Of several ticks that were missed together, one speaks for all.
         next += TICK * (late / TICK + 1);
     }

@@ -365,6 +365,7 @@ impl Shared {
             && self.receives()
         {
             report.end.bytes_received = sink.bytes();
+            report.end.reads = sink.reads;
             report.end.datagrams_received = is_udp.then(|| sink.datagrams());
             report.series.extend(sink.series());
             report.received = sink.into_report();
@@ -378,10 +379,15 @@ impl Shared {
             report.end.buffer_limited_us = path.buffer_limited_us;
             report.end.start = *self.start.lock().expect("no panic while held");
             report.end.bytes_sent = log.bytes();
+            report.end.writes = log.writes;
             report.end.datagrams_sent = is_udp.then(|| log.datagrams());
             let taps = std::mem::take(&mut *self.taps.lock().expect("no panic while held"));
             (report.layout, report.observations) = (log.layout(taps), log.take_observations());
             report.sent = log.into_report();
+        }
+        if self.plan.connects_as_released() {
+            report.end.sockets = Some(self.exchanges.sockets());
+            report.end.failed_connections = self.exchanges.failures();
         }
         let mut unread = 0;
         for observer in self.observers.lock().expect("no panic while held").drain(..) {

@@ -93,6 +93,7 @@ pub async fn connect(address: SocketAddr, plan: &Plan) -> Result<TcpStream, Tran
         transport: "TCP",
         address,
         detail: error.to_string(),
+        errno: error.raw_os_error(),
     })
 }
 

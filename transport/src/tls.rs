@@ -68,6 +68,7 @@ pub async fn connect(address: SocketAddr, plan: &Plan, fingerprint: Fingerprint)
         transport: "TLS",
         address,
         detail: error.to_string(),
+        errno: error.raw_os_error(),
     })?;
     stream.get_ref().0.tap().handshake_done();
     Ok(TlsStream::Client(stream))

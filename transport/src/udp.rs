@@ -105,7 +105,7 @@ impl Datagrams {
         let socket = bind((any, 0).into(), false)?;
         socket.connect(address)?;
         let datagrams = Datagrams::new(socket, address, secret)?;
-        let failed = |detail: String| TransportError::Connection { transport: "UDP", address, detail };
+        let failed = |detail: String| TransportError::Connection { transport: "UDP", address, detail, errno: None };
         let preface = Preface { secret, number: 0 }.encode();
         let end = Instant::now() + limit;
         loop {

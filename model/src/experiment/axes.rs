@@ -73,6 +73,9 @@ const TUNING_AXES: &[&str] = &[
     "tls-record-size",
     "no-delay",
     "notsent-lowat",
+    "local-ports",
+    "time-wait-reuse",
+    "open-files",
 ];
 
 /// The axes of parts with these workloads.

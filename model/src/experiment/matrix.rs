@@ -13,7 +13,7 @@ use crate::spot::{Spot, quoted};
 use crate::streams;
 use crate::tolerance::Tolerance;
 use crate::units::Duration;
-use crate::workload::{Class, Workload};
+use crate::workload::Workload;
 
 impl ExperimentSpec {
     /// Refuses conditions that would do nothing, as [`LinkSpec::refuse_idle`]: of a new experiment, not of one that
@@ -132,7 +132,7 @@ impl Part {
                         mode: self.mode,
                         tolerance: tolerance.clone(),
                         time_limit: self.time_limit.unwrap_or_else(|| time_limit(&workload, &competing, &link)),
-                        attribution: self.attribution.unwrap_or(varied.workload.has(Class::Latency)),
+                        attribution: self.attribution.unwrap_or(varied.workload.is_attributed()),
                     });
                 }
             }

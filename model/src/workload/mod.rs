@@ -5,6 +5,7 @@
 //! when another message was delivered. [`Workload`] is the one list.
 
 mod bulk;
+mod connect;
 mod draw;
 pub mod driver;
 mod message;
@@ -17,6 +18,7 @@ mod size;
 mod spec;
 mod stream;
 mod table;
+mod writes;
 
 use std::fmt;
 
@@ -30,6 +32,7 @@ use mix::Mixed;
 use spec::{MAX_MESSAGES, Spec, check_streams};
 
 pub use bulk::Bulk;
+pub use connect::Connect;
 pub use driver::{Action, Driver, Event};
 pub use message::{Class, Length, MessageId, Release};
 pub use messages::Messages;
@@ -38,6 +41,7 @@ pub use size::{LogNormal, Size};
 pub use spec::MOST_WARMUP;
 pub use stream::{MAX_STREAMS, StreamId, share};
 pub use table::{Block, Lengths, Table};
+pub use writes::Writes;
 
 /// The list of workloads: [`Workload`], and what each of them says of itself.
 macro_rules! workloads {
@@ -72,6 +76,10 @@ workloads! {
     Messages,
     /// Request and response.
     Rpc,
+    /// Many short exchanges, for which connections are made and closed.
+    Connect,
+    /// Many small messages, and how many reads they become.
+    Writes,
     /// Several workloads on one connection.
     Mix,
 }
@@ -150,6 +158,16 @@ impl Workload {
     pub fn driver(&self, end: End, seed: u64) -> Box<dyn Driver> {
         let outgoing = end.outgoing();
         self.spec().driver(self.table(outgoing, seed), self.table(outgoing.opposite(), seed))
+    }
+
+    /// Whether packets are attributed to its messages where nothing else is asked for.
+    pub fn is_attributed(&self) -> bool {
+        self.has(Class::Latency) && self.spec().is_attributable()
+    }
+
+    /// Which end closes a connection first that served one exchange.
+    pub fn closes_first(&self) -> End {
+        self.spec().closes_first()
     }
 
     /// Whether an operation begins with this message: whatever released it is no part of how long the operation takes.
@@ -367,6 +385,10 @@ impl Spec for Mix {
 
     fn is_dialogue(&self) -> bool {
         self.specs().all(Spec::is_dialogue)
+    }
+
+    fn is_attributable(&self) -> bool {
+        self.specs().all(Spec::is_attributable)
     }
 
     fn most_released_in(&self, direction: Direction, time: Duration) -> u64 {

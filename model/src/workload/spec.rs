@@ -7,6 +7,7 @@ use super::driver::Driver;
 use super::stream::MAX_STREAMS;
 use super::table::{Block, Table};
 use crate::arm::Arm;
+use crate::end::End;
 use crate::link::{Direction, Link};
 use crate::units::{ByteCount, Duration};
 
@@ -83,6 +84,16 @@ pub(super) trait Spec: fmt::Display {
     /// Whether every message of the server is released by one of the client's, which it answers.
     fn is_dialogue(&self) -> bool {
         false
+    }
+
+    /// Whether packets can be attributed to its messages: connections are known by their ports, so none may be used twice.
+    fn is_attributable(&self) -> bool {
+        true
+    }
+
+    /// Which end closes a connection first that served one exchange.
+    fn closes_first(&self) -> End {
+        End::Client
     }
 
     /// Messages that are released in a direction within any such time, in all at most.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use samepath_model::flow::FlowId;
 use samepath_model::link::{Checksum, Link};
 use samepath_model::record::{Calibration, LinkReport, Precedence, RestartRecord};
+use samepath_model::tuning::Tuning;
 use samepath_model::workload::Class;
 use samepath_model::{Mode, Trial, Workload};
 
@@ -67,6 +68,13 @@ pub fn main(plan_file: &Path) -> ExitCode {
     }
 }
 
+/// The kernel settings that a trial asks for at its clients' end.
+fn client_settings(tuning: &Tuning) -> Vec<(&'static str, String)> {
+    let ports = tuning.local_ports.map(|ports| ("net.ipv4.ip_local_port_range", ports.as_sysctl()));
+    let reuse = tuning.time_wait_reuse.map(|reuse| ("net.ipv4.tcp_tw_reuse", reuse.to_string()));
+    ports.into_iter().chain(reuse).collect()
+}
+
 /// The trial itself: link up, servers, clients, link down.
 fn conduct(plan: &TrialPlan, precedence: Precedence) -> Result<Verdict, TrialError> {
     let files = Files(&plan.scratch);
@@ -83,8 +91,9 @@ fn conduct(plan: &TrialPlan, precedence: Precedence) -> Result<Verdict, TrialErr
     link.load(|checksum| find(&plan.inputs, checksum)).map_err(|error| set_up(&error))?;
     let farther = farther_of(trial);
     let around = Around::Trial { onset: onset_of(trial), farther: &farther };
-    let path =
+    let mut path =
         LivePath::up(&link, trial.seed, plan.backend, mode_of(trial), keep, around).map_err(|error| set_up(&error))?;
+    path.set_at_client(&client_settings(&trial.tuning)).map_err(|error| set_up(&error))?;
     // They get ready while the probes are under way, which meet nothing of them.
     let servers: Result<Vec<Endpoint>, TrialError> =
         trial.flows().map(|flow| start_server(plan, &files, &path, &token, flow, &of_flow("server", flow))).collect();

@@ -3,8 +3,10 @@
 //! A row says what a metric is called, in which unit it counts, which way it improves, and how it is read from a
 //! trial's record. Code names a metric by its row, as [`DELAY_P95`]; [`ALL`] has them in the order of the tables.
 
+pub(crate) mod connect;
 mod definition;
 pub(crate) mod rpc;
+pub(crate) mod writes;
 
 use samepath_model::blocking::Blocking;
 use samepath_model::record::{Percentiles, Summary, TrialRecord};
@@ -28,7 +30,7 @@ macro_rules! metrics {
 pub const ALL: &[&Metric] = &joined::<{ count(LISTS) }>(LISTS);
 
 /// Those of every workload, and of each that has its own.
-const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS];
+const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS, connect::METRICS, writes::METRICS];
 
 const fn count(lists: &[&[&Metric]]) -> usize {
     let (mut n, mut list) = (0, 0);

@@ -80,7 +80,12 @@ pub(crate) fn figures(trial: &Trial, messages: &[MessageRecord]) -> Vec<(&'stati
     }
 }
 
-fn of_operations(rpc: &Rpc, streams: Range<StreamId>, messages: &[MessageRecord]) -> Vec<(&'static Metric, f64)> {
+/// The figures of such operations, from the messages on these streams.
+pub(super) fn of_operations(
+    rpc: &Rpc,
+    streams: Range<StreamId>,
+    messages: &[MessageRecord],
+) -> Vec<(&'static Metric, f64)> {
     let Operations { released, mut latencies, refused, last_answer, .. } = Operations::of(rpc, streams, messages);
     if released == 0 {
         return Vec::new();

@@ -4,9 +4,11 @@
 //! one list.
 
 mod bulk;
+mod connect;
 mod definition;
 mod messages;
 mod rpc;
+mod writes;
 
 use samepath_model::Workload;
 
@@ -25,6 +27,8 @@ pub(crate) fn of_workload(workload: &Workload) -> &'static Score {
         Workload::Bulk(bulk) => bulk::of(bulk),
         Workload::Messages(_) | Workload::Mix(_) => &messages::SCORE,
         Workload::Rpc(_) => &rpc::SCORE,
+        Workload::Connect(_) => &connect::SCORE,
+        Workload::Writes(_) => &writes::SCORE,
     }
 }
 
@@ -41,6 +45,8 @@ mod tests {
             "kind = 'bulk'\nbytes = '1MB'",
             "kind = 'messages'\ncount = 1",
             "kind = 'rpc'\noutstanding = 1\ncount = 1",
+            "kind = 'connect'\noutstanding = 1\ncount = 1",
+            "kind = 'writes'",
         ] {
             let score = super::of_workload(&toml::from_str(workload).unwrap());
             assert!(score.charts.iter().all(|chart| known.contains(chart)), "{workload}: {:?}", score.charts);

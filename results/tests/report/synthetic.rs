@@ -120,7 +120,7 @@ fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
         Workload::Messages(_) if trial.attribution => carried::messages(trial, empty_report(trial)),
         Workload::Messages(_) => messages(trial),
         Workload::Bulk(_) => bulk(trial),
-        Workload::Rpc(_) | Workload::Mix(_) => unreachable!("the synthetic run has neither"),
+        _ => unreachable!("the synthetic run has no other"),
     };
     ends(trial, &mut report);
     let link = link_report(&ledger);
@@ -320,16 +320,12 @@ fn ends(trial: &Trial, report: &mut PlayReport) {
         retransmissions: trial.arm.is_reliable.then_some(12),
         bytes_sent: sent,
         bytes_received: received,
-        datagrams_sent: None,
-        datagrams_received: None,
-        wake_lateness: None,
-        start: None,
-        buffer_limited_us: None,
         settings: vec![
             setting(&format!("{}.congestion-control", trial.arm.transport), Some("cubic"), "cubic"),
             setting(&format!("{}.receive-buffer", trial.arm.transport), Some("8388608"), "425984"),
         ]
         .into(),
+        ..EndReport::default()
     };
     let offered: u64 = report.messages.iter().map(|m| m.size).sum();
     report.client = end(0.6, 0, bytes);

@@ -49,6 +49,8 @@ pub(crate) struct Sink {
     first_byte: Option<u64>,
     bytes: u64,
     datagrams: u64,
+    /// Calls in which payload was read.
+    pub(crate) reads: u64,
     duplicates: u64,
     pub(crate) last_arrival: u64,
     /// Which datagrams of unfinished messages have arrived.
@@ -81,6 +83,7 @@ impl Sink {
             first_byte: None,
             bytes: 0,
             datagrams: 0,
+            reads: 0,
             duplicates: 0,
             last_arrival: 0,
             parts: HashMap::new(),
@@ -256,6 +259,7 @@ impl Sink {
         }
         self.verify(&header, message, offset, bytes)?;
         self.datagrams += 1;
+        self.reads += 1;
         self.last_arrival = now;
         if kind == Kind::Timed {
             self.jitter.arrived(seq, now);

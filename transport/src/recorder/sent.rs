@@ -54,6 +54,8 @@ pub(crate) struct SendLog {
     pub(crate) sent: Sent,
     bytes: u64,
     pub(crate) datagrams: u64,
+    /// Calls in which payload was written.
+    pub(crate) writes: u64,
     /// Where the messages lie; under TLS in the plaintext.
     pub(crate) layout: Vec<LayoutRecord>,
     pub(crate) observations: Vec<ObservationRecord>,
@@ -82,6 +84,7 @@ impl SendLog {
     /// Notes what was handed over in one call at `at`: of each message its place, how many bytes, and whether they are
     /// its last.
     pub(crate) fn wrote_together(&mut self, written: impl Iterator<Item = (usize, u64, bool)>, at: u64) {
+        self.writes += 1;
         for (index, bytes, is_last) in written {
             self.wrote(index, bytes);
             if is_last {

@@ -91,7 +91,9 @@ async fn send_message(
         // Before they are sent, so that no other sender on this socket takes the same numbers.
         shared.log().datagrams += count as u64;
         socket.send(buffer, size).await?;
-        shared.log().wrote(index, offset - start);
+        let mut log = shared.log();
+        log.wrote(index, offset - start);
+        log.writes += 1;
     }
     shared.log().finished(index, clock::now());
     Ok(())
@@ -170,6 +172,7 @@ pub(super) async fn send_transfers(
         if let Some(done) = done {
             end(&shared, &[done].into(), place.as_ref(), capacity);
         }
+        shared.log().writes += 1;
         offered += buffer.len() as u64;
         batches += 1;
         if batches.is_multiple_of(16) {

@@ -101,7 +101,11 @@ pub(crate) async fn write_message(
         writer.stream.write_all(&mut chunks).await?;
         chunks.clear();
         offset += len;
-        shared.log().wrote(index, len);
+        {
+            let mut log = shared.log();
+            log.wrote(index, len);
+            log.writes += 1;
+        }
     }
     writer.stream.finish();
     shared.log().finished(index, clock::now());

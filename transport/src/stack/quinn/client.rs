@@ -34,7 +34,7 @@ pub async fn connect(
     fingerprint: Fingerprint,
     secret: Secret,
 ) -> Result<(Connection, Endpoint), TransportError> {
-    let failed = |detail: String| TransportError::Connection { transport: "QUIC", address, detail };
+    let failed = |detail: String| TransportError::Connection { transport: "QUIC", address, detail, errno: None };
     let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = udp::bind((any, 0).into(), false)?;
     let settings = udp::settings(&socket);
