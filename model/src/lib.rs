@@ -16,6 +16,7 @@
 //! | [`blocking`] | what head-of-line blocking did to a trial's messages, as figures |
 //! | [`end`] | client or server |
 //! | [`mode`] | whether a link hands packets on one at a time |
+//! | [`age`] | how old the newest update was that was delivered |
 //! | [`percentiles`] | percentiles of a time |
 //! | [`tolerance`] | the bounds of a valid trial |
 //! | [`restart`] | when a server's process is killed, and started again |
@@ -26,6 +27,7 @@
 //! | [`start`] | the state from which a schedule starts |
 //! | [`record`] | what measuring hands to showing, and nothing else does |
 
+pub mod age;
 pub mod arm;
 pub mod attribution;
 pub mod blocking;

@@ -10,6 +10,7 @@
 //! | `again` | what the machine voided is run again |
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `rpc` | requests and responses over each transport, before slow servers and on lossy links |
+//! | `game_state` | the age of states of which only the newest counts, against theory |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `expectations` | what an experiment expects: verdicts, exit status, JUnit XML |
 //! | `start` | arms that start equal: losses, windows, settings |
@@ -36,6 +37,7 @@ mod expectations;
 mod experiments;
 mod explain;
 mod flows;
+mod game_state;
 mod host;
 mod link;
 mod link_control;

@@ -7,6 +7,7 @@
 mod bulk;
 mod draw;
 pub mod driver;
+mod game_state;
 mod message;
 mod messages;
 mod mix;
@@ -31,6 +32,7 @@ use spec::{MAX_MESSAGES, Spec, check_streams};
 
 pub use bulk::Bulk;
 pub use driver::{Action, Driver, Event};
+pub use game_state::GameState;
 pub use message::{Class, Length, MessageId, Release};
 pub use messages::Messages;
 pub use rpc::{Arrivals, Rpc};
@@ -72,6 +74,8 @@ workloads! {
     Messages,
     /// Request and response.
     Rpc,
+    /// Updates of which only the newest counts.
+    GameState,
     /// Several workloads on one connection.
     Mix,
 }
