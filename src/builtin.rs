@@ -22,6 +22,7 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("chatty-or-batched", include_str!("../experiments/chatty-or-batched.toml")),
     ("overload", include_str!("../experiments/overload.toml")),
     ("tls-record-size", include_str!("../experiments/tls-record-size.toml")),
+    ("query", include_str!("../experiments/query.toml")),
     ("game-state", include_str!("../experiments/game-state.toml")),
 ];
 

@@ -17,6 +17,7 @@
 //! | [`end`] | client or server |
 //! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`age`] | how old the newest update was that was delivered |
+//! | [`operations`], [`queries`] | what became of requests and their answers |
 //! | [`percentiles`] | percentiles of a time |
 //! | [`tolerance`] | the bounds of a valid trial |
 //! | [`restart`] | when a server's process is killed, and started again |
@@ -40,6 +41,7 @@ pub mod mode;
 pub mod operations;
 pub mod percentiles;
 pub mod profile;
+pub mod queries;
 pub mod record;
 pub mod restart;
 pub mod setting;

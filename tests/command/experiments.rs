@@ -26,6 +26,7 @@ fn every_experiment_says_what_it_cannot_prove() {
         "stream-order",
         "window-cut",
         "tls-record-size",
+        "query",
         "game-state",
         "chatty-or-batched",
         "overload",

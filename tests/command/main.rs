@@ -11,6 +11,7 @@
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `rpc` | requests and responses over each transport, before slow servers and on lossy links |
 //! | `game_state` | the age of states of which only the newest counts, against theory |
+//! | `query` | queries that are tried again, against theory, and on new connections |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `expectations` | what an experiment expects: verdicts, exit status, JUnit XML |
 //! | `start` | arms that start equal: losses, windows, settings |
@@ -44,6 +45,7 @@ mod link_control;
 mod link_ends;
 mod output;
 mod paths;
+mod query;
 mod rpc;
 mod run;
 mod secrets;

@@ -4,6 +4,7 @@
 //! from spec and seed; and what each end does, in a [`Driver`], which releases messages of the table by the clock, or
 //! when another message was delivered. [`Workload`] is the one list.
 
+mod arrivals;
 mod bulk;
 mod draw;
 pub mod driver;
@@ -11,6 +12,8 @@ mod game_state;
 mod message;
 mod messages;
 mod mix;
+mod query;
+pub mod retry;
 mod rpc;
 #[cfg(test)]
 mod simulation;
@@ -30,12 +33,14 @@ use crate::units::{ByteCount, Duration};
 use mix::Mixed;
 use spec::{MAX_MESSAGES, Spec, check_streams};
 
+pub use arrivals::Arrivals;
 pub use bulk::Bulk;
 pub use driver::{Action, Driver, Event};
 pub use game_state::GameState;
 pub use message::{Class, Length, MessageId, Release};
 pub use messages::Messages;
-pub use rpc::{Arrivals, Rpc};
+pub use query::Query;
+pub use rpc::Rpc;
 pub use size::{LogNormal, Size};
 pub use spec::MOST_WARMUP;
 pub use stream::{MAX_STREAMS, StreamId, share};
@@ -76,6 +81,8 @@ workloads! {
     Rpc,
     /// Updates of which only the newest counts.
     GameState,
+    /// A datagram and its answer, tried again by the application.
+    Query,
     /// Several workloads on one connection.
     Mix,
 }

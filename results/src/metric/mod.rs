@@ -5,6 +5,7 @@
 
 mod definition;
 pub(crate) mod game_state;
+pub(crate) mod query;
 pub(crate) mod rpc;
 
 use samepath_model::blocking::Blocking;
@@ -29,7 +30,7 @@ macro_rules! metrics {
 pub const ALL: &[&Metric] = &joined::<{ count(LISTS) }>(LISTS);
 
 /// Those of every workload, and of each that has its own.
-const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS, game_state::METRICS];
+const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS, game_state::METRICS, query::METRICS];
 
 const fn count(lists: &[&[&Metric]]) -> usize {
     let (mut n, mut list) = (0, 0);

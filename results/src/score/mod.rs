@@ -7,6 +7,7 @@ mod bulk;
 mod definition;
 mod game_state;
 mod messages;
+mod query;
 mod rpc;
 
 use samepath_model::Workload;
@@ -26,6 +27,7 @@ pub(crate) fn of_workload(workload: &Workload) -> &'static Score {
         Workload::Bulk(bulk) => bulk::of(bulk),
         Workload::Messages(_) | Workload::Mix(_) => &messages::SCORE,
         Workload::Rpc(_) => &rpc::SCORE,
+        Workload::Query(_) => &query::SCORE,
         Workload::GameState(_) => &game_state::SCORE,
     }
 }
@@ -44,6 +46,7 @@ mod tests {
             "kind = 'messages'\ncount = 1",
             "kind = 'rpc'\noutstanding = 1\ncount = 1",
             "kind = 'game-state'\ncount = 1",
+            "kind = 'query'\ncount = 1",
         ] {
             let score = super::of_workload(&toml::from_str(workload).unwrap());
             assert!(score.charts.iter().all(|chart| known.contains(chart)), "{workload}: {:?}", score.charts);
