@@ -23,6 +23,7 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("overload", include_str!("../experiments/overload.toml")),
     ("tls-record-size", include_str!("../experiments/tls-record-size.toml")),
     ("query", include_str!("../experiments/query.toml")),
+    ("chat", include_str!("../experiments/chat.toml")),
     ("game-state", include_str!("../experiments/game-state.toml")),
 ];
 

@@ -17,7 +17,7 @@
 //! | [`end`] | client or server |
 //! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`age`] | how old the newest update was that was delivered |
-//! | [`operations`], [`queries`] | what became of requests and their answers |
+//! | [`operations`], [`queries`], [`conversations`] | what became of requests and their answers, and of conversations |
 //! | [`percentiles`] | percentiles of a time |
 //! | [`tolerance`] | the bounds of a valid trial |
 //! | [`restart`] | when a server's process is killed, and started again |
@@ -32,6 +32,7 @@ pub mod age;
 pub mod arm;
 pub mod attribution;
 pub mod blocking;
+pub mod conversations;
 pub mod end;
 pub mod experiment;
 pub mod flow;

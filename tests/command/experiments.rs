@@ -27,6 +27,7 @@ fn every_experiment_says_what_it_cannot_prove() {
         "window-cut",
         "tls-record-size",
         "query",
+        "chat",
         "game-state",
         "chatty-or-batched",
         "overload",

@@ -12,6 +12,7 @@
 //! | `rpc` | requests and responses over each transport, before slow servers and on lossy links |
 //! | `game_state` | the age of states of which only the newest counts, against theory |
 //! | `query` | queries that are tried again, against theory, and on new connections |
+//! | `chat` | conversations, whole and in order or not, and their keep-alives |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `expectations` | what an experiment expects: verdicts, exit status, JUnit XML |
 //! | `start` | arms that start equal: losses, windows, settings |
@@ -32,6 +33,7 @@ mod again;
 mod backends;
 mod bad_input;
 mod capture;
+mod chat;
 mod conditions;
 mod ends;
 mod expectations;

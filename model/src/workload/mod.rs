@@ -6,6 +6,7 @@
 
 mod arrivals;
 mod bulk;
+mod chat;
 mod draw;
 pub mod driver;
 mod game_state;
@@ -35,6 +36,7 @@ use spec::{MAX_MESSAGES, Spec, check_streams};
 
 pub use arrivals::Arrivals;
 pub use bulk::Bulk;
+pub use chat::Chat;
 pub use driver::{Action, Driver, Event};
 pub use game_state::GameState;
 pub use message::{Class, Length, MessageId, Release};
@@ -83,6 +85,8 @@ workloads! {
     GameState,
     /// A datagram and its answer, tried again by the application.
     Query,
+    /// Conversations, both ways.
+    Chat,
     /// Several workloads on one connection.
     Mix,
 }

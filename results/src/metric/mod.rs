@@ -3,6 +3,7 @@
 //! A row says what a metric is called, in which unit it counts, which way it improves, and how it is read from a
 //! trial's record. Code names a metric by its row, as [`DELAY_P95`]; [`ALL`] has them in the order of the tables.
 
+pub(crate) mod chat;
 mod definition;
 pub(crate) mod game_state;
 pub(crate) mod query;
@@ -30,7 +31,7 @@ macro_rules! metrics {
 pub const ALL: &[&Metric] = &joined::<{ count(LISTS) }>(LISTS);
 
 /// Those of every workload, and of each that has its own.
-const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS, game_state::METRICS, query::METRICS];
+const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS, game_state::METRICS, query::METRICS, chat::METRICS];
 
 const fn count(lists: &[&[&Metric]]) -> usize {
     let (mut n, mut list) = (0, 0);

@@ -4,6 +4,7 @@
 //! one list.
 
 mod bulk;
+mod chat;
 mod definition;
 mod game_state;
 mod messages;
@@ -28,6 +29,7 @@ pub(crate) fn of_workload(workload: &Workload) -> &'static Score {
         Workload::Messages(_) | Workload::Mix(_) => &messages::SCORE,
         Workload::Rpc(_) => &rpc::SCORE,
         Workload::Query(_) => &query::SCORE,
+        Workload::Chat(_) => &chat::SCORE,
         Workload::GameState(_) => &game_state::SCORE,
     }
 }
@@ -47,6 +49,7 @@ mod tests {
             "kind = 'rpc'\noutstanding = 1\ncount = 1",
             "kind = 'game-state'\ncount = 1",
             "kind = 'query'\ncount = 1",
+            "kind = 'chat'\nduration = '1s'",
         ] {
             let score = super::of_workload(&toml::from_str(workload).unwrap());
             assert!(score.charts.iter().all(|chart| known.contains(chart)), "{workload}: {:?}", score.charts);
