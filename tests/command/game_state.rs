@@ -1,7 +1,8 @@
 //! States of which only the newest counts: their age where updates are lost, against theory, and over each kind of arm.
 
+use samepath_model::Workload;
 use samepath_model::age::Age;
-use samepath_model::{Duration, Workload};
+use samepath_model::record::MessageRecord;
 
 use crate::support::{can_emulate, figure, test, trials_of};
 
@@ -36,18 +37,21 @@ fn over_udp_the_age_is_that_of_theory() {
     let record = &run.trials()[0];
     let Workload::GameState(state) = &record.trial.workload else { unreachable!("it is what was asked") };
     let messages = run.messages(&record.trial.id).unwrap();
-    let delays: Vec<i64> = messages.iter().filter_map(|m| Some(m.delivered? - m.released)).collect();
-    // The one-way delay is the link's, and what the hosts add to it.
-    let delay = Duration::from_nanos((delays.iter().sum::<i64>() / delays.len() as i64) as u64);
-    let age = Age::of(state, 0..1, record.trial.link.down.delay, &messages);
-    // Half a period past the corner, so that what delays vary by is nothing to the figure: the share of the time is p^m
-    // at the corner, and falls evenly by p^m (1 - p) until the next.
-    let older = |m: u64| age.share_above(delay + state.period() * m + state.period() / 2).unwrap();
-    let share = |m: i32| LOSS.powi(m) * (1.0 + LOSS) / 2.0;
-    let mean = (age.mean().unwrap() - delay.as_nanos() as f64) / state.period().as_nanos() as f64;
+    let one_way = record.trial.link.down.delay;
+    let age = Age::of(state, 0..1, one_way, &messages);
+    // The mean moves with what the hosts add to the one-way delay. The share above a corner does not: it is counted with
+    // each update that came as if it had come when the link alone would have brought it.
+    let delays: Vec<f64> = messages.iter().filter_map(|m| Some((m.delivered? - m.released) as f64)).collect();
+    let delay = delays.iter().sum::<f64>() / delays.len() as f64;
+    let at_once = |m: &MessageRecord| m.released + one_way.as_nanos() as i64;
+    let by_link: Vec<MessageRecord> =
+        messages.iter().map(|m| MessageRecord { delivered: m.delivered.map(|_| at_once(m)), ..m.clone() }).collect();
+    let by_link = Age::of(state, 0..1, one_way, &by_link);
+    let older = |m: u64| by_link.share_above(one_way + state.period() * m).unwrap();
+    let mean = (age.mean().unwrap() - delay) / state.period().as_nanos() as f64;
     let figures: [Expected; 3] = [
-        (older(1), share(1), |k| (k - 1.5).max(0.0)),
-        (older(2), share(2), |k| (k - 2.5).max(0.0)),
+        (older(1), LOSS, |k| k - 1.0),
+        (older(2), LOSS * LOSS, |k| (k - 2.0).max(0.0)),
         (mean, (1.0 + LOSS) / (2.0 * (1.0 - LOSS)), |k| k * k / 2.0),
     ];
     for (measured, closed, of) in figures {

@@ -8,7 +8,7 @@ use crate::metric::game_state::{AGE_ABOVE_BOUND, AGE_MAX, AGE_MEAN, AGE_P99};
 use crate::number::number;
 use crate::part::PartView;
 use crate::sentence::{Figure, each_told, sentence, set_against, told};
-use crate::words::{at, millis};
+use crate::words::{at, millis, time};
 
 pub(super) const SCORE: Score = Score {
     table: &[&AGE_MEAN, &AGE_P99, &AGE_MAX, &AGE_ABOVE_BOUND, &metric::DELIVERED_SHARE],
@@ -42,7 +42,7 @@ fn sentences(part: &PartView<'_>) -> Vec<String> {
         sentence(at(pair.a), &set_against(pair, &AGE_P99, old, millis))
     }));
     let Workload::GameState(state) = last.a.plan.workload.scored() else { return sentences };
-    let bound = millis(state.bound.as_millis_f64());
+    let bound = time(state.bound);
     let too_old: Vec<(Arm, f64)> =
         last.group.cells.iter().filter_map(|cell| Some((cell.arm, cell.estimate(&AGE_ABOVE_BOUND)?.median))).collect();
     if too_old.iter().all(|(_, percent)| *percent <= 0.0) {

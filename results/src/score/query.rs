@@ -11,7 +11,7 @@ use crate::metric::{self, Metric};
 use crate::number::number;
 use crate::part::{Group, PartView};
 use crate::sentence::{Figure, each_told, sentence, told};
-use crate::words::{at, joined, millis};
+use crate::words::{at, joined, millis, time};
 
 pub(super) const SCORE: Score = Score {
     table: &[&LATENCY_P50, &LATENCY_P95, &LATENCY_P99, &ABOVE_BOUND, &BY_FIRST, &ANSWERED, &TRIES],
@@ -61,7 +61,7 @@ fn sentences(part: &PartView<'_>) -> Vec<String> {
         return sentences;
     };
     let Some(query) = of_cell(last.a) else { return sentences };
-    let bound = millis(query.bound.as_millis_f64());
+    let bound = time(query.bound);
     if last.group.cells.iter().filter_map(|cell| cell.estimate(&ABOVE_BOUND)).all(|late| late.median <= 0.0) {
         sentences.push(format!("All were answered within {bound}."));
     } else {
@@ -89,7 +89,6 @@ fn each(group: &Group<'_>, before: &str, metric: &Metric, after: &str, show: fn(
 fn again(group: &Group<'_>) -> Option<String> {
     let tries = group.cells.iter().filter(|cell| cell.estimate(&TRIES).is_some_and(|tries| tries.max > 1.0));
     let arms: Vec<String> = tries.clone().map(|cell| cell.arm.to_string()).collect();
-    let after = of_cell(tries.clone().next()?)?.rule().timeout.base.as_millis_f64();
-    let after = if after < 1e3 { millis(after) } else { format!("{} s", number(after / 1e3)) };
+    let after = time(of_cell(tries.clone().next()?)?.rule().timeout.base);
     Some(format!("over {} the application tries again after {after}", joined(&arms)))
 }
