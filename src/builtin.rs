@@ -24,6 +24,9 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("connect", include_str!("../experiments/connect.toml")),
     ("writes", include_str!("../experiments/writes.toml")),
     ("tls-record-size", include_str!("../experiments/tls-record-size.toml")),
+    ("query", include_str!("../experiments/query.toml")),
+    ("chat", include_str!("../experiments/chat.toml")),
+    ("game-state", include_str!("../experiments/game-state.toml")),
 ];
 
 /// The experiment of this name, or in the file at this path.

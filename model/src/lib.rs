@@ -16,6 +16,8 @@
 //! | [`blocking`] | what head-of-line blocking did to a trial's messages, as figures |
 //! | [`end`] | client or server |
 //! | [`mode`] | whether a link hands packets on one at a time |
+//! | [`age`] | how old the newest update was that was delivered |
+//! | [`operations`], [`queries`], [`conversations`] | what became of requests and their answers, and of conversations |
 //! | [`percentiles`] | percentiles of a time |
 //! | [`tolerance`] | the bounds of a valid trial |
 //! | [`restart`] | when a server's process is killed, and started again |
@@ -26,9 +28,11 @@
 //! | [`start`] | the state from which a schedule starts |
 //! | [`record`] | what measuring hands to showing, and nothing else does |
 
+pub mod age;
 pub mod arm;
 pub mod attribution;
 pub mod blocking;
+pub mod conversations;
 pub mod end;
 pub mod experiment;
 pub mod flow;
@@ -38,6 +42,7 @@ pub mod mode;
 pub mod operations;
 pub mod percentiles;
 pub mod profile;
+pub mod queries;
 pub mod record;
 pub mod restart;
 pub mod setting;

@@ -1,7 +1,7 @@
 //! Figures as people say them.
 
-use samepath_model::Arm;
 use samepath_model::link::Loss;
+use samepath_model::{Arm, Duration};
 
 use crate::cells::Cell;
 use crate::metric::Metric;
@@ -64,6 +64,14 @@ pub(crate) fn share(percent: f64) -> String {
 /// A time in milliseconds, from ten seconds on in seconds.
 pub(crate) fn millis(value: f64) -> String {
     if value.abs() >= 1e4 { format!("{} s", number(value / 1e3)) } else { format!("{} ms", number(value)) }
+}
+
+/// A time that an application waits, or that somebody bears: from a second on in seconds.
+pub(crate) fn time(duration: Duration) -> String {
+    match duration.as_millis_f64() {
+        ms if ms < 1e3 => millis(ms),
+        ms => format!("{} s", number(ms / 1e3)),
+    }
 }
 
 /// `a`, `a and b`, `a, b and c`.

@@ -26,6 +26,9 @@ fn every_experiment_says_what_it_cannot_prove() {
         "stream-order",
         "window-cut",
         "tls-record-size",
+        "query",
+        "chat",
+        "game-state",
         "chatty-or-batched",
         "overload",
     ] {

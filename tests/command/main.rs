@@ -10,6 +10,9 @@
 //! | `again` | what the machine voided is run again |
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `rpc` | requests and responses over each transport, before slow servers and on lossy links |
+//! | `game_state` | the age of states of which only the newest counts, against theory |
+//! | `query` | queries that are tried again, against theory, and on new connections |
+//! | `chat` | conversations, whole and in order or not, and their keep-alives |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `expectations` | what an experiment expects: verdicts, exit status, JUnit XML |
 //! | `start` | arms that start equal: losses, windows, settings |
@@ -30,18 +33,21 @@ mod again;
 mod backends;
 mod bad_input;
 mod capture;
+mod chat;
 mod conditions;
 mod ends;
 mod expectations;
 mod experiments;
 mod explain;
 mod flows;
+mod game_state;
 mod host;
 mod link;
 mod link_control;
 mod link_ends;
 mod output;
 mod paths;
+mod query;
 mod rpc;
 mod run;
 mod secrets;

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use samepath_model::record::TrialRecord;
+use samepath_results::Run;
 pub(crate) use samepath_testing::{skip, test};
 
 /// The built command, without what the environment of the tests might add.
@@ -108,6 +110,22 @@ pub(crate) const WIDE: &str = "[tolerance]\nlateness = \"10s\"\nwake-lateness = 
 /// this machine is. So a trial of theirs that is void all the same is a fault.
 pub(crate) fn tolerant(experiment: &str) -> String {
     experiment.replacen("[[part]]", &format!("{WIDE}[[part]]"), 1)
+}
+
+/// Runs an experiment of one part, with one seed, and gives its trials, all of which count.
+pub(crate) fn trials_of(dir: &Path, name: &str, part: &str) -> Run {
+    let text =
+        format!("schema = 1\nname = \"{name}\"\nquestion = \"?\"\nrepeat = 1\n[[part]]\nname = \"part\"\n{part}");
+    let (path, out) = (file(dir, &format!("{name}.toml"), &tolerant(&text)), dir.join(name));
+    expect_status(&run(&["run", &path, "--out", out.to_str().unwrap()]), 0);
+    Run::open(&out).unwrap()
+}
+
+/// A figure of the trial's workload.
+#[track_caller]
+pub(crate) fn figure(record: &TrialRecord, name: &str) -> f64 {
+    let score = &record.summary.as_ref().unwrap().score;
+    *score.get(name).unwrap_or_else(|| panic!("{} has no {name}: {score:?}", record.trial.id))
 }
 
 /// Writes a file into a directory and gives its path.

@@ -8,9 +8,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::arrivals::Arrivals;
 use super::driver::Driver;
 use super::message::MessageId;
-use super::rpc::{Arrivals, Rpc};
+use super::rpc::Rpc;
 use super::size::Size;
 use super::spec::Spec;
 use super::table::{Block, Table};

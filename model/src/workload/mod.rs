@@ -4,13 +4,18 @@
 //! from spec and seed; and what each end does, in a [`Driver`], which releases messages of the table by the clock, or
 //! when another message was delivered. [`Workload`] is the one list.
 
+mod arrivals;
 mod bulk;
+mod chat;
 mod connect;
 mod draw;
 pub mod driver;
+mod game_state;
 mod message;
 mod messages;
 mod mix;
+mod query;
+pub mod retry;
 mod rpc;
 #[cfg(test)]
 mod simulation;
@@ -31,12 +36,16 @@ use crate::units::{ByteCount, Duration};
 use mix::Mixed;
 use spec::{MAX_MESSAGES, Spec, check_streams};
 
+pub use arrivals::Arrivals;
 pub use bulk::Bulk;
+pub use chat::Chat;
 pub use connect::Connect;
 pub use driver::{Action, Driver, Event};
+pub use game_state::GameState;
 pub use message::{Class, Length, MessageId, Release};
 pub use messages::Messages;
-pub use rpc::{Arrivals, Rpc};
+pub use query::Query;
+pub use rpc::Rpc;
 pub use size::{LogNormal, Size};
 pub use spec::MOST_WARMUP;
 pub use stream::{MAX_STREAMS, StreamId, share};
@@ -80,6 +89,12 @@ workloads! {
     Connect,
     /// Many small messages, and how many reads they become.
     Writes,
+    /// Updates of which only the newest counts.
+    GameState,
+    /// A datagram and its answer, tried again by the application.
+    Query,
+    /// Conversations, both ways.
+    Chat,
     /// Several workloads on one connection.
     Mix,
 }

@@ -13,6 +13,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::arrivals::Arrivals;
 use super::draw;
 use super::driver::{Action, Driver, Event};
 use super::message::{Class, MessageId, Release};
@@ -69,17 +70,6 @@ pub struct Rpc {
     /// bandwidth-delay products.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<ByteCount>,
-}
-
-/// How the operations of an open loop follow each other.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Arrivals {
-    /// At equal distances.
-    #[default]
-    Even,
-    /// As a Poisson process: at distances that are drawn from an exponential distribution, by the seed.
-    Poisson,
 }
 
 impl Default for Rpc {
@@ -451,15 +441,8 @@ impl Client {
 
     /// When the operation is released that follows this one.
     fn release_after(&self, operation: Operation, at: Duration) -> Duration {
-        let rate = self.spec.per_second.unwrap_or(1.0);
-        match self.spec.arrivals {
-            // From the start, so that rounding does not add up.
-            Arrivals::Even => Duration::from_nanos((f64::from(self.next) / rate * 1e9) as u64),
-            Arrivals::Poisson => {
-                let unit = draw::unit(draw::bits(self.table.seed() ^ POISSON, self.id(operation, 0)));
-                at + Duration::from_nanos((-libm::log(unit) / rate * 1e9) as u64)
-            }
-        }
+        let bits = draw::bits(self.table.seed() ^ POISSON, self.id(operation, 0));
+        self.spec.arrivals.release(self.next, at, self.spec.per_second.unwrap_or(1.0), bits)
     }
 
     /// Gives up what was not answered in time.

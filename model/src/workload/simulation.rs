@@ -7,7 +7,9 @@ use super::driver::{Action, Driver, Event};
 use super::message::{MessageId, Release};
 use super::{Workload, draw};
 use crate::end::End;
-use crate::units::Duration;
+use crate::flow::UNDER_TEST;
+use crate::record::MessageRecord;
+use crate::units::{ByteCount, Duration};
 
 /// What the network does to messages, each as often as it says in 256.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +46,34 @@ pub(super) struct Played {
     pub(super) cancelled: BTreeSet<MessageId>,
     /// When each end was done: client, server.
     pub(super) done: [Option<Duration>; 2],
+}
+
+impl Played {
+    /// The records that its messages would have.
+    pub(super) fn records(&self) -> Vec<MessageRecord> {
+        let nanos = |time: Duration| time.as_nanos() as i64;
+        let record = |(now, release): &(Duration, Release)| {
+            let MessageId { direction, stream, seq } = release.id;
+            let size = release.length.bytes().map_or(0, ByteCount::bytes);
+            let delivered = self.delivered.get(&release.id).copied().map(nanos);
+            MessageRecord {
+                flow: UNDER_TEST,
+                direction,
+                stream,
+                seq,
+                size,
+                released: nanos(release.at),
+                released_by: release.by,
+                deadline: release.deadline.map(nanos),
+                attempt: release.attempt,
+                cancelled: None,
+                sent: Some(nanos(*now)),
+                delivered,
+                received: delivered.map_or(0, |_| size),
+            }
+        };
+        self.released.iter().map(record).collect()
+    }
 }
 
 /// No end wakes more often without anything being released or delivered.

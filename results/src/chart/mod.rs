@@ -7,6 +7,7 @@
 //! [`figure`] lays out the sheet, [`grid`] and [`axis`] the panels, [`theme`] the looks; [`rows`] is the common
 //! form of the charts that show one figure a trial, [`over_axis`] of those that show one against a condition.
 
+mod age_tail;
 mod axis;
 mod bins;
 mod blocked;
@@ -47,6 +48,7 @@ pub(crate) use png::to_png;
 
 /// Every chart, in the order of the page.
 pub const ALL: &[&ChartDef] = &[
+    &age_tail::CHART,
     &figures::CHART,
     &latency_percentiles::CHART,
     &delay_tail::CHART,

@@ -3,8 +3,11 @@
 //! A row says what a metric is called, in which unit it counts, which way it improves, and how it is read from a
 //! trial's record. Code names a metric by its row, as [`DELAY_P95`]; [`ALL`] has them in the order of the tables.
 
+pub(crate) mod chat;
 pub(crate) mod connect;
 mod definition;
+pub(crate) mod game_state;
+pub(crate) mod query;
 pub(crate) mod rpc;
 pub(crate) mod writes;
 
@@ -30,7 +33,8 @@ macro_rules! metrics {
 pub const ALL: &[&Metric] = &joined::<{ count(LISTS) }>(LISTS);
 
 /// Those of every workload, and of each that has its own.
-const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS, connect::METRICS, writes::METRICS];
+const LISTS: &[&[&Metric]] =
+    &[COMMON, rpc::METRICS, game_state::METRICS, query::METRICS, chat::METRICS, connect::METRICS, writes::METRICS];
 
 const fn count(lists: &[&[&Metric]]) -> usize {
     let (mut n, mut list) = (0, 0);

@@ -22,7 +22,7 @@ pub(crate) const LATENCY_P50: Metric =
     Metric { name: "latency_p50_ms", label: "latency p50", of: |t| of_workload(t, LATENCY_P50.name), ..LATENCY };
 
 /// 90th percentile of the latency.
-const LATENCY_P90: Metric =
+pub(crate) const LATENCY_P90: Metric =
     Metric { name: "latency_p90_ms", label: "latency p90", of: |t| of_workload(t, LATENCY_P90.name), ..LATENCY };
 
 /// 95th percentile of the latency.
@@ -34,7 +34,7 @@ pub(crate) const LATENCY_P99: Metric =
     Metric { name: "latency_p99_ms", label: "latency p99", of: |t| of_workload(t, LATENCY_P99.name), ..LATENCY };
 
 /// Largest latency.
-const LATENCY_MAX: Metric =
+pub(crate) const LATENCY_MAX: Metric =
     Metric { name: "latency_max_ms", label: "latency max", of: |t| of_workload(t, LATENCY_MAX.name), ..LATENCY };
 
 /// Operations that were answered in time, a second of the time in which they were released and answered.

@@ -4,9 +4,12 @@
 //! one list.
 
 mod bulk;
+mod chat;
 mod connect;
 mod definition;
+mod game_state;
 mod messages;
+mod query;
 mod rpc;
 mod writes;
 
@@ -29,6 +32,9 @@ pub(crate) fn of_workload(workload: &Workload) -> &'static Score {
         Workload::Rpc(_) => &rpc::SCORE,
         Workload::Connect(_) => &connect::SCORE,
         Workload::Writes(_) => &writes::SCORE,
+        Workload::Query(_) => &query::SCORE,
+        Workload::Chat(_) => &chat::SCORE,
+        Workload::GameState(_) => &game_state::SCORE,
     }
 }
 
@@ -47,6 +53,9 @@ mod tests {
             "kind = 'rpc'\noutstanding = 1\ncount = 1",
             "kind = 'connect'\noutstanding = 1\ncount = 1",
             "kind = 'writes'",
+            "kind = 'game-state'\ncount = 1",
+            "kind = 'query'\ncount = 1",
+            "kind = 'chat'\nduration = '1s'",
         ] {
             let score = super::of_workload(&toml::from_str(workload).unwrap());
             assert!(score.charts.iter().all(|chart| known.contains(chart)), "{workload}: {:?}", score.charts);
