@@ -17,6 +17,8 @@
 //! | [`end`] | client or server |
 //! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`percentiles`] | percentiles of a time |
+//! | [`operations`] | what became of requests and responses |
+//! | [`playback`] | how a film was played |
 //! | [`tolerance`] | the bounds of a valid trial |
 //! | [`restart`] | when a server's process is killed, and started again |
 //! | [`shortage`] | what a system has run out of, and the remedy |
@@ -37,6 +39,7 @@ pub mod link;
 pub mod mode;
 pub mod operations;
 pub mod percentiles;
+pub mod playback;
 pub mod profile;
 pub mod record;
 pub mod restart;

@@ -10,6 +10,7 @@
 //! | `again` | what the machine voided is run again |
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `rpc` | requests and responses over each transport, before slow servers and on lossy links |
+//! | `video_on_demand` | films that play while they come, where the link carries too little and where it carries enough |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `expectations` | what an experiment expects: verdicts, exit status, JUnit XML |
 //! | `start` | arms that start equal: losses, windows, settings |
@@ -50,3 +51,4 @@ mod start;
 mod support;
 mod traces;
 mod unsupported;
+mod video_on_demand;

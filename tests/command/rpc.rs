@@ -1,36 +1,10 @@
 //! Requests and responses over each transport: what they must take on a path of known delay, before a server that is too slow,
 //! and where packets are lost for good.
 
-use std::path::Path;
-
 use samepath_model::operations::Operations;
-use samepath_model::record::TrialRecord;
 use samepath_model::{Direction, Workload};
-use samepath_results::Run;
 
-use crate::support::{can_emulate, expect_status, file, run, stdout, test, tolerant};
-
-/// Runs an experiment of one part, and gives its trials, all of which count.
-fn trials(dir: &Path, name: &str, part: &str) -> Run {
-    let text = format!("schema = 1\nname = \"{name}\"\nquestion = \"?\"\nrepeat = 1\n[[part]]\nname = \"rpc\"\n{part}");
-    let (path, out) = (file(dir, &format!("{name}.toml"), &tolerant(&text)), dir.join(name));
-    expect_status(&run(&["run", &path, "--out", out.to_str().unwrap()]), 0);
-    Run::open(&out).unwrap()
-}
-
-fn figure(record: &TrialRecord, name: &str) -> f64 {
-    let score = &record.summary.as_ref().unwrap().score;
-    *score.get(name).unwrap_or_else(|| panic!("{} has no {name}: {score:?}", record.trial.id))
-}
-
-/// What the machine may have added to a round trip, in milliseconds: by their own records, the link was late with each
-/// packet, and each end with what it does.
-fn late(record: &TrialRecord) -> f64 {
-    let ends = [&record.client, &record.server].into_iter().flatten().filter_map(|end| end.wake_lateness.as_ref());
-    let ends: u64 = ends.map(|late| late.p99_ns).sum();
-    let link = record.link.as_ref().map_or(0, |link| 2 * link.lateness.p99_ns);
-    (ends + link) as f64 / 1e6
-}
+use crate::support::{can_emulate, expect_status, figure, late, stdout, test, trials};
 
 /// One of each transport: `samepath validate T12` has them all.
 const ARMS: &str = r#"arms = ["tcp", "tls", "quic", "udp"]"#;
@@ -77,7 +51,7 @@ fn chatty_takes_round_trips_and_batched_one() {
     }
     // The fifth answer of an operation waited for four others, and each of them for its request.
     let dialogue = run.dir().to_str().unwrap();
-    for id in ["rpc-0-s1-tls", "rpc-0-s1-quic"] {
+    for id in ["trial-0-s1-tls", "trial-0-s1-quic"] {
         let output = crate::support::run(&["explain", dialogue, "--trial", id, "--message", "down:0:9"]);
         expect_status(&output, 0);
         let words = stdout(&output);

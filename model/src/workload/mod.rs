@@ -4,12 +4,14 @@
 //! from spec and seed; and what each end does, in a [`Driver`], which releases messages of the table by the clock, or
 //! when another message was delivered. [`Workload`] is the one list.
 
+mod answer;
 mod bulk;
 mod draw;
 pub mod driver;
 mod message;
 mod messages;
 mod mix;
+mod player;
 mod rpc;
 #[cfg(test)]
 mod simulation;
@@ -17,6 +19,7 @@ mod size;
 mod spec;
 mod stream;
 mod table;
+mod video_on_demand;
 
 use std::fmt;
 
@@ -33,11 +36,13 @@ pub use bulk::Bulk;
 pub use driver::{Action, Driver, Event};
 pub use message::{Class, Length, MessageId, Release};
 pub use messages::Messages;
+pub use player::{Player, Stall};
 pub use rpc::{Arrivals, Rpc};
 pub use size::{LogNormal, Size};
 pub use spec::MOST_WARMUP;
 pub use stream::{MAX_STREAMS, StreamId, share};
 pub use table::{Block, Lengths, Table};
+pub use video_on_demand::{Adaptation, VideoOnDemand};
 
 /// The list of workloads: [`Workload`], and what each of them says of itself.
 macro_rules! workloads {
@@ -72,6 +77,8 @@ workloads! {
     Messages,
     /// Request and response.
     Rpc,
+    /// Segments of a film into the buffer of its player.
+    VideoOnDemand,
     /// Several workloads on one connection.
     Mix,
 }

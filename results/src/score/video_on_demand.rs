@@ -1,0 +1,64 @@
+//! Score of `video-on-demand`: when a film starts, how long it stalls, and how good it looks.
+
+use super::definition::{Figures, PLAIN, Score};
+use crate::metric;
+use crate::metric::video_on_demand::{LOWEST_SHARE, QUALITY, STALLED, STALLED_SHARE, STALLS, START_UP, SWITCHES};
+use crate::number::number;
+use crate::part::PartView;
+use crate::sentence::{Figure, each_told, sentence, set_against, told};
+use crate::words::{at, millis};
+
+pub(super) const SCORE: Score = Score {
+    table: &[&START_UP, &STALLS, &STALLED, &STALLED_SHARE, &QUALITY, &SWITCHES, &LOWEST_SHARE],
+    compared: &[&START_UP, &STALLED_SHARE, &QUALITY],
+    headline: &STALLED_SHARE,
+    rows: |_| {
+        vec![
+            (Figure::Of(&START_UP), "playback started after [ms]"),
+            (Figure::Of(&STALLED_SHARE), "of the time from then on, it stalled [%]"),
+            (Figure::Of(&QUALITY), "mean quality [Mbit/s]"),
+        ]
+    },
+    sentences,
+    figures: Some(&Figures {
+        title: "When does the film start, how long does it stall, and how good does it look?",
+        columns: &[
+            ("start", &START_UP),
+            ("stalled", &STALLED_SHARE),
+            ("stalls", &STALLS),
+            ("quality", &QUALITY),
+            ("switches", &SWITCHES),
+        ],
+        about: "Time stalled is a share of the time from the start of playback to the film's end; mean quality is by the \
+                segments' length.",
+    }),
+    of_messages: metric::video_on_demand::figures,
+    ..PLAIN
+};
+
+fn sentences(part: &PartView<'_>) -> Vec<String> {
+    let (pairs, missing) = told(part, &START_UP);
+    let mut sentences: Vec<String> = missing.into_iter().collect();
+    let Some(last) = pairs.last() else {
+        sentences.push("No film was played.".into());
+        return sentences;
+    };
+    let first = pairs.first().filter(|_| pairs.len() > 1);
+    for pair in first.into_iter().chain([last]) {
+        let started = set_against(pair, &START_UP, "playback started after", millis);
+        sentences.push(sentence(at(pair.a), &started));
+        let of_each = |metric, show: fn(f64) -> String| {
+            let said = |cell: &&crate::cells::Cell<'_>| Some((cell.arm, show(cell.estimate(metric)?.median)));
+            pair.group.cells.iter().filter_map(said).collect::<Vec<_>>()
+        };
+        let stalled = of_each(&STALLED_SHARE, |percent| match percent > 0.0 {
+            true => format!("{} %", number(percent)),
+            false => "none".into(),
+        });
+        let quality = of_each(&QUALITY, |value| format!("{} Mbit/s", number(value)));
+        sentences
+            .extend(each_told("from then on it stalled for", stalled, "of the time").map(|said| sentence(None, &said)));
+        sentences.extend(each_told("the mean quality was", quality, "").map(|said| sentence(None, &said)));
+    }
+    sentences
+}
