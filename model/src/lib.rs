@@ -18,6 +18,7 @@
 //! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`percentiles`] | percentiles of a time |
 //! | [`operations`] | what became of requests and responses |
+//! | [`page_load`] | when the objects of a page were there |
 //! | [`playback`] | how a film was played |
 //! | [`tolerance`] | the bounds of a valid trial |
 //! | [`restart`] | when a server's process is killed, and started again |
@@ -38,6 +39,7 @@ mod hex;
 pub mod link;
 pub mod mode;
 pub mod operations;
+pub mod page_load;
 pub mod percentiles;
 pub mod playback;
 pub mod profile;

@@ -28,6 +28,7 @@ fn every_experiment_says_what_it_cannot_prove() {
         "tls-record-size",
         "chatty-or-batched",
         "overload",
+        "page",
         "video-on-demand",
     ] {
         assert!(names.iter().any(|name| name == wanted), "{wanted}");
@@ -53,6 +54,7 @@ fn the_quick_form_of_every_experiment_runs() {
         let short = match &text {
             text if text.contains("duration = ") => "duration=320ms",
             text if text.contains("count = ") => "count=4",
+            text if text.contains("kind = \"page\"") => "contents=small",
             text if text.contains("segments = ") => "segments=2",
             _ => "bytes=80kB",
         };

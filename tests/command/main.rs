@@ -10,6 +10,7 @@
 //! | `again` | what the machine voided is run again |
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `rpc` | requests and responses over each transport, before slow servers and on lossy links |
+//! | `page` | web pages: the round trips that they take, and what goes first |
 //! | `video_on_demand` | films that play while they come, where the link carries too little and where it carries enough |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `expectations` | what an experiment expects: verdicts, exit status, JUnit XML |
@@ -42,6 +43,7 @@ mod link;
 mod link_control;
 mod link_ends;
 mod output;
+mod page;
 mod paths;
 mod rpc;
 mod run;

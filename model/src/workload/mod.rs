@@ -11,6 +11,7 @@ pub mod driver;
 mod message;
 mod messages;
 mod mix;
+pub mod page;
 mod player;
 mod rpc;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use bulk::Bulk;
 pub use driver::{Action, Driver, Event};
 pub use message::{Class, Length, MessageId, Release};
 pub use messages::Messages;
+pub use page::Page;
 pub use player::{Player, Stall};
 pub use rpc::{Arrivals, Rpc};
 pub use size::{LogNormal, Size};
@@ -77,6 +79,8 @@ workloads! {
     Messages,
     /// Request and response.
     Rpc,
+    /// A web page: the HTML, then its objects as they are named.
+    Page,
     /// Segments of a film into the buffer of its player.
     VideoOnDemand,
     /// Several workloads on one connection.

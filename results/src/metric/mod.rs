@@ -4,6 +4,7 @@
 //! trial's record. Code names a metric by its row, as [`DELAY_P95`]; [`ALL`] has them in the order of the tables.
 
 mod definition;
+pub(crate) mod page;
 pub(crate) mod rpc;
 pub(crate) mod video_on_demand;
 
@@ -29,7 +30,7 @@ macro_rules! metrics {
 pub const ALL: &[&Metric] = &joined::<{ count(LISTS) }>(LISTS);
 
 /// Those of every workload, and of each that has its own.
-const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS, video_on_demand::METRICS];
+const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS, page::METRICS, video_on_demand::METRICS];
 
 const fn count(lists: &[&[&Metric]]) -> usize {
     let (mut n, mut list) = (0, 0);

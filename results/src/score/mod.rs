@@ -6,6 +6,7 @@
 mod bulk;
 mod definition;
 mod messages;
+mod page;
 mod rpc;
 mod video_on_demand;
 
@@ -26,6 +27,7 @@ pub(crate) fn of_workload(workload: &Workload) -> &'static Score {
         Workload::Bulk(bulk) => bulk::of(bulk),
         Workload::Messages(_) | Workload::Mix(_) => &messages::SCORE,
         Workload::Rpc(_) => &rpc::SCORE,
+        Workload::Page(_) => &page::SCORE,
         Workload::VideoOnDemand(_) => &video_on_demand::SCORE,
     }
 }
@@ -43,6 +45,7 @@ mod tests {
             "kind = 'bulk'\nbytes = '1MB'",
             "kind = 'messages'\ncount = 1",
             "kind = 'rpc'\noutstanding = 1\ncount = 1",
+            "kind = 'page'",
             "kind = 'video-on-demand'",
         ] {
             let score = super::of_workload(&toml::from_str(workload).unwrap());
