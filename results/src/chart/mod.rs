@@ -29,6 +29,7 @@ mod latency_percentiles;
 mod lateness;
 mod over_axis;
 mod path_over_time;
+mod playback_over_time;
 mod png;
 mod restarts;
 mod rows;
@@ -48,6 +49,7 @@ pub(crate) use png::to_png;
 /// Every chart, in the order of the page.
 pub const ALL: &[&ChartDef] = &[
     &figures::CHART,
+    &playback_over_time::CHART,
     &latency_percentiles::CHART,
     &delay_tail::CHART,
     &delay_percentiles::CHART,

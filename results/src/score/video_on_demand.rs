@@ -1,11 +1,16 @@
 //! Score of `video-on-demand`: when a film starts, how long it stalls, and how good it looks.
 
+use std::collections::BTreeSet;
+
+use samepath_model::Arm;
+
 use super::definition::{Figures, PLAIN, Score};
+use crate::cells::Cell;
 use crate::metric;
 use crate::metric::video_on_demand::{LOWEST_SHARE, QUALITY, STALLED, STALLED_SHARE, STALLS, START_UP, SWITCHES};
 use crate::number::number;
 use crate::part::PartView;
-use crate::sentence::{Figure, each_told, sentence, set_against, told};
+use crate::sentence::{Figure, Pair, each_told, sentence, set_against, told};
 use crate::words::{at, millis};
 
 pub(super) const SCORE: Score = Score {
@@ -32,33 +37,42 @@ pub(super) const SCORE: Score = Score {
         about: "Time stalled is a share of the time from the start of playback to the film's end; mean quality is by the \
                 segments' length.",
     }),
+    charts: &["playback-over-time", "figures"],
     of_messages: metric::video_on_demand::figures,
     ..PLAIN
 };
 
+/// Under the conditions with the least loss, those with the most, and those under which it stalled longest.
 fn sentences(part: &PartView<'_>) -> Vec<String> {
     let (pairs, missing) = told(part, &START_UP);
     let mut sentences: Vec<String> = missing.into_iter().collect();
-    let Some(last) = pairs.last() else {
+    if pairs.is_empty() {
         sentences.push("No film was played.".into());
-        return sentences;
+    }
+    let stalled = |pair: &Pair<'_>| {
+        let of = |cell: &Cell<'_>| cell.estimate(&STALLED_SHARE).map_or(0.0, |estimate| estimate.median);
+        of(pair.a) + pair.b.map_or(0.0, of)
     };
-    let first = pairs.first().filter(|_| pairs.len() > 1);
-    for pair in first.into_iter().chain([last]) {
+    let longest = (0..pairs.len()).max_by(|a, b| stalled(&pairs[*a]).total_cmp(&stalled(&pairs[*b])));
+    let places: BTreeSet<usize> = [0, pairs.len().saturating_sub(1)].into_iter().chain(longest).collect();
+    for pair in places.into_iter().filter_map(|place| pairs.get(place)) {
         let started = set_against(pair, &START_UP, "playback started after", millis);
         sentences.push(sentence(at(pair.a), &started));
-        let of_each = |metric, show: fn(f64) -> String| {
-            let said = |cell: &&crate::cells::Cell<'_>| Some((cell.arm, show(cell.estimate(metric)?.median)));
-            pair.group.cells.iter().filter_map(said).collect::<Vec<_>>()
+        let of_each = |metric, show: fn(f64) -> String| -> Vec<(Arm, String)> {
+            let said = |cell: &&Cell<'_>| Some((cell.arm, show(cell.estimate(metric)?.median)));
+            pair.group.cells.iter().filter_map(said).collect()
         };
         let stalled = of_each(&STALLED_SHARE, |percent| match percent > 0.0 {
             true => format!("{} %", number(percent)),
             false => "none".into(),
         });
         let quality = of_each(&QUALITY, |value| format!("{} Mbit/s", number(value)));
-        sentences
-            .extend(each_told("from then on it stalled for", stalled, "of the time").map(|said| sentence(None, &said)));
-        sentences.extend(each_told("the mean quality was", quality, "").map(|said| sentence(None, &said)));
+        let told = each_told("from then on it stalled for", stalled, "of the time").zip(each_told(
+            "the mean quality was",
+            quality,
+            "",
+        ));
+        sentences.extend(told.map(|(stalled, quality)| sentence(None, &format!("{stalled}; {quality}"))));
     }
     sentences
 }
