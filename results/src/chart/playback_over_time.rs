@@ -48,8 +48,12 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
         every().flat_map(|course| points(&course.playback)).map(|point| of(&point)).fold(0.0, f64::max)
     };
     let x = Axis::exact(0.0, most(buffer, |point| point.0), 5);
-    let panels: [(Axis, &str, fn(&Playback) -> Points); 2] = [
-        (Axis::linear(0.0, most(buffer, |point| point.1) * 1.05, 4), "buffer (s of media)", buffer),
+    let panels = [
+        (
+            Axis::linear(0.0, most(buffer, |point| point.1) * 1.05, 4),
+            "buffer (s of media)",
+            buffer as fn(&Playback) -> Points,
+        ),
         (Axis::linear(0.0, most(quality, |point| point.1) * 1.1, 4), "quality (Mbit/s)", quality),
     ];
     let title = "How full was the player's buffer, and which quality did it ask for?".to_owned();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use samepath_model::Arm;
 
-use super::definition::{Figures, PLAIN, Score};
+use super::definition::{Figures, Score};
 use crate::cells::Cell;
 use crate::metric;
 use crate::metric::video_on_demand::{LOWEST_SHARE, QUALITY, STALLED, STALLED_SHARE, STALLS, START_UP, SWITCHES};
@@ -39,7 +39,6 @@ pub(super) const SCORE: Score = Score {
     }),
     charts: &["playback-over-time", "figures"],
     of_messages: metric::video_on_demand::figures,
-    ..PLAIN
 };
 
 /// Under the conditions with the least loss, those with the most, and those under which it stalled longest.

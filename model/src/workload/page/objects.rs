@@ -50,7 +50,11 @@ pub struct Object {
 
 /// What a page is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "`contents` is `full`, `inner`, `small`, or { html = \"22kB\", images = { count = 19, bytes = \"1MB\" } }, with \
+                 css, scripts, fonts, data, beacons likewise"
+)]
 pub enum Contents {
     /// The median of a kind of page.
     Named(Named),
