@@ -23,6 +23,8 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("overload", include_str!("../experiments/overload.toml")),
     ("connect", include_str!("../experiments/connect.toml")),
     ("writes", include_str!("../experiments/writes.toml")),
+    ("page", include_str!("../experiments/page.toml")),
+    ("video-on-demand", include_str!("../experiments/video-on-demand.toml")),
     ("tls-record-size", include_str!("../experiments/tls-record-size.toml")),
     ("query", include_str!("../experiments/query.toml")),
     ("chat", include_str!("../experiments/chat.toml")),

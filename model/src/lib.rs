@@ -19,6 +19,9 @@
 //! | [`age`] | how old the newest update was that was delivered |
 //! | [`operations`], [`queries`], [`conversations`] | what became of requests and their answers, and of conversations |
 //! | [`percentiles`] | percentiles of a time |
+//! | [`operations`] | what became of requests and responses |
+//! | [`page_load`] | when the objects of a page were there |
+//! | [`playback`] | how a film was played |
 //! | [`tolerance`] | the bounds of a valid trial |
 //! | [`restart`] | when a server's process is killed, and started again |
 //! | [`shortage`] | what a system has run out of, and the remedy |
@@ -40,7 +43,9 @@ mod hex;
 pub mod link;
 pub mod mode;
 pub mod operations;
+pub mod page_load;
 pub mod percentiles;
+pub mod playback;
 pub mod profile;
 pub mod queries;
 pub mod record;

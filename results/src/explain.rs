@@ -276,6 +276,7 @@ fn no_message(record: &TrialRecord, MessageId { direction, stream, seq }: Messag
     let table = record.trial.workload.table(direction, record.trial.seed);
     let has = match table.per_stream(stream) {
         0 => format!("its streams are 0 to {}", table.streams().saturating_sub(1)),
+        n if seq < n => "it was never released: the trial's `messages.parquet` has those that were".into(),
         n => format!("stream {stream} has messages 0 to {}", n - 1),
     };
     ExplainError::NoMessage { trial: record.trial.id.clone(), stream, seq, has }

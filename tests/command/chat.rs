@@ -3,7 +3,7 @@
 use samepath_model::conversations::Conversations;
 use samepath_model::{Direction, Workload};
 
-use crate::support::{can_emulate, figure, test, trials_of};
+use crate::support::{can_emulate, figure, test, trials};
 
 #[test]
 fn conversations_are_whole_where_the_arm_is_reliable() {
@@ -14,7 +14,7 @@ fn conversations_are_whole_where_the_arm_is_reliable() {
     let part = "arms = ['tcp', 'tls/per-stream', 'quic', 'quic/per-message', 'udp']\n\
                 workload = { kind = 'chat', conversations = 10, per-second = 20, duration = '3s' }\n\
                 link = { rtt = '40ms', rate = '20Mbit', loss = '10%' }";
-    let run = trials_of(dir.path(), "chat", part);
+    let run = trials(dir.path(), "chat", part);
     assert_eq!(run.trials().len(), 5);
     let mut released = Vec::new();
     for record in run.trials() {
@@ -52,7 +52,7 @@ fn keep_alives_are_counted_apart() {
     let part = "arms = ['tcp', 'quic', 'udp']\n\
                 workload = { kind = 'chat', conversations = 4, per-second = 1, duration = '4s', keep-alive = '400ms' }\n\
                 link = { rtt = '20ms', rate = '20Mbit' }";
-    let run = trials_of(dir.path(), "keep-alive", part);
+    let run = trials(dir.path(), "keep-alive", part);
     for record in run.trials() {
         let id = &record.trial.id;
         let Workload::Chat(chat) = &record.trial.workload else { unreachable!("it is what was asked") };

@@ -31,6 +31,8 @@ fn every_experiment_says_what_it_cannot_prove() {
         "game-state",
         "chatty-or-batched",
         "overload",
+        "page",
+        "video-on-demand",
     ] {
         assert!(names.iter().any(|name| name == wanted), "{wanted}");
     }
@@ -55,6 +57,8 @@ fn the_quick_form_of_every_experiment_runs() {
         let short = match &text {
             text if text.contains("duration = ") => "duration=320ms",
             text if text.contains("count = ") => "count=4",
+            text if text.contains("kind = \"page\"") => "contents=small",
+            text if text.contains("segments = ") => "segments=2",
             _ => "bytes=80kB",
         };
         let (path, out) = (file(dir.path(), &format!("{name}.toml"), &tolerant(&text)), dir.path().join(&name));

@@ -4,7 +4,7 @@ use samepath_model::Workload;
 use samepath_model::age::Age;
 use samepath_model::record::MessageRecord;
 
-use crate::support::{can_emulate, figure, test, trials_of};
+use crate::support::{can_emulate, figure, test, trials};
 
 /// Losses, and how many updates it takes to tell them from such as are off by 30 %.
 const LOSS: f64 = 0.4;
@@ -33,7 +33,7 @@ fn over_udp_the_age_is_that_of_theory() {
         "arms = ['udp']\nworkload = {{ kind = 'game-state', per-second = 200, count = {UPDATES}, bound = '40ms' }}\n\
          link = {{ rtt = '60ms', rate = '100Mbit', down.loss = '40%' }}"
     );
-    let run = trials_of(dir.path(), "game-state", &part);
+    let run = trials(dir.path(), "game-state", &part);
     let record = &run.trials()[0];
     let Workload::GameState(state) = &record.trial.workload else { unreachable!("it is what was asked") };
     let messages = run.messages(&record.trial.id).unwrap();
@@ -78,7 +78,7 @@ fn every_arm_has_an_age_above_its_floor() {
     let part = "arms = ['tcp', 'quic', 'quic/per-message', 'udp']\n\
                 workload = { kind = 'game-state', count = 100, input = '40B', direction = 'up' }\n\
                 link = { rtt = '60ms', rate = '20Mbit' }\naxes = { loss = ['0%', '5%'] }";
-    let run = trials_of(dir.path(), "arms", part);
+    let run = trials(dir.path(), "arms", part);
     assert_eq!(run.trials().len(), 8);
     for record in run.trials() {
         let (mean, most) = (figure(record, "age_mean_ms"), figure(record, "age_max_ms"));

@@ -13,6 +13,8 @@
 //! | `game_state` | the age of states of which only the newest counts, against theory |
 //! | `query` | queries that are tried again, against theory, and on new connections |
 //! | `chat` | conversations, whole and in order or not, and their keep-alives |
+//! | `page` | web pages: the round trips that they take, and what goes first |
+//! | `video_on_demand` | films that play while they come, where the link carries too little and where it carries enough |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `expectations` | what an experiment expects: verdicts, exit status, JUnit XML |
 //! | `start` | arms that start equal: losses, windows, settings |
@@ -46,6 +48,7 @@ mod link;
 mod link_control;
 mod link_ends;
 mod output;
+mod page;
 mod paths;
 mod query;
 mod rpc;
@@ -56,3 +59,4 @@ mod start;
 mod support;
 mod traces;
 mod unsupported;
+mod video_on_demand;

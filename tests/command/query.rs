@@ -3,7 +3,7 @@
 use samepath_model::Workload;
 use samepath_model::queries::Queries;
 
-use crate::support::{can_emulate, figure, test, trials_of};
+use crate::support::{can_emulate, figure, test, trials};
 
 /// As many as tell a loss of 10 % from 7 % and from 13 % by the second try, too.
 const QUERIES: u32 = 5_200;
@@ -21,7 +21,7 @@ fn over_udp_each_try_answers_what_theory_says() {
          workload = {{ kind = 'query', per-second = 400, count = {QUERIES}, timeout = '250ms', tries = 3 }}\n\
          link = {{ rtt = '20ms', rate = '100Mbit', loss = '10%' }}"
     );
-    let run = trials_of(dir.path(), "retry", &part);
+    let run = trials(dir.path(), "retry", &part);
     let record = &run.trials()[0];
     let Workload::Query(query) = &record.trial.workload else { unreachable!("it is what was asked") };
     let messages = run.messages(&record.trial.id).unwrap();
@@ -57,7 +57,7 @@ fn a_cold_query_pays_for_its_connection() {
     let part = "arms = ['udp', 'tcp', 'tls', 'quic', 'quic/per-message']\n\
                 workload = { kind = 'query', count = 1, cold = true }\n\
                 link = { rtt = '200ms', rate = '100Mbit' }\naxes = { cold = [false, true] }";
-    let run = trials_of(dir.path(), "cold", part);
+    let run = trials(dir.path(), "cold", part);
     assert_eq!(run.trials().len(), 10);
     for record in run.trials() {
         let is_cold = record.trial.axes["cold"] == "true";
@@ -78,7 +78,7 @@ fn reliable_arms_answer_all_at_one_try() {
     let part = "arms = ['tcp', 'tls', 'quic']\n\
                 workload = { kind = 'query', per-second = 100, count = 100, retry = 'systemd-resolved', service = '1ms' }\n\
                 link = { rtt = '20ms', rate = '20Mbit', loss = '5%' }";
-    let run = trials_of(dir.path(), "reliable", part);
+    let run = trials(dir.path(), "reliable", part);
     for record in run.trials() {
         assert_eq!(figure(record, "answered_percent"), 100.0, "{}", record.trial.id);
         assert_eq!(figure(record, "tries_per_query"), 1.0, "{}", record.trial.id);

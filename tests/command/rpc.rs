@@ -2,19 +2,9 @@
 //! and where packets are lost for good.
 
 use samepath_model::operations::Operations;
-use samepath_model::record::TrialRecord;
 use samepath_model::{Direction, Workload};
 
-use crate::support::{can_emulate, expect_status, figure, stdout, test, trials_of as trials};
-
-/// What the machine may have added to a round trip, in milliseconds: by their own records, the link was late with each
-/// packet, and each end with what it does.
-fn late(record: &TrialRecord) -> f64 {
-    let ends = [&record.client, &record.server].into_iter().flatten().filter_map(|end| end.wake_lateness.as_ref());
-    let ends: u64 = ends.map(|late| late.p99_ns).sum();
-    let link = record.link.as_ref().map_or(0, |link| 2 * link.lateness.p99_ns);
-    (ends + link) as f64 / 1e6
-}
+use crate::support::{can_emulate, expect_status, figure, late, stdout, test, trials};
 
 /// One of each transport: `samepath validate T12` has them all.
 const ARMS: &str = r#"arms = ["tcp", "tls", "quic", "udp"]"#;
@@ -61,7 +51,7 @@ fn chatty_takes_round_trips_and_batched_one() {
     }
     // The fifth answer of an operation waited for four others, and each of them for its request.
     let dialogue = run.dir().to_str().unwrap();
-    for id in ["part-0-s1-tls", "part-0-s1-quic"] {
+    for id in ["trial-0-s1-tls", "trial-0-s1-quic"] {
         let output = crate::support::run(&["explain", dialogue, "--trial", id, "--message", "down:0:9"]);
         expect_status(&output, 0);
         let words = stdout(&output);

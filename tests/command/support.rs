@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use samepath_model::record::TrialRecord;
 use samepath_results::Run;
+
 pub(crate) use samepath_testing::{skip, test};
 
 /// The built command, without what the environment of the tests might add.
@@ -112,10 +113,17 @@ pub(crate) fn tolerant(experiment: &str) -> String {
     experiment.replacen("[[part]]", &format!("{WIDE}[[part]]"), 1)
 }
 
+/// Writes a file into a directory and gives its path.
+pub(crate) fn file(dir: &Path, name: &str, text: &str) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, text).expect("a test's own directory can be written");
+    path.to_str().expect("a test's own path is text").to_owned()
+}
+
 /// Runs an experiment of one part, with one seed, and gives its trials, all of which count.
-pub(crate) fn trials_of(dir: &Path, name: &str, part: &str) -> Run {
+pub(crate) fn trials(dir: &Path, name: &str, part: &str) -> Run {
     let text =
-        format!("schema = 1\nname = \"{name}\"\nquestion = \"?\"\nrepeat = 1\n[[part]]\nname = \"part\"\n{part}");
+        format!("schema = 1\nname = \"{name}\"\nquestion = \"?\"\nrepeat = 1\n[[part]]\nname = \"trial\"\n{part}");
     let (path, out) = (file(dir, &format!("{name}.toml"), &tolerant(&text)), dir.join(name));
     expect_status(&run(&["run", &path, "--out", out.to_str().unwrap()]), 0);
     Run::open(&out).unwrap()
@@ -128,9 +136,11 @@ pub(crate) fn figure(record: &TrialRecord, name: &str) -> f64 {
     *score.get(name).unwrap_or_else(|| panic!("{} has no {name}: {score:?}", record.trial.id))
 }
 
-/// Writes a file into a directory and gives its path.
-pub(crate) fn file(dir: &Path, name: &str, text: &str) -> String {
-    let path = dir.join(name);
-    std::fs::write(&path, text).expect("a test's own directory can be written");
-    path.to_str().expect("a test's own path is text").to_owned()
+/// What the machine may have added to a round trip, in milliseconds: by their own records, the link was late with each
+/// packet, and each end with what it does.
+pub(crate) fn late(record: &TrialRecord) -> f64 {
+    let ends = [&record.client, &record.server].into_iter().flatten().filter_map(|end| end.wake_lateness.as_ref());
+    let ends: u64 = ends.map(|late| late.p99_ns).sum();
+    let link = record.link.as_ref().map_or(0, |link| 2 * link.lateness.p99_ns);
+    (ends + link) as f64 / 1e6
 }

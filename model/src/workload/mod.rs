@@ -4,6 +4,7 @@
 //! from spec and seed; and what each end does, in a [`Driver`], which releases messages of the table by the clock, or
 //! when another message was delivered. [`Workload`] is the one list.
 
+mod answer;
 mod arrivals;
 mod bulk;
 mod chat;
@@ -14,6 +15,8 @@ mod game_state;
 mod message;
 mod messages;
 mod mix;
+pub mod page;
+mod player;
 mod query;
 pub mod retry;
 mod rpc;
@@ -23,6 +26,7 @@ mod size;
 mod spec;
 mod stream;
 mod table;
+mod video_on_demand;
 mod writes;
 
 use std::fmt;
@@ -44,12 +48,15 @@ pub use driver::{Action, Driver, Event};
 pub use game_state::GameState;
 pub use message::{Class, Length, MessageId, Release};
 pub use messages::Messages;
+pub use page::Page;
+pub use player::{Player, Stall};
 pub use query::Query;
 pub use rpc::Rpc;
 pub use size::{LogNormal, Size};
 pub use spec::MOST_WARMUP;
 pub use stream::{MAX_STREAMS, StreamId, share};
 pub use table::{Block, Lengths, Table};
+pub use video_on_demand::{Adaptation, VideoOnDemand};
 pub use writes::Writes;
 
 /// The list of workloads: [`Workload`], and what each of them says of itself.
@@ -95,6 +102,10 @@ workloads! {
     Query,
     /// Conversations, both ways.
     Chat,
+    /// A web page: the HTML, then its objects as they are named.
+    Page,
+    /// Segments of a film into the buffer of its player.
+    VideoOnDemand,
     /// Several workloads on one connection.
     Mix,
 }

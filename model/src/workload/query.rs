@@ -248,6 +248,10 @@ impl Spec for Query {
         message.direction == Direction::Up
     }
 
+    fn is_dialogue(&self) -> bool {
+        true
+    }
+
     fn driver(&self, outgoing: Table, incoming: Table) -> Box<dyn Driver> {
         match outgoing.direction() {
             Direction::Up => Box::new(Client {

@@ -9,7 +9,7 @@ use super::{Workload, draw};
 use crate::end::End;
 use crate::flow::UNDER_TEST;
 use crate::record::MessageRecord;
-use crate::units::{ByteCount, Duration};
+use crate::units::{BitRate, ByteCount, Duration};
 
 /// What the network does to messages, each as often as it says in 256.
 #[derive(Debug, Clone, Copy)]
@@ -26,12 +26,14 @@ pub(super) struct Network {
     pub(super) failed: u8,
     /// Told twice to the receiver.
     pub(super) repeated: u8,
+    /// What it carries in each direction, one message after the other; absent, any number at once.
+    pub(super) rate: Option<BitRate>,
 }
 
 impl Default for Network {
     fn default() -> Self {
         let (delay, jitter) = (Duration::from_millis(30), Duration::ZERO);
-        Network { seed: 1, delay, jitter, lost: 0, failed: 0, repeated: 0 }
+        Network { seed: 1, delay, jitter, lost: 0, failed: 0, repeated: 0, rate: None }
     }
 }
 
@@ -97,6 +99,8 @@ struct Simulation {
     counter: u64,
     wakes: [u64; 2],
     idle: u32,
+    /// Until when each direction is busy.
+    busy: [Duration; 2],
     played: Played,
 }
 
@@ -109,6 +113,7 @@ pub(super) fn both_ends(workload: &Workload, seed: u64, network: Network) -> Pla
         counter: 0,
         wakes: [0; 2],
         idle: 0,
+        busy: [Duration::ZERO; 2],
         played: Played {
             released: Vec::new(),
             delivered: BTreeMap::new(),
@@ -172,7 +177,11 @@ impl Simulation {
         let Network { delay, jitter, lost, failed, repeated, .. } = self.network;
         let (id, draw) = (release.id, draw::bits(self.network.seed, release.id));
         self.played.released.push((now, release));
-        let arrives = now + delay + Duration::from_nanos((draw >> 32) % (jitter.as_nanos() + 1));
+        let busy = &mut self.busy[id.direction.index()];
+        if let Some(rate) = self.network.rate {
+            *busy = now.max(*busy) + rate.time_for(release.length.bytes().map_or(0, ByteCount::bytes));
+        }
+        let arrives = now.max(*busy) + delay + Duration::from_nanos((draw >> 32) % (jitter.as_nanos() + 1));
         let [luck, twice, ..] = draw.to_le_bytes();
         if luck < lost {
         } else if u16::from(luck) < u16::from(lost) + u16::from(failed) {
@@ -206,7 +215,7 @@ pub(super) fn networks() -> impl proptest::strategy::Strategy<Value = Network> {
     (any::<u64>(), 1u64..200, 0u64..200, 0u8..80, 0u8..80, 0u8..80).prop_map(
         |(seed, delay, jitter, lost, failed, repeated)| {
             let (delay, jitter) = (Duration::from_millis(delay), Duration::from_millis(jitter));
-            Network { seed, delay, jitter, lost, failed, repeated }
+            Network { seed, delay, jitter, lost, failed, repeated, rate: None }
         },
     )
 }

@@ -3,6 +3,8 @@
 //! So nothing about them crosses the wire while they are measured, and the receiver knows what every byte must be.
 //! Which of them is released, and when, the sender's [driver](super::driver) decides.
 
+use std::sync::Arc;
+
 use super::message::{Class, Length, MessageId};
 use super::size::Size;
 use super::stream::{StreamId, share};
@@ -52,6 +54,8 @@ pub enum Lengths {
         /// The first message of a stream that has one byte in place of that, as those that follow.
         one_byte_from: u32,
     },
+    /// Those of each stream after these in turn, from the first again after the last.
+    InTurn(Arc<[ByteCount]>),
 }
 
 /// The messages that may go in one direction.
@@ -157,6 +161,7 @@ impl Table {
                 };
                 Length::Bytes(ByteCount::new((0..u32::from(*sum_of)).map(part).sum()))
             }
+            Lengths::InTurn(all) => Length::Bytes(all[seq as usize % all.len()]),
         }
     }
 

@@ -24,7 +24,12 @@ fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
         if values.is_empty() {
             return None;
         }
-        let axis = Axis::fitting(values, 4.0, 4);
+        // On a logarithmic axis there is no place for 0.
+        let most = values.iter().copied().fold(0.0, f64::max);
+        let axis = match values.iter().all(|value| *value > 0.0) || most <= 0.0 {
+            true => Axis::fitting(values, 4.0, 4),
+            false => Axis::linear(0.0, most * 1.05, 4),
+        };
         let scale = if axis.is_log() { ", log" } else { "" };
         let axis_name = match metric.unit.symbol() {
             "" => format!("{}{}", metric.label, scale.replacen(", ", " ", 1)),

@@ -30,6 +30,7 @@ mod latency_percentiles;
 mod lateness;
 mod over_axis;
 mod path_over_time;
+mod playback_over_time;
 mod png;
 mod restarts;
 mod rows;
@@ -50,6 +51,7 @@ pub(crate) use png::to_png;
 pub const ALL: &[&ChartDef] = &[
     &age_tail::CHART,
     &figures::CHART,
+    &playback_over_time::CHART,
     &latency_percentiles::CHART,
     &delay_tail::CHART,
     &delay_percentiles::CHART,

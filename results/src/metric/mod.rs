@@ -7,8 +7,10 @@ pub(crate) mod chat;
 pub(crate) mod connect;
 mod definition;
 pub(crate) mod game_state;
+pub(crate) mod page;
 pub(crate) mod query;
 pub(crate) mod rpc;
+pub(crate) mod video_on_demand;
 pub(crate) mod writes;
 
 use samepath_model::blocking::Blocking;
@@ -33,8 +35,17 @@ macro_rules! metrics {
 pub const ALL: &[&Metric] = &joined::<{ count(LISTS) }>(LISTS);
 
 /// Those of every workload, and of each that has its own.
-const LISTS: &[&[&Metric]] =
-    &[COMMON, rpc::METRICS, game_state::METRICS, query::METRICS, chat::METRICS, connect::METRICS, writes::METRICS];
+const LISTS: &[&[&Metric]] = &[
+    COMMON,
+    rpc::METRICS,
+    page::METRICS,
+    video_on_demand::METRICS,
+    game_state::METRICS,
+    query::METRICS,
+    chat::METRICS,
+    connect::METRICS,
+    writes::METRICS,
+];
 
 const fn count(lists: &[&[&Metric]]) -> usize {
     let (mut n, mut list) = (0, 0);

@@ -9,8 +9,10 @@ mod connect;
 mod definition;
 mod game_state;
 mod messages;
+mod page;
 mod query;
 mod rpc;
+mod video_on_demand;
 mod writes;
 
 use samepath_model::Workload;
@@ -35,6 +37,8 @@ pub(crate) fn of_workload(workload: &Workload) -> &'static Score {
         Workload::Query(_) => &query::SCORE,
         Workload::Chat(_) => &chat::SCORE,
         Workload::GameState(_) => &game_state::SCORE,
+        Workload::Page(_) => &page::SCORE,
+        Workload::VideoOnDemand(_) => &video_on_demand::SCORE,
     }
 }
 
@@ -56,6 +60,8 @@ mod tests {
             "kind = 'game-state'\ncount = 1",
             "kind = 'query'\ncount = 1",
             "kind = 'chat'\nduration = '1s'",
+            "kind = 'page'",
+            "kind = 'video-on-demand'",
         ] {
             let score = super::of_workload(&toml::from_str(workload).unwrap());
             assert!(score.charts.iter().all(|chart| known.contains(chart)), "{workload}: {:?}", score.charts);
