@@ -21,6 +21,7 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("window-cut", include_str!("../experiments/window-cut.toml")),
     ("chatty-or-batched", include_str!("../experiments/chatty-or-batched.toml")),
     ("overload", include_str!("../experiments/overload.toml")),
+    ("voice", include_str!("../experiments/voice.toml")),
     ("tls-record-size", include_str!("../experiments/tls-record-size.toml")),
 ];
 

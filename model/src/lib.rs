@@ -14,6 +14,8 @@
 //! | [`experiment`] | a question and the matrix of trials that answers it |
 //! | [`attribution`] | which packets carried which bytes of which messages |
 //! | [`blocking`] | what head-of-line blocking did to a trial's messages, as figures |
+//! | [`emodel`] | the rating of a call by ITU-T G.107 |
+//! | [`voice`] | what was heard of a call |
 //! | [`end`] | client or server |
 //! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`percentiles`] | percentiles of a time |
@@ -29,6 +31,7 @@
 pub mod arm;
 pub mod attribution;
 pub mod blocking;
+pub mod emodel;
 pub mod end;
 pub mod experiment;
 pub mod flow;
@@ -48,6 +51,7 @@ pub mod streams;
 pub mod tolerance;
 pub mod tuning;
 pub mod units;
+pub mod voice;
 pub mod void;
 pub mod workload;
 

@@ -28,6 +28,7 @@ fn every_experiment_says_what_it_cannot_prove() {
         "tls-record-size",
         "chatty-or-batched",
         "overload",
+        "voice",
     ] {
         assert!(names.iter().any(|name| name == wanted), "{wanted}");
     }

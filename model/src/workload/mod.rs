@@ -17,6 +17,7 @@ mod size;
 mod spec;
 mod stream;
 mod table;
+mod voice;
 
 use std::fmt;
 
@@ -38,6 +39,7 @@ pub use size::{LogNormal, Size};
 pub use spec::MOST_WARMUP;
 pub use stream::{MAX_STREAMS, StreamId, share};
 pub use table::{Block, Lengths, Table};
+pub use voice::{JitterBuffer, PACKET_TIME, Talk, Voice};
 
 /// The list of workloads: [`Workload`], and what each of them says of itself.
 macro_rules! workloads {
@@ -72,6 +74,8 @@ workloads! {
     Messages,
     /// Request and response.
     Rpc,
+    /// A telephone call: a packet every 20 ms, and a jitter buffer.
+    Voice,
     /// Several workloads on one connection.
     Mix,
 }

@@ -5,6 +5,7 @@
 
 mod definition;
 pub(crate) mod rpc;
+pub(crate) mod voice;
 
 use samepath_model::blocking::Blocking;
 use samepath_model::record::{Percentiles, Summary, TrialRecord};
@@ -28,7 +29,7 @@ macro_rules! metrics {
 pub const ALL: &[&Metric] = &joined::<{ count(LISTS) }>(LISTS);
 
 /// Those of every workload, and of each that has its own.
-const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS];
+const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS, voice::METRICS];
 
 const fn count(lists: &[&[&Metric]]) -> usize {
     let (mut n, mut list) = (0, 0);

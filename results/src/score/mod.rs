@@ -7,6 +7,7 @@ mod bulk;
 mod definition;
 mod messages;
 mod rpc;
+mod voice;
 
 use samepath_model::Workload;
 
@@ -25,6 +26,7 @@ pub(crate) fn of_workload(workload: &Workload) -> &'static Score {
         Workload::Bulk(bulk) => bulk::of(bulk),
         Workload::Messages(_) | Workload::Mix(_) => &messages::SCORE,
         Workload::Rpc(_) => &rpc::SCORE,
+        Workload::Voice(_) => &voice::SCORE,
     }
 }
 
@@ -41,6 +43,7 @@ mod tests {
             "kind = 'bulk'\nbytes = '1MB'",
             "kind = 'messages'\ncount = 1",
             "kind = 'rpc'\noutstanding = 1\ncount = 1",
+            "kind = 'voice'",
         ] {
             let score = super::of_workload(&toml::from_str(workload).unwrap());
             assert!(score.charts.iter().all(|chart| known.contains(chart)), "{workload}: {:?}", score.charts);

@@ -120,7 +120,7 @@ fn play(run: &Run, trial: &Trial, outcome: Outcome) -> TrialRecord {
         Workload::Messages(_) if trial.attribution => carried::messages(trial, empty_report(trial)),
         Workload::Messages(_) => messages(trial),
         Workload::Bulk(_) => bulk(trial),
-        Workload::Rpc(_) | Workload::Mix(_) => unreachable!("the synthetic run has neither"),
+        _ => unreachable!("the synthetic run has no other"),
     };
     ends(trial, &mut report);
     let link = link_report(&ledger);
