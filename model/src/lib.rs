@@ -16,6 +16,7 @@
 //! | [`blocking`] | what head-of-line blocking did to a trial's messages, as figures |
 //! | [`emodel`] | the rating of a call by ITU-T G.107 |
 //! | [`voice`] | what was heard of a call |
+//! | [`frames`] | what a player made of frames |
 //! | [`end`] | client or server |
 //! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`percentiles`] | percentiles of a time |
@@ -35,6 +36,7 @@ pub mod emodel;
 pub mod end;
 pub mod experiment;
 pub mod flow;
+pub mod frames;
 mod hex;
 pub mod link;
 pub mod mode;

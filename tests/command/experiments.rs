@@ -29,6 +29,7 @@ fn every_experiment_says_what_it_cannot_prove() {
         "chatty-or-batched",
         "overload",
         "voice",
+        "video-call",
     ] {
         assert!(names.iter().any(|name| name == wanted), "{wanted}");
     }

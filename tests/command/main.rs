@@ -11,6 +11,7 @@
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `rpc` | requests and responses over each transport, before slow servers and on lossy links |
 //! | `voice` | calls over each transport: their rating, and what of them is missing |
+//! | `video_call` | frames with a deadline: whole as their packets are, repaired, asked for |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `expectations` | what an experiment expects: verdicts, exit status, JUnit XML |
 //! | `start` | arms that start equal: losses, windows, settings |
@@ -51,4 +52,5 @@ mod start;
 mod support;
 mod traces;
 mod unsupported;
+mod video_call;
 mod voice;

@@ -5,8 +5,10 @@
 //! when another message was delivered. [`Workload`] is the one list.
 
 mod bulk;
+mod clocked;
 mod draw;
 pub mod driver;
+mod frames;
 mod message;
 mod messages;
 mod mix;
@@ -17,6 +19,7 @@ mod size;
 mod spec;
 mod stream;
 mod table;
+mod video_call;
 mod voice;
 
 use std::fmt;
@@ -32,6 +35,7 @@ use spec::{MAX_MESSAGES, Spec, check_streams};
 
 pub use bulk::Bulk;
 pub use driver::{Action, Driver, Event};
+pub use frames::{Cut, Frames, Key, Kind, Layout, Part, Repair};
 pub use message::{Class, Length, MessageId, Release};
 pub use messages::Messages;
 pub use rpc::{Arrivals, Rpc};
@@ -39,6 +43,7 @@ pub use size::{LogNormal, Size};
 pub use spec::MOST_WARMUP;
 pub use stream::{MAX_STREAMS, StreamId, share};
 pub use table::{Block, Lengths, Table};
+pub use video_call::VideoCall;
 pub use voice::{JitterBuffer, PACKET_TIME, Talk, Voice};
 
 /// The list of workloads: [`Workload`], and what each of them says of itself.
@@ -76,6 +81,8 @@ workloads! {
     Rpc,
     /// A telephone call: a packet every 20 ms, and a jitter buffer.
     Voice,
+    /// The picture of a call: frames with a deadline.
+    VideoCall,
     /// Several workloads on one connection.
     Mix,
 }

@@ -3,6 +3,8 @@
 //! So nothing about them crosses the wire while they are measured, and the receiver knows what every byte must be.
 //! Which of them is released, and when, the sender's [driver](super::driver) decides.
 
+use std::sync::Arc;
+
 use super::message::{Class, Length, MessageId};
 use super::size::Size;
 use super::stream::{StreamId, share};
@@ -43,6 +45,8 @@ pub enum Lengths {
     Fixed(ByteCount),
     /// The one of each stream after its share of so many bytes.
     Share(ByteCount),
+    /// Each after as many bytes as the list says of its number; beyond its end the list begins again.
+    Each(Arc<[u32]>),
     /// Each after as many sizes as are drawn for it, one after the other, together.
     Drawn {
         /// What they are drawn from.
@@ -149,6 +153,7 @@ impl Table {
             Lengths::Until(time) => Length::Until(*time),
             Lengths::Fixed(bytes) => Length::Bytes(*bytes),
             Lengths::Share(all) => Length::Bytes(share(*all, block.streams, stream - first)),
+            Lengths::Each(sizes) => Length::Bytes(ByteCount::new(u64::from(sizes[seq as usize % sizes.len()]))),
             Lengths::Drawn { one_byte_from, .. } if seq >= *one_byte_from => Length::Bytes(ByteCount::new(1)),
             Lengths::Drawn { size, sum_of, .. } => {
                 let part = |part| {

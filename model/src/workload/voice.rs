@@ -8,15 +8,19 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::driver::{Action, Driver, Event, Receiver};
-use super::message::{Class, MessageId, Release};
+use super::clocked::{Clocked, within};
+use super::driver::{Driver, Receiver};
+use super::message::Class;
 use super::spec::{MAX_DURATION, MOST_WARMUP, Spec, warmup_both_ways};
 use super::table::{Block, Lengths, Table};
 use crate::link::{Direction, Link};
 use crate::units::{ByteCount, Duration, serde_as_text};
 
-/// Speech in a packet (RFC 3551, section 4.2): 50 packets a second.
+/// Speech in a packet (RFC 3551, section 4.2).
 pub const PACKET_TIME: Duration = Duration::from_millis(20);
+
+/// Packets a second.
+const PER_SECOND: u32 = 50;
 
 /// 20 ms of G.711 at 64 kbit/s, and a header of RTP.
 const PACKET_BYTES: ByteCount = ByteCount::new(160 + 12);
@@ -109,7 +113,7 @@ impl Default for Voice {
 impl Voice {
     /// Packets in each direction in which somebody talks.
     pub fn packets(&self) -> u32 {
-        u32::try_from(self.duration.as_nanos() / PACKET_TIME.as_nanos()).unwrap_or(u32::MAX)
+        within(self.duration, PER_SECOND)
     }
 
     /// The directions in which somebody talks.
@@ -173,7 +177,7 @@ impl Spec for Voice {
     }
 
     fn most_released_in(&self, direction: Direction, time: Duration) -> u64 {
-        let most = time.as_nanos() / PACKET_TIME.as_nanos() + 2;
+        let most = u64::from(within(time, PER_SECOND)) + 2;
         if self.direction.goes(direction) { most.min(u64::from(self.packets())) } else { 0 }
     }
 
@@ -181,7 +185,8 @@ impl Spec for Voice {
         if outgoing.is_empty() {
             return Box::new(Receiver);
         }
-        Box::new(Talker { packets: self.packets(), table: outgoing, next: 0 })
+        let stream = outgoing.streams() - 1;
+        Box::new(Clocked::new(outgoing, stream, PER_SECOND))
     }
 }
 
@@ -198,35 +203,6 @@ impl fmt::Display for Voice {
             "a call of {} {way}, G.711 every {PACKET_TIME}, jitter buffer {}{concealment}",
             self.duration, self.buffer
         )
-    }
-}
-
-/// The driver of an end where somebody talks.
-#[derive(Debug)]
-struct Talker {
-    packets: u32,
-    table: Table,
-    next: u32,
-}
-
-impl Driver for Talker {
-    fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
-        if !matches!(event, Event::Start | Event::Timer) {
-            return;
-        }
-        let (direction, stream) = (self.table.direction(), self.table.streams() - 1);
-        while self.next < self.packets {
-            let at = PACKET_TIME * u64::from(self.next);
-            if at > now {
-                actions.push(Action::WakeAt(at));
-                return;
-            }
-            let id = MessageId { direction, stream, seq: self.next };
-            let length = self.table.length(stream, self.next).expect("the table has every packet of the call");
-            actions.push(Action::Send(Release::by_the_clock(id, length, at)));
-            self.next += 1;
-        }
-        actions.push(Action::Done);
     }
 }
 

@@ -4,6 +4,7 @@
 //! trial's record. Code names a metric by its row, as [`DELAY_P95`]; [`ALL`] has them in the order of the tables.
 
 mod definition;
+pub(crate) mod frames;
 pub(crate) mod rpc;
 pub(crate) mod voice;
 
@@ -29,7 +30,7 @@ macro_rules! metrics {
 pub const ALL: &[&Metric] = &joined::<{ count(LISTS) }>(LISTS);
 
 /// Those of every workload, and of each that has its own.
-const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS, voice::METRICS];
+const LISTS: &[&[&Metric]] = &[COMMON, rpc::METRICS, voice::METRICS, frames::METRICS];
 
 const fn count(lists: &[&[&Metric]]) -> usize {
     let (mut n, mut list) = (0, 0);

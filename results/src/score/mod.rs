@@ -5,6 +5,7 @@
 
 mod bulk;
 mod definition;
+mod frames;
 mod messages;
 mod rpc;
 mod voice;
@@ -27,6 +28,7 @@ pub(crate) fn of_workload(workload: &Workload) -> &'static Score {
         Workload::Messages(_) | Workload::Mix(_) => &messages::SCORE,
         Workload::Rpc(_) => &rpc::SCORE,
         Workload::Voice(_) => &voice::SCORE,
+        Workload::VideoCall(_) => &frames::VIDEO_CALL,
     }
 }
 
@@ -44,6 +46,7 @@ mod tests {
             "kind = 'messages'\ncount = 1",
             "kind = 'rpc'\noutstanding = 1\ncount = 1",
             "kind = 'voice'",
+            "kind = 'video-call'",
         ] {
             let score = super::of_workload(&toml::from_str(workload).unwrap());
             assert!(score.charts.iter().all(|chart| known.contains(chart)), "{workload}: {:?}", score.charts);

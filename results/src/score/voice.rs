@@ -2,11 +2,10 @@
 
 use super::definition::{Figures, PLAIN, Score};
 use crate::metric;
-use crate::metric::Metric;
 use crate::metric::voice::{LONG_GAPS, LONGEST_GAP, MISSING, MOUTH_TO_EAR, OPINION, RATING};
 use crate::number::number;
-use crate::part::{Group, PartView};
-use crate::sentence::{Figure, each_told, sentence, set_against, told};
+use crate::part::PartView;
+use crate::sentence::{Figure, each_told, of_each, sentence, set_against, told};
 use crate::words::{at, millis};
 
 pub(super) const SCORE: Score = Score {
@@ -57,9 +56,4 @@ fn sentences(part: &PartView<'_>) -> Vec<String> {
     let gap = |ms| if ms > 0.0 { millis(ms) } else { "0 ms".into() };
     sentences.extend(each(&LONGEST_GAP, gap, "the longest gap in the speech was", ""));
     sentences
-}
-
-/// The median of each arm's figure.
-fn of_each(group: &Group<'_>, metric: &Metric, show: fn(f64) -> String) -> Vec<(samepath_model::Arm, String)> {
-    group.cells.iter().filter_map(|cell| Some((cell.arm, show(cell.estimate(metric)?.median)))).collect()
 }
