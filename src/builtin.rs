@@ -22,6 +22,7 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("chatty-or-batched", include_str!("../experiments/chatty-or-batched.toml")),
     ("overload", include_str!("../experiments/overload.toml")),
     ("voice", include_str!("../experiments/voice.toml")),
+    ("cloud-gaming", include_str!("../experiments/cloud-gaming.toml")),
     ("video-call", include_str!("../experiments/video-call.toml")),
     ("tls-record-size", include_str!("../experiments/tls-record-size.toml")),
 ];

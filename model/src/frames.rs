@@ -11,7 +11,7 @@ use crate::Workload;
 use crate::link::Direction;
 use crate::record::{Instant, MessageRecord};
 use crate::units::Duration;
-use crate::workload::{Layout, Part, StreamId};
+use crate::workload::{Frames, Kind, Layout, Part, StreamId};
 
 /// The frames of a trial.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,15 +55,20 @@ struct Source {
 
 impl Source {
     fn of(workload: &Workload, seed: u64) -> Option<Source> {
-        Some(match workload {
-            Workload::VideoCall(call) => Source {
-                layout: call.layout(seed),
-                direction: call.direction,
-                deadline: call.deadline,
-                input: call.input_stream(),
-            },
-            _ => return None,
-        })
+        match workload {
+            Workload::VideoCall(call) => Some(Source::of_frames(call, seed)),
+            Workload::CloudGaming(game) => Some(Source::of_frames(game, seed)),
+            _ => None,
+        }
+    }
+
+    fn of_frames<K: Kind>(frames: &Frames<K>, seed: u64) -> Source {
+        Source {
+            layout: frames.layout(seed),
+            direction: frames.direction,
+            deadline: frames.deadline,
+            input: frames.input_stream(),
+        }
     }
 }
 

@@ -30,6 +30,7 @@ fn every_experiment_says_what_it_cannot_prove() {
         "overload",
         "voice",
         "video-call",
+        "cloud-gaming",
     ] {
         assert!(names.iter().any(|name| name == wanted), "{wanted}");
     }

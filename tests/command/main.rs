@@ -12,6 +12,7 @@
 //! | `rpc` | requests and responses over each transport, before slow servers and on lossy links |
 //! | `voice` | calls over each transport: their rating, and what of them is missing |
 //! | `video_call` | frames with a deadline: whole as their packets are, repaired, asked for |
+//! | `cloud_gaming` | the picture of a game, and input the other way |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `expectations` | what an experiment expects: verdicts, exit status, JUnit XML |
 //! | `start` | arms that start equal: losses, windows, settings |
@@ -32,6 +33,7 @@ mod again;
 mod backends;
 mod bad_input;
 mod capture;
+mod cloud_gaming;
 mod conditions;
 mod ends;
 mod expectations;

@@ -6,6 +6,7 @@
 
 mod bulk;
 mod clocked;
+mod cloud_gaming;
 mod draw;
 pub mod driver;
 mod frames;
@@ -34,6 +35,7 @@ use mix::Mixed;
 use spec::{MAX_MESSAGES, Spec, check_streams};
 
 pub use bulk::Bulk;
+pub use cloud_gaming::CloudGaming;
 pub use driver::{Action, Driver, Event};
 pub use frames::{Cut, Frames, Key, Kind, Layout, Part, Repair};
 pub use message::{Class, Length, MessageId, Release};
@@ -83,6 +85,8 @@ workloads! {
     Voice,
     /// The picture of a call: frames with a deadline.
     VideoCall,
+    /// The picture of a game that runs elsewhere, and the player's input.
+    CloudGaming,
     /// Several workloads on one connection.
     Mix,
 }

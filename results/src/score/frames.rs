@@ -2,7 +2,9 @@
 
 use super::definition::{Figures, PLAIN, Score};
 use crate::metric;
-use crate::metric::frames::{DELAY_P95, FREEZE, IN_TIME, LATE, MISSING, REPAIR_BYTES, UNDECODABLE};
+use crate::metric::frames::{
+    DELAY_P95, FREEZE, IN_TIME, INPUT_LOST, INPUT_P99, LATE, MISSING, REPAIR_BYTES, UNDECODABLE,
+};
 use crate::number::number;
 use crate::part::PartView;
 use crate::sentence::{Figure, each_told, of_each, sentence, set_against, told};
@@ -33,6 +35,38 @@ pub(super) const VIDEO_CALL: Score = Score {
     }),
     of_messages: metric::frames::figures,
     ..PLAIN
+};
+
+pub(super) const CLOUD_GAMING: Score = Score {
+    table: &[&IN_TIME, &LATE, &MISSING, &UNDECODABLE, &FREEZE, &DELAY_P95, &REPAIR_BYTES, &INPUT_P99, &INPUT_LOST],
+    compared: &[&IN_TIME, &FREEZE, &DELAY_P95, &INPUT_P99],
+    rows: |part| {
+        let mut rows = (VIDEO_CALL.rows)(part);
+        rows.push((Figure::Of(&INPUT_P99), "one message of input in a hundred took longer than [ms] (delay p99)"));
+        rows
+    },
+    sentences: |part| {
+        let mut said = sentences(part);
+        let (pairs, _) = told(part, &INPUT_P99);
+        let input = pairs.last().and_then(|last| {
+            let of_arms = of_each(&last.group, &INPUT_P99, millis);
+            each_told("of the player's input one message in a hundred took longer than", of_arms, "")
+        });
+        said.extend(input.map(|input| sentence(None, &input)));
+        said
+    },
+    figures: Some(&Figures {
+        title: "How much of the picture is there in time?",
+        columns: &[
+            ("In time", &IN_TIME),
+            ("Missing", &MISSING),
+            ("Undecodable", &UNDECODABLE),
+            ("Longest freeze", &FREEZE),
+            ("Input", &INPUT_P99),
+        ],
+        about: ABOUT,
+    }),
+    ..VIDEO_CALL
 };
 
 const ABOUT: &str = "In time: whole, and decoded within the deadline. A frame refers to the one before it: where that is missing, it is \

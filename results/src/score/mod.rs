@@ -29,6 +29,7 @@ pub(crate) fn of_workload(workload: &Workload) -> &'static Score {
         Workload::Rpc(_) => &rpc::SCORE,
         Workload::Voice(_) => &voice::SCORE,
         Workload::VideoCall(_) => &frames::VIDEO_CALL,
+        Workload::CloudGaming(_) => &frames::CLOUD_GAMING,
     }
 }
 
@@ -47,6 +48,7 @@ mod tests {
             "kind = 'rpc'\noutstanding = 1\ncount = 1",
             "kind = 'voice'",
             "kind = 'video-call'",
+            "kind = 'cloud-gaming'",
         ] {
             let score = super::of_workload(&toml::from_str(workload).unwrap());
             assert!(score.charts.iter().all(|chart| known.contains(chart)), "{workload}: {:?}", score.charts);
