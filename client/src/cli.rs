@@ -311,7 +311,7 @@ impl ClientArgs {
         });
         Ok(Plan {
             arm: self.arm,
-            workload,
+            workload: workload.for_arm(self.arm),
             tuning: Tuning {
                 controller: self.controller,
                 order: self.order,

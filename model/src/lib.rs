@@ -14,12 +14,14 @@
 //! | [`experiment`] | a question and the matrix of trials that answers it |
 //! | [`attribution`] | which packets carried which bytes of which messages |
 //! | [`blocking`] | what head-of-line blocking did to a trial's messages, as figures |
+//! | [`emodel`] | the rating of a call by ITU-T G.107 |
+//! | [`voice`] | what was heard of a call |
+//! | [`frames`] | what a player made of frames |
 //! | [`end`] | client or server |
 //! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`age`] | how old the newest update was that was delivered |
 //! | [`operations`], [`queries`], [`conversations`] | what became of requests and their answers, and of conversations |
 //! | [`percentiles`] | percentiles of a time |
-//! | [`operations`] | what became of requests and responses |
 //! | [`page_load`] | when the objects of a page were there |
 //! | [`playback`] | how a film was played |
 //! | [`tolerance`] | the bounds of a valid trial |
@@ -36,9 +38,11 @@ pub mod arm;
 pub mod attribution;
 pub mod blocking;
 pub mod conversations;
+pub mod emodel;
 pub mod end;
 pub mod experiment;
 pub mod flow;
+pub mod frames;
 mod hex;
 pub mod link;
 pub mod mode;
@@ -58,6 +62,7 @@ pub mod streams;
 pub mod tolerance;
 pub mod tuning;
 pub mod units;
+pub mod voice;
 pub mod void;
 pub mod workload;
 

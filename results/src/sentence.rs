@@ -157,6 +157,11 @@ fn waiting(estimate: &Estimate) -> String {
     }
 }
 
+/// The median of each arm's figure under the same conditions.
+pub(crate) fn of_each(group: &Group<'_>, metric: &Metric, show: fn(f64) -> String) -> Vec<(Arm, String)> {
+    group.cells.iter().filter_map(|cell| Some((cell.arm, show(cell.estimate(metric)?.median)))).collect()
+}
+
 /// `BEFORE one in seven AFTER on tcp and tls, none on quic`.
 pub(crate) fn each_told(before: &str, said: Vec<(Arm, String)>, after: &str) -> Option<String> {
     let first = said.first()?.1.clone();

@@ -33,6 +33,9 @@ fn every_experiment_says_what_it_cannot_prove() {
         "overload",
         "page",
         "video-on-demand",
+        "voice",
+        "video-call",
+        "cloud-gaming",
     ] {
         assert!(names.iter().any(|name| name == wanted), "{wanted}");
     }

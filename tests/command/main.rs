@@ -15,6 +15,9 @@
 //! | `chat` | conversations, whole and in order or not, and their keep-alives |
 //! | `page` | web pages: the round trips that they take, and what goes first |
 //! | `video_on_demand` | films that play while they come, where the link carries too little and where it carries enough |
+//! | `voice` | calls over each transport: their rating, and what of them is missing |
+//! | `video_call` | frames with a deadline: whole as their packets are, repaired, asked for |
+//! | `cloud_gaming` | the picture of a game, and input the other way |
 //! | `run` | experiments from file to report; interruption, resumption, failed trials |
 //! | `expectations` | what an experiment expects: verdicts, exit status, JUnit XML |
 //! | `start` | arms that start equal: losses, windows, settings |
@@ -36,6 +39,7 @@ mod backends;
 mod bad_input;
 mod capture;
 mod chat;
+mod cloud_gaming;
 mod conditions;
 mod ends;
 mod expectations;
@@ -59,4 +63,6 @@ mod start;
 mod support;
 mod traces;
 mod unsupported;
+mod video_call;
 mod video_on_demand;
+mod voice;

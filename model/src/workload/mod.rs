@@ -8,9 +8,12 @@ mod answer;
 mod arrivals;
 mod bulk;
 mod chat;
+mod clocked;
+mod cloud_gaming;
 mod connect;
 mod draw;
 pub mod driver;
+mod frames;
 mod game_state;
 mod message;
 mod messages;
@@ -26,7 +29,9 @@ mod size;
 mod spec;
 mod stream;
 mod table;
+mod video_call;
 mod video_on_demand;
+mod voice;
 mod writes;
 
 use std::fmt;
@@ -43,8 +48,10 @@ use spec::{MAX_MESSAGES, Spec, check_streams};
 pub use arrivals::Arrivals;
 pub use bulk::Bulk;
 pub use chat::Chat;
+pub use cloud_gaming::CloudGaming;
 pub use connect::Connect;
 pub use driver::{Action, Driver, Event};
+pub use frames::{Cut, Frames, Key, Kind, Layout, Part, Repair};
 pub use game_state::GameState;
 pub use message::{Class, Length, MessageId, Release};
 pub use messages::Messages;
@@ -56,7 +63,9 @@ pub use size::{LogNormal, Size};
 pub use spec::MOST_WARMUP;
 pub use stream::{MAX_STREAMS, StreamId, share};
 pub use table::{Block, Lengths, Table};
+pub use video_call::VideoCall;
 pub use video_on_demand::{Adaptation, VideoOnDemand};
+pub use voice::{JitterBuffer, PACKET_TIME, Talk, Voice};
 pub use writes::Writes;
 
 /// The list of workloads: [`Workload`], and what each of them says of itself.
@@ -106,6 +115,12 @@ workloads! {
     Page,
     /// Segments of a film into the buffer of its player.
     VideoOnDemand,
+    /// A telephone call: a packet every 20 ms, and a jitter buffer.
+    Voice,
+    /// The picture of a call: frames with a deadline.
+    VideoCall,
+    /// The picture of a game that runs elsewhere, and the player's input.
+    CloudGaming,
     /// Several workloads on one connection.
     Mix,
 }

@@ -18,7 +18,7 @@ use super::draw;
 use super::driver::{Action, Driver, Event};
 use super::message::{Class, MessageId, Release};
 use super::size::Size;
-use super::spec::{MAX_DURATION, MAX_MESSAGES, MOST_WARMUP, Spec, check_duration, check_streams};
+use super::spec::{MAX_DURATION, MAX_MESSAGES, MOST_WARMUP, Spec, check_duration, check_streams, warmup_both_ways};
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
 use crate::link::{Direction, Link};
@@ -283,9 +283,7 @@ impl Spec for Rpc {
     }
 
     fn settle_on(&mut self, link: &Link) {
-        let bdp = |way| link.direction(way).mean_rate().map(|rate| rate.bytes_in(link.rtt()));
-        let least = Direction::BOTH.into_iter().filter_map(bdp).min().unwrap_or(MOST_WARMUP);
-        self.warmup.get_or_insert(least.min(MOST_WARMUP));
+        self.warmup.get_or_insert(warmup_both_ways(link));
     }
 
     fn most_released_in(&self, _direction: Direction, time: Duration) -> u64 {

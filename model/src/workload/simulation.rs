@@ -28,12 +28,14 @@ pub(super) struct Network {
     pub(super) repeated: u8,
     /// What it carries in each direction, one message after the other; absent, any number at once.
     pub(super) rate: Option<BitRate>,
+    /// Still given up, of those that were not delivered when their sender said so.
+    pub(super) cancelled: u8,
 }
 
 impl Default for Network {
     fn default() -> Self {
         let (delay, jitter) = (Duration::from_millis(30), Duration::ZERO);
-        Network { seed: 1, delay, jitter, lost: 0, failed: 0, repeated: 0, rate: None }
+        Network { seed: 1, delay, jitter, lost: 0, failed: 0, repeated: 0, rate: None, cancelled: 0 }
     }
 }
 
@@ -44,7 +46,7 @@ pub(super) struct Played {
     pub(super) released: Vec<(Duration, Release)>,
     /// When each was delivered.
     pub(super) delivered: BTreeMap<MessageId, Duration>,
-    /// Those that were withdrawn before they were sent.
+    /// Those that were given up, and will not be delivered.
     pub(super) cancelled: BTreeSet<MessageId>,
     /// When each end was done: client, server.
     pub(super) done: [Option<Duration>; 2],
@@ -89,6 +91,7 @@ enum Happening {
     Timer(u64),
     Delivered(MessageId),
     Failed(MessageId),
+    Cancelled(MessageId),
     PeerFinished,
 }
 
@@ -141,11 +144,14 @@ impl Simulation {
             Happening::Start => Event::Start,
             Happening::Timer(which) if which == self.wakes[end] => Event::Timer,
             Happening::Timer(_) => return,
+            Happening::Delivered(id) if self.played.cancelled.contains(&id) => return,
+            Happening::Failed(id) if self.played.cancelled.contains(&id) => return,
             Happening::Delivered(id) => {
                 self.played.delivered.entry(id).or_insert(now);
                 Event::Delivered(id)
             }
             Happening::Failed(id) => Event::Failed(id),
+            Happening::Cancelled(id) => Event::Cancelled(id),
             Happening::PeerFinished => Event::PeerFinished,
         };
         self.idle = if event == Event::Timer { self.idle + 1 } else { 0 };
@@ -155,7 +161,7 @@ impl Simulation {
         for action in actions {
             match action {
                 Action::Send(release) => self.send(now, end, release),
-                Action::Cancel(_) => {}
+                Action::Cancel(id) => self.cancel(now, end, id),
                 Action::WakeAt(at) => {
                     assert!(at > now, "{event:?} at {now} left behind what was due at {at}");
                     self.wakes[end] += 1;
@@ -168,6 +174,14 @@ impl Simulation {
                     self.at(heard, 1 - end, Happening::PeerFinished);
                 }
             }
+        }
+    }
+
+    fn cancel(&mut self, now: Duration, end: usize, id: MessageId) {
+        let is_reached = (draw::bits(self.network.seed, id) >> 16) as u8 <= self.network.cancelled;
+        let is_here = self.played.delivered.contains_key(&id);
+        if self.network.cancelled > 0 && is_reached && !is_here && self.played.cancelled.insert(id) {
+            self.at(now, end, Happening::Cancelled(id));
         }
     }
 
@@ -212,10 +226,10 @@ pub(super) use properties;
 /// Networks that deliver, fail, delay, repeat and reorder.
 pub(super) fn networks() -> impl proptest::strategy::Strategy<Value = Network> {
     use proptest::prelude::*;
-    (any::<u64>(), 1u64..200, 0u64..200, 0u8..80, 0u8..80, 0u8..80).prop_map(
-        |(seed, delay, jitter, lost, failed, repeated)| {
+    (any::<u64>(), 1u64..200, 0u64..200, 0u8..80, 0u8..80, 0u8..80, any::<u8>()).prop_map(
+        |(seed, delay, jitter, lost, failed, repeated, cancelled)| {
             let (delay, jitter) = (Duration::from_millis(delay), Duration::from_millis(jitter));
-            Network { seed, delay, jitter, lost, failed, repeated, rate: None }
+            Network { seed, delay, jitter, lost, failed, repeated, rate: None, cancelled }
         },
     )
 }

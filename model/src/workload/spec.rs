@@ -111,6 +111,12 @@ pub(super) trait Spec: fmt::Display {
     fn driver(&self, outgoing: Table, incoming: Table) -> Box<dyn Driver>;
 }
 
+/// The warm-up in both directions on this link: the smaller of its two bandwidth-delay products.
+pub(super) fn warmup_both_ways(link: &Link) -> ByteCount {
+    let bdp = |way| link.direction(way).mean_rate().map(|rate| rate.bytes_in(link.rtt()));
+    Direction::BOTH.into_iter().filter_map(bdp).min().unwrap_or(MOST_WARMUP).min(MOST_WARMUP)
+}
+
 pub(super) fn check_streams(streams: u16) -> Result<(), String> {
     match streams {
         1..=MAX_STREAMS => Ok(()),

@@ -45,6 +45,8 @@ pub enum Lengths {
     Fixed(ByteCount),
     /// The one of each stream after its share of so many bytes.
     Share(ByteCount),
+    /// Each after as many bytes as the list says of its number; beyond its end the list begins again.
+    Each(Arc<[u32]>),
     /// Each after as many sizes as are drawn for it, one after the other, together.
     Drawn {
         /// What they are drawn from.
@@ -153,6 +155,7 @@ impl Table {
             Lengths::Until(time) => Length::Until(*time),
             Lengths::Fixed(bytes) => Length::Bytes(*bytes),
             Lengths::Share(all) => Length::Bytes(share(*all, block.streams, stream - first)),
+            Lengths::Each(sizes) => Length::Bytes(ByteCount::new(u64::from(sizes[seq as usize % sizes.len()]))),
             Lengths::Drawn { one_byte_from, .. } if seq >= *one_byte_from => Length::Bytes(ByteCount::new(1)),
             Lengths::Drawn { size, sum_of, .. } => {
                 let part = |part| {

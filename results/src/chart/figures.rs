@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::definition::{Absent, ChartDef, Drawing};
 use super::rows::{Column, Form, Rows};
 use crate::analysis::Analysis;
-use crate::metric::Metric;
+use crate::metric::{Metric, Unit};
 use crate::part::PartView;
 use crate::score;
 
@@ -24,11 +24,12 @@ fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
         if values.is_empty() {
             return None;
         }
-        // On a logarithmic axis there is no place for 0.
         let most = values.iter().copied().fold(0.0, f64::max);
-        let axis = match values.iter().all(|value| *value > 0.0) || most <= 0.0 {
-            true => Axis::fitting(values, 4.0, 4),
-            false => Axis::linear(0.0, most * 1.05, 4),
+        // A logarithmic axis has no place for 0, and a share is read as a part of all.
+        let axis = match metric.unit {
+            Unit::Percent if most > 0.0 => Axis::linear(0.0, most, 4),
+            _ if most > 0.0 && values.iter().any(|value| *value <= 0.0) => Axis::linear(0.0, most * 1.05, 4),
+            _ => Axis::fitting(values, 4.0, 4),
         };
         let scale = if axis.is_log() { ", log" } else { "" };
         let axis_name = match metric.unit.symbol() {

@@ -36,7 +36,7 @@ pub enum Unit {
     BytesPerByte,
     /// Hundredths.
     Percent,
-    /// Parts of one.
+    /// A number without a unit: an index, a rating.
     Index,
     /// Milliseconds.
     Millis,

@@ -6,11 +6,13 @@
 pub(crate) mod chat;
 pub(crate) mod connect;
 mod definition;
+pub(crate) mod frames;
 pub(crate) mod game_state;
 pub(crate) mod page;
 pub(crate) mod query;
 pub(crate) mod rpc;
 pub(crate) mod video_on_demand;
+pub(crate) mod voice;
 pub(crate) mod writes;
 
 use samepath_model::blocking::Blocking;
@@ -38,6 +40,8 @@ pub const ALL: &[&Metric] = &joined::<{ count(LISTS) }>(LISTS);
 const LISTS: &[&[&Metric]] = &[
     COMMON,
     rpc::METRICS,
+    voice::METRICS,
+    frames::METRICS,
     page::METRICS,
     video_on_demand::METRICS,
     game_state::METRICS,

@@ -7,12 +7,14 @@ mod bulk;
 mod chat;
 mod connect;
 mod definition;
+mod frames;
 mod game_state;
 mod messages;
 mod page;
 mod query;
 mod rpc;
 mod video_on_demand;
+mod voice;
 mod writes;
 
 use samepath_model::Workload;
@@ -39,6 +41,9 @@ pub(crate) fn of_workload(workload: &Workload) -> &'static Score {
         Workload::GameState(_) => &game_state::SCORE,
         Workload::Page(_) => &page::SCORE,
         Workload::VideoOnDemand(_) => &video_on_demand::SCORE,
+        Workload::Voice(_) => &voice::SCORE,
+        Workload::VideoCall(_) => &frames::VIDEO_CALL,
+        Workload::CloudGaming(_) => &frames::CLOUD_GAMING,
     }
 }
 
@@ -62,6 +67,9 @@ mod tests {
             "kind = 'chat'\nduration = '1s'",
             "kind = 'page'",
             "kind = 'video-on-demand'",
+            "kind = 'voice'",
+            "kind = 'video-call'",
+            "kind = 'cloud-gaming'",
         ] {
             let score = super::of_workload(&toml::from_str(workload).unwrap());
             assert!(score.charts.iter().all(|chart| known.contains(chart)), "{workload}: {:?}", score.charts);

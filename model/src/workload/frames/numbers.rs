@@ -1,0 +1,23 @@
+//! A set of small numbers.
+
+/// Numbers that were noted, a bit each.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Numbers(Vec<u64>);
+
+impl Numbers {
+    /// Notes a number; whether it was new.
+    pub(super) fn insert(&mut self, number: u32) -> bool {
+        let (word, bit) = (number as usize / 64, 1 << (number % 64));
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        let is_new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        is_new
+    }
+
+    /// Whether it was noted.
+    pub(super) fn has(&self, number: u32) -> bool {
+        self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+}
