@@ -13,6 +13,8 @@
 //! | `game_state` | the age of states of which only the newest counts, against theory |
 //! | `query` | queries that are tried again, against theory, and on new connections |
 //! | `chat` | conversations, whole and in order or not, and their keep-alives |
+//! | `connect` | connections for each exchange: ports, TIME-WAIT, and what fails without them |
+//! | `writes` | what small writes become on their way |
 //! | `page` | web pages: the round trips that they take, and what goes first |
 //! | `video_on_demand` | films that play while they come, where the link carries too little and where it carries enough |
 //! | `voice` | calls over each transport: their rating, and what of them is missing |
@@ -41,6 +43,7 @@ mod capture;
 mod chat;
 mod cloud_gaming;
 mod conditions;
+mod connect;
 mod ends;
 mod expectations;
 mod experiments;
@@ -66,3 +69,4 @@ mod unsupported;
 mod video_call;
 mod video_on_demand;
 mod voice;
+mod writes;

@@ -762,6 +762,14 @@ impl Probe {
         }
     }
 
+    /// Whether the peer has closed its connection, and this end has not.
+    pub(crate) fn peer_has_closed(&self) -> bool {
+        match self {
+            Probe::Tcp(socket) => tcp::info(socket).is_ok_and(|info| info.peer_has_closed),
+            Probe::Quinn(_) => false,
+        }
+    }
+
     /// Bytes that are not acknowledged, where the peer has all of them.
     pub(crate) fn unacknowledged(&self) -> io::Result<u64> {
         match self {

@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use samepath_model::end::End;
 use samepath_model::workload::{Event, MessageId, Release};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::connection::{Connection, Dialer, Read, RecvStream, Scratch, Service};
+use crate::connection::{Connection, Dialer, Probe, Read, RecvStream, Scratch, Service};
 use crate::exchanges::Answer;
 use crate::frame::Decoder;
 use crate::queue::{Queue, Work};
@@ -88,13 +89,27 @@ async fn exchange(shared: &Shared, dialer: &Dialer, release: &Release) -> Result
     if !reader.has_whole {
         return Err(TransportError::Closed { missing: 1 });
     }
-    shared.exchanges.count(probe);
     // The response is here: what becomes of the connection is of no more interest.
     if shared.plan.workload.closes_first() == End::Server {
         while let Ok(true) = reader.read(shared, None).await {}
+        await_fin(probe.as_ref()).await;
     }
+    shared.exchanges.count(probe);
     let _ = writer.stream.close().await;
     Ok(())
+}
+
+/// Waits for the FIN of a peer that closes first: TLS says before it that nothing more comes, and who closes upon that
+/// would be no later.
+async fn await_fin(connection: Option<&Probe>) {
+    const LOOK: Duration = Duration::from_millis(1);
+    const LOOKS: u32 = 50;
+    for _ in 0..LOOKS {
+        if connection.is_none_or(Probe::peer_has_closed) {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Answers requests, each on its connection, as they come.
@@ -142,6 +157,9 @@ async fn answer(shared: Arc<Shared>, connection: Connection) -> Result<(), Trans
             }
         }
     };
+    if shared.plan.workload.closes_first() == End::Client {
+        await_fin(probe.as_ref()).await;
+    }
     shared.exchanges.count(probe);
     if let Some(id) = reader.id {
         shared.exchanges.answers().remove(&id);

@@ -290,6 +290,8 @@ pub struct Info {
     pub timeouts: u8,
     /// For how long the receiver's window held it, in microseconds since it began.
     pub receive_window_limited_us: u64,
+    /// Whether the peer's FIN has come, and this end has not sent its own (CLOSE-WAIT).
+    pub peer_has_closed: bool,
 }
 
 /// Reads `TCP_INFO`.
@@ -311,8 +313,12 @@ pub fn info(socket: &OwnedFd) -> io::Result<Info> {
         unsent: info.tcpi_notsent_bytes.into(),
         timeouts: info.tcpi_backoff,
         receive_window_limited_us: info.tcpi_rwnd_limited,
+        peer_has_closed: info.tcpi_state == CLOSE_WAIT,
     })
 }
+
+/// The state CLOSE-WAIT (`include/net/tcp_states.h`).
+const CLOSE_WAIT: u8 = 8;
 
 /// What a connection says of itself; `None` where it could not be asked.
 pub(crate) fn sample(socket: &OwnedFd) -> Option<Sample> {
