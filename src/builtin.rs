@@ -22,6 +22,7 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("chatty-or-batched", include_str!("../experiments/chatty-or-batched.toml")),
     ("overload", include_str!("../experiments/overload.toml")),
     ("connect", include_str!("../experiments/connect.toml")),
+    ("mix", include_str!("../experiments/mix.toml")),
     ("writes", include_str!("../experiments/writes.toml")),
     ("page", include_str!("../experiments/page.toml")),
     ("video-on-demand", include_str!("../experiments/video-on-demand.toml")),

@@ -189,7 +189,7 @@ async fn a_transfer_and_messages_share_a_connection() {
     let server = serve();
     for arm in with_connections_before() {
         let of = vec![bytes(Direction::Down, 2, 3_000_000), messages(Direction::Down, 3, 1000, 40)];
-        let plan = plan(arm, Workload::Mix(Mix { of }));
+        let plan = plan(arm, Workload::Mix(Mix { of, ..Mix::default() }));
         let report = server.play(&plan).await.report;
         assert!(report.complete, "{arm}");
         let of = |streams: std::ops::Range<u16>| report.messages.iter().filter(move |m| streams.contains(&m.stream));

@@ -10,6 +10,8 @@ use crate::units::Duration;
 #[derive(Debug)]
 struct Part {
     streams: Range<StreamId>,
+    /// What is added to the priority of its messages.
+    priority: i32,
     driver: Box<dyn Driver>,
     wake: Option<Duration>,
     is_done: bool,
@@ -27,8 +29,17 @@ pub(super) struct Mixed {
 impl Mixed {
     /// Of drivers, each with the streams that are its own.
     pub(super) fn new(parts: impl Iterator<Item = (Range<StreamId>, Box<dyn Driver>)>) -> Mixed {
-        let part = |(streams, driver)| Part { streams, driver, wake: None, is_done: false };
+        let part = |(streams, driver)| Part { streams, priority: 0, driver, wake: None, is_done: false };
         Mixed { parts: parts.map(part).collect(), told: Vec::new(), is_done: false }
+    }
+
+    /// The messages of each go before those of whichever follows it.
+    #[must_use]
+    pub(super) fn in_order(mut self) -> Mixed {
+        for (priority, part) in (0..).zip(self.parts.iter_mut().rev()) {
+            part.priority = priority;
+        }
+        self
     }
 }
 
@@ -49,7 +60,11 @@ impl Driver for Mixed {
             }
             for action in self.told.drain(..) {
                 match action {
-                    Action::Send(_) | Action::Cancel(_) => actions.push(action),
+                    Action::Send(mut release) => {
+                        release.priority += part.priority;
+                        actions.push(Action::Send(release));
+                    }
+                    Action::Cancel(_) => actions.push(action),
                     Action::WakeAt(at) => part.wake = Some(at),
                     Action::Done => part.is_done = true,
                 }

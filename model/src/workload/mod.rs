@@ -38,7 +38,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arm::{Arm, Connections};
+use crate::arm::{Arm, Connections, OrderingDomain};
 use crate::end::End;
 use crate::link::{Direction, Link};
 use crate::units::{ByteCount, Duration};
@@ -325,11 +325,25 @@ impl fmt::Display for Workload {
 }
 
 /// Several workloads on one connection. Their streams follow each other.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Mix {
     /// What is sent; the first one gives the direction.
     pub of: Vec<Workload>,
+    /// Which of them goes first where their streams share a connection.
+    #[serde(default)]
+    pub priority: MixPriority,
+}
+
+/// Which of several workloads on a connection goes first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MixPriority {
+    /// None: they take turns.
+    #[default]
+    Equal,
+    /// The first that is named, then the second, and so on.
+    InOrder,
 }
 
 impl Mix {
@@ -349,7 +363,7 @@ impl Spec for Mix {
     }
 
     fn axes(&self) -> &'static [&'static str] {
-        &[]
+        &["priority"]
     }
 
     fn clear_rival_of(&mut self, _axis: &str) {}
@@ -421,6 +435,12 @@ impl Spec for Mix {
     }
 
     fn check_on(&self, arm: Arm, link: &Link) -> Result<(), String> {
+        if self.priority != MixPriority::Equal && arm.ordering == OrderingDomain::Nothing {
+            return Err(format!(
+                "`priority` is for streams that share a connection, and `{arm}` has datagrams alone: leave it out, or \
+                 leave the arm out"
+            ));
+        }
         self.of.iter().try_for_each(|one| one.check_on(arm, link).map_err(|error| error.to_string()))
     }
 
@@ -450,7 +470,11 @@ impl Spec for Mix {
             first = streams.end;
             (streams, driver)
         });
-        Box::new(Mixed::new(each))
+        let mixed = Mixed::new(each);
+        Box::new(match self.priority {
+            MixPriority::Equal => mixed,
+            MixPriority::InOrder => mixed.in_order(),
+        })
     }
 }
 
@@ -459,7 +483,7 @@ impl fmt::Display for Mix {
         for (n, one) in self.of.iter().enumerate() {
             write!(f, "{}{one}", if n == 0 { "" } else { " beside " })?;
         }
-        Ok(())
+        if self.priority == MixPriority::InOrder { f.write_str(", the first with priority") } else { Ok(()) }
     }
 }
 
@@ -488,8 +512,11 @@ mod tests {
             Workload::Messages(Messages { count: Some(0), ..Messages::default() }),
             Workload::Messages(Messages { spacing: Duration::ZERO, count: Some(1), ..Messages::default() }),
             Workload::Messages(Messages { count: Some(u32::MAX), ..Messages::default() }),
-            Workload::Mix(Mix { of: vec![bulk.clone()] }),
-            Workload::Mix(Mix { of: vec![bulk.clone(), Workload::Mix(Mix { of: vec![bulk.clone(), bulk] })] }),
+            Workload::Mix(Mix { of: vec![bulk.clone()], ..Mix::default() }),
+            Workload::Mix(Mix {
+                of: vec![bulk.clone(), Workload::Mix(Mix { of: vec![bulk.clone(), bulk], ..Mix::default() })],
+                ..Mix::default()
+            }),
         ];
         for workload in bad {
             assert!(workload.check().is_err(), "{workload:?}");
@@ -504,10 +531,62 @@ mod tests {
             ..Bulk::default()
         };
         let messages = Messages { streams: 3, count: Some(count), ..Messages::default() };
-        Workload::Mix(Mix { of: vec![Workload::Bulk(bulk), Workload::Messages(messages)] })
+        Workload::Mix(Mix { of: vec![Workload::Bulk(bulk), Workload::Messages(messages)], ..Mix::default() })
     }
 
     properties!((any::<bool>(), 1u16..5, 1u32..20).prop_map(|(up, streams, count)| mix(up, streams, count)));
+
+    #[test]
+    fn the_first_of_a_mix_goes_first_if_asked() {
+        let Workload::Mix(equal) = mix(false, 2, 4) else { unreachable!() };
+        let ordered = Workload::Mix(Mix { priority: MixPriority::InOrder, ..equal.clone() });
+        let priorities = |workload: &Workload| {
+            let released = both_ends(workload, 1, Default::default()).released;
+            let of = |streams: std::ops::Range<u16>| {
+                let own = released.iter().filter(|(_, release)| streams.contains(&release.id.stream));
+                own.map(|(_, release)| release.priority).collect::<std::collections::BTreeSet<_>>()
+            };
+            (of(0..2), of(2..5))
+        };
+        assert_eq!(priorities(&Workload::Mix(equal)), ([0].into(), [0].into()));
+        assert_eq!(priorities(&ordered), ([1].into(), [0].into()));
+        let link = crate::link::LinkSpec::default().resolve().unwrap();
+        let refused = ordered.check_on("udp".parse().unwrap(), &link).unwrap_err().to_string();
+        assert!(refused.contains("`priority`") && refused.contains("`udp`"), "{refused}");
+        assert!(ordered.check_on("quic".parse().unwrap(), &link).is_ok());
+    }
+
+    /// Every workload may be beside another: its messages keep to the streams that are its own there.
+    #[test]
+    fn every_workload_can_be_in_a_mix() {
+        for text in [
+            "kind = 'messages'\ncount = 20",
+            "kind = 'rpc'\noutstanding = 2\ncount = 6",
+            "kind = 'connect'\noutstanding = 2\ncount = 6",
+            "kind = 'writes'\ncount = 20",
+            "kind = 'query'\ncount = 6",
+            "kind = 'chat'\nduration = '2s'",
+            "kind = 'game-state'\ncount = 20",
+            "kind = 'voice'\nduration = '2s'",
+            "kind = 'video-call'\nduration = '2s'",
+            "kind = 'cloud-gaming'\nduration = '1s'",
+            "kind = 'page'\ncontents = 'small'",
+            "kind = 'video-on-demand'\nsegments = 2",
+        ] {
+            let alone: Workload = toml::from_str(text).unwrap();
+            let Workload::Mix(Mix { of, .. }) = mix(false, 2, 4) else { unreachable!() };
+            let mixed = Workload::Mix(Mix { of: vec![of[0].clone(), alone.clone()], ..Mix::default() });
+            mixed.check().unwrap_or_else(|error| panic!("{text}: {error}"));
+            super::simulation::check(&mixed, Default::default()).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let streams = 2..2 + alone.streams();
+            let played = both_ends(&mixed, 1, Default::default());
+            let own = played.released.iter().filter(|(_, release)| release.id.stream >= 2);
+            assert!(own.clone().all(|(_, release)| streams.contains(&release.id.stream)), "{text}");
+            // What is drawn follows from the streams, too: it is as many as alone, nearly so.
+            let alone = both_ends(&alone, 1, Default::default()).released.len();
+            assert!((alone / 2..=2 * alone).contains(&own.count()), "{text}: alone {alone}");
+        }
+    }
 
     #[test]
     fn each_part_has_streams_of_its_own() {
