@@ -226,7 +226,7 @@ mod tests {
 
     const KEY: Came<'_> = &[(0, 0, 30), (1, 0, 30), (2, 0, 30), (3, 0, 30), (4, 0, 30), (5, 0, 30), (6, 0, 31)];
     const WHOLE: Came<'_> = &[(0, 0, 30), (1, 0, 31)];
-    const HALF: Came<'_> = &[(1, 0, 30)];
+    const PART: Came<'_> = &[(1, 0, 30)];
 
     #[test]
     fn a_lost_frame_takes_others_with_it() {
@@ -234,7 +234,7 @@ mod tests {
         let frames = [
             (true, KEY),
             (false, WHOLE),
-            (false, HALF),
+            (false, PART),
             (false, WHOLE),
             (true, KEY),
             // It takes too long, and so does what refers to it.
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(pictures.delays, [31, 120, 31].map(|ms| ms * MS));
         // One repair packet for two, and two for seven.
         let coded = call(Repair::Fec);
-        let frames = [(true, &KEY[1..]), (false, &[(0, 0, 30), (2, 0, 40)][..]), (false, HALF)];
+        let frames = [(true, &KEY[1..]), (false, &[(0, 0, 30), (2, 0, 40)][..]), (false, PART)];
         let with_parity = [&[(7, 0, 35)], frames[0].1].concat();
         let messages = records(&coded, &[(true, &with_parity), frames[1], frames[2]]);
         let pictures = Pictures::of(&Workload::VideoCall(coded), 1, &messages).unwrap();

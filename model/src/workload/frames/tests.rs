@@ -122,7 +122,7 @@ fn what_is_missing_is_asked_for_at_once() {
 }
 
 #[test]
-fn a_key_frame_follows_a_loss_within_a_round_trip() {
+fn key_frames_follow_a_loss_within_a_round_trip() {
     let network = Network { lost: 4, ..Network::default() };
     for (repair, packet) in [(Repair::None, Some(ByteCount::new(1194))), (Repair::Resend, Some(ByteCount::new(1194)))] {
         let call = VideoCall { repair, packet, ask_again: Some(Duration::from_millis(70)), ..VideoCall::default() };
