@@ -629,12 +629,13 @@ impl SendStream {
     }
 
     /// Keeps what waits in the transport to what keeps it busy, at most to `most`; `is_known` is whether the path's
-    /// rate is. Returns the longest chunk that should be written.
-    pub(crate) fn bound_backlog(&self, most: u64, is_known: bool) -> u64 {
+    /// rate is. Of what it is given no more than `unsent` waits to be sent, where that is told. Returns the longest chunk
+    /// that should be written.
+    pub(crate) fn bound_backlog(&self, most: u64, is_known: bool, unsent: Option<u64>) -> u64 {
         match self {
             // The kernel's autotuning does.
             SendStream::Tcp(_) | SendStream::Tls(..) => u64::MAX,
-            SendStream::Quinn(stream) => stream.bound_backlog(most, is_known),
+            SendStream::Quinn(stream) => stream.bound_backlog(most, is_known, unsent),
         }
     }
 

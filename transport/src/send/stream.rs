@@ -43,12 +43,14 @@ impl StreamWriter {
         queue: Queue,
     ) -> StreamWriter {
         let order = shared.plan.tuning.order;
+        let has = |class| streams.clone().any(|stream| shared.outgoing.class(stream) == Some(class));
+        let is_shared = has(Class::Latency) && has(Class::Throughput);
         StreamWriter {
             shared: shared.clone(),
             writer,
             left: streams.clone().map(|stream| u64::from(shared.outgoing.per_stream(stream))).sum(),
             waiting: Waiting::new(order, streams.clone()),
-            transfers: Transfers::new(order),
+            transfers: Transfers::new(order, is_shared),
             streams,
             base,
             queue,

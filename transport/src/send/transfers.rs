@@ -8,6 +8,7 @@ use samepath_model::Order;
 use samepath_model::units::ByteCount;
 use samepath_model::workload::{Length, MessageId, Release};
 
+use super::framing::MESSAGE_CHUNK;
 use super::order::again;
 use super::writer::ByteWriter;
 use crate::frame::{Header, Kind, MAX_PAYLOAD};
@@ -58,6 +59,9 @@ impl Transfer {
 #[derive(Debug)]
 pub(super) struct Transfers {
     order: Order,
+    /// Whether messages that are written for latency share the stream: then none waits behind a long frame, as in HTTP/2
+    /// (RFC 9113, section 4.2).
+    is_shared: bool,
     turns: VecDeque<Transfer>,
     /// Whether nothing was written yet.
     is_first: bool,
@@ -65,8 +69,8 @@ pub(super) struct Transfers {
 }
 
 impl Transfers {
-    pub(super) const fn new(order: Order) -> Transfers {
-        Transfers { order, turns: VecDeque::new(), is_first: true, written: Vec::new() }
+    pub(super) const fn new(order: Order, is_shared: bool) -> Transfers {
+        Transfers { order, is_shared, turns: VecDeque::new(), is_first: true, written: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -95,11 +99,14 @@ impl Transfers {
         let order = self.order;
         let (frames, most) = match self.turns.len() {
             _ if self.is_first => (1, FIRST_FRAME),
+            _ if self.is_shared => (1, MESSAGE_CHUNK),
             _ if order == Order::Sequential && !over => (1, MAX_PAYLOAD as u64),
             1 => (1, MAX_PAYLOAD as u64),
             _ => (TRANSFER_FRAMES, TRANSFER_CHUNK),
         };
-        let most = most.min(writer.stream.bound_backlog(shared.plan.send_window(), shared.plan.rate.is_some()));
+        let unsent = shared.plan.tuning.notsent_lowat.filter(|_| self.is_shared).map(ByteCount::bytes);
+        let plan = &shared.plan;
+        let most = most.min(writer.stream.bound_backlog(plan.send_window(), plan.rate.is_some(), unsent));
         self.is_first = false;
         while self.written.len() < frames {
             let Some(transfer) = self.turns.pop_front() else { break };

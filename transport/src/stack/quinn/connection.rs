@@ -168,7 +168,9 @@ impl SendStream {
     ///
     /// Returns the longest chunk that should be written: quinn counts a chunk until all of it is
     /// acknowledged, so one as long as the window would stop the sender for a round trip.
-    pub(crate) fn bound_backlog(&self, most: u64, is_known: bool) -> u64 {
+    ///
+    /// Where `unsent` is given, no more than so much waits to be sent, as `TCP_NOTSENT_LOWAT` has it.
+    pub(crate) fn bound_backlog(&self, most: u64, is_known: bool, unsent: Option<u64>) -> u64 {
         const LEAST: u64 = 512 << 10;
         const LEAST_UNKNOWN: u64 = 1 << 20;
         let path = self.connection.stats().path;
@@ -178,7 +180,7 @@ impl SendStream {
             let bdp = path.cwnd as f64 * unqueued.min(1.0);
             window = window.min(((4.0 * bdp) as u64).max(LEAST_UNKNOWN));
         }
-        let window = window.min(most);
+        let window = window.min(unsent.map_or(u64::MAX, |unsent| path.cwnd + unsent)).min(most);
         self.connection.set_send_window(window);
         (window / 16).max(1)
     }
