@@ -1,25 +1,9 @@
 //! Frames with a deadline over each transport: how many are whole where packets are lost, and what repair makes of them.
 
-use std::path::Path;
-
 use samepath_model::record::TrialRecord;
 use samepath_results::Run;
 
-use crate::support::{can_emulate, expect_status, file, run, test, tolerant};
-
-/// Runs an experiment of one part, and gives its trials, all of which count.
-fn trials(dir: &Path, name: &str, part: &str) -> Run {
-    let text =
-        format!("schema = 1\nname = \"{name}\"\nquestion = \"?\"\nrepeat = 1\n[[part]]\nname = \"call\"\n{part}");
-    let (path, out) = (file(dir, &format!("{name}.toml"), &tolerant(&text)), dir.join(name));
-    expect_status(&run(&["run", &path, "--out", out.to_str().unwrap()]), 0);
-    Run::open(&out).unwrap()
-}
-
-fn figure(record: &TrialRecord, name: &str) -> f64 {
-    let score = &record.summary.as_ref().unwrap().score;
-    *score.get(name).unwrap_or_else(|| panic!("{} has no {name}: {score:?}", record.trial.id))
-}
+use crate::support::{can_emulate, figure, test, trials};
 
 #[test]
 fn datagram_frames_are_whole_as_theory_has_it() {
@@ -118,4 +102,36 @@ fn key_frames_end_what_cannot_be_decoded() {
     let undecodable = |record| figure(record, "frames_undecodable_percent");
     assert!(undecodable(on_loss) < undecodable(by_the_clock), "{} {}", undecodable(on_loss), undecodable(by_the_clock));
     assert!(figure(on_loss, "longest_freeze_ms") < figure(by_the_clock, "longest_freeze_ms"));
+}
+
+#[test]
+fn what_is_given_up_makes_room_for_the_next() {
+    if !can_emulate(test!()) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // Nothing gets through for a while, and the link has little to spare: what piled up goes before the key frame of the
+    // third second, unless it is given up.
+    let part = "arms = ['quic/per-message']\n\
+                workload = { kind = 'video-call', rate = '1.5Mbit', duration = '4s', key = 'every 1s', deadline = '400ms' }\n\
+                link = { rtt = '40ms', rate = '1.8Mbit', outage = ['1.5s..1.95s'] }\ntuning = { order = 'sequential' }\n\
+                axes = { give-up = [false, true] }";
+    let run = trials(dir.path(), "give-up", part);
+    let of = |give_up: &str| run.trials().iter().find(|record| record.trial.axes["give-up"] == give_up).unwrap();
+    let (patient, impatient) = (of("false"), of("true"));
+    let given_up = |record: &TrialRecord| {
+        let messages = run.messages(&record.trial.id).unwrap();
+        messages.iter().filter(|message| message.cancelled.is_some() && message.sent.is_some()).count()
+    };
+    assert_eq!(given_up(patient), 0);
+    assert!(given_up(impatient) > 3, "streams of frames that were handed over are reset");
+    let delay = |record: &TrialRecord| {
+        let messages = run.messages(&record.trial.id).unwrap();
+        let key = messages.iter().find(|message| message.released == 3_000_000_000).expect("there is a frame then");
+        key.delivered.map_or(f64::INFINITY, |at| (at - key.released) as f64 / 1e6)
+    };
+    assert!(delay(impatient) < delay(patient), "{} and {} ms", delay(impatient), delay(patient));
+    // What was saved, by the ledger.
+    let wire = |record: &TrialRecord| record.link.as_ref().unwrap().down.bytes;
+    assert!(wire(impatient) < wire(patient), "{} and {} bytes", wire(impatient), wire(patient));
 }

@@ -1,27 +1,9 @@
 //! Calls over each transport: what a path without loss must give, and what of a lossy one is missing.
 
-use std::path::Path;
-
 use samepath_model::Direction;
 use samepath_model::emodel::{G711_CONCEALED, rating};
-use samepath_model::record::TrialRecord;
-use samepath_results::Run;
 
-use crate::support::{can_emulate, expect_status, file, run, test, tolerant};
-
-/// Runs an experiment of one part, and gives its trials, all of which count.
-fn trials(dir: &Path, name: &str, part: &str) -> Run {
-    let text =
-        format!("schema = 1\nname = \"{name}\"\nquestion = \"?\"\nrepeat = 1\n[[part]]\nname = \"call\"\n{part}");
-    let (path, out) = (file(dir, &format!("{name}.toml"), &tolerant(&text)), dir.join(name));
-    expect_status(&run(&["run", &path, "--out", out.to_str().unwrap()]), 0);
-    Run::open(&out).unwrap()
-}
-
-fn figure(record: &TrialRecord, name: &str) -> f64 {
-    let score = &record.summary.as_ref().unwrap().score;
-    *score.get(name).unwrap_or_else(|| panic!("{} has no {name}: {score:?}", record.trial.id))
-}
+use crate::support::{can_emulate, figure, test, trials};
 
 #[test]
 fn a_call_is_rated_by_its_delay_alone() {
