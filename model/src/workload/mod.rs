@@ -58,7 +58,7 @@ pub use messages::Messages;
 pub use page::Page;
 pub use player::{Player, Stall};
 pub use query::Query;
-pub use rpc::Rpc;
+pub use rpc::{Rpc, ServiceTimes};
 pub use size::{LogNormal, Size};
 pub use spec::MOST_WARMUP;
 pub use stream::{MAX_STREAMS, StreamId, share};
