@@ -154,6 +154,13 @@ pub(crate) const CHECKS: &[Check] = &[
         score: score::same_controller_same_time,
         quick: Some(Quick { set: &[("", "bytes", &["1MB"]), ("", "loss", &["0%"])], ..ONE_SEED }),
     },
+    Check {
+        id: "P6",
+        title: "parallel connections under random loss: each carries as much as one alone",
+        experiment: include_str!("../../experiments/validate/p6.toml"),
+        score: score::parallel_connections,
+        quick: None,
+    },
 ];
 
 #[cfg(test)]

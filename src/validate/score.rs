@@ -12,7 +12,8 @@ pub(crate) use blocking::{intact_messages, one_lost_packet, streams_stalled};
 pub(crate) use equal::{equal_start, same_but_for_encryption};
 pub(crate) use link::{everything_arrives, link_meets_its_conditions};
 pub(crate) use rate::{
-    link_is_filled, objects_in_sequence, periodic_loss, random_loss, same_controller_same_time, window_limits,
+    link_is_filled, objects_in_sequence, parallel_connections, periodic_loss, random_loss, same_controller_same_time,
+    window_limits,
 };
 pub(crate) use requests::requests;
 pub(crate) use start::{first_packets_lost, round_trips};

@@ -273,6 +273,27 @@ pub(crate) fn same_controller_same_time(run: &Run) -> anyhow::Result<Vec<Finding
     Ok(findings)
 }
 
+/// P6. Where random loss decides, each of several connections carries what one does alone: eight of them between six and
+/// nine times as much in the mean, its first three seconds left out.
+pub(crate) fn parallel_connections(run: &Run) -> anyhow::Result<Vec<Finding>> {
+    let mut of: BTreeMap<u16, Vec<f64>> = BTreeMap::new();
+    for record in done(run) {
+        let (streams, Some(duration)) = (record.trial.workload.streams(), record.trial.workload.nominal_duration())
+        else {
+            continue;
+        };
+        of.entry(streams).or_default().push(steady_goodput(run, record, 3.0, duration.as_secs_f64())?);
+    }
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let Some((1, one)) = of.first_key_value().map(|(n, values)| (*n, mean(values))) else { return Ok(Vec::new()) };
+    let several = of.iter().skip(1).map(|(n, values)| {
+        let (n, found) = (f64::from(*n), mean(values) / one);
+        let what = format!("tcp/per-stream: {n} connections to one ({} Mbit/s)", short(one));
+        within(what, 0.75 * n, 1.125 * n, found, "times")
+    });
+    Ok(several.collect())
+}
+
 /// Payload received, in Mbit/s.
 fn goodput(record: &TrialRecord) -> f64 {
     record.summary.as_ref().and_then(|s| s.goodput_bits_per_second).unwrap_or(f64::NAN) / 1e6
