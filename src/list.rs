@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use samepath_model::profile::PROFILES;
-use samepath_model::{Arm, LinkSpec};
+use samepath_model::{Arm, LinkSpec, Workload};
 use serde_json::json;
 
 use crate::builtin;
@@ -11,19 +11,8 @@ use crate::cli::ListArgs;
 use crate::exit::{Exit, Mistake};
 use crate::output;
 
-/// Workloads and what their parameters are.
-const WORKLOADS: &[(&str, &str, &str)] = &[
-    (
-        "bulk",
-        "a file: as much as the transport takes, from a cold start",
-        "direction, streams, bytes or duration, udp-rate, datagram",
-    ),
-    (
-        "messages",
-        "small messages released by the clock whatever the transport does: the head-of-line probe",
-        "direction, streams, size, spacing, staggered, count or duration, warmup",
-    ),
-];
+/// Columns of the lists of parameters.
+const WIDTH: usize = 100;
 
 /// Prints the lists, or one built-in file.
 pub(crate) fn list(args: &ListArgs) -> anyhow::Result<Exit> {
@@ -44,8 +33,8 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<Exit> {
                 .map(|(name, e)| json!({ "name": name, "question": e.spec().question, "trials": e.trials().len() }))
                 .collect::<Vec<_>>(),
             "arms": Arm::all().map(|arm| arm.to_string()).collect::<Vec<_>>(),
-            "workloads": WORKLOADS.iter()
-                .map(|(name, about, parameters)| json!({ "name": name, "about": about, "parameters": parameters }))
+            "workloads": Workload::kinds().iter()
+                .map(|kind| json!({ "name": kind.name, "about": kind.about, "parameters": kind.parameters }))
                 .collect::<Vec<_>>(),
             "profiles": PROFILES.iter()
                 .map(|p| Ok(json!({ "name": p.name, "about": p.about, "conditions": conditions(p.name)? })))
@@ -63,8 +52,19 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<Exit> {
         writeln!(out, "  {:<24} {}", arm.to_string(), arm.about)?;
     }
     writeln!(out, "\nWorkloads")?;
-    for (name, text, parameters) in WORKLOADS {
-        writeln!(out, "  {name:<24} {text}\n  {:<24} parameters: {parameters}", "")?;
+    for kind in Workload::kinds() {
+        let (first, rest) = kind.about.split_at(1);
+        let mut lines = vec![format!("  {:<24} {}{rest}", kind.name, first.to_lowercase())];
+        let mut line = format!("  {:<24} parameters:", "");
+        for (place, parameter) in kind.parameters.iter().enumerate() {
+            let comma = if place + 1 < kind.parameters.len() { "," } else { "" };
+            if line.len() + parameter.len() + 2 > WIDTH {
+                lines.push(std::mem::replace(&mut line, format!("  {:<24}  ", "")));
+            }
+            line += &format!(" {parameter}{comma}");
+        }
+        lines.push(line);
+        writeln!(out, "{}", lines.join("\n"))?;
     }
     writeln!(out, "\nLink profiles (--profile)")?;
     for profile in PROFILES {

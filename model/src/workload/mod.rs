@@ -70,12 +70,12 @@ pub use writes::Writes;
 
 /// The list of workloads: [`Workload`], and what each of them says of itself.
 macro_rules! workloads {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($(#[doc = $about:literal] $name:ident,)*) => {
         /// What is sent, and when.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind", rename_all = "kebab-case")]
         pub enum Workload {
-            $($(#[$doc])* $name($name),)*
+            $(#[doc = $about] $name($name),)*
         }
 
         impl Workload {
@@ -90,8 +90,29 @@ macro_rules! workloads {
                     $(Workload::$name(spec) => spec,)*
                 }
             }
+
+            /// Every kind of workload, in the order of the list.
+            pub fn kinds() -> Vec<WorkloadKind> {
+                let kind = |spec: &dyn Spec, about: &'static str| WorkloadKind {
+                    name: spec.name(),
+                    about: about.trim().trim_end_matches('.'),
+                    parameters: spec.axes(),
+                };
+                vec![$(kind(&$name::default(), $about)),*]
+            }
         }
     };
+}
+
+/// A kind of workload, for people who choose one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkloadKind {
+    /// As typed.
+    pub name: &'static str,
+    /// What it is, in a sentence.
+    pub about: &'static str,
+    /// The parameters that an experiment may vary.
+    pub parameters: &'static [&'static str],
 }
 
 workloads! {
