@@ -1,11 +1,11 @@
 //! Named link conditions: typical paths, rounded to figures that are easy to reason about.
 //!
 //! The round-trip times are those that operators and measurement studies report; light in fibre
-//! covers 200,000 km/s, so none of them can be shorter than its distance allows.
+//! covers 200,000 km/s, so none of them can be shorter than its distance allows. `docs/link.md` says
+//! where each figure is from.
 //!
-//! None has jitter: drawn anew for each packet it would reorder them, which the paths named here do
-//! not do, and which TCP and QUIC answer with needless retransmissions. Their delay varies by
-//! queueing instead, as on the real ones.
+//! Where a delay varies it keeps the order: drawn anew for each packet it would reorder them, which the
+//! paths named here do not do, and which TCP and QUIC answer with needless retransmissions.
 
 use crate::link::LinkSpec;
 
@@ -35,7 +35,7 @@ pub const PROFILES: &[Profile] = &[
     Profile {
         name: "cross-zone",
         about: "two zones of one cloud region",
-        conditions: "rtt = '2ms'\nrate = '1Gbit'\nqueue = '2ms'",
+        conditions: "rtt = '1ms'\nrate = '1Gbit'\nqueue = '2ms'",
     },
     Profile {
         name: "cross-region",
@@ -63,28 +63,47 @@ pub const PROFILES: &[Profile] = &[
         conditions: "rtt = '20ms'\n[up]\nrate = '10Mbit'\nqueue = '100ms'\n[down]\nrate = '100Mbit'\nqueue = '50ms'",
     },
     Profile {
-        name: "4g",
-        about: "mobile, fair signal",
-        conditions: "rtt = '50ms'\n[up]\nrate = '8Mbit'\nqueue = '200ms'\n[down]\nrate = '30Mbit'\nqueue = '200ms'",
+        name: "home-dsl",
+        about: "a good telephone line at home: nothing is lost, and nothing else is going on",
+        conditions: "rtt = '25ms'\n[up]\nrate = '6Mbit'\nqueue = '100ms'\n[down]\nrate = '30Mbit'\nqueue = '100ms'",
     },
     Profile {
-        name: "3g",
-        about: "mobile, old network",
-        conditions: "rtt = '150ms'\n[up]\nrate = '700kbit'\nqueue = '300ms'\n[down]\nrate = '3Mbit'\nqueue = '300ms'",
+        name: "5g",
+        about: "mobile, new network, good signal",
+        conditions: "rtt = '45ms'\n[up]\nrate = '15Mbit'\nqueue = '200ms'\n[down]\nrate = '250Mbit'\nqueue = '200ms'",
+    },
+    Profile {
+        name: "4g",
+        about: "mobile, fair signal: for one second in five at half the rate",
+        conditions: "rtt = '85ms'\nqueue = '200ms'\n\
+                     [up]\nrate = '11Mbit'\nchange = ['2s every 5s: rate 5Mbit', '3s every 5s: rate 11Mbit']\n\
+                     [down]\nrate = '27Mbit'\nchange = ['2s every 5s: rate 13Mbit', '3s every 5s: rate 27Mbit']",
+    },
+    Profile {
+        name: "slow-mobile",
+        about: "mobile, poor signal",
+        conditions: "rtt = '150ms'\nqueue = '300ms'\n[up]\nrate = '750kbit'\n[down]\nrate = '1.6Mbit'",
     },
     Profile {
         name: "busy-wifi",
-        about: "a crowded access point: losses in bursts",
-        conditions: "rtt = '20ms'\nrate = '20Mbit'\nqueue = '100ms'\nloss = 'burst 1% 3'",
+        about: "a crowded access point: losses in bursts, and twice in 5 s the channel is another's for a while",
+        // Of all instants 1 % are more than 250 ms before the channel is free again, and 7 % more than 20 ms.
+        conditions: "rtt = '20ms'\nrate = '20Mbit'\nqueue = '100ms'\nloss = 'burst 1% 3'\n\
+                     jitter = '5ms'\ndistribution = 'normal'\nkeep-order = true\n\
+                     change = ['1s every 5s: rate 0', '1.3s every 5s: rate 20Mbit', \
+                     '3.5s every 5s: rate 0', '3.6s every 5s: rate 20Mbit']",
     },
     Profile {
         name: "low-orbit-satellite",
-        about: "low-orbit satellite; an outage of 150 ms every 15 s for its hand-overs",
-        conditions: "rtt = '30ms'\noutage = ['15s..15.15s every 15s']\n[up]\nrate = '15Mbit'\nqueue = '100ms'\n[down]\nrate = '100Mbit'\nqueue = '100ms'",
+        about: "low-orbit satellite: every 15 s another one, with other delay and packets lost on the way to it",
+        conditions: "rtt = '30ms'\nloss = 'burst 0.5% 3'\njitter = '3ms'\ndistribution = 'normal'\nkeep-order = true\n\
+                     outage = ['15s..15.075s every 15s']\n\
+                     change = ['15s every 30s: delay 35ms', '30s every 30s: delay 15ms']\n\
+                     [up]\nrate = '15Mbit'\nqueue = '100ms'\n[down]\nrate = '100Mbit'\nqueue = '100ms'",
     },
     Profile {
         name: "geostationary-satellite",
-        about: "geostationary satellite",
+        about: "geostationary satellite, without the proxy by which operators make TCP faster",
         conditions: "rtt = '600ms'\n[up]\nrate = '3Mbit'\nqueue = '1bdp'\n[down]\nrate = '25Mbit'\nqueue = '1bdp'",
     },
 ];
@@ -111,6 +130,13 @@ mod tests {
             let spec = LinkSpec { profile: Some(profile.name.to_owned()), ..LinkSpec::default() };
             let link = spec.resolve().unwrap_or_else(|e| panic!("{}: {e}", profile.name));
             assert!(link.rtt() > crate::Duration::ZERO, "{}", profile.name);
+        }
+    }
+    #[test]
+    fn the_documentation_names_every_profile() {
+        let text = include_str!("../../docs/link.md");
+        for profile in PROFILES {
+            assert!(text.contains(&format!("| `{}` |", profile.name)), "{}", profile.name);
         }
     }
 }

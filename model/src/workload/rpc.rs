@@ -21,6 +21,7 @@ use super::size::Size;
 use super::spec::{MAX_DURATION, MAX_MESSAGES, MOST_WARMUP, Spec, check_duration, check_streams, warmup_both_ways};
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
+use crate::arm::Arm;
 use crate::link::{Direction, Link};
 use crate::units::{ByteCount, Duration};
 
@@ -69,8 +70,10 @@ pub struct Rpc {
     pub backlog: Option<u32>,
     /// How long an operation is waited for: one that takes longer counts as unanswered.
     pub timeout: Duration,
-    /// Bytes sent for warm-up in each direction, as for `messages`. Absent: the smaller of the link's two
-    /// bandwidth-delay products.
+    /// Whether it starts with its connections, so that the first operation waits for them, on arms that have a handshake.
+    pub cold: bool,
+    /// Bytes sent for warm-up in each direction where it is not cold, as for `messages`. Absent: the smaller of the
+    /// link's two bandwidth-delay products.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<ByteCount>,
 }
@@ -110,6 +113,7 @@ impl Default for Rpc {
             workers: None,
             backlog: None,
             timeout: Duration::from_secs(5),
+            cold: false,
             warmup: None,
         }
     }
@@ -195,6 +199,7 @@ impl Spec for Rpc {
             "workers",
             "backlog",
             "timeout",
+            "cold",
             "warmup",
         ]
     }
@@ -266,6 +271,9 @@ impl Spec for Rpc {
         if self.timeout == Duration::ZERO || self.timeout > Duration::from_secs(3600) {
             return fail("`timeout` must be more than 0s and at most 1h");
         }
+        if self.cold && self.warmup.is_some() {
+            return fail("`warmup` is for connections that are up before; leave it out, or set `cold = false`");
+        }
         let all = 3 * u64::from(self.requests_of_stream()) * u64::from(self.streams());
         if all > MAX_MESSAGES {
             return Err(format!("it makes up to {all} messages; at most {MAX_MESSAGES} fit one trial"));
@@ -278,6 +286,10 @@ impl Spec for Rpc {
 
     fn direction(&self) -> Direction {
         Direction::Down
+    }
+
+    fn is_cold(&self) -> bool {
+        self.cold
     }
 
     fn streams(&self) -> u16 {
@@ -317,11 +329,18 @@ impl Spec for Rpc {
     }
 
     fn warmup(&self) -> Option<ByteCount> {
-        Some(self.warmup.unwrap_or(MOST_WARMUP))
+        (!self.cold).then(|| self.warmup.unwrap_or(MOST_WARMUP))
     }
 
     fn settle_on(&mut self, link: &Link) {
-        self.warmup.get_or_insert(warmup_both_ways(link));
+        if !self.cold {
+            self.warmup.get_or_insert(warmup_both_ways(link));
+        }
+    }
+
+    fn settle_for(&mut self, arm: Arm) {
+        // The first datagram is the request: there is nothing that it would wait for.
+        self.cold &= arm.handshake_round_trips.is_some();
     }
 
     fn most_released_in(&self, _direction: Direction, time: Duration) -> u64 {
@@ -394,7 +413,7 @@ impl fmt::Display for Rpc {
             let s = if workers == 1 { "" } else { "s" };
             write!(f, ", {workers} worker{s}, backlog {}", self.backlog())?;
         }
-        Ok(())
+        if self.cold { write!(f, ", cold") } else { Ok(()) }
     }
 }
 
@@ -789,6 +808,19 @@ mod tests {
     }
 
     #[test]
+    fn a_cold_one_has_no_warm_up() {
+        let of = |arm: &str, cold: bool| {
+            let rpc = Rpc { outstanding: Some(1), count: Some(1), cold, ..Rpc::default() };
+            let arm: Arm = arm.parse().unwrap();
+            let workload = Workload::Rpc(rpc).on_link(&Link::transparent()).for_arm(arm);
+            (workload.is_cold(), workload.warmup(arm))
+        };
+        assert_eq!((of("tls", true), of("tls", false)), ((true, ByteCount::ZERO), (false, MOST_WARMUP)));
+        // A datagram waits for no handshake.
+        assert_eq!(of("udp", true), (false, ByteCount::ZERO));
+    }
+
+    #[test]
     fn impossible_parameters_are_named_with_the_remedy() {
         let closed = Rpc { outstanding: Some(8), count: Some(10), ..Rpc::default() };
         let open = Rpc { per_second: Some(10.0), count: Some(10), ..Rpc::default() };
@@ -804,6 +836,7 @@ mod tests {
             (Rpc { backlog: Some(3), ..open.clone() }, "`backlog` goes with `workers`"),
             (Rpc { workers: Some(3), ..open.clone() }, "set `service`"),
             (Rpc { calls: 0, ..open.clone() }, "`calls` is 0"),
+            (Rpc { cold: true, warmup: Some(ByteCount::new(1)), ..open.clone() }, "set `cold = false`"),
             (Rpc { request: Size::Fixed(ByteCount::ZERO), ..open.clone() }, "`request` must lie"),
             (Rpc { count: Some(u32::MAX), ..open }, "fit one trial"),
         ];
