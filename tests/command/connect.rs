@@ -16,8 +16,8 @@ fn there_are_as_many_connections_as_ports() {
     }
     let dir = tempfile::tempdir().unwrap();
     let part = r#"
-arms = ["tcp/per-message", "tls/per-message"]
-workload = { kind = "connect", per-second = 150, count = 300, timeout = "1s" }
+arms = ["tcp/per-message"]
+workload = { kind = "connect", per-second = 100, count = 300 }
 link = { rtt = "4ms" }
 tuning = { local-ports = "33000-33099", time-wait-reuse = 0 }
 axes = { closes = ["client", "server"] }
@@ -34,7 +34,7 @@ axes = { closes = ["client", "server"] }
             assert_eq!(failed(record, "EADDRNOTAVAIL"), 200, "{id}");
             assert!((figure(record, "failed_percent") - 200.0 / 3.0).abs() < 1e-9, "{id}");
             // The hundred and first.
-            assert!(figure(record, "first_failure_ms") >= 1000.0 * 100.0 / 150.0, "{id}");
+            assert!(figure(record, "first_failure_ms") >= 1000.0, "{id}");
             let sockets = record.client.as_ref().unwrap().sockets.unwrap();
             assert_eq!(sockets.time_wait, 100, "{id}");
             assert!(sockets.ports >= 100, "{id}: {sockets:?}");
@@ -57,7 +57,7 @@ fn a_client_without_descriptors_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let part = r#"
 arms = ["tcp/per-message"]
-workload = { kind = "connect", outstanding = 60, count = 200, timeout = "1s" }
+workload = { kind = "connect", outstanding = 60, count = 200 }
 link = { rtt = "40ms" }
 tuning = { open-files = 60 }
 "#;

@@ -341,7 +341,9 @@ fn lists_are_for_people_and_programs() {
     expect_status(&run(&["list"]), 0);
     let output = run(&["list", "--json"]);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(document["arms"].as_array().unwrap().len(), 8);
+    assert_eq!(document["arms"].as_array().unwrap().len(), samepath_model::Arm::all().count());
+    let workloads = document["workloads"].as_array().unwrap();
+    assert!(workloads.iter().any(|kind| kind["name"] == "video-call" && kind["parameters"][0] == "direction"));
     let file = run(&["list", "--show", "head-of-line"]);
     assert!(stdout(&file).contains("schema = 1"));
 }

@@ -105,7 +105,7 @@ fn key_frames_end_what_cannot_be_decoded() {
 }
 
 #[test]
-fn what_is_given_up_makes_room_for_the_next() {
+fn what_is_given_up_lets_the_next_come_earlier() {
     if !can_emulate(test!()) {
         return;
     }
