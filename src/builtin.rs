@@ -30,6 +30,7 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("video-call", include_str!("../experiments/video-call.toml")),
     ("tls-record-size", include_str!("../experiments/tls-record-size.toml")),
     ("query", include_str!("../experiments/query.toml")),
+    ("payment", include_str!("../experiments/payment.toml")),
     ("chat", include_str!("../experiments/chat.toml")),
     ("game-state", include_str!("../experiments/game-state.toml")),
 ];

@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
+use samepath_model::book::Entry;
 use samepath_model::record::{End, SERIES_BIN_NANOS};
 use samepath_model::workload::Event;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::book::{self, Book};
 use crate::connection::{Connection, Dialer};
 use crate::plan::Plan;
 use crate::probe::Usage;
@@ -35,20 +37,26 @@ pub struct Session {
 
 impl Session {
     /// Starts this end, which will get its connections from `connections` and the start of the schedule from `epoch`. A
-    /// client makes those that are made as messages are released by `dialer`.
+    /// client makes those that are made as messages are released by `dialer`; a server writes what it records into `book`.
     pub fn start(
         plan: Plan,
         end: End,
         connections: mpsc::Receiver<Connection>,
         epoch: watch::Receiver<Option<u64>>,
         dialer: Option<Dialer>,
+        mut book: Option<Book>,
     ) -> Session {
         let (phase_sender, phase) = watch::channel(Phase::Waiting);
         let (peer_sent, peer) = watch::channel(None);
         let (peer_warm, peer_is_warm) = watch::channel(false);
-        let (shared, queues) = Shared::new(plan, end, phase_sender, epoch, peer, peer_is_warm);
+        let (mut shared, queues) = Shared::new(plan, end, phase_sender, epoch, peer, peer_is_warm);
+        let (records, recorded) = mpsc::unbounded_channel();
+        if let Some(book) = &mut book {
+            shared.give_book(book.take_found(), records);
+        }
+        let book = book.map(|book| (book, recorded));
         let shared = Arc::new(shared);
-        let work = tokio::spawn(run(shared.clone(), connections, queues, dialer));
+        let work = tokio::spawn(run(shared.clone(), connections, queues, dialer, book));
         let sampler = tokio::spawn(tick(shared.clone()));
         Session { shared, phase, peer_sent, peer_warm, started: Usage::now(), work: Some(work), sampler }
     }
@@ -141,6 +149,7 @@ async fn run(
     mut connections: mpsc::Receiver<Connection>,
     mut queues: Vec<Option<Queue>>,
     dialer: Option<Dialer>,
+    book: Option<(Book, mpsc::UnboundedReceiver<Entry>)>,
 ) -> Result<(), TransportError> {
     let plan = &shared.plan;
     let mut tasks = Tasks::default();
@@ -150,6 +159,9 @@ async fn run(
     }
     tasks.spawn(Kind::Helper, follow_clock(shared.clone()));
     tasks.spawn(Kind::Helper, receive::await_end(shared.clone()));
+    if let Some((book, recorded)) = book {
+        tasks.spawn(Kind::Writer, book::keep(shared.clone(), book, recorded));
+    }
     for _ in 0..plan.connections() {
         let connection = tasks.next_connection(&mut connections).await?;
         shared.watch(&connection)?;

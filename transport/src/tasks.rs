@@ -9,7 +9,7 @@ use crate::connection::Connection;
 /// What a task does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It writes messages, and ends when no more are released.
+    /// It writes messages, or the book, and ends when the driver is done.
     Writer,
     /// It reads a connection, and ends with it.
     Reader,
