@@ -31,6 +31,7 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("tls-record-size", include_str!("../experiments/tls-record-size.toml")),
     ("query", include_str!("../experiments/query.toml")),
     ("payment", include_str!("../experiments/payment.toml")),
+    ("payment-in-full", include_str!("../experiments/payment-in-full.toml")),
     ("chat", include_str!("../experiments/chat.toml")),
     ("game-state", include_str!("../experiments/game-state.toml")),
 ];

@@ -36,6 +36,9 @@ impl Book {
         let failed = |cause| TransportError::Book { path: path.to_owned(), cause };
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = open.map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")));
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -175,5 +178,7 @@ mod tests {
         let said = book.record(&[entry(0)]).unwrap_err().to_string();
         assert!(said.contains("/dev/full") && said.contains("no payment is confirmed"), "{said}");
         assert!(said.contains("free space"), "{said}");
+        let said = Book::open(full, Keeping::Synced).unwrap_err().to_string();
+        assert!(said.contains("no regular file"), "{said}");
     }
 }

@@ -172,7 +172,7 @@ pub enum TransportError {
     },
     /// The book cannot be read or written.
     #[error(
-        "the book {} cannot be kept, so no payment is confirmed: {cause}; free space there, or name another file",
+        "the book {} cannot be kept, and without it no payment is confirmed: {cause}; free space there, or name another file",
         path.display()
     )]
     Book {
