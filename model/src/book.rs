@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_half_written_line_is_no_part_of_a_book() {
+    fn a_torn_line_is_no_part_of_a_book() {
         for (text, whole) in
             [("", ""), ("{\"us", ""), ("{}\n", "{}\n"), ("{}\n{}\n{\"user\":1", "{}\n{}\n"), ("\n", "\n")]
         {

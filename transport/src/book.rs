@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_book_is_found_again_without_its_half_written_line() {
+    fn a_book_is_found_again_without_its_torn_line() {
         let path = std::env::temp_dir().join(format!("samepath-book-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let mut book = open(&path);
