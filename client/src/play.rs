@@ -50,6 +50,9 @@ const SILENCE_NANOS: u64 = 3_000_000_000;
 /// How often it is looked whether anything moves.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// After how long it is tried again to connect to a server that has taken the place of another.
+const DIAL_AGAIN: Duration = Duration::from_millis(100);
+
 /// How long the server may take to say what it knows of a connection that broke.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -134,6 +137,7 @@ pub async fn play_agreed(
         ours: Phase::Waiting,
         theirs: Phase::Waiting,
         connectors: JoinSet::new(),
+        again: None,
         handshake_ns: None,
         endpoints: Vec::new(),
         sends: plan.sends(End::Client),
@@ -155,10 +159,10 @@ pub async fn play_agreed(
         session.line.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         clock::Timer::new()?.until(epoch).await?;
         connect_from = epoch;
-        session.connect(plan, connect_from, connections_in);
+        session.connect(plan, Some(connect_from), connections_in.clone());
     } else {
         connect_from = clock::now();
-        session.connect(plan, connect_from, connections_in);
+        session.connect(plan, Some(connect_from), connections_in.clone());
         if !session.advance(limit, BothEnds::is_warm).await? {
             return Err(session.too_late(plan));
         }
@@ -167,8 +171,9 @@ pub async fn play_agreed(
         epoch_in.send_replace(Some(epoch));
     }
 
-    let outlives = plan.workload.outlives_its_server(plan.arm);
+    let outlives = plan.outlives_its_server();
     if outlives {
+        session.again = Some((plan.clone(), connections_in));
         let (addresses, token) = (target.control.clone(), target.token.clone());
         session.line.outlive(Again { addresses, token, plan: plan.clone(), epoch });
     }
@@ -268,6 +273,8 @@ struct BothEnds {
     ours: Phase,
     theirs: Phase,
     connectors: JoinSet<Result<Connected, TransportError>>,
+    /// What is played, and where connections go, where the session outlives its server.
+    again: Option<(Plan, mpsc::Sender<Connection>)>,
     handshake_ns: Option<u64>,
     /// What must outlive the connections.
     endpoints: Vec<Endpoint>,
@@ -289,17 +296,26 @@ struct Connected {
 }
 
 impl BothEnds {
-    /// Starts to make every data connection, at once.
-    fn connect(&mut self, plan: &Plan, from: u64, connections: mpsc::Sender<Connection>) {
+    /// Starts to make every data connection, at once; `from` is when that begins the session, and not with the server
+    /// that has taken the place of another: then it is tried until it is done.
+    fn connect(&mut self, plan: &Plan, from: Option<u64>, connections: mpsc::Sender<Connection>) {
         let Access { address, fingerprint, secret } = *self.access.borrow();
-        self.connecting_since = (plan.rtt == samepath_model::Duration::ZERO).then_some(from);
+        self.connecting_since = (plan.rtt == samepath_model::Duration::ZERO).then_some(from).flatten();
         for number in 0..plan.connections() {
             let (plan, connections) = (plan.clone(), connections.clone());
             self.connectors.spawn(async move {
-                let dialed = dial(address, &plan, fingerprint, Preface { secret, number }).await?;
+                let dialed = loop {
+                    match dial(address, &plan, fingerprint, Preface { secret, number }).await {
+                        Err(_) if from.is_none() => tokio::time::sleep(DIAL_AGAIN).await,
+                        dialed => break dialed?,
+                    }
+                };
                 // It fails only where the session failed, which says so itself.
                 let _ = connections.send(dialed.connection).await;
-                Ok(Connected { handshake_ns: dialed.up_at.map(|at| at - from), endpoint: dialed.endpoint })
+                Ok(Connected {
+                    handshake_ns: dialed.up_at.zip(from).map(|(at, from)| at - from),
+                    endpoint: dialed.endpoint,
+                })
             });
         }
     }
@@ -328,6 +344,11 @@ impl BothEnds {
         if let Some(control) = self.line.control() {
             let data = self.access.borrow().address;
             self.access.send_replace(access(data, self.transport, control)?);
+        }
+        if let Some((plan, connections)) = self.again.clone() {
+            // Those to the server that is gone.
+            self.connectors = JoinSet::new();
+            self.connect(&plan, None, connections);
         }
         self.tell_ours(Phase::Waiting).await
     }
@@ -615,7 +636,7 @@ fn messages(
         })
     };
     let mut records: Vec<MessageRecord> = sent.released.iter().filter_map(record).collect();
-    if plan.workload.outlives_its_server(plan.arm) {
+    if plan.outlives_its_server() {
         // What servers that were killed had noted is lost; what they sent is here all the same.
         let known: HashSet<usize> = sent.released.iter().filter_map(|one| table.index(one.stream, one.seq)).collect();
         let lost = table.messages().enumerate().filter(|(index, _)| !known.contains(index));

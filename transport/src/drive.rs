@@ -104,6 +104,13 @@ impl Drive {
         }
     }
 
+    /// Has what is released from here on go into other queues. What waits in those that it had is lost.
+    pub(crate) fn renew_queues(&mut self, queues: Queues) {
+        if self.queues.is_some() {
+            self.queues = Some(queues);
+        }
+    }
+
     /// When the driver wants to be woken.
     pub(crate) const fn wake(&self) -> Option<u64> {
         self.wake

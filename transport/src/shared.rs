@@ -106,6 +106,13 @@ impl Shared {
         drive.give_book(found, records);
     }
 
+    /// Queues for the writers of another connection, in place of those that there were.
+    pub(crate) fn renew_queues(&self) -> Vec<Option<Queue>> {
+        let (queues, receivers) = Queues::new(self.plan.arm, &self.outgoing);
+        self.drive.lock().expect("no panic while held").renew_queues(queues);
+        receivers
+    }
+
     /// Place in its table of a message that this end sends.
     pub(crate) fn index(&self, id: MessageId) -> usize {
         self.outgoing.index(id.stream, id.seq).expect("the driver releases messages of the table")

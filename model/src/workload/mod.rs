@@ -296,9 +296,9 @@ impl Workload {
     }
 
     /// Whether its client goes on with a server that was killed and started again: nothing is lost that its server had
-    /// recorded, and no connection outlives a request.
+    /// recorded, and the arm has one connection to make again, or none that outlives a request.
     pub fn outlives_its_server(&self, arm: Arm) -> bool {
-        self.book().is_some() && arm.connections == Connections::PerMessage
+        self.book().is_some() && arm.is_reliable && arm.connections != Connections::PerStream
     }
 
     /// Refuses an arm on which the server is killed, where the workload is to go on after that and cannot.
@@ -310,8 +310,8 @@ impl Workload {
             return Ok(());
         }
         let problem = format!(
-            "over `{arm}` all payments share connections, with which the session ends as its server is killed: use \
-             `tcp/per-message` or `tls/per-message`, or leave out `server-restart`"
+            "over `{arm}` its client cannot go on with a server that was killed and started again: use `tcp`, `tls` or \
+             `quic`, or `tcp/per-message` or `tls/per-message`, or leave out `server-restart`"
         );
         Err(WorkloadError { workload: self.name(), problem })
     }

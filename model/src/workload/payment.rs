@@ -674,12 +674,12 @@ mod tests {
     #[test]
     fn an_arm_that_ends_with_its_server_is_refused() {
         let payment = Workload::Payment(Payment { count: Some(1), ..Payment::default() });
-        for arm in ["tcp/per-message", "tls/per-message"] {
+        for arm in ["tcp", "tls", "quic", "quic/per-message", "tcp/per-message", "tls/per-message"] {
             payment.check_restart(arm.parse().unwrap()).unwrap();
         }
-        for arm in ["tcp", "tls", "quic", "quic/per-message", "udp"] {
+        for arm in ["tcp/per-stream", "udp", "quic/datagram"] {
             let said = payment.check_restart(arm.parse().unwrap()).unwrap_err().to_string();
-            assert!(said.contains("use `tcp/per-message`"), "{said}");
+            assert!(said.contains("use `tcp`, `tls` or `quic`"), "{said}");
         }
         let mix = Workload::Mix(super::super::Mix { of: vec![payment.clone(), payment] });
         assert!(mix.check().unwrap_err().to_string().contains("competing-flow"));
