@@ -31,6 +31,8 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("video-call", include_str!("../experiments/video-call.toml")),
     ("tls-record-size", include_str!("../experiments/tls-record-size.toml")),
     ("query", include_str!("../experiments/query.toml")),
+    ("payment", include_str!("../experiments/payment.toml")),
+    ("payment-in-full", include_str!("../experiments/payment-in-full.toml")),
     ("chat", include_str!("../experiments/chat.toml")),
     ("game-state", include_str!("../experiments/game-state.toml")),
 ];

@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
-use samepath_model::record::{FlowRecord, LinkReport, Outcome, PacketRecord, PlayReport, RECORD_SCHEMA, TrialRecord};
+use samepath_model::flow::{UNDER_TEST, book_of};
+use samepath_model::record::{
+    FlowRecord, LinkReport, Outcome, PacketRecord, PlayReport, RECORD_SCHEMA, Summary, TrialRecord,
+};
 use samepath_model::{Direction, Experiment, FlowId, Link, Trial};
 use samepath_netem::backend::kernel;
 use samepath_netem::ledger::{self, LedgerError};
@@ -18,7 +21,7 @@ use samepath_netem::{limits, tell};
 use samepath_results::blocking::{self, AnalyseError, Analysis};
 use samepath_results::flows::{self, FlowCounts};
 use samepath_results::handshake::Handshake;
-use samepath_results::store::Recorder;
+use samepath_results::store::{self, Recorder};
 use samepath_results::{Manifest, Run, RunHandle, TrialWriter, summary};
 
 use crate::attempts::{self, Attempt};
@@ -267,6 +270,7 @@ fn one(run: &RunHandle, attempt: Attempt, workers: &Workers<'_>) -> anyhow::Resu
         program: program.clone(),
         scratch: writer.scratch().to_owned(),
         inputs: run.inputs(),
+        books: writer.dir().to_owned(),
         backend: args.backend,
         keep_ledger: true,
         capture: args.capture.then(|| writer.dir().join(CAPTURE)),
@@ -341,7 +345,9 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
     let mut flows = Vec::with_capacity(competing.len());
     let mut reports = vec![play];
     for (flow, report) in trial.flows().skip(1).zip(competing) {
-        flows.push(flow_record(trial, flow, &report, &link));
+        let mut record = flow_record(trial, flow, &report, &link);
+        note_book(&mut record.summary, &trial.of_flow(flow), &report, &writer.dir().join(book_of(flow)))?;
+        flows.push(record);
         reports.push(report.of_flow(flow, trial.start_of(flow).as_nanos()));
     }
     let play = &reports[0];
@@ -353,6 +359,7 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
         writer.write_observations(play.observations.iter().copied())?;
     }
     let mut figures = summary::summarise(trial, play, Some(&link));
+    note_book(&mut figures, trial, play, &writer.dir().join(book_of(UNDER_TEST)))?;
     let mut handshake = play.handshake_ns.map(|took| Handshake::new(play.connecting, took));
     if let Some(spool) = &ledger {
         let mut counts = FlowCounts::new(trial);
@@ -394,6 +401,14 @@ fn keep(mut writer: TrialWriter, evidence: Evidence, record: &mut TrialRecord) -
     record.epoch_ns = Some(play.epoch_ns);
     record.clock_error_ns = Some(play.clock_error_ns);
     (record.link, record.client, record.server) = (Some(link), Some(play.client), Some(play.server));
+    Ok(())
+}
+
+/// Adds what stands in the book of a flow's server, where its workload has one.
+fn note_book(figures: &mut Summary, trial: &Trial, play: &PlayReport, book: &Path) -> anyhow::Result<()> {
+    if trial.workload.book().is_some() {
+        summary::note_book(figures, trial, &play.messages, &store::read_book(book)?);
+    }
     Ok(())
 }
 

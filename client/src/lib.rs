@@ -7,6 +7,7 @@
 
 mod cli;
 mod json;
+mod line;
 mod play;
 mod summary;
 

@@ -1,6 +1,6 @@
 //! The client's session, from the control connection to the report.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use samepath_model::flow::UNDER_TEST;
 use samepath_model::link::Direction;
 use samepath_model::record::{End, MessageRecord, PlayReport, SeriesPoint, SessionFailure};
 use samepath_model::workload::Length;
-use samepath_transport::connection::{Dialer, Endpoint};
+use samepath_transport::connection::{Access, Dialer, Endpoint};
 use samepath_transport::control::{self, Answer, ClientControl, ClockOffset, Request};
 use samepath_transport::credentials::Preface;
 use samepath_transport::identity::Pin;
@@ -20,6 +20,8 @@ use samepath_transport::{Connection, Phase, Plan, Session, SessionReport, Transp
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+use crate::line::{Again, Heard, Line};
 
 /// How far ahead the start of a cold workload is announced, so that whoever listens is ready for
 /// the first packet.
@@ -42,14 +44,14 @@ const PHASE_NANOS: u64 = 2_500_000;
 /// How long after its last release a schedule may take to be delivered.
 const DRAIN_NANOS: u64 = 10_000_000_000;
 
-/// How long fetching the server's report may take.
-const REPORT_LIMIT: Duration = Duration::from_secs(30);
-
 /// How long nothing may move before a word is said of the path.
 const SILENCE_NANOS: u64 = 3_000_000_000;
 
 /// How often it is looked whether anything moves.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// After how long it is tried again to connect to a server that has taken the place of another.
+const DIAL_AGAIN: Duration = Duration::from_millis(100);
 
 /// How long the server may take to say what it knows of a connection that broke.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -125,18 +127,17 @@ pub async fn play_agreed(
     let offset = control.clock_offset().await?;
     let (connections_in, connections) = mpsc::channel(64);
     let (epoch_in, epoch) = watch::channel(None);
-    let dialer = Dialer {
-        address: with_port(data, control.port(plan.arm.transport)?),
-        plan: plan.clone(),
-        fingerprint: control.fingerprint,
-        secret: control.secret,
-    };
+    let (access_in, access) = watch::channel(access(data, plan.arm.transport, &control)?);
+    let dialer = Dialer { access, plan: plan.clone() };
+    let server = with_port(data, control.address.port());
     let mut session = BothEnds {
-        session: Session::start(plan.clone(), End::Client, connections, epoch, Some(dialer)),
-        control,
+        session: Session::start(plan.clone(), End::Client, connections, epoch, Some(dialer), None),
+        line: Line::new(control, offset),
+        access: access_in,
         ours: Phase::Waiting,
         theirs: Phase::Waiting,
         connectors: JoinSet::new(),
+        again: None,
         handshake_ns: None,
         endpoints: Vec::new(),
         sends: plan.sends(End::Client),
@@ -155,37 +156,42 @@ pub async fn play_agreed(
         // The set-up of the connections is part of the workload.
         epoch = agree(in_step(clock::now() + COLD_NOTICE_NANOS)).await?;
         epoch_in.send_replace(Some(epoch));
-        session.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
+        session.line.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         clock::Timer::new()?.until(epoch).await?;
         connect_from = epoch;
-        session.connect(data, plan, connect_from, connections_in)?;
+        session.connect(plan, Some(connect_from), connections_in.clone());
     } else {
         connect_from = clock::now();
-        session.connect(data, plan, connect_from, connections_in)?;
+        session.connect(plan, Some(connect_from), connections_in.clone());
         if !session.advance(limit, BothEnds::is_warm).await? {
             return Err(session.too_late(plan));
         }
         epoch = agree(in_step(clock::now() + NOTICE_NANOS + offset.rtt_ns)).await?;
-        session.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
+        session.line.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         epoch_in.send_replace(Some(epoch));
     }
 
+    let outlives = plan.outlives_its_server();
+    if outlives {
+        session.again = Some((plan.clone(), connections_in));
+        let (addresses, token) = (target.control.clone(), target.token.clone());
+        session.line.outlive(Again { addresses, token, plan: plan.clone(), epoch });
+    }
     let end = drain_end(plan, epoch).map_or(limit, |end| end.min(limit));
     let finished = match (session.advance(end, BothEnds::is_finished).await, loss) {
-        (Err(error), Loss::IsAnOutcome) => Err(session.what_was_seen(error, end).await?),
+        (Err(error), Loss::IsAnOutcome) if !outlives => Err(session.what_was_seen(error, end).await?),
         (finished, _) => Ok(finished?),
     };
     if matches!(finished, Ok(false)) && plan.arm.is_reliable && drain_end(plan, epoch).is_none() {
         return Err(session.too_late(plan));
     }
-    let BothEnds { session, control, handshake_ns, endpoints, .. } = session;
-    let server = with_port(data, control.address.port());
-    let theirs = match &finished {
-        Ok(_) => timeout(REPORT_LIMIT, control.collect())
-            .await
-            .map_err(|_| TransportError::Timeout("the server did not hand over its report within 30 s".into()))??,
-        Err(seen) => lost_report(plan, seen.at.saturating_sub(epoch)),
+    let BothEnds { session, line, handshake_ns, endpoints, .. } = session;
+    let offset = line.offset;
+    let (gone, theirs) = match &finished {
+        Ok(_) => (clock::now(), line.collect().await?),
+        Err(seen) => (seen.at, None),
     };
+    let theirs = theirs.unwrap_or_else(|| lost_report(plan, gone.saturating_sub(epoch)));
     let ours = session.finish();
     drop(endpoints);
     let set_up = SetUp { server, from: connect_from, handshake_ns };
@@ -213,6 +219,12 @@ async fn data_address(target: &Target, control: &ClientControl) -> Result<Socket
     reached
         .map(|(address, _)| address)
         .map_err(|failed| TransportError::NoneOf { tried: failed.into_iter().map(unreachable).collect() })
+}
+
+/// The server of this control connection as data connections reach it at `data`, whatever the port there.
+fn access(data: SocketAddr, transport: Transport, control: &ClientControl) -> Result<Access, TransportError> {
+    let address = with_port(data, control.port(transport)?);
+    Ok(Access { address, fingerprint: control.fingerprint, secret: control.secret })
 }
 
 /// The same address with another port; of a link-local one, the interface is kept.
@@ -254,11 +266,15 @@ struct Seen {
 /// A session under way, its own end and what is known of the server's.
 struct BothEnds {
     session: Session,
-    control: ClientControl,
+    line: Line,
+    /// What data connections are made by.
+    access: watch::Sender<Access>,
     /// How far each end has come.
     ours: Phase,
     theirs: Phase,
     connectors: JoinSet<Result<Connected, TransportError>>,
+    /// What is played, and where connections go, where the session outlives its server.
+    again: Option<(Plan, mpsc::Sender<Connection>)>,
     handshake_ns: Option<u64>,
     /// What must outlive the connections.
     endpoints: Vec<Endpoint>,
@@ -280,30 +296,28 @@ struct Connected {
 }
 
 impl BothEnds {
-    /// Starts to make every data connection, at once.
-    ///
-    /// # Errors
-    /// When the server takes none by this transport.
-    fn connect(
-        &mut self,
-        to: SocketAddr,
-        plan: &Plan,
-        from: u64,
-        connections: mpsc::Sender<Connection>,
-    ) -> Result<(), TransportError> {
-        let (secret, fingerprint) = (self.control.secret, self.control.fingerprint);
-        let to = with_port(to, self.control.port(plan.arm.transport)?);
-        self.connecting_since = (plan.rtt == samepath_model::Duration::ZERO).then_some(from);
+    /// Starts to make every data connection, at once; `from` is when that begins the session, and not with the server
+    /// that has taken the place of another: then it is tried until it is done.
+    fn connect(&mut self, plan: &Plan, from: Option<u64>, connections: mpsc::Sender<Connection>) {
+        let Access { address, fingerprint, secret } = *self.access.borrow();
+        self.connecting_since = (plan.rtt == samepath_model::Duration::ZERO).then_some(from).flatten();
         for number in 0..plan.connections() {
             let (plan, connections) = (plan.clone(), connections.clone());
             self.connectors.spawn(async move {
-                let dialed = dial(to, &plan, fingerprint, Preface { secret, number }).await?;
+                let dialed = loop {
+                    match dial(address, &plan, fingerprint, Preface { secret, number }).await {
+                        Err(_) if from.is_none() => tokio::time::sleep(DIAL_AGAIN).await,
+                        dialed => break dialed?,
+                    }
+                };
                 // It fails only where the session failed, which says so itself.
                 let _ = connections.send(dialed.connection).await;
-                Ok(Connected { handshake_ns: dialed.up_at.map(|at| at - from), endpoint: dialed.endpoint })
+                Ok(Connected {
+                    handshake_ns: dialed.up_at.zip(from).map(|(at, from)| at - from),
+                    endpoint: dialed.endpoint,
+                })
             });
         }
-        Ok(())
     }
 
     /// Each end has the other's warm-up, and every acknowledgement of its own.
@@ -315,12 +329,28 @@ impl BothEnds {
     async fn tell_ours(&mut self, before: Phase) -> Result<(), TransportError> {
         let has_reached = |phase| before < phase && self.ours >= phase;
         if has_reached(Phase::Heard) {
-            self.control.send(&Request::PeerWarm).await?;
+            self.line.send(&Request::PeerWarm).await?;
         }
         if has_reached(Phase::Sent) {
-            self.control.send(&Request::PeerSent { messages: self.session.sent() }).await?;
+            self.line.send(&Request::PeerSent { messages: self.session.sent() }).await?;
         }
         Ok(())
+    }
+
+    /// Goes on with the server that has taken the place of another: it is told what that was told, and this end's next
+    /// connections lead to it.
+    async fn go_on(&mut self) -> Result<(), TransportError> {
+        self.theirs = Phase::Waiting;
+        if let Some(control) = self.line.control() {
+            let data = self.access.borrow().address;
+            self.access.send_replace(access(data, self.transport, control)?);
+        }
+        if let Some((plan, connections)) = self.again.clone() {
+            // Those to the server that is gone.
+            self.connectors = JoinSet::new();
+            self.connect(&plan, None, connections);
+        }
+        self.tell_ours(Phase::Waiting).await
     }
 
     /// Both ends have nothing more to do (and every connection has told when it was up, which a
@@ -368,7 +398,7 @@ impl BothEnds {
     /// Why the server's end failed, if it did.
     async fn last_words(&mut self) -> Option<String> {
         loop {
-            match self.control.answer().await {
+            match self.line.hear().await {
                 Ok(_) => {}
                 Err(TransportError::Peer(reason)) => return Some(reason),
                 Err(_) => return None,
@@ -382,18 +412,21 @@ impl BothEnds {
         while !done(self) {
             let next = self.ours.next();
             tokio::select! {
-                answer = self.control.answer() => match answer? {
-                    Answer::Reached(phase) => {
+                heard = self.line.hear() => match heard? {
+                    Heard::Answer(Answer::Reached(phase)) => {
                         self.theirs = phase;
                         if phase >= Phase::Heard {
                             self.session.peer_warm();
                         }
                     }
-                    Answer::Sent { messages } => {
+                    Heard::Answer(Answer::Sent { messages }) => {
                         self.theirs = Phase::Sent;
                         self.session.peer_sent(messages);
                     }
-                    other => return Err(TransportError::Control(format!("an answer out of turn: {other:?}"))),
+                    Heard::Renewed => self.go_on().await?,
+                    Heard::Answer(other) => {
+                        return Err(TransportError::Control(format!("an answer out of turn: {other:?}")));
+                    }
                 },
                 Some(connected) = self.connectors.join_next() => {
                     self.data_failed = !matches!(connected, Ok(Ok(_)));
@@ -602,5 +635,16 @@ fn messages(
             received: count(&received.bytes, index),
         })
     };
-    sent.released.iter().filter_map(record).collect()
+    let mut records: Vec<MessageRecord> = sent.released.iter().filter_map(record).collect();
+    if plan.outlives_its_server() {
+        // What servers that were killed had noted is lost; what they sent is here all the same.
+        let known: HashSet<usize> = sent.released.iter().filter_map(|one| table.index(one.stream, one.seq)).collect();
+        let lost = table.messages().enumerate().filter(|(index, _)| !known.contains(index));
+        records.extend(lost.filter_map(|(index, (stream, seq, _))| {
+            let delivered = at(receiving, received.at.get(index).copied().filter(|t| *t > 0)?);
+            let released = u64::try_from(delivered).unwrap_or_default();
+            record(&Released { stream, seq, at: released, by: None, deadline: None, attempt: 1 })
+        }));
+    }
+    records
 }

@@ -23,7 +23,8 @@ const TOKEN: &str = "the token of this test";
 /// Plays these on one server, in turn.
 async fn played(plans: impl IntoIterator<Item = Plan>) -> Vec<(Plan, PlayReport)> {
     let listen = (Ipv4Addr::LOCALHOST, 0).into();
-    let server = Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default() }).unwrap();
+    let server =
+        Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default(), book: None }).unwrap();
     let address = server.address();
     let target =
         Target { control: vec![address], data: None, token: TOKEN.into(), pin: Pin::Exactly(server.fingerprint()) };

@@ -20,6 +20,11 @@ pub type FlowId = u8;
 /// The flow under test.
 pub const UNDER_TEST: FlowId = 0;
 
+/// The file of the book that a flow's server keeps, in the directory of its trial.
+pub fn book_of(flow: FlowId) -> String {
+    if flow == UNDER_TEST { "book.jsonl".to_owned() } else { format!("book-{flow}.jsonl") }
+}
+
 /// The most flows that a trial may have, the one under test included: each is two processes.
 pub const MAX_FLOWS: usize = 16;
 

@@ -26,6 +26,7 @@
 //! | [`playback`] | how a film was played |
 //! | [`tolerance`] | the bounds of a valid trial |
 //! | [`restart`] | when a server's process is killed, and started again |
+//! | [`book`], [`payments`] | what a server has recorded of payments, and what became of them |
 //! | [`shortage`] | what a system has run out of, and the remedy |
 //! | [`spot`] | where in an experiment's file something stands |
 //! | [`void`] | why a trial does not count |
@@ -37,6 +38,7 @@ pub mod age;
 pub mod arm;
 pub mod attribution;
 pub mod blocking;
+pub mod book;
 pub mod conversations;
 pub mod emodel;
 pub mod end;
@@ -48,6 +50,7 @@ pub mod link;
 pub mod mode;
 pub mod operations;
 pub mod page_load;
+pub mod payments;
 pub mod percentiles;
 pub mod playback;
 pub mod profile;

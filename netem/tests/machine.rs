@@ -528,6 +528,7 @@ fn plan(scratch: &Scratch, part: &str, link: Link, limit: Duration) -> TrialPlan
         program: scratch.program(),
         scratch: scratch.path().to_owned(),
         inputs: scratch.path().to_owned(),
+        books: scratch.path().to_owned(),
         backend: Backend::Auto,
         keep_ledger: true,
         capture: None,

@@ -6,7 +6,7 @@ use samepath_model::record::{Summary, TrialRecord};
 use crate::blocking::{self, AnalyseError};
 use crate::flows::FlowCounts;
 use crate::store::{Run, StoreError};
-use crate::summary::{Reports, from_records};
+use crate::summary::{Reports, from_records, note_book};
 
 /// The figures of a recorded trial's flow under test, computed again from its files. Handshake, first byte and the share
 /// of the link, which stand in the trial's line alone, are taken from there.
@@ -31,6 +31,9 @@ pub fn recompute(run: &Run, record: &TrialRecord) -> Result<Summary, StoreError>
     let (handshake, link_share) =
         (recorded.and_then(|summary| summary.handshake), recorded.and_then(|summary| summary.link_share));
     let mut summary = from_records(&record.trial, &run.messages(id)?, &run.series(id)?, reports);
+    if record.trial.workload.book().is_some() {
+        note_book(&mut summary, &record.trial, &run.messages(id)?, &run.book(id)?);
+    }
     if !record.trial.competing.is_empty()
         && let Some(ledger) = run.ledger(id)?
     {

@@ -6,6 +6,7 @@
 //! manifest.json     how, when and on what it was run; checksums once it is sealed
 //! trials.jsonl      one line an attempt at a trial, appended and synced as it ends
 //! trials/<id>/      messages.parquet  ledger.parquet  series.parquet
+//!                   book.jsonl   of a workload whose server keeps one
 //!                   message-ranges.parquet  packet-observations.parquet   where packets were attributed to messages
 //! trials/<id>.attempt-<n>/   the same of an attempt that another followed
 //! ```
@@ -32,8 +33,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use samepath_model::attribution::{LayoutRecord, ObservationRecord};
+use samepath_model::book;
 use samepath_model::experiment::{Experiment, Trial, TrialId};
-use samepath_model::flow::{FlowId, UNDER_TEST};
+use samepath_model::flow::{FlowId, UNDER_TEST, book_of};
 use samepath_model::link::Inputs;
 use samepath_model::record::{MessageRecord, RECORD_SCHEMA, SeriesPoint, TrialRecord};
 use serde::Deserialize;
@@ -372,6 +374,14 @@ impl Run {
         Ok(all.into_iter().filter(|message: &MessageRecord| message.flow == UNDER_TEST).collect())
     }
 
+    /// What stands in the book of the server of a trial's flow under test.
+    ///
+    /// # Errors
+    /// Where the trial has no such file, or it is damaged.
+    pub fn book(&self, id: &TrialId) -> Result<Vec<book::Entry>, StoreError> {
+        read_book(&self.present(id, &book_of(UNDER_TEST))?)
+    }
+
     /// The time series of a trial's flow under test, as they were written.
     ///
     /// # Errors
@@ -470,6 +480,24 @@ impl Run {
         self.handle.check(id)?;
         Ok(self.dir.join(TRIALS).join(&id.0).join(name))
     }
+}
+
+/// Reads the book of a server.
+///
+/// # Errors
+/// Where the file cannot be read, or a line of it is no payment.
+pub fn read_book(path: &Path) -> Result<Vec<book::Entry>, StoreError> {
+    let text = fs::read(path).map_err(StoreError::io("read", path))?;
+    let lines = book::whole_lines(&text).split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let entry = |(n, line)| {
+        serde_json::from_slice(line).map_err(|error: serde_json::Error| StoreError::Corrupt {
+            path: path.to_owned(),
+            line: Some(n + 1),
+            problem: error.to_string(),
+            remedy: error::ANEW,
+        })
+    };
+    lines.enumerate().map(entry).collect()
 }
 
 impl RunHandle {

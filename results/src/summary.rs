@@ -3,6 +3,7 @@
 //! A figure that the records do not hold is `None`. Every rate says over which time it is counted,
 //! so that no byte delivered outside that time enters it.
 
+use samepath_model::book::Entry;
 use samepath_model::experiment::Trial;
 use samepath_model::link::Direction;
 use samepath_model::record::Percentiles;
@@ -12,7 +13,7 @@ use samepath_model::record::{
 };
 use samepath_model::workload::Workload;
 
-use crate::score;
+use crate::{metric, score};
 
 /// What a summary needs besides messages and series.
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,6 +89,12 @@ pub fn from_records(
         // Needs the other flows: see `crate::flows`.
         link_share: None,
     }
+}
+
+/// Adds what stands in the book of the server that was paid.
+pub fn note_book(summary: &mut Summary, trial: &Trial, messages: &[MessageRecord], book: &[Entry]) {
+    let figures = metric::payment::of_book(trial, messages, book);
+    summary.score.extend(figures.into_iter().map(|(of, value)| (of.name.to_owned(), value)));
 }
 
 /// What both ends sent again, each as a sender.

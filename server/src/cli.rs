@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -39,6 +40,10 @@ pub struct ServerArgs {
     /// Most memory for the books of all sessions together
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     pub max_memory: ByteCount,
+    /// File in which the payments of workload `payment` are recorded, a line of JSON each. What it holds already is
+    /// known; one session at a time writes it
+    #[arg(long, value_name = "FILE")]
+    pub book: Option<PathBuf>,
 }
 
 fn parse_listen(text: &str) -> Result<SocketAddr, String> {
@@ -87,7 +92,7 @@ async fn run(args: ServerArgs) -> Result<(), Box<dyn std::error::Error>> {
         ..Limits::default()
     };
     let listen = args.listen.unwrap_or_else(|| (tcp::any_address(), DEFAULT_PORT).into());
-    let server = Server::bind(ServerConfig { listen, token: token.clone(), limits })?;
+    let server = Server::bind(ServerConfig { listen, token: token.clone(), limits, book: args.book })?;
 
     let ready = server.ready();
     let mut out = std::io::stdout();

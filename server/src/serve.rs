@@ -1,6 +1,7 @@
 //! The server: its ports, what it serves, and its end.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct ServerConfig {
     pub token: String,
     /// What they may ask.
     pub limits: Limits,
+    /// Where the payments of workloads that have some are recorded, a line each.
+    pub book: Option<PathBuf>,
 }
 
 /// Where a server can be reached, once everything is bound.
@@ -139,6 +142,7 @@ impl Server {
             registry: registry.clone(),
             permits: Arc::new(Semaphore::new(limits.sessions)),
             memory: std::sync::atomic::AtomicU64::new(0),
+            book: self.config.book,
             log: log.clone(),
         });
         let mut sessions = JoinSet::new();

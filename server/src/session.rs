@@ -1,11 +1,13 @@
 //! One session: one client and one workload.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use samepath_model::record::End;
+use samepath_transport::book::Book;
 use samepath_transport::control::{Answer, Asked, Request, ServerControl};
 use samepath_transport::{Phase, Plan, Ports, Session, TransportError, clock, identity};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -32,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) permits: Arc<Semaphore>,
     /// Bytes that the sessions have been granted.
     pub(crate) memory: AtomicU64,
+    /// Where payments are recorded.
+    pub(crate) book: Option<PathBuf>,
     pub(crate) log: Arc<Log>,
 }
 
@@ -52,8 +56,8 @@ impl Context {
             .map(|_| Grant { context: self, bytes })
     }
 
-    /// A slot, and memory for the books; or why there is no session.
-    fn admit(&self, plan: &Plan, stage: Shutdown) -> Result<(OwnedSemaphorePermit, Grant<'_>), String> {
+    /// A slot, memory for the records, and the book of a workload that has one; or why there is no session.
+    fn admit(&self, plan: &Plan, stage: Shutdown) -> Result<Admitted<'_>, String> {
         if stage > Shutdown::Running {
             return Err("the server is shutting down".into());
         }
@@ -71,7 +75,15 @@ impl Context {
                 self.limits.memory
             )
         })?;
-        Ok((slot, grant))
+        Ok(Admitted { _slot: slot, _grant: grant, book: self.open_book(plan)? })
+    }
+
+    fn open_book(&self, plan: &Plan) -> Result<Option<Book>, String> {
+        let Some(keeping) = plan.workload.book() else { return Ok(None) };
+        let path = self.book.as_ref().ok_or_else(|| {
+            format!("this server keeps no book, which `{}` needs; start it with --book FILE", plan.workload.name())
+        })?;
+        Book::open(path, keeping).map(Some).map_err(|error| error.to_string())
     }
 
     /// Why this server does not play this plan.
@@ -88,6 +100,13 @@ impl Context {
         }
         None
     }
+}
+
+/// What a session has for its time.
+struct Admitted<'a> {
+    _slot: OwnedSemaphorePermit,
+    _grant: Grant<'a>,
+    book: Option<Book>,
 }
 
 struct Grant<'a> {
@@ -112,7 +131,7 @@ pub(crate) async fn run(
     let plan = &asked.plan;
     let name = format!("{from}: {}, {}", plan.arm, plan.workload);
     let stage = *shutdown.borrow();
-    let _admitted = match context.admit(plan, stage) {
+    let mut admitted = match context.admit(plan, stage) {
         Ok(admitted) => admitted,
         Err(reason) => {
             context.log.say(&format!("{name}: refused: {reason}"));
@@ -123,7 +142,8 @@ pub(crate) async fn run(
     context.log.say(&format!("{name}: begins"));
     // Around all of it: a client that reads no more keeps us waiting wherever we write.
     let lifetime = plan.time_limit.std().saturating_add(context.limits.slack.std());
-    let played = timeout(lifetime, play(&mut control, asked, context, shutdown))
+    let book = admitted.book.take();
+    let played = timeout(lifetime, play(&mut control, asked, context, book, shutdown))
         .await
         .unwrap_or_else(|_| Err(TransportError::Timeout("the session's time is over".into())));
     match played {
@@ -140,6 +160,7 @@ async fn play(
     control: &mut ServerControl,
     asked: Asked,
     context: &Context,
+    book: Option<Book>,
     mut shutdown: watch::Receiver<Shutdown>,
 ) -> Result<(), TransportError> {
     let secret = identity::random();
@@ -148,7 +169,7 @@ async fn play(
     let entry = context.registry.open(secret, &asked, connections_in);
     let plan = asked.plan;
     let (epoch_in, epoch) = watch::channel(None);
-    let mut session = Session::start(plan, End::Server, connections, epoch, None);
+    let mut session = Session::start(plan, End::Server, connections, epoch, None, book);
     control.welcome(secret, context.ports.clone()).await?;
     let mut told = Phase::Waiting;
     loop {

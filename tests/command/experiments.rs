@@ -27,6 +27,8 @@ fn every_experiment_says_what_it_cannot_prove() {
         "window-cut",
         "tls-record-size",
         "query",
+        "payment",
+        "payment-in-full",
         "chat",
         "game-state",
         "chatty-or-batched",
@@ -56,6 +58,10 @@ fn the_quick_form_of_every_experiment_runs() {
     let dir = tempfile::tempdir().unwrap();
     for name in names() {
         let mut text = stdout(&run(&["list", "--show", &name]));
+        // Servers are killed at set times, for which this is too short; `payment` has tests of its own.
+        if text.contains("server-restart") {
+            continue;
+        }
         // Shorter still: the question here is whether it runs, not what it shows.
         let short = match &text {
             text if text.contains("kind = \"mix\"") => "priority=equal",

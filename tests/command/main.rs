@@ -57,6 +57,7 @@ mod link_ends;
 mod output;
 mod page;
 mod paths;
+mod payment;
 mod query;
 mod rpc;
 mod run;

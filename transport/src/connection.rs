@@ -17,6 +17,7 @@ use samepath_model::record::{End, Setting};
 use samepath_model::units::ByteCount;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::credentials::{Preface, Secret};
 use crate::identity::{self, Fingerprint, Identity};
@@ -124,11 +125,18 @@ pub async fn dial(
 /// Makes a client's connections one by one, as they are needed.
 #[derive(Debug, Clone)]
 pub struct Dialer {
-    /// The server's port for the plan's transport.
-    pub address: SocketAddr,
+    /// Where it leads to; another server may take the place of one that was killed.
+    pub access: watch::Receiver<Access>,
     /// What the session does.
     pub plan: Plan,
-    /// The server's certificate.
+}
+
+/// A server as data connections reach it.
+#[derive(Debug, Clone, Copy)]
+pub struct Access {
+    /// Its port for the plan's transport.
+    pub address: SocketAddr,
+    /// Its certificate.
     pub fingerprint: Fingerprint,
     /// The session's secret.
     pub secret: Secret,
@@ -141,12 +149,11 @@ impl Dialer {
     /// # Errors
     /// As [`dial`].
     pub(crate) async fn dial(&self) -> Result<(Connection, Bytes), TransportError> {
-        let preface = Preface { secret: self.secret, number: 0 };
+        let Access { address, fingerprint, secret } = *self.access.borrow();
+        let preface = Preface { secret, number: 0 };
         let connection = match self.plan.arm.transport {
-            Transport::Tcp => Connection::Tcp(0, tcp::connect(self.address, &self.plan).await?),
-            Transport::Tls => {
-                Connection::Tls(0, Box::new(tls::connect(self.address, &self.plan, self.fingerprint).await?))
-            }
+            Transport::Tcp => Connection::Tcp(0, tcp::connect(address, &self.plan).await?),
+            Transport::Tls => Connection::Tls(0, Box::new(tls::connect(address, &self.plan, fingerprint).await?)),
             Transport::Quic | Transport::Udp => unreachable!("its messages share a connection"),
         };
         Ok((connection, Bytes::copy_from_slice(&preface.encode())))

@@ -2,8 +2,10 @@
 
 use std::sync::Mutex;
 
+use samepath_model::book::Entry;
 use samepath_model::units::Duration;
 use samepath_model::workload::{Action, Driver, Event};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::queue::Queues;
 use crate::recorder::SendLog;
@@ -15,6 +17,10 @@ pub(crate) struct Drive {
     has_started: bool,
     /// `None` once nothing more is released.
     queues: Option<Queues>,
+    /// To what keeps the book, where there is one; likewise.
+    records: Option<UnboundedSender<Entry>>,
+    /// What was in it before the start.
+    found: Vec<Entry>,
     wake: Option<u64>,
     released: u64,
     withdrawn: u64,
@@ -24,8 +30,22 @@ pub(crate) struct Drive {
 
 impl Drive {
     pub(crate) fn new(driver: Box<dyn Driver>, queues: Queues) -> Drive {
-        let queues = Some(queues);
-        Drive { driver, has_started: false, queues, wake: None, released: 0, withdrawn: 0, actions: Vec::new() }
+        Drive {
+            driver,
+            has_started: false,
+            queues: Some(queues),
+            records: None,
+            found: Vec::new(),
+            wake: None,
+            released: 0,
+            withdrawn: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Gives it a book, of which this was found.
+    pub(crate) fn give_book(&mut self, found: Vec<Entry>, records: UnboundedSender<Entry>) {
+        (self.found, self.records) = (found, Some(records));
     }
 
     /// Tells the driver of an event at `now`, and does as it says; `epoch` is the start of the schedule.
@@ -41,10 +61,18 @@ impl Drive {
         }
         let since = Duration::from_nanos(now.saturating_sub(epoch));
         // What arrives as the schedule starts may be told before the clock is.
-        if !std::mem::replace(&mut self.has_started, true) && event != Event::Start {
-            self.driver.on(Event::Start, Duration::ZERO, &mut self.actions);
-            self.act(epoch, log);
+        if !std::mem::replace(&mut self.has_started, true) {
+            self.tell(Event::Start, if event == Event::Start { since } else { Duration::ZERO }, epoch, log);
+            for entry in std::mem::take(&mut self.found) {
+                self.tell(Event::Recorded(entry), since, epoch, log);
+            }
         }
+        if event != Event::Start {
+            self.tell(event, since, epoch, log);
+        }
+    }
+
+    fn tell(&mut self, event: Event, since: Duration, epoch: u64, log: &Mutex<SendLog>) {
         self.driver.on(event, since, &mut self.actions);
         self.act(epoch, log);
     }
@@ -64,9 +92,22 @@ impl Drive {
                         queues.cancel(id);
                     }
                 }
+                Action::Record(entry) => {
+                    if let Some(records) = &self.records {
+                        // It fails only where the book cannot be kept, which says so itself.
+                        let _ = records.send(entry);
+                    }
+                }
                 Action::WakeAt(at) => self.wake = Some(epoch + at.as_nanos()),
-                Action::Done => self.queues = None,
+                Action::Done => (self.queues, self.records) = (None, None),
             }
+        }
+    }
+
+    /// Has what is released from here on go into other queues. What waits in those that it had is lost.
+    pub(crate) fn renew_queues(&mut self, queues: Queues) {
+        if self.queues.is_some() {
+            self.queues = Some(queues);
         }
     }
 

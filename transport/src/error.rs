@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use samepath_model::record::End;
 use samepath_model::shortage;
@@ -168,6 +169,17 @@ pub enum TransportError {
         port: u16,
         /// The last that can be.
         last: u16,
+    },
+    /// The book cannot be read or written.
+    #[error(
+        "the book {} cannot be kept, and without it no payment is confirmed: {cause}; free space there, or name another file",
+        path.display()
+    )]
+    Book {
+        /// Its file.
+        path: PathBuf,
+        /// What the kernel said.
+        cause: io::Error,
     },
     /// A setting the host refuses.
     #[error("{what}: {cause}")]

@@ -16,6 +16,7 @@
 //! | [`frame`], [`payload`] | what is written on every one of them, and how it is verified |
 //! | [`report`] | how far an end has come, and what it knows when it is over |
 //! | `shared`, `tasks` | what the tasks of an end share, and how they are kept together |
+//! | [`book`] | what a server has recorded, in a file |
 //! | `recorder` | what each end notes of the messages |
 //! | `attribution` | where the messages lie in what is sent, for the attribution of packets to messages |
 //! | [`reach`] | which of a host's addresses is taken |
@@ -29,6 +30,7 @@
 //! Invariant: no module here decides what a workload is or what a figure means; that is `model`.
 
 mod attribution;
+pub mod book;
 pub mod clock;
 pub mod connection;
 pub mod control;

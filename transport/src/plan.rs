@@ -129,6 +129,11 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether the client goes on with a server that was killed and started again.
+    pub fn outlives_its_server(&self) -> bool {
+        self.workload.outlives_its_server(self.arm)
+    }
+
     /// The messages that may go in this direction.
     pub fn table(&self, direction: Direction) -> Table {
         self.workload.table(direction, self.seed)

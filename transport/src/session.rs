@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
+use samepath_model::book::Entry;
 use samepath_model::record::{End, SERIES_BIN_NANOS};
 use samepath_model::workload::Event;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::book::{self, Book};
 use crate::connection::{Connection, Dialer};
 use crate::plan::Plan;
 use crate::probe::Usage;
@@ -35,20 +37,26 @@ pub struct Session {
 
 impl Session {
     /// Starts this end, which will get its connections from `connections` and the start of the schedule from `epoch`. A
-    /// client makes those that are made as messages are released by `dialer`.
+    /// client makes those that are made as messages are released by `dialer`; a server writes what it records into `book`.
     pub fn start(
         plan: Plan,
         end: End,
         connections: mpsc::Receiver<Connection>,
         epoch: watch::Receiver<Option<u64>>,
         dialer: Option<Dialer>,
+        mut book: Option<Book>,
     ) -> Session {
         let (phase_sender, phase) = watch::channel(Phase::Waiting);
         let (peer_sent, peer) = watch::channel(None);
         let (peer_warm, peer_is_warm) = watch::channel(false);
-        let (shared, queues) = Shared::new(plan, end, phase_sender, epoch, peer, peer_is_warm);
+        let (mut shared, queues) = Shared::new(plan, end, phase_sender, epoch, peer, peer_is_warm);
+        let (records, recorded) = mpsc::unbounded_channel();
+        if let Some(book) = &mut book {
+            shared.give_book(book.take_found(), records);
+        }
+        let book = book.map(|book| (book, recorded));
         let shared = Arc::new(shared);
-        let work = tokio::spawn(run(shared.clone(), connections, queues, dialer));
+        let work = tokio::spawn(run(shared.clone(), connections, queues, dialer, book));
         let sampler = tokio::spawn(tick(shared.clone()));
         Session { shared, phase, peer_sent, peer_warm, started: Usage::now(), work: Some(work), sampler }
     }
@@ -141,65 +149,132 @@ async fn run(
     mut connections: mpsc::Receiver<Connection>,
     mut queues: Vec<Option<Queue>>,
     dialer: Option<Dialer>,
+    book: Option<(Book, mpsc::UnboundedReceiver<Entry>)>,
 ) -> Result<(), TransportError> {
     let plan = &shared.plan;
-    let mut tasks = Tasks::default();
+    let (mut helpers, mut lines) = (Tasks::default(), Tasks::default());
     if plan.is_cold() {
         // Bins are counted from the epoch, which is announced before the first connection is made.
         shared.count_from(shared.epoch().await)?;
     }
-    tasks.spawn(Kind::Helper, follow_clock(shared.clone()));
-    tasks.spawn(Kind::Helper, receive::await_end(shared.clone()));
-    for _ in 0..plan.connections() {
-        let connection = tasks.next_connection(&mut connections).await?;
-        shared.watch(&connection)?;
-        let place = shared.place(&connection)?;
-        if shared.sends()
-            && let Some(setting) = connection.sender_setting(plan)
-        {
-            shared.note(setting);
-        }
-        let number = connection.number();
-        let (sending, receiving) = connection.split(plan, shared.sends(), shared.receives());
-        if let Some(service) = sending {
-            send::start(&shared, service, place, number, &mut queues, &mut tasks).await?;
-        }
-        if let Some(service) = receiving {
-            receive::start(&shared, service, &mut tasks);
-        }
+    helpers.spawn(Kind::Helper, follow_clock(shared.clone()));
+    helpers.spawn(Kind::Helper, receive::await_end(shared.clone()));
+    if let Some((book, recorded)) = book {
+        helpers.spawn(Kind::Writer, book::keep(shared.clone(), book, recorded));
     }
-    if plan.connects_as_released() {
-        tasks.spawn(Kind::Helper, exchange::await_stragglers(shared.clone()));
+    for _ in 0..plan.connections() {
+        let connection = next_connection(&mut connections, &mut helpers, &mut lines).await?;
+        bind(&shared, connection, &mut queues, &mut lines).await?;
+    }
+    if plan.connects_as_released() || plan.outlives_its_server() {
+        helpers.spawn(Kind::Helper, exchange::await_stragglers(shared.clone()));
+    }
+    let mut next = if plan.connects_as_released() {
         let queue = queues.first_mut().and_then(Option::take);
-        match (shared.end, dialer, queue) {
-            (End::Client, Some(dialer), Some(queue)) => {
+        match (shared.end, dialer, queue, connections) {
+            (End::Client, Some(dialer), Some(queue), _) => {
                 // Its connections come and go.
-                tasks.spawn(Kind::Reader, std::future::pending());
-                tasks.spawn(Kind::Writer, exchange::request_each(shared.clone(), dialer, queue));
+                lines.spawn(Kind::Reader, std::future::pending());
+                lines.spawn(Kind::Writer, exchange::request_each(shared.clone(), dialer, queue));
             }
-            (End::Server, _, Some(queue)) => {
-                tasks.spawn(Kind::Reader, exchange::answer_each(shared.clone(), connections));
-                tasks.spawn(Kind::Writer, exchange::route_answers(shared.clone(), queue));
+            (End::Server, _, Some(queue), connections) => {
+                lines.spawn(Kind::Reader, exchange::answer_each(shared.clone(), connections));
+                lines.spawn(Kind::Writer, exchange::route_answers(shared.clone(), queue));
             }
             _ => return Err(TransportError::Control("there is nothing to make connections by".into())),
         }
-    }
+        None
+    } else {
+        // Where a client's session outlives its server, one that comes now leads to the next.
+        (shared.end == End::Client && plan.outlives_its_server()).then_some(connections)
+    };
     shared.reached(Phase::Bound);
     if !plan.is_cold() {
-        tasks.spawn(Kind::Helper, send::settle(shared.clone()));
+        helpers.spawn(Kind::Helper, send::settle(shared.clone()));
     }
     // There may be nothing to warm up with.
     receive::look(&shared)?;
+    let mut is_broken = false;
     loop {
-        if tasks.left(Kind::Writer) == 0 {
+        if !is_broken && lines.left(Kind::Writer) + helpers.left(Kind::Writer) == 0 {
             shared.handed_over()?;
         }
         // Connections end when the session does, not before.
-        if shared.receives() && tasks.left(Kind::Reader) == 0 {
+        if !is_broken && shared.receives() && lines.left(Kind::Reader) == 0 {
             return Err(TransportError::Control("every connection is gone".into()));
         }
-        tasks.next_ended().await?;
+        let worked = tokio::select! {
+            ended = helpers.next_ended() => {
+                ended?;
+                continue;
+            }
+            ended = lines.next_ended() => ended,
+            Some(connection) = connection_of(&mut next) => {
+                lines = Tasks::default();
+                is_broken = false;
+                bind(&shared, connection, &mut shared.renew_queues(), &mut lines).await
+            }
+        };
+        match worked {
+            Err(error) if next.is_some() && error.is_of_a_connection() => {
+                // The server is gone: until the next is there, what is released is lost, and the driver's to notice.
+                lines = Tasks::default();
+                is_broken = true;
+            }
+            worked => worked?,
+        }
     }
+}
+
+/// The next connection that comes; none ever, where none may.
+async fn connection_of(connections: &mut Option<mpsc::Receiver<Connection>>) -> Option<Connection> {
+    match connections {
+        Some(connections) => connections.recv().await,
+        None => None,
+    }
+}
+
+/// The next connection of an end that misses one.
+async fn next_connection(
+    connections: &mut mpsc::Receiver<Connection>,
+    helpers: &mut Tasks,
+    lines: &mut Tasks,
+) -> Result<Connection, TransportError> {
+    loop {
+        tokio::select! {
+            connection = connections.recv() => return connection.ok_or_else(|| {
+                TransportError::Control("the session ended before its connections were up".into())
+            }),
+            ended = helpers.next_ended() => ended?,
+            ended = lines.next_ended() => ended?,
+        }
+    }
+}
+
+/// Starts what writes and reads a connection.
+async fn bind(
+    shared: &Arc<Shared>,
+    connection: Connection,
+    queues: &mut [Option<Queue>],
+    lines: &mut Tasks,
+) -> Result<(), TransportError> {
+    let plan = &shared.plan;
+    shared.watch(&connection)?;
+    let place = shared.place(&connection)?;
+    if shared.sends()
+        && let Some(setting) = connection.sender_setting(plan)
+    {
+        shared.note(setting);
+    }
+    let number = connection.number();
+    let (sending, receiving) = connection.split(plan, shared.sends(), shared.receives());
+    if let Some(service) = sending {
+        send::start(shared, service, place, number, queues, lines).await?;
+    }
+    if let Some(service) = receiving {
+        receive::start(shared, service, lines);
+    }
+    Ok(())
 }
 
 /// Tells the driver when the schedule starts, and whenever it wants to be woken.

@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use samepath_model::book::Entry;
 use samepath_model::record::{End, EndReport, Lateness, Metric, Setting};
 use samepath_model::start::StartState;
 use samepath_model::workload::{Event, MessageId, Table};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 
 use crate::attribution::Place;
@@ -96,6 +98,19 @@ impl Shared {
             start: Mutex::default(),
         };
         (shared, receivers)
+    }
+
+    /// Gives the driver a book, of which this was found.
+    pub(crate) fn give_book(&mut self, found: Vec<Entry>, records: UnboundedSender<Entry>) {
+        let drive = self.drive.get_mut().expect("no panic while held");
+        drive.give_book(found, records);
+    }
+
+    /// Queues for the writers of another connection, in place of those that there were.
+    pub(crate) fn renew_queues(&self) -> Vec<Option<Queue>> {
+        let (queues, receivers) = Queues::new(self.plan.arm, &self.outgoing);
+        self.drive.lock().expect("no panic while held").renew_queues(queues);
+        receivers
     }
 
     /// Place in its table of a message that this end sends.

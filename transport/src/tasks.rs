@@ -1,15 +1,13 @@
 //! Tasks of one endpoint that read or write its connections.
 
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::TransportError;
-use crate::connection::Connection;
 
 /// What a task does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It writes messages, and ends when no more are released.
+    /// It writes messages, or the book, and ends when the driver is done.
     Writer,
     /// It reads a connection, and ends with it.
     Reader,
@@ -48,24 +46,6 @@ impl Tasks {
         match self.set.join_next().await {
             Some(ended) => self.count(ended),
             None => std::future::pending().await,
-        }
-    }
-
-    /// The next connection of an end that misses one.
-    ///
-    /// # Errors
-    /// When a task fails in the meantime.
-    pub(crate) async fn next_connection(
-        &mut self,
-        connections: &mut mpsc::Receiver<Connection>,
-    ) -> Result<Connection, TransportError> {
-        loop {
-            tokio::select! {
-                connection = connections.recv() => return connection.ok_or_else(|| {
-                    TransportError::Control("the session ended before its connections were up".into())
-                }),
-                Some(ended) = self.set.join_next() => self.count(ended)?,
-            }
         }
     }
 

@@ -7,7 +7,7 @@ use super::axes::{MAX_TRIALS, Place, value_texts};
 use super::error::Fault;
 use super::names::{first_repeated, is_name};
 use super::{ExperimentError, ExperimentSpec, Part, SCHEMA, Trial, TrialId};
-use crate::flow::Flow;
+use crate::flow::{Flow, UNDER_TEST};
 use crate::link::{Link, LinkSpec};
 use crate::spot::{Spot, quoted};
 use crate::streams;
@@ -115,6 +115,9 @@ impl Part {
                 }
                 streams::check(arm, &workload, link.rtt()).map_err(|error| fault(Place::Workload, &error))?;
                 workload.check_on(arm, &link).map_err(|error| fault(Place::Workload, &error))?;
+                if restarts.iter().any(|restart| restart.flow == UNDER_TEST) {
+                    workload.check_restart(arm).map_err(|error| fault(Place::Workload, &error))?;
+                }
             }
             for &seed in seeds {
                 for &arm in &self.arms {

@@ -46,6 +46,9 @@ impl Part {
                                goes up; give its workload `direction = \"down\"`";
                 return Err(fault("flow", problem.into()));
             }
+            if let Some(flow) = competing.get(usize::from(flow).wrapping_sub(1)) {
+                workload.check_restart(flow.arm).map_err(|error| fault("flow", error.to_string()))?;
+            }
             let (at, downtime) = (spec.at, spec.downtime);
             let end = workload.nominal_duration().map(|lasts| start + lasts);
             if at < start {

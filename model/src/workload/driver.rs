@@ -7,6 +7,7 @@
 use std::fmt::Debug;
 
 use super::message::{MessageId, Release};
+use crate::book::Entry;
 use crate::units::Duration;
 
 /// What happened at this end.
@@ -22,6 +23,9 @@ pub enum Event {
     Failed(MessageId),
     /// A message of this end was cancelled: nothing more of it is sent, and it will not be delivered.
     Cancelled(MessageId),
+    /// An entry is in the book, and synced where that is asked for: by [`Action::Record`], or, right after the start, by a
+    /// server that was killed.
+    Recorded(Entry),
     /// The peer releases nothing more, and all that it sent was delivered or is lost.
     PeerFinished,
 }
@@ -34,6 +38,8 @@ pub enum Action {
     /// A message is given up. One that waits is withdrawn; one of which some was sent is ended where it has a stream of
     /// its own that can be reset (RFC 9000, section 3.1), and else goes on.
     Cancel(MessageId),
+    /// An entry is to be written into the book. [`Event::Recorded`] follows.
+    Record(Entry),
     /// An [`Event::Timer`] is wanted at this time from the start of the schedule. It takes the place of the one
     /// before.
     WakeAt(Duration),
@@ -70,7 +76,7 @@ pub fn clocked(mut driver: Box<dyn Driver>) -> Vec<Release> {
                 Action::Send(release) => releases.push(release),
                 Action::WakeAt(at) => next = Some((Event::Timer, at)),
                 Action::Done => return releases,
-                Action::Cancel(_) => {}
+                Action::Cancel(_) | Action::Record(_) => {}
             }
         }
     }

@@ -52,7 +52,8 @@ impl Driver for Mixed {
             }
             let is_concerned = match event {
                 Event::Start | Event::PeerFinished => true,
-                Event::Timer => false,
+                // None of them keeps a book.
+                Event::Timer | Event::Recorded(_) => false,
                 Event::Delivered(id) | Event::Failed(id) | Event::Cancelled(id) => part.streams.contains(&id.stream),
             };
             if is_concerned {
@@ -64,7 +65,7 @@ impl Driver for Mixed {
                         release.priority += part.priority;
                         actions.push(Action::Send(release));
                     }
-                    Action::Cancel(_) => actions.push(action),
+                    Action::Cancel(_) | Action::Record(_) => actions.push(action),
                     Action::WakeAt(at) => part.wake = Some(at),
                     Action::Done => part.is_done = true,
                 }

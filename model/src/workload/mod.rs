@@ -19,8 +19,11 @@ mod message;
 mod messages;
 mod mix;
 pub mod page;
+mod payee;
+mod payment;
 mod player;
 mod query;
+mod restraint;
 pub mod retry;
 mod rpc;
 #[cfg(test)]
@@ -39,6 +42,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::{Arm, Connections, OrderingDomain};
+use crate::book::Keeping;
 use crate::end::End;
 use crate::link::{Direction, Link};
 use crate::units::{ByteCount, Duration};
@@ -56,6 +60,7 @@ pub use game_state::GameState;
 pub use message::{Class, Length, MessageId, Release};
 pub use messages::Messages;
 pub use page::Page;
+pub use payment::Payment;
 pub use player::{Player, Stall};
 pub use query::Query;
 pub use rpc::{Rpc, ServiceTimes};
@@ -130,6 +135,8 @@ workloads! {
     GameState,
     /// A datagram and its answer, tried again by the application.
     Query,
+    /// Payments, each made exactly once.
+    Payment,
     /// Conversations, both ways.
     Chat,
     /// A web page: the HTML, then its objects as they are named.
@@ -304,6 +311,32 @@ impl Workload {
         Err(WorkloadError { workload: self.name(), problem })
     }
 
+    /// Where its server keeps a book; `None` of a workload without one.
+    pub fn book(&self) -> Option<Keeping> {
+        self.spec().book()
+    }
+
+    /// Whether its client goes on with a server that was killed and started again: nothing is lost that its server had
+    /// recorded, and the arm has one connection to make again, or none that outlives a request.
+    pub fn outlives_its_server(&self, arm: Arm) -> bool {
+        self.book().is_some() && arm.is_reliable && arm.connections != Connections::PerStream
+    }
+
+    /// Refuses an arm on which the server is killed, where the workload is to go on after that and cannot.
+    ///
+    /// # Errors
+    /// Says what to use instead.
+    pub fn check_restart(&self, arm: Arm) -> Result<(), WorkloadError> {
+        if self.book().is_none() || self.outlives_its_server(arm) {
+            return Ok(());
+        }
+        let problem = format!(
+            "over `{arm}` its client cannot go on with a server that was killed and started again: use `tcp`, `tls` or \
+             `quic`, or `tcp/per-message` or `tls/per-message`, or leave out `server-restart`"
+        );
+        Err(WorkloadError { workload: self.name(), problem })
+    }
+
     /// Bytes of payload in all, where the spec says how many are to be expected.
     pub fn total_bytes(&self) -> Option<ByteCount> {
         self.spec().total_bytes()
@@ -396,6 +429,13 @@ impl Spec for Mix {
         for one in &self.of {
             if matches!(one, Workload::Mix(_)) {
                 return Err("`of` has a `mix` in it; name its workloads instead".into());
+            }
+            if one.book().is_some() {
+                return Err(format!(
+                    "`of` has a `{}` in it, whose server keeps a book for itself: give it a flow of its own, as a \
+                     `competing-flow`",
+                    one.name()
+                ));
             }
             one.check().map_err(|error| error.to_string())?;
         }

@@ -561,7 +561,7 @@ impl Driver for Client {
             }
             Event::Delivered(id) => self.delivered(id, now, actions),
             Event::Failed(id) => self.failed(id, now, actions),
-            Event::Timer | Event::Cancelled(_) | Event::PeerFinished => {}
+            Event::Timer | Event::Cancelled(_) | Event::Recorded(_) | Event::PeerFinished => {}
         }
         self.release(now, actions);
         self.expire(now, actions);
@@ -636,7 +636,7 @@ impl Driver for Server {
         match event {
             Event::Delivered(id) => self.come(id, now, actions),
             Event::PeerFinished => self.is_last = true,
-            Event::Start | Event::Timer | Event::Failed(_) | Event::Cancelled(_) => {}
+            Event::Start | Event::Timer | Event::Failed(_) | Event::Cancelled(_) | Event::Recorded(_) => {}
         }
         self.finish(now, actions);
         match self.busy.peek() {

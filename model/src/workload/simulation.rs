@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use super::driver::{Action, Driver, Event};
 use super::message::{MessageId, Release};
 use super::{Workload, draw};
+use crate::book::{Entry, Keeping};
 use crate::end::End;
 use crate::flow::UNDER_TEST;
 use crate::record::MessageRecord;
@@ -50,6 +51,8 @@ pub(super) struct Played {
     pub(super) cancelled: BTreeSet<MessageId>,
     /// When each end was done: client, server.
     pub(super) done: [Option<Duration>; 2],
+    /// What stands in the server's book.
+    pub(super) book: Vec<Entry>,
 }
 
 impl Played {
@@ -82,6 +85,8 @@ impl Played {
 
 /// No end wakes more often without anything being released or delivered.
 const MOST_WAKES: u32 = 10_000;
+/// How long it takes to sync the book.
+const SYNC: Duration = Duration::from_millis(2);
 /// When whatever was not delivered is lost, after its sender was done.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -92,10 +97,18 @@ enum Happening {
     Delivered(MessageId),
     Failed(MessageId),
     Cancelled(MessageId),
+    /// The server of this number has written it into the book.
+    Written(usize, Entry),
+    /// The server is killed, and another is up at once.
+    Restart,
     PeerFinished,
 }
 
-struct Simulation {
+struct Simulation<'a> {
+    workload: &'a Workload,
+    seed: u64,
+    /// How many servers there were before this one.
+    killed: usize,
     network: Network,
     drivers: [Box<dyn Driver>; 2],
     queue: BinaryHeap<Reverse<(u64, u64, usize, Happening)>>,
@@ -109,7 +122,15 @@ struct Simulation {
 
 /// Plays a workload between its two ends over a network, until nothing happens any more.
 pub(super) fn both_ends(workload: &Workload, seed: u64, network: Network) -> Played {
+    through_restarts(workload, seed, network, &[])
+}
+
+/// The same, while the server is killed and started again at these times.
+pub(super) fn through_restarts(workload: &Workload, seed: u64, network: Network, restarts: &[Duration]) -> Played {
     let mut simulation = Simulation {
+        workload,
+        seed,
+        killed: 0,
         network,
         drivers: [End::Client, End::Server].map(|end| workload.driver(end, seed)),
         queue: BinaryHeap::new(),
@@ -122,10 +143,14 @@ pub(super) fn both_ends(workload: &Workload, seed: u64, network: Network) -> Pla
             delivered: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             done: [None; 2],
+            book: Vec::new(),
         },
     };
     for end in 0..2 {
         simulation.at(Duration::ZERO, end, Happening::Start);
+    }
+    for at in restarts {
+        simulation.at(*at, SERVER, Happening::Restart);
     }
     while let Some(Reverse((at, _, end, happening))) = simulation.queue.pop() {
         simulation.happen(Duration::from_nanos(at), end, happening);
@@ -133,7 +158,10 @@ pub(super) fn both_ends(workload: &Workload, seed: u64, network: Network) -> Pla
     simulation.played
 }
 
-impl Simulation {
+/// The place of the server among the ends.
+const SERVER: usize = 1;
+
+impl Simulation<'_> {
     fn at(&mut self, at: Duration, end: usize, happening: Happening) {
         self.counter += 1;
         self.queue.push(Reverse((at.as_nanos(), self.counter, end, happening)));
@@ -152,16 +180,27 @@ impl Simulation {
             }
             Happening::Failed(id) => Event::Failed(id),
             Happening::Cancelled(id) => Event::Cancelled(id),
+            Happening::Written(server, _) if server != self.killed => return,
+            Happening::Written(_, entry) => {
+                self.played.book.push(entry);
+                Event::Recorded(entry)
+            }
+            Happening::Restart => return self.restart(now),
             Happening::PeerFinished => Event::PeerFinished,
         };
         self.idle = if event == Event::Timer { self.idle + 1 } else { 0 };
         assert!(self.idle < MOST_WAKES, "an end wakes for ever at {now}");
+        self.tell(now, end, event);
+    }
+
+    fn tell(&mut self, now: Duration, end: usize, event: Event) {
         let mut actions = Vec::new();
         self.drivers[end].on(event, now, &mut actions);
         for action in actions {
             match action {
                 Action::Send(release) => self.send(now, end, release),
                 Action::Cancel(id) => self.cancel(now, end, id),
+                Action::Record(entry) => self.at(now + SYNC, end, Happening::Written(self.killed, entry)),
                 Action::WakeAt(at) => {
                     assert!(at > now, "{event:?} at {now} left behind what was due at {at}");
                     self.wakes[end] += 1;
@@ -174,6 +213,26 @@ impl Simulation {
                     self.at(heard, 1 - end, Happening::PeerFinished);
                 }
             }
+        }
+    }
+
+    fn restart(&mut self, now: Duration) {
+        // A server that is done is killed no more: its session is over.
+        if self.played.done[SERVER].is_some() {
+            return;
+        }
+        self.killed += 1;
+        self.wakes[SERVER] += 1;
+        self.drivers[SERVER] = self.workload.driver(End::Server, self.seed);
+        if self.workload.book() == Some(Keeping::Memory) {
+            self.played.book.clear();
+        }
+        self.tell(now, SERVER, Event::Start);
+        for entry in self.played.book.clone() {
+            self.tell(now, SERVER, Event::Recorded(entry));
+        }
+        if let Some(done) = self.played.done[1 - SERVER] {
+            self.at(now.max(done) + GRACE, SERVER, Happening::PeerFinished);
         }
     }
 

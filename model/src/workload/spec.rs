@@ -7,6 +7,7 @@ use super::driver::Driver;
 use super::stream::MAX_STREAMS;
 use super::table::{Block, Table};
 use crate::arm::Arm;
+use crate::book::Keeping;
 use crate::end::End;
 use crate::link::{Direction, Link};
 use crate::units::{ByteCount, Duration};
@@ -94,6 +95,11 @@ pub(super) trait Spec: fmt::Display {
     /// Which end closes a connection first that served one exchange.
     fn closes_first(&self) -> End {
         End::Client
+    }
+
+    /// Where its server keeps a book; `None` of a workload without one.
+    fn book(&self) -> Option<Keeping> {
+        None
     }
 
     /// Messages that are released in a direction within any such time, in all at most.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use samepath_model::flow::FlowId;
+use samepath_model::flow::{FlowId, book_of};
 use samepath_model::shortage;
 use serde::Deserialize;
 
@@ -42,6 +42,9 @@ pub(super) fn start_server(
     let mut command = Command::new(&plan.program);
     let listen = format!("0.0.0.0:{}", port_of(flow));
     command.args(["server", "--listen", &listen, "--json"]).env("SAMEPATH_TOKEN", token);
+    if plan.trial.of_flow(flow).workload.book().is_some() {
+        command.arg("--book").arg(plan.books.join(book_of(flow)));
+    }
     keep_secrets(&mut command, plan);
     Endpoint::start(command, &path.namespaces.server, files.stderr(stderr)).map_err(server_start)
 }

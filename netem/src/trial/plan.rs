@@ -18,6 +18,8 @@ pub struct TrialPlan {
     pub scratch: PathBuf,
     /// Where the files lie that the link's conditions name, each under its checksum.
     pub inputs: PathBuf,
+    /// Where servers keep the books of workloads that have one.
+    pub books: PathBuf,
     /// What carries the link's packets.
     pub backend: Backend,
     /// Whether the fate of every packet is kept.

@@ -9,6 +9,7 @@ mod definition;
 pub(crate) mod frames;
 pub(crate) mod game_state;
 pub(crate) mod page;
+pub(crate) mod payment;
 pub(crate) mod query;
 pub(crate) mod rpc;
 pub(crate) mod video_on_demand;
@@ -46,6 +47,7 @@ const LISTS: &[&[&Metric]] = &[
     video_on_demand::METRICS,
     game_state::METRICS,
     query::METRICS,
+    payment::METRICS,
     chat::METRICS,
     connect::METRICS,
     writes::METRICS,

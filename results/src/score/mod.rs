@@ -11,6 +11,7 @@ mod frames;
 mod game_state;
 mod messages;
 mod page;
+mod payment;
 mod query;
 mod rpc;
 mod video_on_demand;
@@ -37,6 +38,7 @@ pub(crate) fn of_workload(workload: &Workload) -> &'static Score {
         Workload::Connect(_) => &connect::SCORE,
         Workload::Writes(_) => &writes::SCORE,
         Workload::Query(_) => &query::SCORE,
+        Workload::Payment(_) => &payment::SCORE,
         Workload::Chat(_) => &chat::SCORE,
         Workload::GameState(_) => &game_state::SCORE,
         Workload::Page(_) => &page::SCORE,
@@ -64,6 +66,7 @@ mod tests {
             "kind = 'writes'",
             "kind = 'game-state'\ncount = 1",
             "kind = 'query'\ncount = 1",
+            "kind = 'payment'\ncount = 1",
             "kind = 'chat'\nduration = '1s'",
             "kind = 'page'",
             "kind = 'video-on-demand'",

@@ -120,7 +120,8 @@ impl StoreError {
 }
 
 /// What helps where a trial's records are damaged.
-const ANEW: &str = "fetch the run again, use the samepath that wrote it, or run the trial anew in another directory";
+pub(super) const ANEW: &str =
+    "fetch the run again, use the samepath that wrote it, or run the trial anew in another directory";
 
 /// Which program reads a format that this one does not.
 const fn reader(version: u32) -> &'static str {

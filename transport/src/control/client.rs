@@ -191,6 +191,18 @@ impl ClientControl {
         Ok(measured)
     }
 
+    /// Waits until the server has dealt with whatever was sent before.
+    ///
+    /// # Errors
+    /// When the control connection fails.
+    pub async fn settle(&mut self) -> Result<(), TransportError> {
+        self.send(&Request::Ping).await?;
+        timeout(ANSWER_LIMIT, self.pong())
+            .await
+            .map_err(|_| TransportError::Timeout("the server did not answer a ping within 10 s".into()))?
+            .map(drop)
+    }
+
     /// The server's clock, in its answer to a ping. An end that waits for no connection says meanwhile how far it is.
     async fn pong(&mut self) -> Result<u64, TransportError> {
         loop {

@@ -153,7 +153,7 @@ impl Driver for Sender {
                 }
             }
             Event::PeerFinished => self.is_last = true,
-            Event::Start | Event::Timer | Event::Delivered(_) => {}
+            Event::Start | Event::Timer | Event::Delivered(_) | Event::Recorded(_) => {}
         }
         self.release(now, actions);
         self.give_up(now, actions);
