@@ -221,6 +221,14 @@ impl Simulation<'_> {
         if self.played.done[SERVER].is_some() {
             return;
         }
+        // It was killed while these were being written: some were.
+        let is_under_way = |Reverse((.., happening)): &Reverse<(_, _, _, Happening)>| match happening {
+            Happening::Written(server, entry) if *server == self.killed => Some(*entry),
+            _ => None,
+        };
+        let mut under_way: Vec<Entry> = self.queue.iter().filter_map(is_under_way).collect();
+        under_way.sort_unstable();
+        self.played.book.extend(under_way.iter().filter(|entry| entry.amount % 2 == 0));
         self.killed += 1;
         self.wakes[SERVER] += 1;
         self.drivers[SERVER] = self.workload.driver(End::Server, self.seed);

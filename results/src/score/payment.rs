@@ -79,7 +79,7 @@ fn became(cell: &Cell<'_>) -> Option<String> {
     let (confirmed, unknown, refused) = (sum(&CONFIRMED)?, sum(&UNKNOWN)?, sum(&REFUSED)?);
     let all = confirmed + unknown + refused;
     let outcomes = [
-        Some(format!("{} confirmed", were(confirmed))),
+        Some(if confirmed == all { "all were confirmed".into() } else { format!("{} confirmed", were(confirmed)) }),
         (unknown > 0.0).then(|| format!("{} unknown to {}", were(unknown), whom(unknown))),
         (refused > 0.0).then(|| format!("{} refused", were(refused))),
     ];
