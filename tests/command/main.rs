@@ -66,3 +66,4 @@ mod unsupported;
 mod video_call;
 mod video_on_demand;
 mod voice;
+mod which_transport;
