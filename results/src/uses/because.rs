@@ -1,7 +1,6 @@
 //! What is said of a use beside its table: what its delay is made of, what it costs a transfer beside it, and which rules of thumb
 //! are wrong.
 
-use samepath_model::Arm;
 use samepath_model::experiment::RuleSpec;
 
 use super::text;
@@ -44,11 +43,21 @@ pub(super) fn reason(uses: &Uses, name: &str, parts: &[&PartView<'_>]) -> Option
     let largest = |cell: &&Cell<'_>| {
         let parts = PARTS.iter().filter_map(|(of, words)| Some((median(cell, of)?, *words)));
         let (percent, words) = parts.max_by(|a, b| a.0.total_cmp(&b.0))?;
-        Some((cell.arm, format!("{words} ({} %)", number(percent.round()))))
+        Some((words, format!("{} ({} %)", cell.arm, number(percent.round()))))
     };
-    let by_part: Vec<(Arm, String)> = group.cells.iter().filter_map(largest).collect();
-    if let Some(said) = each_on(by_part.into_iter(), "on") {
-        return Some(format!("On {conditions} most of the delay of the slowest hundredth of messages was {said}."));
+    let mut by_part: Vec<(&str, Vec<String>)> = Vec::new();
+    for (words, arm) in group.cells.iter().filter_map(largest) {
+        match by_part.iter_mut().find(|(known, _)| *known == words) {
+            Some((_, arms)) => arms.push(arm),
+            None => by_part.push((words, vec![arm])),
+        }
+    }
+    if !by_part.is_empty() {
+        let said: Vec<String> = by_part.iter().map(|(words, arms)| format!("{words} on {}", joined(arms))).collect();
+        return Some(format!(
+            "On {conditions} the slowest hundredth of messages were late mostly by {}.",
+            said.join("; ")
+        ));
     }
     let of_handshake = |cell: &&Cell<'_>| {
         let (handshake, whole) = (median(cell, &metric::HANDSHAKE)?, median(cell, &metric::COMPLETION)?);
@@ -78,8 +87,8 @@ pub(super) fn cost(parts: &[&PartView<'_>]) -> Option<String> {
         let Some((ratio, interval)) = beside(cell).and_then(|other| reference.ratio(other, &metric::GOODPUT)) else {
             continue;
         };
-        let interval = interval.map_or_else(String::new, |of| format!(" ({}–{})", number(of.low), number(of.high)));
-        said.push(format!("beside {} {} times as much{interval}", cell.arm, number(ratio)));
+        let interval = interval.map_or_else(String::new, |of| format!(" ({:.2}–{:.2})", of.low, of.high));
+        said.push(format!("beside {} {ratio:.2} times that{interval}", cell.arm));
     }
     let sure = match reference.n() {
         1 => "; of one seed, so how much of it is chance cannot be told",

@@ -1,5 +1,6 @@
 //! The table of uses in words, and as plain text for the terminal.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use samepath_model::Trial;
@@ -122,5 +123,22 @@ fn of_block(block: &Block) -> String {
         };
         rows.push(std::iter::once(row.of.clone()).chain(block.arms.iter().map(|arm| of_arm(*arm))).collect());
     }
-    table::plain(rows, 0..0)
+    table::plain(rows, 0..0) + &open(block)
+}
+
+/// Why what cannot be told cannot, each reason with the cells that it is of.
+fn open(block: &Block) -> String {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for reason in block.rows.iter().flat_map(|row| &row.cells).filter_map(UseCell::reason) {
+        *reasons.entry(reason).or_default() += 1;
+    }
+    let told = |(reason, cells): (String, usize)| {
+        let s = if cells == 1 { "" } else { "s" };
+        format!("{cells} cell{s}: {reason}")
+    };
+    let told: Vec<String> = reasons.into_iter().map(told).collect();
+    if told.is_empty() {
+        return String::new();
+    }
+    format!("\nCannot tell: {}", table::wrap(&told.join("; ")).trim_end())
 }
