@@ -35,6 +35,7 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("payment-in-full", include_str!("../experiments/payment-in-full.toml")),
     ("chat", include_str!("../experiments/chat.toml")),
     ("game-state", include_str!("../experiments/game-state.toml")),
+    ("which-transport", include_str!("../experiments/which-transport.toml")),
 ];
 
 /// The experiment of this name, or in the file at this path.
@@ -70,6 +71,7 @@ pub(crate) fn load(name_or_path: &str) -> anyhow::Result<Experiment> {
     };
     let checked = Experiment::parse_with_files(&text, &read).and_then(|experiment| {
         judge::expectations(&experiment).map_err(|error| error.in_text(&text))?;
+        judge::needs(&experiment).map_err(|error| error.in_text(&text))?;
         Ok(experiment)
     });
     checked.map_err(|error| Mistake(format!("{name_or_path}: {error}")).into())
@@ -94,6 +96,7 @@ mod tests {
         for (name, text) in EXPERIMENTS {
             let experiment = Experiment::parse(text).unwrap_or_else(|error| panic!("{name}: {error}"));
             judge::expectations(&experiment).unwrap_or_else(|error| panic!("{name}: {error}"));
+            judge::needs(&experiment).unwrap_or_else(|error| panic!("{name}: {error}"));
             let spec = experiment.spec();
             assert_eq!(&spec.name, name);
             assert!(!spec.question.is_empty() && !spec.explanation.is_empty(), "{name}");

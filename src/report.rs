@@ -32,7 +32,7 @@ pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
         let page = report::draw(&analysis).with_context(|| format!("cannot draw {}", dir.display()))?;
         if args.json {
             documents.push(serde_json::json!({
-                "run": opened.dir(), "report": page, "expectations": analysis.judged(),
+                "run": opened.dir(), "report": page, "expectations": analysis.judged(), "uses": analysis.uses(),
             }));
         } else {
             written = written.and_then(|()| output::line(format_args!("report: {}", page.display())));

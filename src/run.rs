@@ -9,7 +9,7 @@ use samepath_model::record::{Outcome, TrialRecord};
 use samepath_model::{Experiment, ExperimentSpec, Trial};
 use samepath_netem::tell;
 use samepath_results::judge::{Judged, Reason, Verdict};
-use samepath_results::{Analysis, Run, compare, report, stats, table, verdicts};
+use samepath_results::{Analysis, Run, compare, report, stats, table, uses, verdicts};
 
 use crate::builtin;
 use crate::cli::RunArgs;
@@ -62,7 +62,8 @@ pub(crate) fn conclude(run: &Run, finish: Finish, told: &Told<'_>) -> anyhow::Re
     let analysis = Analysis::of(run);
     let mut written = Ok(());
     if !json && !records.is_empty() {
-        written = output::print(format_args!("{}{}", table::render(&analysis), verdicts::render(&analysis)));
+        let (table, verdicts) = (table::render(&analysis), verdicts::render(&analysis));
+        written = output::print(format_args!("{table}{}{verdicts}", uses::render(analysis.uses())));
     }
     let comparison = earlier.map(|earlier| compare::compare(&Analysis::of(earlier), &analysis));
     if let (false, Some(comparison)) = (json, &comparison) {
@@ -73,7 +74,7 @@ pub(crate) fn conclude(run: &Run, finish: Finish, told: &Told<'_>) -> anyhow::Re
     if json {
         let mut document = serde_json::json!({
             "run": run.dir(), "report": page, "trials": records, "earlier_attempts": run.earlier_attempts(),
-            "expectations": analysis.judged(),
+            "expectations": analysis.judged(), "uses": analysis.uses(),
         });
         if let Some(comparison) = &comparison {
             document["comparison"] = serde_json::to_value(comparison)?;
@@ -176,6 +177,9 @@ fn amended(args: &RunArgs) -> anyhow::Result<ExperimentSpec> {
     }
     if let Some(mode) = args.mode {
         experiment.parts.iter_mut().for_each(|part| part.mode = mode);
+    }
+    if args.repeat.is_some() || args.seed.is_some() || args.quick {
+        experiment.parts.iter_mut().for_each(|part| part.repeat = None);
     }
     if let Some(repeat) = args.repeat {
         (experiment.repeat, experiment.seeds) = (Some(repeat), Vec::new());

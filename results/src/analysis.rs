@@ -15,6 +15,7 @@ use crate::cells::{Cell, cells};
 use crate::judge::{self, Judged};
 use crate::part::{self, PartView};
 use crate::store::{Run, StoreError};
+use crate::uses::Uses;
 
 /// What a run's records come to.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Analysis<'r> {
     cells: Vec<Cell<'r>>,
     answers: OnceCell<Vec<Answer>>,
     judged: OnceCell<Vec<Judged>>,
+    uses: OnceCell<Option<Uses>>,
     followed: RefCell<Followed>,
 }
 
@@ -42,6 +44,7 @@ impl<'r> Analysis<'r> {
             cells: cells(run),
             answers: OnceCell::new(),
             judged: OnceCell::new(),
+            uses: OnceCell::new(),
             followed: RefCell::default(),
         }
     }
@@ -70,6 +73,11 @@ impl<'r> Analysis<'r> {
     pub fn judged(&self) -> &[Judged] {
         let judge = |expectation| judge::judge(expectation, &self.cells);
         self.judged.get_or_init(|| self.run.expectations().iter().map(judge).collect())
+    }
+
+    /// The table of the uses that the experiment is about; `None` where it is about none.
+    pub fn uses(&self) -> Option<&Uses> {
+        self.uses.get_or_init(|| Uses::of(self)).as_ref()
     }
 
     /// What each message of a recorded trial waited for, packet by packet.

@@ -37,6 +37,7 @@ pub mod stats;
 pub mod store;
 pub mod summary;
 pub mod table;
+pub mod uses;
 pub mod verdicts;
 mod words;
 

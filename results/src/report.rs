@@ -9,6 +9,7 @@ mod page;
 mod power;
 mod start;
 mod table_view;
+mod uses;
 
 use std::fs;
 use std::io;

@@ -47,7 +47,7 @@ pub use names::EVIDENCE;
 pub use seal::{Difference, DifferenceKind};
 pub use trial::{Ledger, TrialWriter, write_ledger};
 
-use crate::judge::{self, Expectation};
+use crate::judge::{self, Expectation, Needed};
 use crate::manifest::Manifest;
 use names::{EXPERIMENT, MANIFEST, TRIAL_LINES, TRIALS};
 
@@ -57,6 +57,7 @@ pub struct Run {
     dir: PathBuf,
     experiment: Experiment,
     expectations: Vec<Expectation>,
+    needs: Vec<Needed>,
     manifest: Manifest,
     /// The experiment's matrix.
     trials: Vec<TrialRecord>,
@@ -121,8 +122,9 @@ impl Run {
     /// Where the directory is not empty or cannot be written, what was made of it being removed again; or where the
     /// experiment expects something of a metric that there is not.
     pub fn create(dir: &Path, experiment: &Experiment, manifest: Manifest) -> Result<Run, StoreError> {
-        let expectations = judge::expectations(experiment)
-            .map_err(|cause| StoreError::Experiment { path: dir.join(EXPERIMENT), cause })?;
+        let known = judge::expectations(experiment).and_then(|expected| Ok((expected, judge::needs(experiment)?)));
+        let (expectations, needs) =
+            known.map_err(|cause| StoreError::Experiment { path: dir.join(EXPERIMENT), cause })?;
         let existed = dir.exists();
         if existed && fs::read_dir(dir).map_err(StoreError::io("read", dir))?.next().is_some() {
             return Err(StoreError::Occupied(dir.to_owned()));
@@ -147,6 +149,7 @@ impl Run {
             dir: dir.to_owned(),
             experiment,
             expectations,
+            needs,
             manifest,
             trials: Vec::new(),
             competing: OnceLock::new(),
@@ -168,9 +171,12 @@ impl Run {
         let manifest = read_manifest(dir)?;
         let path = dir.join(EXPERIMENT);
         let text = fs::read_to_string(&path).map_err(StoreError::io("read", &path))?;
-        let parsed = Experiment::parse_recorded(&text)
-            .and_then(|experiment| Ok((judge::expectations(&experiment).map_err(|e| e.in_text(&text))?, experiment)));
-        let (expectations, experiment) = parsed.map_err(|cause| StoreError::Experiment { path, cause })?;
+        let parsed = Experiment::parse_recorded(&text).and_then(|experiment| {
+            let expectations = judge::expectations(&experiment).map_err(|e| e.in_text(&text))?;
+            let needs = judge::needs(&experiment).map_err(|e| e.in_text(&text))?;
+            Ok((expectations, needs, experiment))
+        });
+        let (expectations, needs, experiment) = parsed.map_err(|cause| StoreError::Experiment { path, cause })?;
         let Lines { trials, earlier, whole } = read_lines(&dir.join(TRIAL_LINES), experiment.trials())?;
         let handle = RunHandle::new(dir, experiment.trials());
         let sealed = AtomicBool::new(!manifest.checksums.is_empty());
@@ -179,6 +185,7 @@ impl Run {
             dir: dir.to_owned(),
             experiment,
             expectations,
+            needs,
             manifest,
             trials,
             competing,
@@ -202,6 +209,11 @@ impl Run {
     /// What its experiment expects, in the file's order.
     pub fn expectations(&self) -> &[Expectation] {
         &self.expectations
+    }
+
+    /// What the uses of its experiment need, in the file's order.
+    pub fn needs(&self) -> &[Needed] {
+        &self.needs
     }
 
     /// The experiment with the files that its conditions name, as a new run of it needs them.

@@ -235,7 +235,7 @@ pub(crate) fn named(trials: &[&TrialId]) -> String {
 }
 
 /// Text in lines of no more than a hundred columns, as wide as the tables.
-fn wrap(text: &str) -> String {
+pub(crate) fn wrap(text: &str) -> String {
     let (mut wrapped, mut column) = (String::new(), 0);
     for word in text.split(' ') {
         let width = word.chars().count();

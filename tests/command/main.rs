@@ -70,4 +70,5 @@ mod unsupported;
 mod video_call;
 mod video_on_demand;
 mod voice;
+mod which_transport;
 mod writes;

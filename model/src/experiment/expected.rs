@@ -41,6 +41,13 @@ pub enum Statistic {
         /// As 0.95.
         confidence: f64,
     },
+    /// A percentile of them, above 0 and below 100, with this confidence.
+    Percentile {
+        /// As 75.
+        percentile: f64,
+        /// As 0.95.
+        confidence: f64,
+    },
     /// Every one of them.
     Each,
 }

@@ -74,7 +74,13 @@ impl ExperimentSpec {
         }
         let mut trials = Vec::new();
         for (place, part) in self.parts.iter().enumerate() {
-            part.trials(&seeds, &self.tolerance, &mut trials).map_err(|fault| fault.of(place, part))?;
+            let own: Option<Vec<u64>> = part.repeat.map(|repeat| (1..=u64::from(repeat)).collect());
+            let seeds = own.as_ref().unwrap_or(&seeds);
+            if seeds.is_empty() {
+                let fault = Fault::new(Spot::key("repeat"), "`repeat` is 0; at least one seed is needed");
+                return Err(fault.of(place, part));
+            }
+            part.trials(seeds, &self.tolerance, &mut trials).map_err(|fault| fault.of(place, part))?;
             if trials.len() > MAX_TRIALS {
                 let problem = format!("the matrix has more than {MAX_TRIALS} trials; narrow the axes or split it");
                 return whole(Spot::key("part").item(place), problem);

@@ -48,6 +48,7 @@ mod expected;
 mod files;
 mod matrix;
 mod names;
+mod need;
 mod overrides;
 mod restarts;
 mod spec;
@@ -60,6 +61,7 @@ pub use error::ExperimentError;
 use error::in_words;
 pub use expect::{CONFIDENCE, ExpectSpec, Figure, OtherSpec};
 pub use expected::{CellName, Expected, ExpectedCell, Relation, Statistic};
+pub use need::{Need, NeedSpec, RuleSpec};
 pub use spec::{ExperimentSpec, Part, SCHEMA};
 pub use trial::{Trial, TrialId};
 
@@ -71,6 +73,7 @@ pub struct Experiment {
     spec: ExperimentSpec,
     trials: Vec<Trial>,
     expected: Vec<Expected>,
+    needs: Vec<Need>,
 }
 
 impl Experiment {
@@ -105,9 +108,9 @@ impl Experiment {
     /// As [`parse`](Experiment::parse).
     pub fn parse_recorded(text: &str) -> Result<Experiment, ExperimentError> {
         let spec = ExperimentSpec::parse(text)?;
-        let resolved = spec.matrix().and_then(|trials| Ok((spec.expected(&trials)?, trials)));
-        let (expected, trials) = resolved.map_err(|error| error.in_text(text))?;
-        Ok(Experiment { spec, trials, expected })
+        let resolved = spec.matrix().and_then(|trials| Ok((spec.expected(&trials)?, spec.needed(&trials)?, trials)));
+        let (expected, needs, trials) = resolved.map_err(|error| error.in_text(text))?;
+        Ok(Experiment { spec, trials, expected, needs })
     }
 
     /// What its file says, every default written out.
@@ -136,6 +139,11 @@ impl Experiment {
     /// What is expected to come out, in the file's order.
     pub fn expected(&self) -> &[Expected] {
         &self.expected
+    }
+
+    /// What the uses of its parts need, in the file's order.
+    pub fn needs(&self) -> &[Need] {
+        &self.needs
     }
 }
 
@@ -166,8 +174,8 @@ impl ExperimentSpec {
     pub fn resolve(self) -> Result<Experiment, ExperimentError> {
         let trials = self.matrix()?;
         self.refuse_twins()?;
-        let expected = self.expected(&trials)?;
-        Ok(Experiment { spec: self, trials, expected })
+        let (expected, needs) = (self.expected(&trials)?, self.needed(&trials)?);
+        Ok(Experiment { spec: self, trials, expected, needs })
     }
 }
 

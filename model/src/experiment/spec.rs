@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::expect::ExpectSpec;
+use super::need::{NeedSpec, RuleSpec};
 use crate::arm::Arm;
 use crate::flow::FlowSpec;
 use crate::link::LinkSpec;
@@ -48,6 +49,12 @@ pub struct ExperimentSpec {
     /// What is expected to come out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<ExpectSpec>,
+    /// What the uses of its parts need.
+    #[serde(rename = "need", default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<NeedSpec>,
+    /// Rules of thumb about them.
+    #[serde(rename = "rule", default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleSpec>,
     /// The files that its conditions name, as far as they have been read; the file of the experiment has their
     /// checksums alone.
     #[serde(skip)]
@@ -60,6 +67,12 @@ pub struct ExperimentSpec {
 pub struct Part {
     /// Short name, unique in the experiment.
     pub name: String,
+    /// What it is that people do here, in words: parts with the same use are told together, by what they need.
+    #[serde(rename = "use", default, skip_serializing_if = "Option::is_none")]
+    pub of_use: Option<String>,
+    /// Number of its paired seeds, where it takes others than the experiment: 1, 2, …, `repeat`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<u32>,
     /// The arms compared.
     pub arms: Vec<Arm>,
     /// What is sent.

@@ -42,7 +42,7 @@ impl Expectation {
             Some(Relation::Difference) => format!(", difference from {},", self.other()),
         };
         let each = match (self.statistic, self.relation) {
-            (Statistic::Median { .. }, _) => "",
+            (Statistic::Median { .. } | Statistic::Percentile { .. }, _) => "",
             (Statistic::Each, None) => " in each trial",
             (Statistic::Each, Some(_)) => " in each pair",
         };

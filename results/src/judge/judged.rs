@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use samepath_model::experiment::{CellName, Relation, Statistic};
+use samepath_model::experiment::{Bound, CellName, Relation, Statistic};
 use serde::Serialize;
 
 use super::expectation::Expectation;
@@ -43,7 +43,7 @@ pub struct Judged {
 pub struct Found {
     /// How many they are.
     pub n: usize,
-    /// Their median.
+    /// Their median, or the percentile of them that is looked at.
     pub median: f64,
     /// Lower end of its interval; `None` where so few have none, or each is looked at.
     pub low: Option<f64>,
@@ -60,7 +60,7 @@ pub fn judge(expectation: &Expectation, cells: &[Cell<'_>]) -> Judged {
     let evidence = Evidence::of(expectation, cells);
     let (found, verdict) = evidence.map_or_else(
         || (None, Verdict::inconclusive(Reason::NotRun { pending: 0 })),
-        |evidence| (evidence.found(expectation.statistic), evidence.verdict(expectation)),
+        |evidence| (evidence.found(expectation), evidence.verdict(expectation)),
     );
     Judged {
         expectation: expectation.number,
@@ -69,7 +69,7 @@ pub fn judge(expectation: &Expectation, cells: &[Cell<'_>]) -> Judged {
         of: expectation.of(),
         claim: expectation.claim(),
         confidence: match expectation.statistic {
-            Statistic::Median { confidence } => Some(confidence),
+            Statistic::Median { confidence } | Statistic::Percentile { confidence, .. } => Some(confidence),
             Statistic::Each => None,
         },
         found,
@@ -153,16 +153,30 @@ impl Evidence {
             },
             // Values that are missing are not missing at random: what was never delivered has no delay. And who looks
             // before the end, and may go on, does not keep the confidence.
-            Statistic::Median { .. } if self.pending > 0 => inconclusive(Reason::NotRun { pending: self.pending }),
-            Statistic::Median { .. } if self.missing > 0 => inconclusive(Reason::NotMeasured { missing: self.missing }),
-            Statistic::Median { confidence } => match rule::of_median(bound, &self.values, confidence) {
-                None => inconclusive(self.lacking().unwrap_or(Reason::NotMeasured { missing: 0 })),
-                Some((_, Verdict::Inconclusive { reason: Reason::TooFewSeeds { n, needed } })) => {
-                    let too_few = Reason::TooFewSeeds { n, needed };
-                    inconclusive(self.lacking().filter(|_| self.planned >= needed).unwrap_or(too_few))
-                }
-                Some((_, verdict)) => verdict,
-            },
+            Statistic::Median { .. } | Statistic::Percentile { .. } if self.pending > 0 => {
+                inconclusive(Reason::NotRun { pending: self.pending })
+            }
+            Statistic::Median { .. } | Statistic::Percentile { .. } if self.missing > 0 => {
+                inconclusive(Reason::NotMeasured { missing: self.missing })
+            }
+            Statistic::Median { confidence } => {
+                self.as_far_as_planned(rule::of_median(bound, &self.values, confidence).map(|(_, verdict)| verdict))
+            }
+            Statistic::Percentile { percentile, confidence } => {
+                self.as_far_as_planned(rule::of_percentile(bound, &self.values, percentile, confidence))
+            }
+        }
+    }
+
+    /// A verdict that rests on the number of trials; where they are too few, why, if as many were planned as it takes.
+    fn as_far_as_planned(&self, verdict: Option<Verdict>) -> Verdict {
+        match verdict {
+            None => Verdict::inconclusive(self.lacking().unwrap_or(Reason::NotMeasured { missing: 0 })),
+            Some(Verdict::Inconclusive { reason: Reason::TooFewSeeds { n, needed } }) => {
+                let too_few = Reason::TooFewSeeds { n, needed };
+                Verdict::inconclusive(self.lacking().filter(|_| self.planned >= needed).unwrap_or(too_few))
+            }
+            Some(verdict) => verdict,
         }
     }
 
@@ -177,17 +191,29 @@ impl Evidence {
         }
     }
 
-    fn found(&self, statistic: Statistic) -> Option<Found> {
+    fn quantile(&self, q: f64) -> Option<f64> {
+        let mut sorted = self.values.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        stats::nearest_rank(&sorted, q)
+    }
+
+    fn found(&self, expectation: &Expectation) -> Option<Found> {
         if self.has_no_ratio {
             return None;
         }
-        let interval = match statistic {
+        let interval = match expectation.statistic {
             Statistic::Median { confidence } => stats::median_interval(&self.values, confidence),
-            Statistic::Each => None,
+            Statistic::Percentile { .. } | Statistic::Each => None,
+        };
+        let figure = match (expectation.statistic, expectation.bound) {
+            // Of what is to be large, as many are to be above it.
+            (Statistic::Percentile { percentile, .. }, Bound::AtLeast(_)) => self.quantile(1.0 - percentile / 100.0),
+            (Statistic::Percentile { percentile, .. }, _) => self.quantile(percentile / 100.0),
+            _ => stats::median(&self.values),
         };
         Some(Found {
             n: self.values.len(),
-            median: stats::median(&self.values)?,
+            median: figure?,
             low: interval.map(|i| i.low),
             high: interval.map(|i| i.high),
             smallest: self.values.iter().copied().reduce(f64::min)?,
@@ -214,6 +240,9 @@ fn words(found: Option<Found>, expectation: &Expectation) -> String {
         (Statistic::Median { confidence }, Some((low, high))) => {
             let percent = number(confidence * 100.0);
             format!("{}{unit} ({percent} % interval {}, n = {n}{pairs})", number(median), span(low, high))
+        }
+        (Statistic::Percentile { percentile, .. }, _) => {
+            format!("{}{unit} (p{} of n = {n}{pairs}, {})", number(median), number(percentile), span(smallest, largest))
         }
         (Statistic::Each, _) => format!("{}{unit} (n = {n}{pairs})", span(smallest, largest)),
         _ => format!("{}{unit} ({}, n = {n}{pairs})", number(median), span(smallest, largest)),

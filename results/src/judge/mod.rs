@@ -26,5 +26,5 @@ mod verdict;
 pub use effect::Effect;
 pub use expectation::Expectation;
 pub use judged::{Found, Judged, judge};
-pub use reading::expectations;
+pub use reading::{Needed, expectations, needs};
 pub use verdict::{Reason, Verdict};

@@ -1,6 +1,8 @@
 //! What an experiment's file says of metrics and their figures, looked up and read.
 
-use samepath_model::experiment::{Bound, Expected, ExperimentError, Figure, Relation};
+use samepath_model::experiment::{
+    Bound, CellName, Expected, ExpectedCell, ExperimentError, Figure, Need, Relation, Statistic,
+};
 use samepath_model::{BitRate, ByteCount, Duration, Experiment, Probability};
 
 use super::expectation::Expectation;
@@ -14,6 +16,68 @@ use crate::metric::{self, Metric, Unit};
 pub fn expectations(experiment: &Experiment) -> Result<Vec<Expectation>, ExperimentError> {
     let of_each: Vec<Vec<Expectation>> = experiment.expected().iter().map(read).collect::<Result<_, _>>()?;
     Ok(of_each.into_iter().flatten().collect())
+}
+
+/// A need whose metric and figures are known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Needed {
+    /// Which of the file's needs it is, from 1.
+    pub number: usize,
+    /// The use that needs it.
+    pub of: String,
+    /// The metric.
+    pub metric: &'static Metric,
+    /// Where it is to lie, in its unit, and as the file has it.
+    pub bound: (Bound<f64>, Bound<Figure>),
+    /// Where it is still borne; likewise.
+    pub limit: Option<(Bound<f64>, Bound<Figure>)>,
+    /// What is held against the bound.
+    pub statistic: Statistic,
+    /// Who says so.
+    pub source: String,
+    /// The cells that it is of.
+    pub cells: Vec<CellName>,
+}
+
+impl Needed {
+    /// The same of one cell, as the judge takes it, with this bound.
+    pub fn expectation(&self, cell: &CellName, (bound, written): &(Bound<f64>, Bound<Figure>)) -> Expectation {
+        Expectation {
+            number: self.number,
+            metric: self.metric,
+            cell: Some(ExpectedCell { cell: cell.clone(), other: None }),
+            named: cell.to_string(),
+            bound: *bound,
+            written: written.clone(),
+            statistic: self.statistic,
+            relation: None,
+        }
+    }
+}
+
+/// What the uses of an experiment need.
+///
+/// # Errors
+/// As [`expectations`].
+pub fn needs(experiment: &Experiment) -> Result<Vec<Needed>, ExperimentError> {
+    experiment.needs().iter().map(read_need).collect()
+}
+
+fn read_need(need: &Need) -> Result<Needed, ExperimentError> {
+    let fault = |key: &str, problem: String| ExperimentError::of_need(need.place, key, problem);
+    let metric = named(&need.metric).map_err(|problem| fault("metric", problem))?;
+    let scale = Scale { metric, relation: None };
+    let read = |bound: &Bound<Figure>| Ok((scale.bound(bound)?, bound.clone()));
+    Ok(Needed {
+        number: need.place + 1,
+        of: need.of.clone(),
+        metric,
+        bound: read(&need.bound).map_err(|(key, problem)| fault(key, problem))?,
+        limit: need.limit.as_ref().map(read).transpose().map_err(|(_, problem)| fault("limit", problem))?,
+        statistic: need.statistic,
+        source: need.source.clone(),
+        cells: need.cells.clone(),
+    })
 }
 
 fn read(expected: &Expected) -> Result<Vec<Expectation>, ExperimentError> {

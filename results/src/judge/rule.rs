@@ -1,6 +1,7 @@
 //! The decision: a bound, held against what was found.
 
 use samepath_model::experiment::Bound;
+use statrs::distribution::{Binomial, DiscreteCDF};
 
 use super::effect::Effect;
 use super::verdict::{Reason, Verdict};
@@ -49,6 +50,43 @@ pub fn of_median(bound: Bound<f64>, values: &[f64], confidence: f64) -> Option<(
         Verdict::inconclusive(Reason::BoundInInterval { seeds: settling(bound, values, confidence) })
     };
     Some((found, verdict))
+}
+
+/// The verdict on a percentile of independent values (above 0, below 100); `None` of no values.
+///
+/// It is a test of the share of values that are outside the bound, by the binomial distribution. The percentile is within the
+/// bound where so few outside would be too rare if they were the share that it leaves out, or more: with none outside it takes
+/// 11 values for p75, 59 for p95 and 299 for p99 at 95 %. It is outside where so many would be too rare if they were that
+/// share, or less.
+pub fn of_percentile(bound: Bound<f64>, values: &[f64], percentile: f64, confidence: f64) -> Option<Verdict> {
+    // Of an upper bound the percentile itself; of a lower one as many on the other side.
+    let left_out = 1.0 - percentile / 100.0;
+    let n = values.len();
+    let outside = values.iter().filter(|&&value| !bound.holds(value)).count();
+    let settles = |n: usize, outside: usize| {
+        let of = Binomial::new(left_out, n as u64).ok()?;
+        // A hair wider, so that 0.05 is 0.05 whatever its last bit says.
+        let chance = 1.0 - confidence + 1e-12;
+        let at_least = if outside == 0 { 1.0 } else { of.sf(outside as u64 - 1) };
+        match (of.cdf(outside as u64) <= chance, at_least < chance - 2e-12) {
+            (true, _) => Some(Verdict::Pass),
+            (_, true) => Some(Verdict::Fail),
+            _ => None,
+        }
+    };
+    if n == 0 {
+        return None;
+    }
+    let needed = usize::try_from(stats::runs_for_quantile(percentile / 100.0, confidence)).unwrap_or(usize::MAX);
+    Some(settles(n, outside).unwrap_or_else(|| match outside {
+        0 => Verdict::inconclusive(Reason::TooFewSeeds { n, needed }),
+        _ => {
+            let share = outside as f64 / n as f64;
+            let seeds =
+                (n + 1..=MOST_SEEDS).find(|&more| settles(more, (share * more as f64).round() as usize).is_some());
+            Verdict::inconclusive(Reason::BoundInInterval { seeds })
+        }
+    }))
 }
 
 /// More seeds than this are beyond anybody's patience.
@@ -104,6 +142,25 @@ mod tests {
         assert_eq!(seeds(Bound::AtMost(3.5)), None, "as many above as below");
         assert_eq!(seeds(Bound::AtLeast(1.5)), Some(many));
         assert!(seeds(Bound::Between(1.5, 5.5)).unwrap() >= many);
+    }
+
+    #[test]
+    fn a_percentile_takes_as_many_values_as_it_leaves_out() {
+        let of = |n: usize, outside: usize, percentile: f64| {
+            let values: Vec<f64> = (0..n).map(|i| if i < outside { 2.0 } else { 0.0 }).collect();
+            of_percentile(Bound::AtMost(1.0), &values, percentile, 0.95).unwrap()
+        };
+        for (percentile, needed) in [(75.0, 11), (95.0, 59), (99.0, 299)] {
+            assert_eq!(of(needed, 0, percentile), Verdict::Pass);
+            let n = needed - 1;
+            assert_eq!(of(n, 0, percentile), Verdict::inconclusive(Reason::TooFewSeeds { n, needed }));
+        }
+        // By the binomial distribution: of 12 with a quarter left out, six or more are outside once in 18, seven in 70.
+        assert!(of(12, 6, 75.0).is_inconclusive());
+        assert_eq!(of(12, 7, 75.0), Verdict::Fail);
+        // One of one is no proof; one of a hundred would come 1 % of the time once in 1.6.
+        assert!(of(1, 1, 75.0).is_inconclusive() && of(1, 1, 95.0).is_inconclusive());
+        assert_eq!(of_percentile(Bound::AtMost(1.0), &[], 75.0, 0.95), None);
     }
 
     /// As late as the machine was, a time proves nothing against theory; later, it does.

@@ -30,6 +30,13 @@ pub enum Reason {
         /// Seeds it takes.
         needed: usize,
     },
+    /// A percentile, or a share as small, is of fewer samples than show it.
+    TooFewSamples {
+        /// Samples there are, all trials together.
+        samples: usize,
+        /// Samples it takes.
+        needed: usize,
+    },
     /// The interval contains the bound.
     BoundInInterval {
         /// About how many seeds settle it, if further ones fall on the sides of the bound as these did; `None` where they
@@ -95,6 +102,9 @@ impl fmt::Display for Reason {
         match *self {
             Reason::TooFewSeeds { n, needed } => {
                 write!(f, "too few seeds: {n}, and it takes {needed} (--repeat {needed})")
+            }
+            Reason::TooFewSamples { samples, needed } => {
+                write!(f, "too few samples: {samples}, and it takes {needed}")
             }
             Reason::BoundInInterval { seeds: Some(seeds) } => {
                 write!(f, "the interval contains the bound; about {seeds} seeds settle it if they fall as these did")

@@ -15,6 +15,7 @@ use super::comparisons::{comparisons, slowest};
 use super::power::power;
 use super::start::starts;
 use super::table_view::TableView;
+use super::uses::UsesView;
 use crate::analysis::Analysis;
 use crate::answer::caution;
 use crate::cells::{Cell, label};
@@ -33,6 +34,7 @@ pub(super) struct Page {
     name: String,
     question: String,
     explanation: Vec<Piece>,
+    uses: Option<UsesView>,
     expectations: Vec<VerdictView>,
     /// How many of them hold, in a sentence.
     tally: String,
@@ -225,6 +227,7 @@ pub(super) fn page(analysis: &Analysis<'_>, shown: &[Shown]) -> Result<Page, Sto
         name: run.experiment().spec().name.clone(),
         question: run.experiment().spec().question.clone(),
         explanation: pieces(&run.experiment().spec().explanation),
+        uses: analysis.uses().map(UsesView::of),
         expectations: analysis.judged().iter().map(VerdictView::of).collect(),
         tally: verdicts::tally(analysis.judged()),
         answers: analysis
