@@ -80,7 +80,7 @@ pub(super) fn cost(parts: &[&PartView<'_>]) -> Option<String> {
     }
     let first = group.cells.iter().find(|cell| cell.arm.is_reliable).or(group.cells.first())?;
     let reference = beside(first)?;
-    let got = reference.estimate(&metric::GOODPUT)?;
+    let got = reference.estimate(&metric::GOODPUT).filter(|got| got.median > 0.0)?;
     let conditions = text::conditions(&group.cells[0].plan);
     let mut said = Vec::new();
     for cell in group.cells.iter().filter(|cell| cell.arm != first.arm) {
