@@ -152,7 +152,7 @@ async fn run(
     book: Option<(Book, mpsc::UnboundedReceiver<Entry>)>,
 ) -> Result<(), TransportError> {
     let plan = &shared.plan;
-    let (mut helpers, mut lines) = (Tasks::default(), Tasks::default());
+    let (mut helpers, mut workers) = (Tasks::default(), Tasks::default());
     if plan.is_cold() {
         // Bins are counted from the epoch, which is announced before the first connection is made.
         shared.count_from(shared.epoch().await)?;
@@ -163,8 +163,8 @@ async fn run(
         helpers.spawn(Kind::Writer, book::keep(shared.clone(), book, recorded));
     }
     for _ in 0..plan.connections() {
-        let connection = next_connection(&mut connections, &mut helpers, &mut lines).await?;
-        bind(&shared, connection, &mut queues, &mut lines).await?;
+        let connection = next_connection(&mut connections, &mut helpers, &mut workers).await?;
+        bind(&shared, connection, &mut queues, &mut workers).await?;
     }
     if plan.connects_as_released() || plan.outlives_its_server() {
         helpers.spawn(Kind::Helper, exchange::await_stragglers(shared.clone()));
@@ -174,12 +174,12 @@ async fn run(
         match (shared.end, dialer, queue, connections) {
             (End::Client, Some(dialer), Some(queue), _) => {
                 // Its connections come and go.
-                lines.spawn(Kind::Reader, std::future::pending());
-                lines.spawn(Kind::Writer, exchange::request_each(shared.clone(), dialer, queue));
+                workers.spawn(Kind::Reader, std::future::pending());
+                workers.spawn(Kind::Writer, exchange::request_each(shared.clone(), dialer, queue));
             }
             (End::Server, _, Some(queue), connections) => {
-                lines.spawn(Kind::Reader, exchange::answer_each(shared.clone(), connections));
-                lines.spawn(Kind::Writer, exchange::route_answers(shared.clone(), queue));
+                workers.spawn(Kind::Reader, exchange::answer_each(shared.clone(), connections));
+                workers.spawn(Kind::Writer, exchange::route_answers(shared.clone(), queue));
             }
             _ => return Err(TransportError::Control("there is nothing to make connections by".into())),
         }
@@ -196,11 +196,11 @@ async fn run(
     receive::look(&shared)?;
     let mut is_broken = false;
     loop {
-        if !is_broken && lines.left(Kind::Writer) + helpers.left(Kind::Writer) == 0 {
+        if !is_broken && workers.left(Kind::Writer) + helpers.left(Kind::Writer) == 0 {
             shared.handed_over()?;
         }
         // Connections end when the session does, not before.
-        if !is_broken && shared.receives() && lines.left(Kind::Reader) == 0 {
+        if !is_broken && shared.receives() && workers.left(Kind::Reader) == 0 {
             return Err(TransportError::Control("every connection is gone".into()));
         }
         let worked = tokio::select! {
@@ -208,17 +208,17 @@ async fn run(
                 ended?;
                 continue;
             }
-            ended = lines.next_ended() => ended,
+            ended = workers.next_ended() => ended,
             Some(connection) = connection_of(&mut next) => {
-                lines = Tasks::default();
+                workers = Tasks::default();
                 is_broken = false;
-                bind(&shared, connection, &mut shared.renew_queues(), &mut lines).await
+                bind(&shared, connection, &mut shared.renew_queues(), &mut workers).await
             }
         };
         match worked {
             Err(error) if next.is_some() && error.is_of_a_connection() => {
                 // The server is gone: until the next is there, what is released is lost, and the driver's to notice.
-                lines = Tasks::default();
+                workers = Tasks::default();
                 is_broken = true;
             }
             worked => worked?,
@@ -238,7 +238,7 @@ async fn connection_of(connections: &mut Option<mpsc::Receiver<Connection>>) -> 
 async fn next_connection(
     connections: &mut mpsc::Receiver<Connection>,
     helpers: &mut Tasks,
-    lines: &mut Tasks,
+    workers: &mut Tasks,
 ) -> Result<Connection, TransportError> {
     loop {
         tokio::select! {
@@ -246,7 +246,7 @@ async fn next_connection(
                 TransportError::Control("the session ended before its connections were up".into())
             }),
             ended = helpers.next_ended() => ended?,
-            ended = lines.next_ended() => ended?,
+            ended = workers.next_ended() => ended?,
         }
     }
 }
@@ -256,7 +256,7 @@ async fn bind(
     shared: &Arc<Shared>,
     connection: Connection,
     queues: &mut [Option<Queue>],
-    lines: &mut Tasks,
+    workers: &mut Tasks,
 ) -> Result<(), TransportError> {
     let plan = &shared.plan;
     shared.watch(&connection)?;
@@ -269,10 +269,10 @@ async fn bind(
     let number = connection.number();
     let (sending, receiving) = connection.split(plan, shared.sends(), shared.receives());
     if let Some(service) = sending {
-        send::start(shared, service, place, number, queues, lines).await?;
+        send::start(shared, service, place, number, queues, workers).await?;
     }
     if let Some(service) = receiving {
-        receive::start(shared, service, lines);
+        receive::start(shared, service, workers);
     }
     Ok(())
 }

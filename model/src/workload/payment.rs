@@ -39,7 +39,7 @@ const MOST_ATTEMPTS: u32 = 100;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Payment {
-    /// Users, each with a client of its own; they pay in turn.
+    /// Users, each with a client of its own, which share the connection of arms that have one; they pay in turn.
     pub users: u16,
     /// Payments a second, of all together.
     pub per_second: f64,
