@@ -74,10 +74,10 @@ pub const PROFILES: &[Profile] = &[
     },
     Profile {
         name: "4g",
-        about: "mobile, fair signal: for one second in five at half the rate",
+        about: "mobile, fair signal: for one second in four at half the rate",
         conditions: "rtt = '85ms'\nqueue = '200ms'\n\
-                     [up]\nrate = '11Mbit'\nchange = ['2s every 5s: rate 5Mbit', '3s every 5s: rate 11Mbit']\n\
-                     [down]\nrate = '27Mbit'\nchange = ['2s every 5s: rate 13Mbit', '3s every 5s: rate 27Mbit']",
+                     [up]\nrate = '11Mbit'\nchange = ['2s every 4s: rate 5Mbit', '3s every 4s: rate 11Mbit']\n\
+                     [down]\nrate = '27Mbit'\nchange = ['2s every 4s: rate 13Mbit', '3s every 4s: rate 27Mbit']",
     },
     Profile {
         name: "slow-mobile",
@@ -86,12 +86,12 @@ pub const PROFILES: &[Profile] = &[
     },
     Profile {
         name: "busy-wifi",
-        about: "a crowded access point: losses in bursts, and twice in 5 s the channel is another's for a while",
-        // Of all instants 1 % are more than 250 ms before the channel is free again, and 7 % more than 20 ms.
+        about: "a crowded access point: losses in bursts, and twice in 4 s the channel is another's for a while",
+        // Of all instants 1 % are more than 250 ms before the channel is free again, and 9 % more than 20 ms.
         conditions: "rtt = '20ms'\nrate = '20Mbit'\nqueue = '100ms'\nloss = 'burst 1% 3'\n\
                      jitter = '5ms'\ndistribution = 'normal'\nkeep-order = true\n\
-                     change = ['1s every 5s: rate 0', '1.3s every 5s: rate 20Mbit', \
-                     '3.5s every 5s: rate 0', '3.6s every 5s: rate 20Mbit']",
+                     change = ['1s every 4s: rate 0', '1.29s every 4s: rate 20Mbit', \
+                     '3s every 4s: rate 0', '3.1s every 4s: rate 20Mbit']",
     },
     Profile {
         name: "low-orbit-satellite",

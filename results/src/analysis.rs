@@ -15,7 +15,7 @@ use crate::cells::{Cell, cells};
 use crate::judge::{self, Judged};
 use crate::part::{self, PartView};
 use crate::store::{Run, StoreError};
-use crate::uses::Uses;
+use crate::uses::{self, Uses};
 
 /// What a run's records come to.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl<'r> Analysis<'r> {
 
     /// The table of the uses that the experiment is about; `None` where it is about none.
     pub fn uses(&self) -> Option<&Uses> {
-        self.uses.get_or_init(|| Uses::of(self)).as_ref()
+        self.uses.get_or_init(|| uses::of(self.run, &self.cells, &self.parts())).as_ref()
     }
 
     /// What each message of a recorded trial waited for, packet by packet.

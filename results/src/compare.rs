@@ -16,10 +16,11 @@ use crate::analysis::Analysis;
 use crate::cells::{Cell, label};
 use crate::judge::Effect;
 use crate::metric::{Better, Metric, Unit};
+use crate::plain;
 use crate::score;
 use crate::stats;
 use crate::store::Run;
-use crate::table::{number, plain};
+use crate::table::number;
 
 /// Chance of any false claim of a change in a comparison.
 const ALPHA: f64 = 0.05;
@@ -376,7 +377,7 @@ impl Comparison {
             rows.push(vec![shown, figure, n, before, after, ratio, change.words()]);
             last = place;
         }
-        plain(rows, 2..6)
+        plain::table(rows, 2..6)
     }
 }
 

@@ -29,6 +29,7 @@ mod memo;
 pub mod metric;
 mod number;
 mod part;
+mod plain;
 pub mod recompute;
 pub mod report;
 mod score;

@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::ops::Range;
 
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use samepath_model::record::{Outcome, TrialRecord};
 use samepath_model::{TrialId, VoidKind};
 
 use crate::analysis::Analysis;
 use crate::cells::{Cell, Trouble};
 use crate::metric::{self, Metric, Unit};
+use crate::plain;
 use crate::score;
 use crate::stats;
 use crate::store::Run;
@@ -29,10 +28,10 @@ pub fn render(analysis: &Analysis<'_>) -> String {
     let (run, cells, answers) = (analysis.run(), analysis.cells(), analysis.answers());
     let mut text = String::new();
     for part in cells.chunk_by(|a, b| a.part == b.part) {
-        text += &wrap(&format!("{}: {}", part[0].part, conditions(part)));
+        text += &plain::wrap(&format!("{}: {}", part[0].part, conditions(part)));
         let _ = writeln!(text, "{}\n", table_of(part));
         if let Some(answer) = answers.iter().find(|answer| answer.part == part[0].part) {
-            let _ = writeln!(text, "{}", wrap(&answer.sentences.join(" ")));
+            let _ = writeln!(text, "{}", plain::wrap(&answer.sentences.join(" ")));
         }
     }
     text += &footer(run, cells);
@@ -110,25 +109,7 @@ fn table_of(part: &[Cell<'_>]) -> String {
         }
     }
     let columns = rows[0].len();
-    plain(rows, axes.len() + 1..columns)
-}
-
-/// Rows as text, the first of them the head with a rule under it; these columns hold numbers.
-pub(crate) fn plain(rows: Vec<Vec<String>>, numbers: Range<usize>) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')))
-        .set_content_arrangement(ContentArrangement::Disabled);
-    let mut rows = rows.into_iter();
-    table.set_header(rows.next().unwrap_or_default());
-    table.add_rows(rows);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-        if numbers.contains(&column.index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt()
+    plain::table(rows, axes.len() + 1..columns)
 }
 
 /// The median, and in brackets the smallest and the largest where they differ from it.
@@ -141,7 +122,7 @@ fn figure(cell: &Cell<'_>, metric: &Metric) -> String {
 fn footer(run: &Run, cells: &[Cell<'_>]) -> String {
     let mut text = String::from("Medians over n seeds; in brackets the smallest and the largest seed.\n");
     if let Some(most) = cells.iter().map(Cell::n).max() {
-        text += &wrap(&stats::what_seeds_prove(most));
+        text += &plain::wrap(&stats::what_seeds_prove(most));
         let fewest = cells.iter().map(Cell::n).min().unwrap_or(most);
         match fewest {
             0 => text += "Some cells have no trial that counts.\n",
@@ -210,7 +191,7 @@ fn again(run: &Run) -> String {
         of_record.into_iter().for_each(|kind| *kinds.entry(kind).or_default() += 1);
     }
     let kinds: Vec<String> = kinds.into_iter().map(|(kind, times)| format!("{kind} ({times})")).collect();
-    wrap(&format!(
+    plain::wrap(&format!(
         "Voided by this machine and run again: trials {}, void attempts {} (in no figure): {}.",
         trials.len(),
         earlier.len(),
@@ -232,25 +213,6 @@ pub(crate) fn named(trials: &[&TrialId]) -> String {
         let _ = write!(names, " and {} more", trials.len() - MOST_NAMES);
     }
     names
-}
-
-/// Text in lines of no more than a hundred columns, as wide as the tables.
-pub(crate) fn wrap(text: &str) -> String {
-    let (mut wrapped, mut column) = (String::new(), 0);
-    for word in text.split(' ') {
-        let width = word.chars().count();
-        if column > 0 && column + 1 + width > 100 {
-            wrapped.push('\n');
-            column = 0;
-        }
-        if column > 0 {
-            wrapped.push(' ');
-            column += 1;
-        }
-        wrapped += word;
-        column += width;
-    }
-    wrapped + "\n"
 }
 
 fn trim(text: String) -> String {

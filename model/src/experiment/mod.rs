@@ -49,6 +49,7 @@ mod files;
 mod matrix;
 mod names;
 mod need;
+mod needed;
 mod overrides;
 mod restarts;
 mod spec;
@@ -61,7 +62,8 @@ pub use error::ExperimentError;
 use error::in_words;
 pub use expect::{CONFIDENCE, ExpectSpec, Figure, OtherSpec};
 pub use expected::{CellName, Expected, ExpectedCell, Relation, Statistic};
-pub use need::{Need, NeedSpec, RuleSpec};
+pub use need::{NeedSpec, RuleSpec};
+pub use needed::Need;
 pub use spec::{ExperimentSpec, Part, SCHEMA};
 pub use trial::{Trial, TrialId};
 

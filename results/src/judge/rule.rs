@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_takes_as_many_values_as_it_leaves_out() {
+    fn a_percentile_takes_its_number_of_values() {
         let of = |n: usize, outside: usize, percentile: f64| {
             let values: Vec<f64> = (0..n).map(|i| if i < outside { 2.0 } else { 0.0 }).collect();
             of_percentile(Bound::AtMost(1.0), &values, percentile, 0.95).unwrap()

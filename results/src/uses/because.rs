@@ -3,8 +3,8 @@
 
 use samepath_model::experiment::RuleSpec;
 
+use super::definition::{Met, Row, Uses};
 use super::text;
-use super::{Met, Row, Uses};
 use crate::cells::Cell;
 use crate::metric::{self, Metric};
 use crate::number::number;

@@ -5,6 +5,7 @@ use samepath_model::{Experiment, Trial};
 use tempfile::tempdir;
 
 use super::*;
+use crate::analysis::Analysis;
 use crate::fixture;
 use crate::store::Run;
 
@@ -63,7 +64,7 @@ fn uses(experiment: &str, of: impl Fn(&Trial) -> f64) -> Uses {
         }
         run.append(&record).unwrap();
     }
-    Uses::of(&Analysis::of(&run)).unwrap()
+    Analysis::of(&run).uses().cloned().unwrap()
 }
 
 fn cell<'u>(uses: &'u Uses, conditions: &str, of: &str, arm: &str) -> &'u UseCell {
@@ -126,7 +127,7 @@ fn too_few_seeds_or_samples_cannot_tell() {
 }
 
 #[test]
-fn a_rule_of_thumb_is_wrong_where_another_arm_meets() {
+fn a_rule_is_wrong_where_another_arm_meets() {
     let said = |of: &dyn Fn(&Trial) -> f64| uses(USES, of).uses[0].sentences.last().unwrap().clone();
     assert_eq!(
         said(&usual),

@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use samepath_model::Trial;
 use samepath_model::experiment::{Bound, Figure, Statistic};
 
-use super::{Block, Met, UseCell, Uses};
+use super::definition::{Block, Met, UseCell, Uses};
 use crate::judge::Needed;
 use crate::metric::{Metric, Unit};
 use crate::number::number;
-use crate::table;
+use crate::plain::{table, wrap};
 use crate::words::millis;
 
 /// The conditions' short name: the values of the axes, a profile by its name alone, and what is beside.
@@ -53,7 +53,9 @@ pub(super) fn figure(metric: &Metric, value: f64) -> String {
         Unit::Millis if value.abs() < 1e3 => millis(value),
         Unit::Millis => format!("{} s", number(value / 1e3)),
         Unit::Index | Unit::Count => format!("{} {}", metric.label.split(' ').next_back().unwrap_or(""), number(value)),
-        unit => format!("{} {}", table::number(metric, value), unit.symbol()),
+        // 99.996 % is not all of it.
+        unit if metric.is_share_of_all => format!("{} {}", number((value * 100.0).floor() / 100.0), unit.symbol()),
+        unit => format!("{} {}", number(value), unit.symbol()),
     }
 }
 
@@ -75,7 +77,7 @@ impl UseCell {
     pub(crate) fn floor(&self) -> Option<String> {
         let need = self.needs.first()?;
         let metric = crate::metric::ALL.iter().find(|metric| metric.key() == need.metric)?;
-        let floor = need.floor.filter(|_| super::is_time(metric) || self.verdict == Met::FailsByDistance)?;
+        let floor = need.floor.filter(|_| metric.unit == Unit::Millis || self.verdict == Met::FailsByDistance)?;
         Some(format!("floor {}", figure(metric, floor)))
     }
 
@@ -100,12 +102,12 @@ pub fn render(uses: Option<&Uses>) -> String {
     for of in &uses.uses {
         for need in &of.needs {
             let limit = need.limit.as_ref().map_or_else(String::new, |limit| format!(" (limit {limit})"));
-            text += &table::wrap(&format!("  {}: {}{limit}; {}", of.name, need.claim, need.source));
+            text += &wrap(&format!("  {}: {}{limit}; {}", of.name, need.claim, need.source));
         }
     }
     for of in uses.uses.iter().filter(|of| !of.sentences.is_empty()) {
         text += "\n";
-        text += &table::wrap(&format!("{}: {}", of.name, of.sentences.join(" ")));
+        text += &wrap(&format!("{}: {}", of.name, of.sentences.join(" ")));
     }
     text
 }
@@ -123,7 +125,7 @@ fn of_block(block: &Block) -> String {
         };
         rows.push(std::iter::once(row.of.clone()).chain(block.arms.iter().map(|arm| of_arm(*arm))).collect());
     }
-    table::plain(rows, 0..0) + &open(block)
+    table(rows, 0..0) + &open(block)
 }
 
 /// Why what cannot be told cannot, each reason with the cells that it is of.
@@ -140,5 +142,5 @@ fn open(block: &Block) -> String {
     if told.is_empty() {
         return String::new();
     }
-    format!("\nCannot tell: {}", table::wrap(&told.join("; ")).trim_end())
+    format!("\nCannot tell: {}", wrap(&told.join("; ")).trim_end())
 }
