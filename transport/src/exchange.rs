@@ -16,6 +16,7 @@ use crate::connection::{Connection, Dialer, Probe, Read, RecvStream, Scratch, Se
 use crate::exchanges::Answer;
 use crate::frame::Decoder;
 use crate::queue::{Queue, Work};
+use crate::receive::grace;
 use crate::send::{ByteWriter, write_message};
 use crate::shared::Shared;
 use crate::{TransportError, clock};
@@ -244,9 +245,6 @@ impl Reading {
     }
 }
 
-/// How long an end waits for what may never come, round trips apart.
-const GRACE_NANOS: u64 = 500_000_000;
-
 /// Ends the waiting for messages of connections that were closed before anything of them had come.
 pub(crate) async fn await_stragglers(shared: Arc<Shared>) -> Result<(), TransportError> {
     let mut peer_sent = shared.peer_sent.clone();
@@ -254,7 +252,7 @@ pub(crate) async fn await_stragglers(shared: Arc<Shared>) -> Result<(), Transpor
         return Ok(());
     }
     let told = clock::now();
-    let grace = GRACE_NANOS + 2 * shared.plan.rtt.as_nanos();
+    let grace = grace(&shared.plan);
     let mut timer = clock::Timer::new()?;
     loop {
         let last = shared.enter(clock::now(), |sink| Ok(sink.last_arrival()))?;

@@ -17,7 +17,7 @@ use crate::recorder::Sink;
 use crate::report::Phase;
 use crate::shared::Shared;
 use crate::tasks::{Kind, Tasks};
-use crate::{TransportError, clock};
+use crate::{Plan, TransportError, clock};
 
 impl Shared {
     /// Lets `work` note what arrived by `now`, tells the driver what was delivered, and looks how far that brought us.
@@ -148,13 +148,16 @@ async fn read(shared: Arc<Shared>, mut stream: RecvStream) -> Result<(), Transpo
     Ok(())
 }
 
-/// How long a receiver waits for stragglers, round trips apart.
-const GRACE_NANOS: u64 = 500_000_000;
+/// How long a receiver waits for what may never come, after the last that came, in nanoseconds.
+pub(crate) fn grace(plan: &Plan) -> u64 {
+    const BESIDE_ROUND_TRIPS: u64 = 500_000_000;
+    BESIDE_ROUND_TRIPS + 2 * plan.rtt.as_nanos()
+}
 
 async fn receive(shared: Arc<Shared>, socket: Datagrams) -> Result<(), TransportError> {
     let mut buffers = socket.received();
     let payload = (shared.plan.datagram(socket.is_ipv6()) - HEADER_LEN) as u64;
-    let grace = GRACE_NANOS + 2 * shared.plan.rtt.as_nanos();
+    let grace = grace(&shared.plan);
     let mut peer_sent = shared.peer_sent.clone();
     let mut timer = clock::Timer::new()?;
     // When the peer said that it sends no more, while it is waited for what may be lost.

@@ -15,7 +15,7 @@ use super::draw;
 use super::driver::{Action, Driver, Event};
 use super::message::{Class, MessageId, Release};
 use super::size::Size;
-use super::spec::{MAX_MESSAGES, Spec, check_duration, check_streams};
+use super::spec::{MAX_MESSAGES, Spec, check_duration, check_rate, check_streams};
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
 use crate::link::Direction;
@@ -93,10 +93,7 @@ impl Spec for Chat {
 
     fn check(&self) -> Result<(), String> {
         check_streams(self.conversations).map_err(|problem| problem.replace("`streams`", "`conversations`"))?;
-        let rate = self.per_second;
-        if !(rate > 0.0 && rate <= MOST_PER_SECOND) {
-            return Err(format!("`per-second` is {rate}; it must be above 0 and at most {MOST_PER_SECOND}"));
-        }
+        check_rate(self.per_second, MOST_PER_SECOND)?;
         self.size.check("size")?;
         if self.duration.is_none() {
             return Err("say for how long: set `duration`".into());

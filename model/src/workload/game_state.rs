@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::driver::Driver;
 use super::messages::Messages;
-use super::spec::Spec;
+use super::spec::{Spec, check_rate};
 use super::table::{Block, Table};
 use crate::link::Direction;
 use crate::units::{ByteCount, Duration};
@@ -104,10 +104,7 @@ impl Spec for GameState {
     }
 
     fn check(&self) -> Result<(), String> {
-        let rate = self.per_second;
-        if !(rate > 0.0 && rate <= MOST_PER_SECOND) {
-            return Err(format!("`per-second` is {rate}; it must be above 0 and at most {MOST_PER_SECOND}"));
-        }
+        check_rate(self.per_second, MOST_PER_SECOND)?;
         if self.bound == Duration::ZERO || self.bound > Duration::from_secs(3600) {
             return Err("`bound` must be more than 0s and at most 1h".into());
         }

@@ -22,7 +22,7 @@ use super::payee::Payee;
 use super::restraint::{Breaker, Budget};
 use super::retry::{Backoff, Jitter, Retry, Wait};
 use super::size::Size;
-use super::spec::{MAX_DURATION, MAX_MESSAGES, Spec, check_duration};
+use super::spec::{MAX_DURATION, MAX_MESSAGES, Spec, check_count_or_duration, check_rate};
 use super::stream::{MAX_STREAMS, StreamId};
 use super::table::{Block, Lengths, Table};
 use crate::book::Keeping;
@@ -162,15 +162,8 @@ impl Spec for Payment {
 
     fn check(&self) -> Result<(), String> {
         let fail = |problem: &str| Err(problem.to_owned());
-        let rate = self.per_second;
-        if !(rate > 0.0 && rate <= MOST_PER_SECOND) {
-            return Err(format!("`per-second` is {rate}; it must be above 0 and at most {MOST_PER_SECOND}"));
-        }
-        match (self.count, self.duration) {
-            (None, None) => return fail("say how many: set `count` (in all) or `duration`"),
-            (Some(_), Some(_)) => return fail("`count` and `duration` exclude each other; set one"),
-            _ => check_duration(self.duration)?,
-        }
+        check_rate(self.per_second, MOST_PER_SECOND)?;
+        check_count_or_duration(self.count, self.duration)?;
         if !(1..=MAX_STREAMS).contains(&self.users) {
             return Err(format!("`users` is {}; it must lie between 1 and {MAX_STREAMS}", self.users));
         }

@@ -20,7 +20,7 @@ use super::message::{Class, MessageId, Release};
 use super::retry::{Resolver, Retry, Wait};
 use super::rpc::Rpc;
 use super::size::Size;
-use super::spec::{MAX_DURATION, MAX_MESSAGES, Spec, check_duration, check_streams};
+use super::spec::{MAX_DURATION, MAX_MESSAGES, Spec, check_count_or_duration, check_rate, check_streams};
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
 use crate::arm::Arm;
@@ -147,15 +147,8 @@ impl Spec for Query {
 
     fn check(&self) -> Result<(), String> {
         let fail = |problem: &str| Err(problem.to_owned());
-        let rate = self.per_second;
-        if !(rate > 0.0 && rate <= MOST_PER_SECOND) {
-            return Err(format!("`per-second` is {rate}; it must be above 0 and at most {MOST_PER_SECOND}"));
-        }
-        match (self.count, self.duration) {
-            (None, None) => return fail("say how many: set `count` (in all) or `duration`"),
-            (Some(_), Some(_)) => return fail("`count` and `duration` exclude each other; set one"),
-            _ => check_duration(self.duration)?,
-        }
+        check_rate(self.per_second, MOST_PER_SECOND)?;
+        check_count_or_duration(self.count, self.duration)?;
         check_streams(self.streams)?;
         if self.queries() == 0 {
             return fail("it makes no query; `count` must be at least 1, or `duration` longer");

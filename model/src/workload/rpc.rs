@@ -18,7 +18,9 @@ use super::draw;
 use super::driver::{Action, Driver, Event};
 use super::message::{Class, MessageId, Release};
 use super::size::Size;
-use super::spec::{MAX_DURATION, MAX_MESSAGES, MOST_WARMUP, Spec, check_duration, check_streams, warmup_both_ways};
+use super::spec::{
+    MAX_DURATION, MAX_MESSAGES, MOST_WARMUP, Spec, check_count_or_duration, check_rate, check_streams, warmup_both_ways,
+};
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
 use crate::arm::Arm;
@@ -235,14 +237,10 @@ impl Spec for Rpc {
             (Some(_), None) if self.duration.is_some() || self.count.is_none() => {
                 return fail("a closed loop needs `count`, the operations in all, and no `duration`");
             }
-            (None, Some(rate)) if !(rate > 0.0 && rate <= MOST_PER_SECOND) => {
-                return Err(format!("`per-second` is {rate}; it must be above 0 and at most {MOST_PER_SECOND}"));
+            (None, Some(rate)) => {
+                check_rate(rate, MOST_PER_SECOND)?;
+                check_count_or_duration(self.count, self.duration)?;
             }
-            (None, Some(_)) => match (self.count, self.duration) {
-                (None, None) => return fail("say how many: set `count` (in all) or `duration`"),
-                (Some(_), Some(_)) => return fail("`count` and `duration` exclude each other; set one"),
-                _ => check_duration(self.duration)?,
-            },
             (Some(_), None) => {}
         }
         check_streams(self.streams())?;

@@ -130,6 +130,23 @@ pub(super) fn check_streams(streams: u16) -> Result<(), String> {
     }
 }
 
+/// Refuses an open loop of which it is not said how long it goes on, or said twice.
+pub(super) fn check_count_or_duration(count: Option<u32>, duration: Option<Duration>) -> Result<(), String> {
+    match (count, duration) {
+        (None, None) => Err("say how many: set `count` (in all) or `duration`".into()),
+        (Some(_), Some(_)) => Err("`count` and `duration` exclude each other; set one".into()),
+        _ => check_duration(duration),
+    }
+}
+
+/// Refuses a rate at which nothing is released, or more than can be.
+pub(super) fn check_rate(per_second: f64, most: f64) -> Result<(), String> {
+    if per_second > 0.0 && per_second <= most {
+        return Ok(());
+    }
+    Err(format!("`per-second` is {per_second}; it must be above 0 and at most {most}"))
+}
+
 pub(super) fn check_duration(duration: Option<Duration>) -> Result<(), String> {
     match duration {
         Some(duration) if duration == Duration::ZERO || duration > MAX_DURATION => {
