@@ -551,6 +551,9 @@ pub struct EndReport {
     pub sockets: Option<Sockets>,
     /// Connections that could not be made, or broke before the answer was there, by the name of the system's error.
     pub failed_connections: BTreeMap<String, u64>,
+    /// How long each sync of the book took, which every payment of it waited for. `None` of an end without a book, and of
+    /// one that was killed.
+    pub book_sync: Option<Lateness>,
 }
 
 /// Sockets of TCP, as the kernel counts them (`/proc/net/sockstat`).

@@ -22,6 +22,8 @@ pub struct Tolerance {
     pub lateness: Duration,
     /// By how much one in a hundred of an endpoint's clock ticks may be served late.
     pub wake_lateness: Duration,
+    /// How long one in a hundred of a book's syncs may take: payments wait for the disk, too.
+    pub book_sync: Duration,
     /// Share of its time that the link's data thread may be on the CPU.
     pub link_cpu: Probability,
     /// Share of its time that an endpoint may be on the CPU.
@@ -45,6 +47,7 @@ impl Default for Tolerance {
             loss: share(0.0),
             lateness: micros(1_000),
             wake_lateness: micros(2_000),
+            book_sync: micros(100_000),
             link_cpu: share(0.8),
             endpoint_cpu: share(0.8),
             steal: share(0.05),

@@ -12,6 +12,8 @@ pub enum VoidKind {
     LinkLate,
     /// An end was kept from running.
     EndLate,
+    /// The disk kept the server's book waiting.
+    BookSync,
     /// The hypervisor gave the machine's CPU time to others.
     Steal,
     /// The link's data thread had too little of the CPU left.
@@ -44,9 +46,10 @@ pub enum VoidKind {
 
 impl VoidKind {
     /// Every kind.
-    pub const ALL: [VoidKind; 16] = [
+    pub const ALL: [VoidKind; 17] = [
         VoidKind::LinkLate,
         VoidKind::EndLate,
+        VoidKind::BookSync,
         VoidKind::Steal,
         VoidKind::LinkCpu,
         VoidKind::EndCpu,
@@ -69,6 +72,7 @@ impl VoidKind {
         match self {
             VoidKind::LinkLate
             | VoidKind::EndLate
+            | VoidKind::BookSync
             | VoidKind::Steal
             | VoidKind::LinkCpu
             | VoidKind::EndCpu
@@ -92,6 +96,7 @@ impl fmt::Display for VoidKind {
         f.write_str(match self {
             VoidKind::LinkLate => "the link was late",
             VoidKind::EndLate => "an end was kept from running",
+            VoidKind::BookSync => "the disk kept the book waiting",
             VoidKind::Steal => "the hypervisor took CPU time",
             VoidKind::LinkCpu => "the link was short of CPU time",
             VoidKind::EndCpu => "an end was short of CPU time",

@@ -297,6 +297,7 @@ fn full_record() -> TrialRecord {
         start: Some(start),
         sockets: Some(Sockets::default()),
         failed_connections: [("EADDRNOTAVAIL".to_owned(), 1)].into(),
+        book_sync: Some(Lateness::default()),
         ..EndReport::default()
     };
     let link = LinkReport {

@@ -103,7 +103,7 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Bounds of a trial that counts however busy the machine is.
-pub(crate) const WIDE: &str = "[tolerance]\nlateness = \"10s\"\nwake-lateness = \"10s\"\ndelay = \"10s\"\n\
+pub(crate) const WIDE: &str = "[tolerance]\nlateness = \"10s\"\nwake-lateness = \"10s\"\nbook-sync = \"10s\"\ndelay = \"10s\"\n\
                                delay-p99 = \"10s\"\nrate = \"100%\"\nlink-cpu = \"100%\"\n\
                                endpoint-cpu = \"100%\"\nsteal = \"100%\"\n";
 

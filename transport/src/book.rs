@@ -115,11 +115,13 @@ pub(crate) async fn keep(
 ) -> Result<(), TransportError> {
     let mut together = Vec::new();
     while entries.recv_many(&mut together, usize::MAX).await > 0 {
+        let began = clock::now();
         // A sync holds up its thread.
         let recording = tokio::task::spawn_blocking(move || (book.record(&together), book, together));
         let recorded;
         (recorded, book, together) = recording.await.map_err(io::Error::other)?;
         recorded?;
+        shared.note_sync(clock::now().saturating_sub(began));
         for entry in together.drain(..) {
             shared.drive(Event::Recorded(entry), clock::now());
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use samepath_model::book::Entry;
+use samepath_model::book::{Entry, Keeping};
 use samepath_model::record::{End, EndReport, Lateness, Metric, Setting};
 use samepath_model::start::StartState;
 use samepath_model::workload::{Event, MessageId, Table};
@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     settings: Mutex<Vec<Setting>>,
     samples: Mutex<Vec<(u64, Metric, f64)>>,
     lateness: Mutex<Vec<u64>>,
+    /// How long each sync of the book took, in nanoseconds.
+    syncs: Mutex<Vec<u64>>,
     start: Mutex<Option<StartState>>,
 }
 
@@ -95,6 +97,7 @@ impl Shared {
             settings: Mutex::default(),
             samples: Mutex::default(),
             lateness: Mutex::default(),
+            syncs: Mutex::default(),
             start: Mutex::default(),
         };
         (shared, receivers)
@@ -342,6 +345,13 @@ impl Shared {
         self.lateness.lock().expect("no panic while held").push(nanos);
     }
 
+    /// Notes how long a sync of the book took, in nanoseconds.
+    pub(crate) fn note_sync(&self, nanos: u64) {
+        if self.plan.workload.book() == Some(Keeping::Synced) {
+            self.syncs.lock().expect("no panic while held").push(nanos);
+        }
+    }
+
     /// Messages delivered so far, of those that there may be; `None` where none come to this end.
     pub(crate) fn delivered(&self) -> Option<(u64, u64)> {
         let sink = self.sink.lock().expect("no panic while held");
@@ -372,6 +382,7 @@ impl Shared {
                 cpu_system_ns: used.system_ns,
                 wall_ns: used.wall_ns,
                 wake_lateness: Lateness::of(std::mem::take(&mut self.lateness.lock().expect("no panic while held"))),
+                book_sync: Lateness::of(std::mem::take(&mut self.syncs.lock().expect("no panic while held"))),
                 ..EndReport::default()
             },
             ..SessionReport::default()

@@ -171,6 +171,13 @@ fn die_before_exec(command: &mut Command) {
 
 /// What an endpoint's own account says against the trial.
 fn endpoint_verdict(name: &str, end: &EndReport, tolerance: &Tolerance) -> Option<VoidReason> {
+    if let Some(syncs) = end.book_sync.as_ref().filter(|syncs| syncs.p99_ns > tolerance.book_sync.as_nanos()) {
+        let (took, bound) = (syncs.p99_ns as f64 / 1e6, tolerance.book_sync.as_nanos() as f64 / 1e6);
+        let words = format!(
+            "the disk was slow: 1 % of the syncs of the {name}'s book took longer than {took:.0} ms (bound {bound:.0} ms)"
+        );
+        return Some(VoidReason::new(VoidKind::BookSync, words));
+    }
     let share = (end.cpu_user_ns + end.cpu_system_ns) as f64 / end.wall_ns.max(1) as f64;
     if end.wall_ns > 0 && share > tolerance.endpoint_cpu.fraction() {
         let (share, bound) = (share * 100.0, tolerance.endpoint_cpu.fraction() * 100.0);
@@ -218,5 +225,18 @@ mod tests {
             endpoint_verdict("server", &end(2_500_000), &Tolerance::default()).expect("2.5 ms is above the bound");
         assert_eq!(reason.kind, VoidKind::EndLate);
         assert!(reason.words.contains("server") && reason.words.contains("2.500 ms"), "{reason}");
+    }
+
+    #[test]
+    fn a_slow_disk_voids_the_trial() {
+        let end = |p99_ns| EndReport {
+            book_sync: Some(samepath_model::record::Lateness { count: 9, p99_ns, ..Default::default() }),
+            ..EndReport::default()
+        };
+        assert_eq!(endpoint_verdict("server", &end(90_000_000), &Tolerance::default()), None);
+        let reason =
+            endpoint_verdict("server", &end(400_000_000), &Tolerance::default()).expect("it is above the bound");
+        assert_eq!(reason.kind, VoidKind::BookSync);
+        assert!(reason.words.contains("the server's book took longer than 400 ms (bound 100 ms)"), "{reason}");
     }
 }
