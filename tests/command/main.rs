@@ -44,6 +44,7 @@ mod chat;
 mod cloud_gaming;
 mod conditions;
 mod connect;
+mod datagrams;
 mod ends;
 mod expectations;
 mod experiments;
