@@ -5,10 +5,11 @@ use samepath_model::Workload;
 use samepath_model::blocking::{Blocking, DelayParts};
 
 use super::axis::{Axis, Beside, Panel};
-use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
+use super::canvas::{Canvas, Rect, Stroke, Type};
 use super::definition::{Absent, ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
-use super::theme::{self, INK, LABEL, MUTED, SMALL};
+use super::names::Names;
+use super::theme::{self, INK, MUTED, SMALL};
 use crate::analysis::Analysis;
 use crate::cells::Cell;
 use crate::number::number;
@@ -25,8 +26,6 @@ pub(crate) const CHART: ChartDef = ChartDef {
 };
 
 const ROW: f64 = 19.0;
-const GROUP: f64 = 22.0;
-const NAMES: std::ops::RangeInclusive<f64> = 118.0..=230.0;
 const GAP: f64 = 22.0;
 
 /// How a part is filled: colour alone tells none from another.
@@ -73,8 +72,8 @@ fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
         let means = group.cells.iter().map(|cell| PANELS.map(|(_, which)| mean(cell, which))).collect();
         groups.push((group, means));
     }
-    let rows: usize = groups.iter().map(|(group, _)| group.cells.len()).sum();
-    let plot = groups.len() as f64 * GROUP + rows as f64 * ROW + 6.0;
+    let names = Names::of(groups.iter().map(|(group, _)| group), ROW);
+    let plot = groups.iter().map(|(group, _)| names.height(group)).sum::<f64>() + 6.0;
     // Parts that no trial has more than a thousandth of a millisecond of need no sign.
     let used: Vec<usize> = (0..PARTS.len())
         .filter(|&i| {
@@ -118,7 +117,7 @@ fn draw(_: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent> {
     let conditions = vec![format!("{}; {}", part.heading(), part.seeds()), part.conditions()];
     let figure = Figure { title: title.clone(), conditions, legend, notes };
     let stem = part.stem(CHART.name);
-    let svg = figure.draw(&stem, &caption, 22.0 + plot + 40.0, |canvas, area| body(canvas, area, plot, &groups));
+    let svg = figure.draw(&stem, &caption, 22.0 + plot + 40.0, |canvas, area| body(canvas, area, plot, names, &groups));
     let table = table(&groups);
     Ok(Drawing { chart: &CHART, part: part.name.to_owned(), stem, title, caption, svg, table })
 }
@@ -137,16 +136,9 @@ fn mean(cell: &Cell<'_>, which: Which) -> Mean {
     (!all.is_empty()).then(|| (parts, all.iter().map(DelayParts::total).collect()))
 }
 
-fn body(canvas: &mut Canvas<'_>, area: Rect, plot: f64, groups: &[Means<'_>]) {
-    let cells = groups.iter().flat_map(|(group, _)| &group.cells);
-    let names = groups
-        .iter()
-        .map(|(group, _)| theme::width(&group.label, LABEL, true) * 1.07 + 10.0)
-        .chain(cells.map(|c| theme::width(&c.arm.to_string(), LABEL, false) * 1.07 + 22.0))
-        .fold(*NAMES.start(), f64::max)
-        .min(*NAMES.end());
+fn body(canvas: &mut Canvas<'_>, area: Rect, plot: f64, names: Names, groups: &[Means<'_>]) {
     let count = PANELS.len() as f64;
-    let width = (area.w - names - GAP * (count - 1.0) - 16.0) / count;
+    let width = (area.w - names.width - GAP * (count - 1.0) - 16.0) / count;
     let largest = |panel: usize| {
         let means = groups.iter().flat_map(|(_, means)| means).filter_map(|of| of[panel].as_ref());
         means.flat_map(|(_, totals)| totals).copied().fold(0.0, f64::max)
@@ -158,7 +150,7 @@ fn body(canvas: &mut Canvas<'_>, area: Rect, plot: f64, groups: &[Means<'_>]) {
         .iter()
         .enumerate()
         .map(|(i, span)| Panel {
-            area: Rect { x: area.x + names + i as f64 * (width + GAP), y: area.y + 22.0, w: width, h: plot },
+            area: Rect { x: area.x + names.width + i as f64 * (width + GAP), y: area.y + 22.0, w: width, h: plot },
             x: Axis::linear(0.0, (span * 1.6).max(1e-6), 4),
             y: Axis::linear(0.0, 1.0, 1).with_ticks(Vec::new()),
         })
@@ -168,14 +160,10 @@ fn body(canvas: &mut Canvas<'_>, area: Rect, plot: f64, groups: &[Means<'_>]) {
     }
     let mut y = area.y + 22.0;
     for (group, means) in groups {
-        y += GROUP / 2.0 + 2.0;
-        let label = if group.label.is_empty() { "all trials".to_owned() } else { group.label.clone() };
-        canvas.text(area.x, y, &theme::fit(&label, LABEL, true, names - 8.0), Type::new(LABEL, INK).bold());
-        y += GROUP / 2.0 - 2.0;
+        y = names.conditions(canvas, (area.x, y), group);
         for (cell, means) in group.cells.iter().zip(means) {
             let middle = y + ROW / 2.0;
-            let name = theme::fit(&cell.arm.to_string(), LABEL, false, names - 20.0);
-            canvas.text(area.x + names - 8.0, middle, &name, Type::new(LABEL, INK).anchor(Anchor::End));
+            names.arm(canvas, (area.x, middle), cell.arm);
             for (panel, mean) in panels.iter().zip(means) {
                 bar(canvas, panel, middle, mean.as_ref());
             }

@@ -28,6 +28,7 @@ mod goodput_over_time;
 mod grid;
 mod latency_percentiles;
 mod lateness;
+mod names;
 mod over_axis;
 mod path_over_time;
 mod playback_over_time;

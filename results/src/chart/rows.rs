@@ -2,10 +2,11 @@
 //! a column a figure; the seeds are visible one by one.
 
 use super::axis::{Axis, Beside, Panel};
-use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
+use super::canvas::{Canvas, Rect, Stroke, Type};
 use super::definition::{ChartDef, Drawing, Table};
 use super::figure::{Figure, Key};
-use super::theme::{self, INK, LABEL, MUTED, SMALL, arm_style};
+use super::names::Names;
+use super::theme::{INK, MUTED, SMALL, arm_style};
 use crate::cells::{Cell, Estimate};
 use crate::metric::Metric;
 use crate::number::number;
@@ -45,17 +46,14 @@ pub(crate) struct Rows<'t> {
 }
 
 const ROW: f64 = 17.0;
-const GROUP: f64 = 22.0;
-/// Room for the names of arms and conditions: as they need, within these.
-const NAMES: std::ops::RangeInclusive<f64> = 118.0..=230.0;
 const GAP: f64 = 18.0;
 
 impl Rows<'_> {
     /// Draws them.
     pub(crate) fn draw(self) -> Drawing {
         let groups = self.part.groups();
-        let rows: usize = groups.iter().map(|group| group.cells.len()).sum();
-        let plot = groups.len() as f64 * GROUP + rows as f64 * ROW + 6.0;
+        let names = Names::of(groups.iter(), ROW);
+        let plot = groups.iter().map(|group| names.height(group)).sum::<f64>() + 6.0;
         let body = 22.0 + plot + 40.0;
         let (few, many) = self.spreads();
         let mut legend: Vec<Key> = self.part.arms().into_iter().map(Key::Arm).collect();
@@ -77,7 +75,7 @@ impl Rows<'_> {
         let stem = self.part.stem(self.chart.name);
         let conditions = vec![format!("{}; {}", self.part.heading(), self.part.seeds()), self.part.conditions()];
         let figure = Figure { title: self.title.clone(), conditions, legend, notes };
-        let svg = figure.draw(&stem, &self.caption, body, |canvas, area| self.body(canvas, area, plot));
+        let svg = figure.draw(&stem, &self.caption, body, |canvas, area| self.body(canvas, area, plot, names));
         Drawing {
             chart: self.chart,
             part: self.part.name.to_owned(),
@@ -89,28 +87,21 @@ impl Rows<'_> {
         }
     }
 
-    fn names(&self) -> f64 {
-        let groups = self.part.groups().into_iter().map(|group| theme::width(&group.label, LABEL, true) * 1.07 + 10.0);
-        let arms = self.part.cells.iter().map(|c| theme::width(&c.arm.to_string(), LABEL, false) * 1.07 + 22.0);
-        groups.chain(arms).fold(*NAMES.start(), f64::max).min(*NAMES.end())
-    }
-
     /// Whether a cell has too few seeds for an interval, and whether one has enough.
     fn spreads(&self) -> (bool, bool) {
         let counts = || self.part.cells.iter().map(|cell| cell.n()).filter(|n| *n > 0);
         (counts().any(|n| n < stats::FEWEST_FOR_INTERVAL), counts().any(|n| n >= stats::FEWEST_FOR_INTERVAL))
     }
 
-    fn body(&self, canvas: &mut Canvas<'_>, area: Rect, plot: f64) {
-        let names = self.names();
+    fn body(&self, canvas: &mut Canvas<'_>, area: Rect, plot: f64, names: Names) {
         let count = self.columns.len() as f64;
-        let width = (area.w - names - GAP * (count - 1.0) - 24.0) / count;
+        let width = (area.w - names.width - GAP * (count - 1.0) - 24.0) / count;
         let panels: Vec<Panel> = self
             .columns
             .iter()
             .enumerate()
             .map(|(i, column)| Panel {
-                area: Rect { x: area.x + names + i as f64 * (width + GAP), y: area.y + 22.0, w: width, h: plot },
+                area: Rect { x: area.x + names.width + i as f64 * (width + GAP), y: area.y + 22.0, w: width, h: plot },
                 x: column.axis.clone(),
                 y: Axis::linear(0.0, 1.0, 1).with_ticks(Vec::new()),
             })
@@ -122,15 +113,10 @@ impl Rows<'_> {
         }
         let mut y = area.y + 22.0;
         for group in self.part.groups() {
-            y += GROUP / 2.0 + 2.0;
-            let label = if group.label.is_empty() { "all trials".to_owned() } else { group.label.clone() };
-            let label = theme::fit(&label, LABEL, true, names - 8.0);
-            canvas.text(area.x, y, &label, Type::new(LABEL, INK).bold());
-            y += GROUP / 2.0 - 2.0;
+            y = names.conditions(canvas, (area.x, y), &group);
             for cell in &group.cells {
                 let middle = y + ROW / 2.0;
-                let name = theme::fit(&cell.arm.to_string(), LABEL, false, names - 20.0);
-                canvas.text(area.x + names - 8.0, middle, &name, Type::new(LABEL, INK).anchor(Anchor::End));
+                names.arm(canvas, (area.x, middle), cell.arm);
                 for (panel, column) in panels.iter().zip(&self.columns) {
                     self.row(canvas, panel, middle, cell, column.metric);
                 }
