@@ -98,6 +98,17 @@ pub(crate) fn told<'a>(part: &PartView<'a>, metric: &Metric) -> (Vec<Pair<'a>>, 
     (pairs.collect(), missing)
 }
 
+/// What is said where under no conditions both compared arms have the figure: `none` only where no trial that counts has it.
+pub(crate) fn without_pairs(part: &PartView<'_>, metric: &Metric, none: &str) -> String {
+    match compared(part) {
+        Some((a, Some(b))) if has(part, metric) => {
+            format!("Under no conditions do {a} and {b} both have figures; the table has those that there are.")
+        }
+        Some(_) => none.to_owned(),
+        None => "No trial counts.".to_owned(),
+    }
+}
+
 /// `At 3 % loss, of the …`, or `Of the …` where the part has nothing to lead with.
 pub(crate) fn sentence(lead: Option<String>, body: &str) -> String {
     match lead {
@@ -168,4 +179,44 @@ pub(crate) fn each_told(before: &str, said: Vec<(Arm, String)>, after: &str) -> 
     let all = each_on(said.into_iter(), "on")?;
     let after = if after.is_empty() { String::new() } else { format!(" {after}") };
     Some(format!("{before} {first}{after}{}", all.strip_prefix(&first)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use samepath_model::record::Outcome;
+    use samepath_model::void::{VoidKind, VoidReason};
+
+    use crate::answer::answers;
+    use crate::cells::cells;
+    use crate::fixture;
+    use crate::part::parts;
+    use crate::store::Run;
+
+    /// The first part's answer where trials of these arms and losses are void.
+    fn told_without(void: &[(&str, &str)]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let experiment = fixture::experiment_of(1);
+        let mut run = Run::create(dir.path(), &experiment, fixture::manifest(&experiment)).unwrap();
+        for trial in experiment.trials() {
+            let mut record = fixture::record(trial, &fixture::play(trial, 1.0));
+            let is_void = |(arm, loss): &(&str, &str)| {
+                trial.arm.to_string() == *arm && trial.axes.get("loss").is_some_and(|is| is == loss)
+            };
+            if void.iter().any(is_void) {
+                record.outcome = Outcome::Void { reasons: vec![VoidReason::new(VoidKind::EndLate, "late")] };
+            }
+            run.append(&record).unwrap();
+        }
+        let cells = cells(&run);
+        answers(&parts(&cells))[0].sentences.join(" ")
+    }
+
+    #[test]
+    fn void_trials_are_no_silence() {
+        let told = told_without(&[("tcp", "0%"), ("quic", "1%")]);
+        assert!(told.contains("Under no conditions do tcp and quic both have figures"), "{told}");
+        assert!(!told.contains("No message was delivered"), "{told}");
+        let every = ["tcp", "quic", "udp"].map(|arm| [(arm, "0%"), (arm, "1%")]).concat();
+        assert!(!told_without(&every).contains("message"), "a part without trials that count has no answer");
+    }
 }

@@ -7,7 +7,7 @@ use super::definition::{PLAIN, Score};
 use crate::metric::{self, Metric};
 use crate::number::number;
 use crate::part::PartView;
-use crate::sentence::{Figure, Pair, each_told, has, sentence, set_against, told};
+use crate::sentence::{Figure, Pair, each_told, has, sentence, set_against, told, without_pairs};
 use crate::words::{at, millis};
 
 /// Bytes that any initial window lets out at once: ten segments of 1,460 (RFC 6928).
@@ -85,7 +85,7 @@ fn transfers(part: &PartView<'_>, metric: &Metric, before: &str, show: fn(f64) -
     let (pairs, missing) = told(part, metric);
     let say = |pair: &Pair<'_>| sentence(at(pair.a), &set_against(pair, metric, before, show));
     let told = match &pairs[..] {
-        [] => vec!["No transfer has the figure that this part is about.".into()],
+        [] => vec![without_pairs(part, metric, "No transfer has the figure that this part is about.")],
         [only] => vec![say(only)],
         [least, .., most] => vec![say(least), say(most)],
     };
@@ -97,7 +97,7 @@ fn first_byte(part: &PartView<'_>) -> Vec<String> {
     let in_round_trips = has(part, &metric::FIRST_BYTE_RTTS);
     let metric = if in_round_trips { &metric::FIRST_BYTE_RTTS } else { &metric::FIRST_BYTE };
     let (pairs, missing) = told(part, metric);
-    let Some(pair) = pairs.last() else { return vec!["No answer began.".into()] };
+    let Some(pair) = pairs.last() else { return vec![without_pairs(part, metric, "No answer began.")] };
     let show = |value: f64| match in_round_trips {
         true if value < 9.95 => {
             let rounded = format!("{value:.1}");

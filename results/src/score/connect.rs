@@ -6,7 +6,7 @@ use crate::metric::connect::{FAILED, FIRST_FAILURE, PORTS, TIME_WAIT_CLIENT, TIM
 use crate::metric::rpc::{LATENCY_P50, LATENCY_P99, PER_SECOND};
 use crate::number::number;
 use crate::part::{Group, PartView};
-use crate::sentence::{Figure, each_told, sentence, set_against, told};
+use crate::sentence::{Figure, each_told, sentence, set_against, told, without_pairs};
 use crate::words::{at, millis};
 
 pub(super) const SCORE: Score = Score {
@@ -44,7 +44,7 @@ fn sentences(part: &PartView<'_>) -> Vec<String> {
     let (pairs, missing) = told(part, &LATENCY_P50);
     let mut sentences: Vec<String> = missing.into_iter().collect();
     let Some(pair) = pairs.last() else {
-        sentences.push("No exchange was answered.".into());
+        sentences.push(without_pairs(part, &LATENCY_P50, "No exchange was answered."));
         return sentences;
     };
     let half = set_against(pair, &LATENCY_P50, "half of the exchanges took longer than", millis);

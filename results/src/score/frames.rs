@@ -7,7 +7,7 @@ use crate::metric::frames::{
 };
 use crate::number::number;
 use crate::part::PartView;
-use crate::sentence::{Figure, each_told, of_each, sentence, set_against, told};
+use crate::sentence::{Figure, each_told, of_each, sentence, set_against, told, without_pairs};
 use crate::words::{at, millis};
 
 pub(super) const VIDEO_CALL: Score = Score {
@@ -76,7 +76,7 @@ fn sentences(part: &PartView<'_>) -> Vec<String> {
     let (pairs, missing) = told(part, &IN_TIME);
     let mut sentences: Vec<String> = missing.into_iter().collect();
     let Some(last) = pairs.last() else {
-        sentences.push("No frame was sent.".into());
+        sentences.push(without_pairs(part, &IN_TIME, "No frame was sent."));
         return sentences;
     };
     let is_alone = last.group.cells.len() == 1;

@@ -7,7 +7,7 @@ use crate::cells::{Cell, Estimate};
 use crate::metric;
 use crate::number::number;
 use crate::part::{Group, PartView};
-use crate::sentence::{Figure, alike, each_told, sentence, set_against, told, undelivered};
+use crate::sentence::{Figure, alike, each_told, sentence, set_against, told, undelivered, without_pairs};
 use crate::words::{at, millis};
 
 pub(super) const SCORE: Score = Score {
@@ -37,7 +37,9 @@ pub(super) const SCORE: Score = Score {
 
 fn messages(part: &PartView<'_>) -> Vec<String> {
     let (pairs, missing) = told(part, &metric::DELAY_P95);
-    let Some(pair) = pairs.last() else { return vec!["No message was delivered.".into()] };
+    let Some(pair) = pairs.last() else {
+        return vec![without_pairs(part, &metric::DELAY_P95, "No message was delivered.")];
+    };
     let mut sentences: Vec<String> = missing.into_iter().collect();
     let delay = set_against(pair, &metric::DELAY_P95, "one message in twenty took longer than", millis);
     match waited(&pair.group) {

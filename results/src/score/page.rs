@@ -4,7 +4,7 @@ use super::definition::{Figures, PLAIN, Score};
 use crate::metric;
 use crate::metric::page::{CSS, LARGEST_IMAGE, LOAD, PATH_REQUESTS};
 use crate::part::PartView;
-use crate::sentence::{Figure, has, sentence, set_against, told};
+use crate::sentence::{Figure, has, sentence, set_against, told, without_pairs};
 use crate::words::{at, millis};
 
 pub(super) const SCORE: Score = Score {
@@ -40,7 +40,7 @@ fn sentences(part: &PartView<'_>) -> Vec<String> {
     let (pairs, missing) = told(part, &LOAD);
     let mut sentences: Vec<String> = missing.into_iter().collect();
     let Some(last) = pairs.last() else {
-        sentences.push("No page was loaded whole.".into());
+        sentences.push(without_pairs(part, &LOAD, "No page was loaded whole."));
         return sentences;
     };
     let first = pairs.first().filter(|_| pairs.len() > 1);

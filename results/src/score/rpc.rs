@@ -6,7 +6,7 @@ use crate::metric;
 use crate::metric::rpc::{ANSWERED, LATENCY_P50, LATENCY_P95, LATENCY_P99, PER_SECOND, REFUSED};
 use crate::number::number;
 use crate::part::PartView;
-use crate::sentence::{Figure, each_told, sentence, set_against, told};
+use crate::sentence::{Figure, each_told, sentence, set_against, told, without_pairs};
 use crate::words::{at, millis};
 
 pub(super) const SCORE: Score = Score {
@@ -31,7 +31,7 @@ fn sentences(part: &PartView<'_>) -> Vec<String> {
     let (pairs, missing) = told(part, &LATENCY_P50);
     let mut sentences: Vec<String> = missing.into_iter().collect();
     let Some(last) = pairs.last() else {
-        sentences.push("No operation was answered.".into());
+        sentences.push(without_pairs(part, &LATENCY_P50, "No operation was answered."));
         return sentences;
     };
     let first = pairs.first().filter(|_| pairs.len() > 1);

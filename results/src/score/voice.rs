@@ -5,7 +5,7 @@ use crate::metric;
 use crate::metric::voice::{LONG_GAPS, LONGEST_GAP, MISSING, MOUTH_TO_EAR, OPINION, RATING};
 use crate::number::number;
 use crate::part::PartView;
-use crate::sentence::{Figure, each_told, of_each, sentence, set_against, told};
+use crate::sentence::{Figure, each_told, of_each, sentence, set_against, told, without_pairs};
 use crate::words::{at, millis};
 
 pub(super) const SCORE: Score = Score {
@@ -40,7 +40,7 @@ fn sentences(part: &PartView<'_>) -> Vec<String> {
     let (pairs, missing) = told(part, &RATING);
     let mut sentences: Vec<String> = missing.into_iter().collect();
     let Some(last) = pairs.last() else {
-        sentences.push("Nothing was heard of any call.".into());
+        sentences.push(without_pairs(part, &RATING, "Nothing was heard of any call."));
         return sentences;
     };
     let first = pairs.first().filter(|_| pairs.len() > 1);

@@ -4,7 +4,7 @@ use super::definition::{Figures, PLAIN, Score};
 use crate::metric;
 use crate::metric::writes::{DATA_PACKETS, READ_CALLS, WIRE_PER_BYTE, WRITE_CALLS};
 use crate::part::PartView;
-use crate::sentence::{Figure, each_told, sentence, set_against, told};
+use crate::sentence::{Figure, each_told, sentence, set_against, told, without_pairs};
 use crate::words::{at, millis};
 
 pub(super) const SCORE: Score = Score {
@@ -40,7 +40,7 @@ fn sentences(part: &PartView<'_>) -> Vec<String> {
     let (pairs, missing) = told(part, &READ_CALLS);
     let mut sentences: Vec<String> = missing.into_iter().collect();
     let Some(pair) = pairs.last() else {
-        sentences.push("Nothing was read.".into());
+        sentences.push(without_pairs(part, &READ_CALLS, "Nothing was read."));
         return sentences;
     };
     let count = |value: f64| format!("{value:.0}");
