@@ -1,7 +1,7 @@
 //! Axes: which numbers stand where, and the panel they span.
 
 use super::canvas::{Anchor, Canvas, Rect, Stroke, Type};
-use super::theme::{self, ArmStyle, FRAME, GRID, INK, LABEL, SMALL};
+use super::theme::{self, ArmStyle, FRAME, GRID, INK, LABEL, MUTED, SMALL};
 use crate::number::number;
 
 /// A place on an axis that has a grid line and perhaps a label.
@@ -160,6 +160,12 @@ impl Panel {
     /// A value's place on the sheet.
     pub(crate) fn at(&self, x: f64, y: f64) -> (f64, f64) {
         (self.area.x + self.x.place(x) * self.area.w, self.area.bottom() - self.y.place(y) * self.area.h)
+    }
+
+    /// Says, in place of curves, that no trial of these conditions counts.
+    pub(crate) fn say_empty(&self, canvas: &mut Canvas<'_>) {
+        let middle = (self.area.x + self.area.w / 2.0, self.area.y + self.area.h / 2.0);
+        canvas.text(middle.0, middle.1, "no trial counts", Type::new(SMALL, MUTED).anchor(Anchor::Middle));
     }
 
     /// Grid, frame, tick labels and names. Labels that would touch their neighbour are left out.

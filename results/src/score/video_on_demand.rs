@@ -10,7 +10,7 @@ use crate::metric;
 use crate::metric::video_on_demand::{LOWEST_SHARE, QUALITY, STALLED, STALLED_SHARE, STALLS, START_UP, SWITCHES};
 use crate::number::number;
 use crate::part::PartView;
-use crate::sentence::{Figure, Pair, each_told, sentence, set_against, told};
+use crate::sentence::{Figure, Pair, each_told, sentence, set_against, told, without_pairs};
 use crate::words::{at, millis};
 
 pub(super) const SCORE: Score = Score {
@@ -46,7 +46,7 @@ fn sentences(part: &PartView<'_>) -> Vec<String> {
     let (pairs, missing) = told(part, &START_UP);
     let mut sentences: Vec<String> = missing.into_iter().collect();
     if pairs.is_empty() {
-        sentences.push("No film was played.".into());
+        sentences.push(without_pairs(part, &START_UP, "No film was played."));
     }
     let stalled = |pair: &Pair<'_>| {
         let of = |cell: &Cell<'_>| cell.estimate(&STALLED_SHARE).map_or(0.0, |estimate| estimate.median);
