@@ -98,7 +98,19 @@ fn sentences(part: &PartView<'_>) -> Vec<String> {
     sentences
 }
 
-/// Rounded down, as 99.96 % is not all of it.
+/// As the table has it; but 99.96 % is not all of it, and is rounded down.
 fn percent(value: f64) -> String {
-    format!("{} %", number((value * 10.0).floor() / 10.0))
+    let rounded = number(value);
+    if value < 100.0 && rounded == "100" {
+        return format!("{} %", number((value * 10.0).floor() / 10.0));
+    }
+    format!("{rounded} %")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_share_is_whole_where_it_is_all() {
+        assert_eq!([63.888, 99.94, 99.96, 100.0].map(super::percent), ["63.9 %", "99.9 %", "99.9 %", "100 %"]);
+    }
 }
