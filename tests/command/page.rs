@@ -2,7 +2,7 @@
 
 use samepath_model::page_load::PageLoad;
 use samepath_model::workload::page::Kind;
-use samepath_model::{Direction, Workload};
+use samepath_model::{Direction, Transport, Workload};
 
 use crate::support::{can_emulate, expect_status, figure, late, run, stdout, test, trials};
 
@@ -28,7 +28,11 @@ fn a_page_takes_the_round_trips_it_must() {
             let most = 25.0 + 4.0 * late(record);
             assert!((first..first + most).contains(&html), "{id}: HTML after {html} ms, not {first} ms");
             let taken = figure(record, "largest_image_ms") - html;
-            let [least, longest] = [rounds.start(), rounds.end()].map(|n| 100.0 * f64::from(*n));
+            let [least, mut longest] = [rounds.start(), rounds.end()].map(|n| 100.0 * f64::from(*n));
+            // quinn's pacer spreads a window that is left over four fifths of a round trip.
+            if record.trial.arm.transport == Transport::Quic && rounds.end() > rounds.start() {
+                longest += 80.0;
+            }
             assert!(
                 (least..longest + 2.0 * most).contains(&taken),
                 "{id}: the image took {taken} ms, not {longest} ms"
