@@ -18,7 +18,7 @@ use samepath_netem::backend::kernel;
 use samepath_netem::ledger::{self, LedgerError};
 use samepath_netem::trial::{self, Backend, Evidence, TrialError, TrialPlan};
 use samepath_netem::{limits, tell};
-use samepath_results::blocking::{self, AnalyseError, Analysis};
+use samepath_results::blocking::{self, AnalyseError, Analysis, Opening};
 use samepath_results::flows::{self, FlowCounts};
 use samepath_results::handshake::Handshake;
 use samepath_results::store::{self, Recorder};
@@ -432,7 +432,10 @@ fn follow(trial: &Trial, play: &PlayReport, spool: &Path) -> anyhow::Result<Opti
     let ledger = read_ledger(spool, play.epoch_ns)?;
     let observations = play.observations.iter().copied().map(Ok);
     match blocking::analyse(trial, play.messages.clone(), &play.layout, ledger, observations) {
-        Ok(analysis) => Ok(Some(analysis.told_by(&play.series))),
+        Ok(analysis) => {
+            let opening = Opening::of(trial.workload.is_cold(), play.name_lookup, play.handshake_ns);
+            Ok(Some(analysis.told_by(&play.series, opening)))
+        }
         Err(AnalyseError::Unattributed(_)) => Ok(None),
         Err(AnalyseError::Source(error)) => Err(error.into()),
     }

@@ -9,12 +9,13 @@ use samepath_model::Transport;
 use samepath_model::attribution::ObservationRecord;
 use samepath_model::flow::UNDER_TEST;
 use samepath_model::link::Direction;
-use samepath_model::record::{End, MessageRecord, PlayReport, SeriesPoint, SessionFailure};
+use samepath_model::record::{End, MessageRecord, NameLookup, PlayReport, SeriesPoint, SessionFailure};
 use samepath_model::workload::Length;
 use samepath_transport::connection::{Access, Dialer, Endpoint};
 use samepath_transport::control::{self, Answer, ClientControl, ClockOffset, Request};
 use samepath_transport::credentials::Preface;
 use samepath_transport::identity::Pin;
+use samepath_transport::lookup::Lookup;
 use samepath_transport::report::Released;
 use samepath_transport::{Connection, Phase, Plan, Session, SessionReport, TransportError, clock, dial, reach};
 use tokio::sync::{mpsc, watch};
@@ -130,14 +131,20 @@ pub async fn play_agreed(
     let (access_in, access) = watch::channel(access(data, plan.arm.transport, &control)?);
     let dialer = Dialer { access, plan: plan.clone() };
     let server = with_port(data, control.address.port());
+    // It stands at the server's end.
+    let resolver = control.port(Transport::Udp)?;
     let mut session = BothEnds {
         session: Session::start(plan.clone(), End::Client, connections, epoch, Some(dialer), None),
         line: Line::new(control, offset),
         access: access_in,
         ours: Phase::Waiting,
         theirs: Phase::Waiting,
+        looking_up: JoinSet::new(),
+        name_lookup: None,
         connectors: JoinSet::new(),
-        again: None,
+        plan: plan.clone(),
+        connections: connections_in,
+        connect_from: began,
         handshake_ns: None,
         endpoints: Vec::new(),
         sends: plan.sends(End::Client),
@@ -150,7 +157,6 @@ pub async fn play_agreed(
     // A little is kept back for the reports.
     let limit = began + plan.time_limit.as_nanos() / 20 * 19;
 
-    let connect_from;
     let epoch;
     if plan.is_cold() {
         // The set-up of the connections is part of the workload.
@@ -158,11 +164,12 @@ pub async fn play_agreed(
         epoch_in.send_replace(Some(epoch));
         session.line.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         clock::Timer::new()?.until(epoch).await?;
-        connect_from = epoch;
-        session.connect(plan, Some(connect_from), connections_in.clone());
+        match Lookup::of(plan) {
+            None => session.begin_to_connect(epoch),
+            Some(lookup) => session.look_up(lookup, with_port(data, resolver), epoch),
+        }
     } else {
-        connect_from = clock::now();
-        session.connect(plan, Some(connect_from), connections_in.clone());
+        session.begin_to_connect(clock::now());
         if !session.advance(limit, BothEnds::is_warm).await? {
             return Err(session.too_late(plan));
         }
@@ -173,7 +180,6 @@ pub async fn play_agreed(
 
     let outlives = plan.outlives_its_server();
     if outlives {
-        session.again = Some((plan.clone(), connections_in));
         let (addresses, token) = (target.control.clone(), target.token.clone());
         session.line.outlive(Again { addresses, token, plan: plan.clone(), epoch });
     }
@@ -185,7 +191,7 @@ pub async fn play_agreed(
     if matches!(finished, Ok(false)) && plan.arm.is_reliable && drain_end(plan, epoch).is_none() {
         return Err(session.too_late(plan));
     }
-    let BothEnds { session, line, handshake_ns, endpoints, .. } = session;
+    let BothEnds { session, line, name_lookup, connect_from, handshake_ns, endpoints, .. } = session;
     let offset = line.offset;
     let (gone, theirs) = match &finished {
         Ok(_) => (clock::now(), line.collect().await?),
@@ -194,7 +200,7 @@ pub async fn play_agreed(
     let theirs = theirs.unwrap_or_else(|| lost_report(plan, gone.saturating_sub(epoch)));
     let ours = session.finish();
     drop(endpoints);
-    let set_up = SetUp { server, from: connect_from, handshake_ns };
+    let set_up = SetUp { server, name_lookup, from: connect_from, handshake_ns };
     let mut played = merge(plan, epoch, set_up, offset, ours, theirs);
     played.report.failure = finished.err().map(|Seen { at, error }| SessionFailure {
         flow: UNDER_TEST,
@@ -272,9 +278,15 @@ struct BothEnds {
     /// How far each end has come.
     ours: Phase,
     theirs: Phase,
+    /// The lookup of the server's name, while it is under way, and what became of it.
+    looking_up: JoinSet<Result<NameLookup, TransportError>>,
+    name_lookup: Option<NameLookup>,
     connectors: JoinSet<Result<Connected, TransportError>>,
-    /// What is played, and where connections go, where the session outlives its server.
-    again: Option<(Plan, mpsc::Sender<Connection>)>,
+    /// What is played, and where connections go.
+    plan: Plan,
+    connections: mpsc::Sender<Connection>,
+    /// When the connections of this session began to be made.
+    connect_from: u64,
     handshake_ns: Option<u64>,
     /// What must outlive the connections.
     endpoints: Vec<Endpoint>,
@@ -296,13 +308,40 @@ struct Connected {
 }
 
 impl BothEnds {
+    /// Looks the server's name up, from this instant on; what is done then follows from what becomes of it.
+    fn look_up(&mut self, lookup: Lookup, resolver: SocketAddr, from: u64) {
+        self.connect_from = from;
+        let secret = self.access.borrow().secret;
+        self.looking_up.spawn(lookup.resolve(resolver, secret, from));
+    }
+
+    /// Goes on after the lookup of the server's name: without an address nothing is connected.
+    fn looked_up(&mut self, lookup: NameLookup) {
+        self.name_lookup = Some(lookup);
+        self.connect_from += lookup.took_ns;
+        if lookup.answered {
+            self.begin_to_connect(self.connect_from);
+        }
+    }
+
+    /// Whether the name was looked up in vain, so that there is no server for the application.
+    fn is_unresolved(&self) -> bool {
+        self.name_lookup.is_some_and(|lookup| !lookup.answered)
+    }
+
+    /// Starts to make every data connection of the session, as of this instant.
+    fn begin_to_connect(&mut self, from: u64) {
+        self.connect_from = from;
+        self.connect(Some(from));
+    }
+
     /// Starts to make every data connection, at once; `from` is when that begins the session, and not with the server
     /// that has taken the place of another: then it is tried until it is done.
-    fn connect(&mut self, plan: &Plan, from: Option<u64>, connections: mpsc::Sender<Connection>) {
+    fn connect(&mut self, from: Option<u64>) {
         let Access { address, fingerprint, secret } = *self.access.borrow();
-        self.connecting_since = (plan.rtt == samepath_model::Duration::ZERO).then_some(from).flatten();
-        for number in 0..plan.connections() {
-            let (plan, connections) = (plan.clone(), connections.clone());
+        self.connecting_since = (self.plan.rtt == samepath_model::Duration::ZERO).then_some(from).flatten();
+        for number in 0..self.plan.connections() {
+            let (plan, connections) = (self.plan.clone(), self.connections.clone());
             self.connectors.spawn(async move {
                 let dialed = loop {
                     match dial(address, &plan, fingerprint, Preface { secret, number }).await {
@@ -345,18 +384,17 @@ impl BothEnds {
             let data = self.access.borrow().address;
             self.access.send_replace(access(data, self.transport, control)?);
         }
-        if let Some((plan, connections)) = self.again.clone() {
-            // Those to the server that is gone.
-            self.connectors = JoinSet::new();
-            self.connect(&plan, None, connections);
-        }
+        // Those to the server that is gone.
+        self.connectors = JoinSet::new();
+        self.connect(None);
         self.tell_ours(Phase::Waiting).await
     }
 
     /// Both ends have nothing more to do (and every connection has told when it was up, which a
-    /// short transfer may overtake).
+    /// short transfer may overtake), or can do nothing.
     fn is_finished(&self) -> bool {
-        self.ours == Phase::Finished && self.theirs == Phase::Finished && self.connectors.is_empty()
+        let is_over = self.ours == Phase::Finished && self.theirs == Phase::Finished && self.connectors.is_empty();
+        is_over || self.is_unresolved()
     }
 
     /// Lets both ends work until `done`; whether it was before `end`. Where a connection broke, the error has what
@@ -383,14 +421,23 @@ impl BothEnds {
             return Ok(seen(&error));
         }
         let mut timer = clock::Timer::new()?;
-        tokio::select! {
-            reached = self.session.reach(Phase::Finished) => Ok(match reached {
-                Ok(()) => seen(&"everything had arrived, but the server had gone"),
-                Err(error) => seen(&error),
-            }),
-            waited = timer.until(end) => {
-                waited?;
-                Ok(seen(&"nothing told that the server had gone: the connection was silent until the end"))
+        loop {
+            tokio::select! {
+                Some(looked_up) = self.looking_up.join_next() => {
+                    let lookup = looked_up.map_err(std::io::Error::other)??;
+                    self.looked_up(lookup);
+                    if self.is_unresolved() {
+                        return Ok(seen(&"no query for the name of the server was answered"));
+                    }
+                }
+                reached = self.session.reach(Phase::Finished) => return Ok(match reached {
+                    Ok(()) => seen(&"everything had arrived, but the server had gone"),
+                    Err(error) => seen(&error),
+                }),
+                waited = timer.until(end) => {
+                    waited?;
+                    return Ok(seen(&"nothing told that the server had gone: the connection was silent until the end"));
+                }
             }
         }
     }
@@ -428,6 +475,10 @@ impl BothEnds {
                         return Err(TransportError::Control(format!("an answer out of turn: {other:?}")));
                     }
                 },
+                Some(looked_up) = self.looking_up.join_next() => {
+                    let lookup = looked_up.map_err(std::io::Error::other)??;
+                    self.looked_up(lookup);
+                }
                 Some(connected) = self.connectors.join_next() => {
                     self.data_failed = !matches!(connected, Ok(Ok(_)));
                     let connected = connected.map_err(std::io::Error::other)??;
@@ -485,7 +536,9 @@ impl BothEnds {
     /// What was still missing when the time was over.
     fn too_late(&self, plan: &Plan) -> TransportError {
         let limit = plan.time_limit;
-        let state = if self.ours < Phase::Bound || self.theirs < Phase::Bound {
+        let state = if !self.looking_up.is_empty() {
+            "the server's name was not looked up".to_owned()
+        } else if self.ours < Phase::Bound || self.theirs < Phase::Bound {
             "the connections were not up".to_owned()
         } else if !self.is_warm() {
             "the warm-up was not over".to_owned()
@@ -507,6 +560,8 @@ impl BothEnds {
 struct SetUp {
     /// Where to.
     server: SocketAddr,
+    /// See [`PlayReport::name_lookup`].
+    name_lookup: Option<NameLookup>,
     /// When it began.
     from: u64,
     /// See [`PlayReport::handshake_ns`].
@@ -568,9 +623,10 @@ fn merge(
         report: PlayReport {
             epoch_ns: epoch,
             clock_error_ns: offset.error_ns,
+            name_lookup: set_up.name_lookup,
             handshake_ns: set_up.handshake_ns,
             connecting: at_client(set_up.from),
-            first_byte_ns: first_byte.filter(|_| plan.is_cold()).map(|t| t.saturating_sub(set_up.from)),
+            first_byte_ns: first_byte.filter(|_| plan.is_cold()).map(|t| t.saturating_sub(epoch)),
             complete: messages.iter().all(is_whole),
             failure: None,
             messages,

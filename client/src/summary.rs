@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use samepath_model::link::Direction;
 use samepath_model::operations::Operations;
-use samepath_model::record::{End, MessageRecord, Metric, Percentiles, SERIES_BIN_NANOS};
+use samepath_model::record::{End, MessageRecord, Metric, NameLookup, Percentiles, SERIES_BIN_NANOS};
 use samepath_model::workload::{Class, Workload};
 use samepath_transport::Plan;
 
@@ -136,11 +136,16 @@ pub(crate) fn text(plan: &Plan, played: &Played) -> String {
     line("arm", plan.arm.to_string());
     line("workload", plan.workload.to_string());
     let ms = |ns: u64| format!("{:.3} ms", ns as f64 / 1e6);
+    if let Some(NameLookup { took_ns, tries, answered }) = report.name_lookup {
+        let outcome = if answered { "answered" } else { "given up" };
+        line("name lookup", format!("{outcome} after {}, queries: {tries}", ms(took_ns)));
+    }
     if let Some(ns) = report.handshake_ns {
         line("handshake", ms(ns));
     }
     if let Some(ns) = report.first_byte_ns {
-        line("first byte", format!("{} after the start of connecting", ms(ns)));
+        let since = if report.name_lookup.is_some() { "the lookup" } else { "connecting" };
+        line("first byte", format!("{} after the start of {since}", ms(ns)));
     }
     let share = |part: u64, all: u64| if all == 0 { 0.0 } else { part as f64 * 100.0 / all as f64 };
     if let Some(rate) = rate(figures.received, figures.seconds) {

@@ -13,7 +13,7 @@ use samepath_model::link::Direction;
 use samepath_model::record::Metric;
 use samepath_model::tuning::Order;
 use samepath_model::units::{BitRate, ByteCount, Duration};
-use samepath_model::workload::{Arrivals, Bulk, LogNormal, Messages, Mix, Rpc, Size, Workload};
+use samepath_model::workload::{Arrivals, Bulk, LogNormal, Messages, Mix, Page, Rpc, Size, Workload, page};
 use samepath_server::{Limits, Server, ServerConfig, Shutdown};
 use samepath_transport::identity::{Identity, Pin};
 use samepath_transport::{Plan, TransportError};
@@ -366,9 +366,19 @@ async fn both_families_answer_from_the_address_asked() {
     if v6.is_none() {
         samepath_testing::skip_part!("IPv6", "there is none here");
     }
+    let contents = page::Contents::Named(page::Named::Small);
+    let page = Workload::Page(Page { contents, lookup: page::Lookup::Uncached, ..Page::default() });
     for address in ["127.0.0.1", "127.0.0.2"].into_iter().chain(v6) {
         let control = vec![SocketAddr::new(address.parse().unwrap(), port)];
         let target = Target { control, data: None, token: TOKEN.into(), pin };
+        for transport in [Transport::Tcp, Transport::Quic] {
+            // A response from any other address would not reach the socket that has asked.
+            let played = play(&target, &plan(Arm::default_of(transport), page.clone()), |_| {}).await;
+            let report = played.unwrap_or_else(|error| panic!("a page by {transport} from {address}: {error}")).report;
+            let lookup = report.name_lookup.unwrap();
+            assert!(report.complete && lookup.answered, "{transport} from {address}: {lookup:?}");
+            assert_eq!(report.connecting, lookup.took_ns.cast_signed(), "{transport} from {address}");
+        }
         for transport in Transport::ALL {
             for direction in Direction::BOTH {
                 let plan = plan(Arm::default_of(transport), bytes(direction, 1, 300_000));

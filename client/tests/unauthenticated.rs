@@ -82,6 +82,10 @@ async fn handshakes_by_udp_and_quic_keep_no_client_out() {
     for number in 0..1000 {
         let preface = Preface { secret: identity::random(), number }.encode();
         socket.send_to(&preface, (ip, server.ready.udp_port)).await.unwrap();
+        // The query of a name, which no session with such a secret looks up.
+        let query = Preface { secret: identity::random(), number: Preface::OF_QUERY }.encode();
+        let query = [&query[..], &[0; 66]].concat();
+        socket.send_to(&query, (ip, server.ready.udp_port)).await.unwrap();
     }
     play_all(&server).await;
     assert!(handshakes.try_join_next().is_none(), "none has got an answer of any kind");

@@ -51,7 +51,10 @@ pub struct Blocking {
 pub struct HoldParts {
     /// The application, or the send path above the transport: before the message was handed over.
     pub application: f64,
-    /// The set-up of its connection, where each message of the client has one of its own.
+    /// The lookup of the server's name, before the first connection.
+    #[serde(rename = "name_lookup")]
+    pub lookup: f64,
+    /// The set-up of its connection, where that begins the session, or each message of the client has one of its own.
     #[serde(rename = "connection_setup")]
     pub setup: f64,
     /// The number of QUIC streams that may be open at once.
@@ -75,8 +78,9 @@ pub struct HoldParts {
 
 impl HoldParts {
     /// The names, as in files.
-    pub const NAMES: [&'static str; 8] = [
+    pub const NAMES: [&'static str; 9] = [
         "application",
+        "name_lookup",
         "connection_setup",
         "stream_limit",
         "connection_flow_control",
@@ -87,8 +91,9 @@ impl HoldParts {
     ];
 
     /// What each is called for people, in the order of [`HoldParts::NAMES`].
-    pub const WORDS: [&'static str; 8] = [
+    pub const WORDS: [&'static str; 9] = [
         "application",
+        "lookup of the name",
         "set-up of its connection",
         "number of streams",
         "flow control of the connection",
@@ -99,9 +104,10 @@ impl HoldParts {
     ];
 
     /// The values, in the order of [`HoldParts::NAMES`].
-    pub const fn values(&self) -> [f64; 8] {
+    pub const fn values(&self) -> [f64; 9] {
         [
             self.application,
+            self.lookup,
             self.setup,
             self.streams,
             self.connection,

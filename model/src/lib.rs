@@ -21,6 +21,7 @@
 //! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`age`] | how old the newest update was that was delivered |
 //! | [`operations`], [`queries`], [`conversations`] | what became of requests and their answers, and of conversations |
+//! | [`name_lookup`] | what became of the lookup of a name before the first connection |
 //! | [`percentiles`] | percentiles of a time |
 //! | [`page_load`] | when the objects of a page were there |
 //! | [`playback`] | how a film was played |
@@ -48,6 +49,7 @@ pub mod frames;
 mod hex;
 pub mod link;
 pub mod mode;
+pub mod name_lookup;
 pub mod operations;
 pub mod page_load;
 pub mod payments;

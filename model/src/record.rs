@@ -16,6 +16,7 @@ pub use crate::end::End;
 use crate::experiment::Trial;
 use crate::flow::{FlowId, UNDER_TEST};
 use crate::link::Direction;
+pub use crate::name_lookup::NameLookup;
 pub use crate::percentiles::Percentiles;
 use crate::setting::SettingKind;
 use crate::start::StartState;
@@ -599,13 +600,15 @@ pub struct PlayReport {
     pub epoch_ns: u64,
     /// Error of the clock offset between the ends; 0 where both are on one host and one clock.
     pub clock_error_ns: u64,
+    /// The lookup of the server's name, which began with the schedule; `None` where the workload has none.
+    pub name_lookup: Option<NameLookup>,
     /// From the start of connecting until the transport's handshake was done (TCP: connected;
     /// TLS, QUIC: handshake complete, at the client). `None` for `udp`, which has none.
     pub handshake_ns: Option<u64>,
-    /// When connecting began.
+    /// When connecting began, after the lookup of a name where there was one.
     pub connecting: Instant,
-    /// From the start of connecting until the client read the first payload byte (down), or the
-    /// server did (up).
+    /// From the start of connecting, or of the lookup before it, until the client read the first payload byte (down), or
+    /// the server did (up).
     pub first_byte_ns: Option<u64>,
     /// Whether everything that the schedule released was delivered.
     pub complete: bool,
@@ -722,6 +725,9 @@ pub struct Summary {
     pub completion_ms: Option<f64>,
     /// Percentiles of the delay of the delivered messages, release to delivery.
     pub delay_ms: Option<Percentiles>,
+    /// See [`PlayReport::name_lookup`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_lookup: Option<NameLookup>,
     /// See [`PlayReport::handshake_ns`].
     pub handshake_ms: Option<f64>,
     /// What of that was on the network, and what at the ends; `None` where no ledger told.
@@ -916,6 +922,7 @@ mod tests {
         let report = PlayReport {
             epoch_ns: 5_000,
             clock_error_ns: 0,
+            name_lookup: None,
             handshake_ns: None,
             connecting: -10,
             first_byte_ns: None,

@@ -14,8 +14,8 @@ use samepath_model::flow::{UNDER_TEST, book_of};
 use samepath_model::mode::Mode;
 use samepath_model::record::{
     Calibration, DirectionReport, DropCause, EndReport, HandshakeParts, Lateness, LinkReport, LinkShare, MessageRecord,
-    Metric, Outcome, PacketRecord, Percentiles, RestartRecord, SeriesPoint, SessionFailure, Sockets, Summary,
-    TrialRecord,
+    Metric, NameLookup, Outcome, PacketRecord, Percentiles, RestartRecord, SeriesPoint, SessionFailure, Sockets,
+    Summary, TrialRecord,
 };
 use samepath_model::restart::Restart;
 use samepath_model::start::StartState;
@@ -274,6 +274,7 @@ fn full_record() -> TrialRecord {
         goodput_bits_per_second: Some(1.0),
         completion_ms: Some(1.0),
         delay_ms: Some(percentiles),
+        name_lookup: Some(NameLookup { took_ns: 1, tries: 1, answered: true }),
         handshake_ms: Some(1.0),
         handshake: Some(HandshakeParts::default()),
         first_byte_ms: Some(1.0),

@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 use samepath_model::blocking::{DelayParts, HoldParts};
 use samepath_model::experiment::{Trial, TrialId};
 use samepath_model::link::ScriptedDrop;
-use samepath_model::record::{DropCause, Instant, Outcome, TrialRecord};
+use samepath_model::record::{DropCause, Instant, NameLookup, Outcome, TrialRecord};
 use samepath_model::void::in_words;
 use samepath_model::workload::{MessageId, StreamId};
 use samepath_model::{Direction, VoidReason};
 use serde::Serialize;
 
-use crate::blocking::{self, AnalyseError, Analysis, Fate, Missing, NEVER, Packet, Parts, Step, Story, Unattributed};
+use crate::blocking::{self, AnalyseError, Analysis, Fate, Held, Missing, NEVER, Packet, Parts, Step, Story};
 use crate::store::{Run, StoreError};
 
 #[cfg(test)]
@@ -89,6 +89,8 @@ pub enum Verdict {
     Undisturbed,
     /// The application never had it whole.
     NeverDelivered,
+    /// No connection was ever made, as the name of the server was not resolved.
+    Unresolved,
     /// The trial's packets are not attributed to its messages.
     Unattributed,
     /// The records contradict each other.
@@ -166,6 +168,8 @@ pub struct StepSaid {
     pub delay_ms: f64,
     /// The parts of the delay; `None` where its packets are not known.
     pub parts_ms: Option<BTreeMap<&'static str, f64>>,
+    /// What the sender's hold is made of; `None` where the sender told nothing.
+    pub sender_hold_ms: Option<BTreeMap<&'static str, f64>>,
 }
 
 /// A packet, as the ledger knows it.
@@ -221,12 +225,17 @@ pub fn explain(run: &Run, question: &Question) -> Result<Explanation, ExplainErr
     if matches!(record.outcome, Outcome::Failed { .. }) {
         return Err(ExplainError::NoTrial(record.trial.id.clone(), format!("{} (this one failed)", known(run))));
     }
+    if let Some(reason) = unresolved(record) {
+        return without_parts(run, record, question, Verdict::Unresolved, reason);
+    }
     match blocking::of_trial(run, &record.trial) {
         Ok(analysis) => {
             let place = choose(&analysis, record, question)?;
             Ok(told(record, &analysis, place))
         }
-        Err(AnalyseError::Unattributed(reason)) => unattributed(run, record, question, reason),
+        Err(AnalyseError::Unattributed(reason)) => {
+            without_parts(run, record, question, Verdict::Unattributed, reason.to_string())
+        }
         Err(AnalyseError::Source(error)) => Err(error.into()),
     }
 }
@@ -282,11 +291,25 @@ fn no_message(record: &TrialRecord, MessageId { direction, stream, seq }: Messag
     ExplainError::NoMessage { trial: record.trial.id.clone(), stream, seq, has }
 }
 
-fn unattributed(
+/// Why there was no connection, where the name of the server was not resolved.
+fn unresolved(record: &TrialRecord) -> Option<String> {
+    let NameLookup { took_ns, tries, answered } = record.summary.as_ref()?.name_lookup?;
+    (!answered).then(|| {
+        format!(
+            "the name of its server was not resolved (queries without an answer: {tries}; given up after {} ms), so no \
+             connection was made",
+            ms(took_ns as f64 / 1e6)
+        )
+    })
+}
+
+/// The answer of a trial of whose messages no more is known than their records say.
+fn without_parts(
     run: &Run,
     record: &TrialRecord,
     question: &Question,
-    reason: Unattributed,
+    verdict: Verdict,
+    reason: String,
 ) -> Result<Explanation, ExplainError> {
     let messages = run.messages(&record.trial.id)?;
     let wanted = |m: &&samepath_model::record::MessageRecord| match question.message {
@@ -297,7 +320,7 @@ fn unattributed(
     let Some(message) = slowest else {
         return Err(no_message(record, question.message.unwrap_or_default().of(&record.trial)));
     };
-    Ok(Explanation { verdict: Verdict::Unattributed, reason: Some(reason.to_string()), ..blank(record, message) })
+    Ok(Explanation { verdict, reason: Some(reason), ..blank(record, message) })
 }
 
 fn blank(record: &TrialRecord, message: &samepath_model::record::MessageRecord) -> Explanation {
@@ -364,9 +387,7 @@ fn told(record: &TrialRecord, analysis: &Analysis, place: usize) -> Explanation 
         reason,
         arrived_ms: account.map(|account| millis(account.arrived)),
         parts_ms: account.map(|account| named(&account.parts)),
-        sender_hold_ms: analysis
-            .held(place)
-            .map(|held| HoldParts::NAMES.into_iter().zip(held.values().map(millis)).collect()),
+        sender_hold_ms: analysis.held(place).map(named_holds),
         blocked_ms: account.map(|account| millis(account.parts.blocked())),
         intact: account.map(|account| account.intact),
         carried_by: carried_by.iter().map(packet_said).collect(),
@@ -385,6 +406,11 @@ fn told(record: &TrialRecord, analysis: &Analysis, place: usize) -> Explanation 
 /// The parts of a delay by the names of the summary.
 fn named(parts: &Parts) -> BTreeMap<&'static str, f64> {
     DelayParts::NAMES.into_iter().zip(parts.values().map(millis)).collect()
+}
+
+/// What a hold is made of, by the names of the summary.
+fn named_holds(held: &Held) -> BTreeMap<&'static str, f64> {
+    HoldParts::NAMES.into_iter().zip(held.values().map(millis)).collect()
 }
 
 /// The parts as people read them: sender hold, network, own loss, blocked, stack.
@@ -406,6 +432,7 @@ fn step_said(step: &Step<'_>) -> StepSaid {
         waited_ms: millis(step.waited),
         delay_ms: millis(step.delay),
         parts_ms: step.parts.as_ref().map(named),
+        sender_hold_ms: step.held.as_ref().map(named_holds),
     }
 }
 
@@ -479,6 +506,7 @@ impl Explanation {
     fn headline(&self) -> String {
         let reason = self.reason.as_deref().unwrap_or_default();
         match (self.verdict, self.delay_ms) {
+            (Verdict::Unresolved, _) => format!("It was never delivered: {reason}.\n"),
             (Verdict::Unattributed, Some(delay)) => {
                 format!("It was delivered after {} ms. What it waited for is not known: {reason}.\n", ms(delay))
             }
@@ -519,8 +547,10 @@ impl Explanation {
         let Some(parts) = &self.parts_ms else { return String::new() };
         let part = |name: &str| parts.get(name).copied().unwrap_or_default();
         let [hold, network, own_loss, blocked, stack] = grouped(parts);
+        let held_by = self.sender_hold_ms.as_ref().map(held_by).filter(|by| !by.is_empty());
+        let held_by = held_by.map_or_else(String::new, |by| format!("; held by: {by}"));
         let rows = [
-            ("sender hold", hold, format!("release until its last byte came to the link{}", self.held_by())),
+            ("sender hold", hold, format!("release until its last byte came to the link{held_by}")),
             ("network", network, format!("queue {}, propagation {}", ms(part("queue")), ms(part("propagation")))),
             ("own loss", own_loss, "waiting for further copies of its own bytes".to_owned()),
             (
@@ -541,19 +571,6 @@ impl Explanation {
             let _ = writeln!(text, "  {name:<12} {:>10} ms   {note}", ms(value));
         }
         text
-    }
-
-    /// What held it at the sender, as the rest of a sentence: what took a tenth of a millisecond or more, the longest
-    /// first.
-    fn held_by(&self) -> String {
-        const WORTH_TELLING: f64 = 0.1;
-        let Some(held) = &self.sender_hold_ms else { return String::new() };
-        let named = HoldParts::NAMES.iter().zip(HoldParts::WORDS);
-        let mut by: Vec<(f64, &str)> = named.map(|(name, words)| (held[name], words)).collect();
-        by.retain(|(ms, _)| *ms >= WORTH_TELLING);
-        by.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let by: Vec<String> = by.into_iter().map(|(value, words)| format!("{words} {}", ms(value))).collect();
-        if by.is_empty() { String::new() } else { format!("; held by: {}", by.join(", ")) }
     }
 
     /// The critical path, a row a message: what the ends waited before it, and the parts of its delay.
@@ -588,7 +605,15 @@ impl Explanation {
             .iter()
             .map(StepSaid::columns)
             .fold([0.0; 7], |sum, columns| std::array::from_fn(|at| sum[at] + columns[at]));
-        text + &line("sum", sum.map(ms))
+        text += &line("sum", sum.map(ms));
+        let mut held: BTreeMap<&'static str, f64> = HoldParts::NAMES.map(|name| (name, 0.0)).into();
+        for (name, value) in steps.iter().flat_map(|step| step.sender_hold_ms.iter().flatten()) {
+            *held.entry(name).or_default() += value;
+        }
+        match held_by(&held) {
+            by if by.is_empty() => text,
+            by => text + &format!("\nThe senders held these messages by: {by}.\n"),
+        }
     }
 
     fn own_loss(&self, text: &mut String) {
@@ -665,6 +690,16 @@ impl Explanation {
         };
         let _ = writeln!(text, "\n{said}");
     }
+}
+
+/// What held messages at their senders: what took a tenth of a millisecond or more, the longest first.
+fn held_by(held: &BTreeMap<&'static str, f64>) -> String {
+    const WORTH_TELLING: f64 = 0.1;
+    let named = HoldParts::NAMES.iter().zip(HoldParts::WORDS);
+    let mut by: Vec<(f64, &str)> = named.map(|(name, words)| (held[name], words)).collect();
+    by.retain(|(ms, _)| *ms >= WORTH_TELLING);
+    by.sort_by(|a, b| b.0.total_cmp(&a.0));
+    by.into_iter().map(|(value, words)| format!("{words} {}", ms(value))).collect::<Vec<_>>().join(", ")
 }
 
 /// The items one by one, the last of them always.

@@ -158,6 +158,7 @@ pub(crate) fn play(trial: &Trial, slower: f64) -> PlayReport {
     PlayReport {
         epoch_ns: 1_000_000_000 + trial.seed,
         clock_error_ns: 0,
+        name_lookup: None,
         handshake_ns: rtts.map(|n| n * 60_100_000),
         connecting: 0,
         first_byte_ns: Some(120_000_000),

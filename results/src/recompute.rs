@@ -8,8 +8,8 @@ use crate::flows::FlowCounts;
 use crate::store::{Run, StoreError};
 use crate::summary::{Reports, from_records, note_book};
 
-/// The figures of a recorded trial's flow under test, computed again from its files. Handshake, first byte and the share
-/// of the link, which stand in the trial's line alone, are taken from there.
+/// The figures of a recorded trial's flow under test, computed again from its files. Lookup, handshake, first byte and
+/// the share of the link, which stand in the trial's line alone, are taken from there.
 ///
 /// # Errors
 /// Where the trial's files are missing or damaged.
@@ -19,6 +19,7 @@ pub fn recompute(run: &Run, record: &TrialRecord) -> Result<Summary, StoreError>
         client: record.client.as_ref(),
         server: record.server.as_ref(),
         link: record.link.as_ref(),
+        name_lookup: record.summary.as_ref().and_then(|summary| summary.name_lookup),
         handshake_ms: record.summary.as_ref().and_then(|summary| summary.handshake_ms),
         first_byte_ms: record.summary.as_ref().and_then(|summary| summary.first_byte_ms),
     };

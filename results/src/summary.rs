@@ -8,7 +8,7 @@ use samepath_model::experiment::Trial;
 use samepath_model::link::Direction;
 use samepath_model::record::Percentiles;
 use samepath_model::record::{
-    DirectionReport, DropCause, EndReport, LinkReport, MessageRecord, Metric, PlayReport, SERIES_BIN_NANOS,
+    DirectionReport, DropCause, EndReport, LinkReport, MessageRecord, Metric, NameLookup, PlayReport, SERIES_BIN_NANOS,
     SeriesPoint, Summary,
 };
 use samepath_model::workload::Workload;
@@ -24,6 +24,8 @@ pub struct Reports<'a> {
     pub server: Option<&'a EndReport>,
     /// What the link says of itself.
     pub link: Option<&'a LinkReport>,
+    /// See [`PlayReport::name_lookup`].
+    pub name_lookup: Option<NameLookup>,
     /// See [`PlayReport::handshake_ns`], in milliseconds.
     pub handshake_ms: Option<f64>,
     /// See [`PlayReport::first_byte_ns`], in milliseconds.
@@ -36,6 +38,7 @@ pub fn summarise(trial: &Trial, play: &PlayReport, link: Option<&LinkReport>) ->
         client: Some(&play.client),
         server: Some(&play.server),
         link,
+        name_lookup: play.name_lookup,
         handshake_ms: play.handshake_ns.map(millis),
         first_byte_ms: play.first_byte_ns.map(millis),
     };
@@ -70,6 +73,7 @@ pub fn from_records(
         goodput_bits_per_second: goodput(&trial.workload, received, last_delivery, all_delivered, series),
         completion_ms: last_delivery.filter(|_| all_delivered).map(|ns| ns as f64 / 1e6),
         delay_ms: Percentiles::of_nanos(&mut delays),
+        name_lookup: reports.name_lookup,
         handshake_ms: reports.handshake_ms,
         // Needs the ledger, too: see `crate::handshake`.
         handshake: None,

@@ -1,7 +1,7 @@
 //! Listeners of the data ports: each connection must show the secret of an open session.
 //!
-//! Until it has, it holds a slot of its listener's [pool](crate::pool). UDP needs none: a datagram is a preface with a
-//! session's secret, or it is dropped. On QUIC's listener nothing waits but a connection whose first packet has the ID
+//! Until it has, it holds a slot of its listener's [pool](crate::pool). UDP needs none: a datagram begins with a preface
+//! that has a session's secret, or it is dropped; one that asks for a name is answered where that session looks one up. On QUIC's listener nothing waits but a connection whose first packet has the ID
 //! that an open session expects, of which there is one at a time.
 
 use std::collections::{HashMap, HashSet};
@@ -13,6 +13,7 @@ use samepath_model::record::End;
 use samepath_transport::connection::{Admission, Incoming, Listener};
 use samepath_transport::control::Asked;
 use samepath_transport::credentials::{Preface, Secret};
+use samepath_transport::lookup::Lookup;
 use samepath_transport::{Connection, Plan, TransportError, udp};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -105,6 +106,11 @@ impl Registry {
         Ok((session.plan.clone(), session.connections.clone()))
     }
 
+    /// The lookup of a name with which the open session of this secret begins.
+    fn lookup_of(&self, secret: &Secret) -> Option<Lookup> {
+        self.lock().get(secret).and_then(|session| Lookup::of(&session.plan))
+    }
+
     /// Whether a session with this secret is open, and still misses a connection.
     fn misses(&self, secret: &Secret) -> bool {
         self.lock().get(secret).is_some_and(|session| session.misses() > 0)
@@ -176,6 +182,12 @@ impl Registry {
                 sleep(std::time::Duration::from_millis(100)).await;
                 continue;
             };
+            if let Some(query) = &hello.query {
+                if let Some(lookup) = self.lookup_of(&hello.preface.secret) {
+                    server.answer(&hello, &lookup.answer(hello.preface, query));
+                }
+                continue;
+            }
             let Ok((_, connections)) = self.claim(hello.preface, Transport::Udp) else { continue };
             match server.connect(&hello) {
                 Ok(datagrams) => {

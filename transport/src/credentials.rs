@@ -20,6 +20,9 @@ impl Preface {
     /// Length on the wire.
     pub const LEN: usize = 32;
 
+    /// The number of one that stands before the query of a name, which is no data connection's.
+    pub const OF_QUERY: u16 = u16::MAX - 1;
+
     /// As a frame this would be one with impossible flags, so a datagram that repeats it late is
     /// never taken for payload.
     const MAGIC: [u8; 8] = *b"SPdata01";
@@ -31,6 +34,12 @@ impl Preface {
         bytes[8..24].copy_from_slice(&self.secret);
         bytes[24..26].copy_from_slice(&self.number.to_be_bytes());
         bytes
+    }
+
+    /// Reads one and gives back what stands behind it; `None` where the bytes begin with anything else.
+    pub fn split(bytes: &[u8]) -> Option<(Preface, &[u8])> {
+        let (preface, behind) = bytes.split_at_checked(Preface::LEN)?;
+        Some((Preface::decode(preface)?, behind))
     }
 
     /// Reads one; `None` where the bytes are anything else.
@@ -72,6 +81,7 @@ mod tests {
         let bytes = preface.encode();
         assert_eq!(Preface::decode(&bytes), Some(preface));
         assert_eq!(Preface::decode(&bytes[1..]), None);
+        assert_eq!(Preface::split(&[&bytes[..], b"more"].concat()), Some((preface, &b"more"[..])));
         assert!(crate::frame::Header::decode(bytes.first_chunk().unwrap()).is_err());
     }
 

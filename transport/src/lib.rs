@@ -12,6 +12,7 @@
 //! | [`session`] | one end of a session; `send` and `receive` are its two parts, `drive` and `queue` lie between the driver and them |
 //! | [`connection`] | a data connection, whatever its transport: `dial` makes the client's end, `listen` the server's |
 //! | [`tcp`], [`tls`], [`stack`], [`udp`] | one transport each, both ends; of QUIC a stack each |
+//! | [`lookup`] | the lookup of a name before the first connection, both ends |
 //! | [`quic`] | the frames of QUIC's packets, whichever stack sends them |
 //! | [`frame`], [`payload`] | what is written on every one of them, and how it is verified |
 //! | [`report`] | how far an end has come, and what it knows when it is over |
@@ -43,6 +44,7 @@ mod exchanges;
 pub mod frame;
 pub mod identity;
 pub mod limits;
+pub mod lookup;
 pub mod payload;
 pub mod plan;
 pub mod ports;

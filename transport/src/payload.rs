@@ -27,6 +27,11 @@ static PATTERN: LazyLock<Bytes> = LazyLock::new(|| {
     Bytes::from(once.repeat(MAX_SLICE / PERIOD + 1))
 });
 
+/// Makes the pattern, once: it takes time, which is to be no part of what is measured.
+pub(crate) fn make_ready() {
+    LazyLock::force(&PATTERN);
+}
+
 /// The finaliser of SplitMix64 (Steele, Lea & Flood 2014).
 const fn mix(value: u64) -> u64 {
     let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -7,7 +7,7 @@ use samepath_model::record::{End, Metric};
 use samepath_model::streams;
 use samepath_model::tuning::Tuning;
 use samepath_model::units::{BitRate, Duration};
-use samepath_model::workload::{Bulk, Class, Table, Workload};
+use samepath_model::workload::{Bulk, Class, NameQuery, Table, Workload};
 use serde::{Deserialize, Serialize};
 
 use crate::frame;
@@ -115,6 +115,9 @@ impl Plan {
         if self.mtu < least {
             return fail(format!("an MTU of {} is too small for {}; give at least {least}", self.mtu, self.arm));
         }
+        if let Some(Err(problem)) = self.name_query().map(|query| query.check_mtu(self.mtu)) {
+            return fail(problem);
+        }
         if self.time_limit == Duration::ZERO {
             return fail("the time limit must be more than 0s".into());
         }
@@ -167,6 +170,11 @@ impl Plan {
     /// Whether the workload starts with its connections, whose set-up then belongs to it.
     pub fn is_cold(&self) -> bool {
         self.workload.is_cold()
+    }
+
+    /// The lookup of the server's name with which the session begins, before its connections.
+    pub fn name_query(&self) -> Option<NameQuery> {
+        self.workload.name_query()
     }
 
     /// Bytes a flow-control window must hold so as not to limit: four bandwidth-delay products, or

@@ -20,7 +20,7 @@ use crate::queue::Queue;
 use crate::report::{Phase, SessionReport};
 use crate::shared::Shared;
 use crate::tasks::{Kind, Tasks};
-use crate::{TransportError, clock, exchange, receive, send};
+use crate::{TransportError, clock, exchange, payload, receive, send};
 
 /// One end at work. Dropping it ends it.
 #[derive(Debug)]
@@ -46,6 +46,7 @@ impl Session {
         dialer: Option<Dialer>,
         mut book: Option<Book>,
     ) -> Session {
+        payload::make_ready();
         let (phase_sender, phase) = watch::channel(Phase::Waiting);
         let (peer_sent, peer) = watch::channel(None);
         let (peer_warm, peer_is_warm) = watch::channel(false);

@@ -3,7 +3,8 @@
 //! The client repeats the session's preface until something comes back. The server's one socket
 //! listens for prefaces and never answers from them; for a session it knows, it makes a second
 //! socket on the same port, connected to the client, which from then on gets that client's
-//! datagrams and no other's.
+//! datagrams and no other's. A preface with the query of a name behind it is another matter: it is
+//! answered by one datagram, from that one socket.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
@@ -59,6 +60,17 @@ pub fn bind(address: SocketAddr, shared: bool) -> Result<std::net::UdpSocket, Tr
     bind().map(Into::into).map_err(|cause| cannot_bind("UDP", address, cause))
 }
 
+/// A client's UDP socket, connected to a server's port.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn connected(address: SocketAddr) -> Result<std::net::UdpSocket, TransportError> {
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = bind((any, 0).into(), false)?;
+    socket.connect(address)?;
+    Ok(socket)
+}
+
 /// What the kernel granted.
 pub fn settings(socket: &std::net::UdpSocket) -> Vec<Setting> {
     let socket = SockRef::from(socket);
@@ -101,10 +113,7 @@ impl Datagrams {
     /// # Errors
     /// When the socket cannot be made, or nobody listens there.
     pub async fn connect(address: SocketAddr, secret: Secret, limit: Duration) -> Result<Datagrams, TransportError> {
-        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = bind((any, 0).into(), false)?;
-        socket.connect(address)?;
-        let datagrams = Datagrams::new(socket, address, secret)?;
+        let datagrams = Datagrams::new(connected(address)?, address, secret)?;
         let failed = |detail: String| TransportError::Connection { transport: "UDP", address, detail, errno: None };
         let preface = Preface { secret, number: 0 }.encode();
         let end = Instant::now() + limit;
@@ -271,7 +280,7 @@ pub struct Server {
     io: UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
-    ready: tokio::sync::Mutex<VecDeque<(Preface, SocketAddr, Option<IpAddr>)>>,
+    ready: tokio::sync::Mutex<VecDeque<Hello>>,
 }
 
 impl Server {
@@ -303,8 +312,8 @@ impl Server {
         let mut ready = self.ready.lock().await;
         let mut buffer = vec![0; BUFFER_LEN];
         loop {
-            if let Some((preface, peer, local)) = ready.pop_front() {
-                return Ok(Hello { preface, peer, local });
+            if let Some(hello) = ready.pop_front() {
+                return Ok(hello);
             }
             self.io.readable().await?;
             let mut meta = [RecvMeta::default()];
@@ -314,8 +323,15 @@ impl Server {
             match received {
                 Ok(_) => {
                     for datagram in buffer[..meta[0].len].chunks(meta[0].stride.max(1)) {
-                        if let Some(preface) = Preface::decode(datagram) {
-                            ready.push_back((preface, meta[0].addr, meta[0].dst_ip));
+                        let Some((preface, behind)) = Preface::split(datagram) else { continue };
+                        let (peer, local) = (meta[0].addr, meta[0].dst_ip);
+                        match (preface.number, behind) {
+                            (Preface::OF_QUERY, query) => {
+                                let query = Some(query.to_vec());
+                                ready.push_back(Hello { preface, query, peer, local });
+                            }
+                            (_, []) => ready.push_back(Hello { preface, query: None, peer, local }),
+                            _ => {}
                         }
                     }
                 }
@@ -323,6 +339,19 @@ impl Server {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Answers a query by one datagram, from the address that was asked. Where the socket takes none at the moment, it is
+    /// lost, as on any link.
+    pub fn answer(&self, hello: &Hello, response: &[u8]) {
+        let transmit = Transmit {
+            destination: hello.peer,
+            ecn: None,
+            contents: response,
+            segment_size: None,
+            src_ip: hello.local,
+        };
+        let _ = self.io.try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &transmit));
     }
 
     /// Makes the session's own socket on the same port, connected to the client, and answers.
@@ -351,10 +380,12 @@ impl Server {
 }
 
 /// A preface that arrived by UDP.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Hello {
     /// Whose it claims to be.
     pub preface: Preface,
+    /// What stands behind the preface of a query.
+    pub query: Option<Vec<u8>>,
     /// Where it came from.
     peer: SocketAddr,
     /// Which of our addresses it was sent to.

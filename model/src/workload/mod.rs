@@ -15,6 +15,7 @@ mod draw;
 pub mod driver;
 mod frames;
 mod game_state;
+mod lookup;
 mod message;
 mod messages;
 mod mix;
@@ -57,6 +58,7 @@ pub use connect::Connect;
 pub use driver::{Action, Driver, Event};
 pub use frames::{Cut, Frames, Key, Kind, Layout, Part, Repair};
 pub use game_state::GameState;
+pub use lookup::{NameQuery, StubResolver};
 pub use message::{Class, Length, MessageId, Release};
 pub use messages::Messages;
 pub use page::Page;
@@ -175,6 +177,14 @@ impl Workload {
     /// Whether it starts with its connections, whose set-up then belongs to it.
     pub fn is_cold(&self) -> bool {
         self.spec().is_cold()
+    }
+
+    /// The lookup of the server's name with which it begins, before its connections; `None` where there is none.
+    pub fn name_query(&self) -> Option<NameQuery> {
+        match self {
+            Workload::Page(page) => page.name_query(),
+            _ => None,
+        }
     }
 
     /// Number of logical streams.
@@ -434,6 +444,13 @@ impl Spec for Mix {
                 return Err(format!(
                     "`of` has a `{}` in it, whose server keeps a book for itself: give it a flow of its own, as a \
                      `competing-flow`",
+                    one.name()
+                ));
+            }
+            if one.name_query().is_some() {
+                return Err(format!(
+                    "`of` has a `{}` in it that looks its server's name up, before connections that are not its own alone: \
+                     set `lookup = \"cached\"`, or give it a flow of its own, as a `competing-flow`",
                     one.name()
                 ));
             }

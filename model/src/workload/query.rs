@@ -17,7 +17,7 @@ use super::arrivals::Arrivals;
 use super::draw;
 use super::driver::{Action, Driver, Event};
 use super::message::{Class, MessageId, Release};
-use super::retry::{Resolver, Retry, Wait};
+use super::retry::{Resolver, Retry};
 use super::rpc::Rpc;
 use super::size::Size;
 use super::spec::{MAX_DURATION, MAX_MESSAGES, Spec, check_count_or_duration, check_rate, check_streams};
@@ -29,9 +29,6 @@ use crate::units::{ByteCount, Duration};
 
 /// Most queries a second.
 const MOST_PER_SECOND: f64 = 10_000.0;
-
-/// Most tries of a query.
-const MOST_TRIES: u32 = 100;
 
 /// Queries and their answers (open loop). Exactly one of `count` and `duration` is set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,10 +94,7 @@ impl Query {
 
     /// When a query is tried again.
     pub fn rule(&self) -> Retry {
-        let rule = self.retry.rule();
-        let base = self.timeout.unwrap_or(rule.timeout.base);
-        let timeout = Wait { base, cap: rule.timeout.cap.max(base), ..rule.timeout };
-        Retry { tries: self.tries.unwrap_or(rule.tries), timeout, ..rule }
+        self.retry.rule_with(self.timeout, self.tries)
     }
 
     /// Messages of a stream and direction at most.
@@ -155,22 +149,8 @@ impl Spec for Query {
         }
         self.request.check("request")?;
         self.response.check("response")?;
-        match self.tries {
-            Some(tries) if !(1..=MOST_TRIES).contains(&tries) => {
-                return Err(format!("`tries` is {tries}; it must lie between 1 and {MOST_TRIES}"));
-            }
-            Some(tries) if tries > 1 && self.retry == Resolver::None => {
-                return fail("`tries` says how often to try, and `retry` is `none`; leave one of them out");
-            }
-            _ => {}
-        }
+        self.retry.check(self.timeout, self.tries, "")?;
         let hour = Duration::from_secs(3600);
-        if self.timeout.is_some_and(|timeout| timeout == Duration::ZERO || timeout > hour) {
-            return fail("`timeout` must be more than 0s and at most 1h");
-        }
-        if self.rule().longest() > MAX_DURATION {
-            return fail("a query would be tried for more than 24h; give a shorter `timeout` or fewer `tries`");
-        }
         if self.service > hour {
             return fail("`service` must be at most 1h");
         }

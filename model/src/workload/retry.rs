@@ -8,7 +8,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::draw;
+use super::spec::MAX_DURATION;
 use crate::units::Duration;
+
+/// Most tries of a query.
+const MOST_TRIES: u32 = 100;
 
 /// A rule by which an application tries again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +156,38 @@ impl Resolver {
             Resolver::Unbound => (6, Wait::doubling(Duration::from_millis(376), Duration::from_secs(120))),
         };
         Retry { tries, timeout, pause: Wait::NONE }
+    }
+
+    /// The rule with another wait for the first try, and another number of tries, where they are given.
+    pub fn rule_with(self, timeout: Option<Duration>, tries: Option<u32>) -> Retry {
+        let rule = self.rule();
+        let base = timeout.unwrap_or(rule.timeout.base);
+        let timeout = Wait { base, cap: rule.timeout.cap.max(base), ..rule.timeout };
+        Retry { tries: tries.unwrap_or(rule.tries), timeout, ..rule }
+    }
+
+    /// Says what is wrong with a rule so made, whose parameters' names begin with `prefix`, and what to write instead.
+    pub(super) fn check(self, timeout: Option<Duration>, tries: Option<u32>, prefix: &str) -> Result<(), String> {
+        match tries {
+            Some(tries) if !(1..=MOST_TRIES).contains(&tries) => {
+                return Err(format!("`{prefix}tries` is {tries}; it must lie between 1 and {MOST_TRIES}"));
+            }
+            Some(tries) if tries > 1 && self == Resolver::None => {
+                return Err(format!(
+                    "`{prefix}tries` says how often to try, and `{prefix}retry` is `none`; leave one of them out"
+                ));
+            }
+            _ => {}
+        }
+        if timeout.is_some_and(|timeout| timeout == Duration::ZERO || timeout > Duration::from_secs(3600)) {
+            return Err(format!("`{prefix}timeout` must be more than 0s and at most 1h"));
+        }
+        if self.rule_with(timeout, tries).longest() > MAX_DURATION {
+            return Err(format!(
+                "a query would be tried for more than 24h; give a shorter `{prefix}timeout` or fewer `{prefix}tries`"
+            ));
+        }
+        Ok(())
     }
 }
 

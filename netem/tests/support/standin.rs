@@ -172,6 +172,7 @@ fn client(words: &[String]) {
     let report = PlayReport {
         epoch_ns,
         clock_error_ns: 0,
+        name_lookup: None,
         handshake_ns: Some(took.as_nanos() as u64),
         connecting: 0,
         first_byte_ns: None,

@@ -13,7 +13,7 @@ use samepath_model::workload::MessageId;
 use samepath_model::{VoidKind, VoidReason};
 
 use super::attribution::Attribution;
-use super::hold::{Held, States};
+use super::hold::{Held, Opening, States};
 use super::packets::{self, Packet};
 use super::parts::{self, Account, BLOCKED, Fault, Stall};
 
@@ -119,14 +119,15 @@ pub fn analyse<E>(
 }
 
 impl Analysis {
-    /// Takes what its sender told of itself, in time series, for what held each message there.
+    /// Takes what its sender told of itself, in time series, and how the session began, for what held each message there.
     #[must_use]
-    pub fn told_by(mut self, series: &[SeriesPoint]) -> Analysis {
+    pub fn told_by(mut self, series: &[SeriesPoint], opening: Opening) -> Analysis {
         // The samples of several connections are sums, which say nothing of one of them.
         let states = Direction::BOTH.map(|way| match self.is_one_connection {
             true => States::of(series, End::sender(way), self.is_window_alone),
             false => States::default(),
         });
+        let states = states.map(|states| states.opened(opening));
         let held = self.messages.iter().zip(&self.accounts).map(|(message, account)| {
             let Some(Ok(account)) = account else { return Held::default() };
             let left = message.released + account.parts.hold;

@@ -8,6 +8,7 @@
 use samepath_model::record::MessageRecord;
 
 use super::analysis::Analysis;
+use super::hold::Held;
 use super::parts::Parts;
 
 /// A message of a critical path.
@@ -21,6 +22,8 @@ pub struct Step<'a> {
     pub delay: i64,
     /// The parts of that; `None` where its packets are not known.
     pub parts: Option<Parts>,
+    /// What of it held the message at its sender; `None` where that told nothing.
+    pub held: Option<Held>,
 }
 
 /// A chain of messages, first to last.
@@ -35,6 +38,8 @@ pub struct CriticalPath<'a> {
 pub struct Total {
     /// Of all messages whose parts are known, the sum of each part.
     pub parts: Parts,
+    /// What of that held them at their senders, of those that told, the sum of each part.
+    pub held: Held,
     /// The delays of the others.
     pub unknown: i64,
     /// What the ends waited between a delivery and the next release.
@@ -54,6 +59,7 @@ impl CriticalPath<'_> {
         let mut total = Total::default();
         for step in &self.steps {
             total.waited += step.waited;
+            total.held = step.held.iter().fold(total.held, Held::plus);
             match &step.parts {
                 Some(parts) => total.parts = total.parts.plus(parts),
                 None => total.unknown += step.delay,
@@ -81,7 +87,7 @@ impl Analysis {
                 Some(before) => message.released - self.messages[before].delivered?,
                 None => 0,
             };
-            steps.push(Step { message, waited, delay, parts });
+            steps.push(Step { message, waited, delay, parts, held: self.held(place).copied() });
         }
         steps.reverse();
         Some(CriticalPath { steps })
@@ -95,6 +101,7 @@ mod tests {
     use samepath_model::record::DropCause;
     use samepath_model::workload::MessageId;
 
+    use super::super::hold::Opening;
     use super::super::tests::Made;
 
     const MS: i64 = 1_000_000;
@@ -136,6 +143,12 @@ mod tests {
             prop_assert_eq!(total.waited, waits[1..].iter().sum::<i64>());
             let lost = waits.len() as i64 / 3;
             prop_assert_eq!(total.parts.own_loss, lost * 70 * MS);
+            // Of a cold session the first message waited for all of its beginning, 5 ns, and no other one did.
+            let opening = Opening { looked_up: 3, up: 5 };
+            let analysis = analysis.told_by(&[], opening);
+            let total = analysis.critical_path(waits.len() - 1, |_| false).unwrap().total();
+            prop_assert_eq!((total.held.lookup, total.held.setup), (3, 2));
+            prop_assert_eq!(total.held.values().iter().sum::<i64>(), total.parts.hold);
         }
     }
 

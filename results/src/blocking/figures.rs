@@ -49,16 +49,26 @@ impl Analysis {
 /// What held the messages at their sender, in the mean.
 fn hold(analysis: &Analysis) -> Option<HoldParts> {
     let all: Vec<&Held> = analysis.accounts().filter_map(|(place, ..)| analysis.held(place)).collect();
-    let mut sums = [0i128; 8];
+    let mut sums = [0i128; 9];
     for held in &all {
         for (sum, part) in sums.iter_mut().zip(held.values()) {
             *sum += i128::from(part);
         }
     }
     let n = all.len() as f64;
-    let [application, setup, streams, connection, stream, buffer, window, unknown] =
+    let [application, lookup, setup, streams, connection, stream, buffer, window, unknown] =
         sums.map(|sum| sum as f64 / n / 1e6);
-    (!all.is_empty()).then_some(HoldParts { application, setup, streams, connection, stream, buffer, window, unknown })
+    (!all.is_empty()).then_some(HoldParts {
+        application,
+        lookup,
+        setup,
+        streams,
+        connection,
+        stream,
+        buffer,
+        window,
+        unknown,
+    })
 }
 
 /// The slowest hundredth, at least one, of equally slow messages those that come last in the schedule; the list,

@@ -3,7 +3,8 @@
 //!
 //! QUIC tells each change of a state as it happens: no stream to be had for a message (RFC 9000, section 4.6), credit of
 //! the connection or of a stream at its end (section 4.1; its own DATA_BLOCKED and STREAM_DATA_BLOCKED frames, until the
-//! limit is moved), the congestion window full. TCP is sampled every 10 ms: of the time between two samples the receiver's
+//! limit is moved), the congestion window full. What a cold session began with, the lookup of a name and the set-up of its
+//! connections, held what was released before. TCP is sampled every 10 ms: of the time between two samples the receiver's
 //! window and the send buffer have the share that the kernel says (`tcpi_rwnd_limited`, `tcpi_sndbuf_limited`), and where
 //! bytes waited in the kernel at both (`tcpi_notsent_bytes`), the rest is the congestion window's, unless the controller
 //! paces. Whatever no state accounts for is the application's until the message
@@ -11,7 +12,7 @@
 
 use std::collections::HashMap;
 
-use samepath_model::record::{End, Instant, Metric, SeriesPoint};
+use samepath_model::record::{End, Instant, Metric, NameLookup, SeriesPoint};
 
 /// The parts of a hold, in nanoseconds, in the order of [`HoldParts`](samepath_model::blocking::HoldParts); they add up
 /// to it exactly.
@@ -19,6 +20,8 @@ use samepath_model::record::{End, Instant, Metric, SeriesPoint};
 pub struct Held {
     /// Before it was handed over, while nothing else held it.
     pub application: i64,
+    /// The lookup of the server's name.
+    pub lookup: i64,
     /// The set-up of its connection.
     pub setup: i64,
     /// The number of streams that may be open at once.
@@ -44,10 +47,27 @@ impl Held {
         self
     }
 
+    /// Each part of both together.
+    #[must_use]
+    pub const fn plus(self, other: &Held) -> Held {
+        Held {
+            application: self.application + other.application,
+            lookup: self.lookup + other.lookup,
+            setup: self.setup + other.setup,
+            streams: self.streams + other.streams,
+            connection: self.connection + other.connection,
+            stream: self.stream + other.stream,
+            buffer: self.buffer + other.buffer,
+            window: self.window + other.window,
+            unknown: self.unknown + other.unknown,
+        }
+    }
+
     /// In the order of [`HoldParts::NAMES`](samepath_model::blocking::HoldParts::NAMES).
-    pub const fn values(&self) -> [i64; 8] {
+    pub const fn values(&self) -> [i64; 9] {
         [
             self.application,
+            self.lookup,
             self.setup,
             self.streams,
             self.connection,
@@ -59,12 +79,35 @@ impl Held {
     }
 }
 
+/// How a cold session began: when what came before its first message was over, from the start of its schedule in
+/// nanoseconds. Of one whose connections were up before, nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// The lookup of the server's name, with which it began, and no connection did before.
+    pub looked_up: Instant,
+    /// The handshake of every connection.
+    pub up: Instant,
+}
+
+impl Opening {
+    /// Of a session whose lookup and handshakes took so many nanoseconds.
+    pub fn of(is_cold: bool, lookup: Option<NameLookup>, handshake_ns: Option<u64>) -> Opening {
+        if !is_cold {
+            return Opening::default();
+        }
+        let looked_up = lookup.map_or(0, |lookup| lookup.took_ns.cast_signed());
+        Opening { looked_up, up: looked_up + handshake_ns.unwrap_or(0).cast_signed() }
+    }
+}
+
 /// A time, its end not included.
 type Span = (Instant, Instant);
 
 /// The times in which a sender's transport could not send, by its own account.
 #[derive(Debug, Clone, Default)]
 pub(super) struct States {
+    lookup: Vec<Span>,
+    setup: Vec<Span>,
     streams: Vec<Span>,
     connection: Vec<Span>,
     stream: HashMap<u64, Vec<Span>>,
@@ -103,8 +146,17 @@ impl States {
             connection: spans(points(Metric::ConnectionBlocked)),
             stream: by_stream.into_iter().map(|(stream, points)| (stream, spans(&points))).collect(),
             window,
+            lookup: Vec::new(),
+            setup: Vec::new(),
             bins: bins(points(Metric::ReceiveWindowLimited), points(Metric::SendBufferLimited)),
         }
+    }
+
+    /// The same of a session that began so.
+    #[must_use]
+    pub(super) fn opened(mut self, Opening { looked_up, up }: Opening) -> States {
+        (self.lookup, self.setup) = (vec![(0, looked_up)], vec![(looked_up, up)]);
+        self
     }
 
     /// What held the message of this stream from its release until its last byte came to the link; `handed` is when the
@@ -113,6 +165,8 @@ impl States {
         let handed = handed.unwrap_or(left).clamp(released, left);
         let mut held = Held::default();
         let mut before = vec![(released, handed)];
+        held.lookup = take(&mut before, &self.lookup);
+        held.setup = take(&mut before, &self.setup);
         held.streams = take(&mut before, &self.streams);
         // Once a stream was opened for it, those that others wait for hold it no longer.
         let mut rest = [before, vec![(handed, left)]].concat();
@@ -255,6 +309,7 @@ mod tests {
         let ms = |n: i64| n * MS;
         let expected = Held {
             application: ms(10),
+            lookup: 0,
             setup: 0,
             streams: ms(20),
             connection: ms(5),
@@ -299,12 +354,28 @@ mod tests {
         assert_eq!(held, Held { application: 20, ..Held::default() });
     }
 
+    #[test]
+    fn what_a_session_begins_with_holds_its_first_message() {
+        let lookup = Some(NameLookup { took_ns: 60 * MS as u64, tries: 1, answered: true });
+        let opening = Opening::of(true, lookup, Some(120 * MS as u64));
+        assert_eq!((opening.looked_up, opening.up), (60 * MS, 180 * MS));
+        let states = States::of(&[], End::Client, true).opened(opening);
+        let held = states.split(0, 182 * MS, Some(181 * MS), 0);
+        let expected = Held { lookup: 60 * MS, setup: 120 * MS, application: MS, unknown: MS, ..Held::default() };
+        assert_eq!((held, sum(&held)), (expected, 182 * MS));
+        // On a connection that was up before the others nothing held it any longer; later nothing does.
+        assert_eq!(states.split(0, 130 * MS, Some(130 * MS), 0).setup, 70 * MS);
+        assert_eq!(states.split(190 * MS, 191 * MS, Some(191 * MS), 0), Held { application: MS, ..Held::default() });
+        assert_eq!(Opening::of(false, None, Some(5)), Opening::default());
+    }
+
     proptest! {
         #[test]
         fn the_parts_add_up_and_none_is_negative(
             changes in proptest::collection::vec((0i64..1000, 0usize..4, 0u8..2, 1u8..4), 0..60),
             samples in proptest::collection::vec((0f64..3e4, 0f64..2e4, 0f64..2e4), 0..30),
             released in 0i64..900, lasts in 0i64..400, handed in proptest::option::of(0i64..1300), stream in 0u64..4,
+            looked_up in 0i64..500, handshake in 0i64..500,
         ) {
             let mut series: Vec<SeriesPoint> = changes
                 .into_iter()
@@ -325,7 +396,9 @@ mod tests {
                 series.push(point(at, Metric::SendBufferLimited, buffer));
             }
             let (from, to) = (released * MS, (released + lasts) * MS);
-            let held = States::of(&series, End::Server, true).split(from, to, handed.map(|at| at * MS), stream);
+            let opening = Opening { looked_up: looked_up * MS, up: (looked_up + handshake) * MS };
+            let states = States::of(&series, End::Server, true).opened(opening);
+            let held = states.split(from, to, handed.map(|at| at * MS), stream);
             prop_assert_eq!(sum(&held), to - from);
             prop_assert!(held.values().iter().all(|part| *part >= 0), "{:?}", held);
         }

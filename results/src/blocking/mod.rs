@@ -23,7 +23,7 @@ pub(crate) mod tests;
 
 pub use analysis::{AnalyseError, Analysis, Unattributed, analyse};
 pub use critical_path::{CriticalPath, Step, Total};
-pub use hold::Held;
+pub use hold::{Held, Opening};
 pub use packets::{Fate, NEVER, Packet};
 pub use parts::{Account, BLOCKED, Fault, Parts};
 pub use recorded::of_trial;

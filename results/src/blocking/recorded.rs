@@ -5,6 +5,7 @@ use samepath_model::experiment::Trial;
 use samepath_model::record::LinkReport;
 
 use super::analysis::{AnalyseError, Analysis, Unattributed, analyse};
+use super::hold::Opening;
 use crate::store::{Run, StoreError};
 
 /// Follows every message of a recorded trial, from the files of its run.
@@ -16,7 +17,8 @@ pub fn of_trial(run: &Run, trial: &Trial) -> Result<Analysis, AnalyseError<Store
     if trial.workload.is_open_ended() {
         return Err(Unattributed::OpenEnded.into());
     }
-    let link = run.trial(&trial.id).and_then(|record| record.link.as_ref());
+    let record = run.trial(&trial.id);
+    let link = record.and_then(|record| record.link.as_ref());
     let emulated = link.is_some_and(LinkReport::counts_packets);
     // An attributed trial has every file, even an empty one: without it the records have been damaged since.
     let absent = |attributed: bool, file: &'static str, otherwise: Unattributed| {
@@ -34,5 +36,10 @@ pub fn of_trial(run: &Run, trial: &Trial) -> Result<Analysis, AnalyseError<Store
     };
     let analysis =
         analyse(trial, run.messages(&trial.id).map_err(read)?, &layout, ledger, observations.into_iter().map(Ok))?;
-    Ok(analysis.told_by(&run.series(&trial.id).map_err(read)?))
+    let summary = record.and_then(|record| record.summary.as_ref());
+    let opening = summary.map(|summary| {
+        let handshake_ns = summary.handshake_ms.map(|ms| (ms * 1e6).round() as u64);
+        Opening::of(trial.workload.is_cold(), summary.name_lookup, handshake_ns)
+    });
+    Ok(analysis.told_by(&run.series(&trial.id).map_err(read)?, opening.unwrap_or_default()))
 }

@@ -188,3 +188,17 @@ fn a_chain_is_told_with_its_critical_path() {
     // What the clock released has none.
     assert!(said(&made, 0).critical_path.is_empty());
 }
+
+#[test]
+fn a_page_without_an_address_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let unresolved = |play: &mut PlayReport| {
+        play.name_lookup = Some(NameLookup { took_ns: 10_000_000_000, tries: 2, answered: false });
+        play.messages.iter_mut().for_each(|message| message.delivered = None);
+        play.layout.clear();
+    };
+    let words = asked(&dir.path().join("run"), MESSAGES, "tcp", unresolved, "").unwrap();
+    let expected = "It was never delivered: the name of its server was not resolved (queries without an \
+                    answer: 2; given up after 10000 ms)";
+    assert!(words.contains(expected), "{words}");
+}

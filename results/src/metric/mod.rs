@@ -165,7 +165,7 @@ metrics! {
         name: "handshake_ends_ms", label: "handshake: ends", unit: Unit::Millis, better: Some(Lower),
         of: |t| summary(t)?.handshake.map(|parts| parts.ends_ms), ..PLAIN
     };
-    /// From the start of connecting until the first payload byte was read.
+    /// From the start of connecting, or of the lookup before it, until the first payload byte was read.
     FIRST_BYTE = Metric {
         name: "first_byte_ms", label: "first byte", unit: Unit::Millis, better: Some(Lower),
         of: |t| summary(t)?.first_byte_ms, ..PLAIN

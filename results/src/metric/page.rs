@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use samepath_model::page_load::PageLoad;
-use samepath_model::record::MessageRecord;
+use samepath_model::record::{MessageRecord, NameLookup, TrialRecord};
 use samepath_model::workload::StreamId;
 use samepath_model::workload::page::{Kind, Page};
 use samepath_model::{Trial, Workload};
@@ -11,10 +11,44 @@ use samepath_model::{Trial, Workload};
 use super::definition::{Better, Metric, PLAIN, Unit, of_workload};
 
 /// The metrics of a page's load.
-pub(crate) const METRICS: &[&Metric] =
-    &[&HTML, &FIRST_OBJECT, &CSS, &SCRIPTS, &FONTS, &IMAGES, &LARGEST_IMAGE, &LOAD, &PATH_REQUESTS];
+pub(crate) const METRICS: &[&Metric] = &[
+    &LOOKUP,
+    &LOOKUP_TRIES,
+    &HTML,
+    &FIRST_OBJECT,
+    &CSS,
+    &SCRIPTS,
+    &FONTS,
+    &IMAGES,
+    &LARGEST_IMAGE,
+    &LOAD,
+    &PATH_REQUESTS,
+];
 
 const TIME: Metric = Metric { unit: Unit::Millis, better: Some(Better::Lower), ..PLAIN };
+
+/// From the start of the schedule until the response to the lookup of the server's name was there.
+pub(crate) const LOOKUP: Metric = Metric {
+    name: "name_lookup_ms",
+    label: "name lookup",
+    of: |t| lookup(t).filter(|lookup| lookup.answered).map(|lookup| lookup.took_ns as f64 / 1e6),
+    ..TIME
+};
+
+/// Queries of it that were sent, whether one was answered or none.
+pub(crate) const LOOKUP_TRIES: Metric = Metric {
+    name: "name_lookup_tries",
+    label: "queries of the name",
+    better: Some(Better::Lower),
+    of: |t| lookup(t).map(|lookup| f64::from(lookup.tries)),
+    head: Some("queries of\nthe name"),
+    changes: ("fewer", "more"),
+    ..PLAIN
+};
+
+fn lookup(record: &TrialRecord) -> Option<NameLookup> {
+    record.summary.as_ref()?.name_lookup
+}
 
 /// From the start of the schedule until the HTML was there whole.
 const HTML: Metric = Metric { name: "html_ms", label: "HTML", of: |t| of_workload(t, HTML.name), ..TIME };

@@ -1,12 +1,13 @@
 //! What arithmetic already says: the best that a figure can be on a link, whatever the transport does.
 //!
 //! Light takes its time, a handshake its round trips (as the arm's row says them), a congestion window doubles no more than once a
-//! round trip, and bytes take as long as the link's rate has it. Nothing is lost, queues are empty, jitter is left out. A
-//! name's lookup and the end's own work are not in it, either. Where even this is beyond what is needed, nothing has to be measured.
+//! round trip, and bytes take as long as the link's rate has it. Nothing is lost, queues are empty, jitter is left out. The
+//! end's own work is not in it, either. Where even this is beyond what is needed, nothing has to be measured.
 
 use samepath_model::arm::Arm;
 use samepath_model::link::Link;
-use samepath_model::workload::{Adaptation, JitterBuffer, PACKET_TIME, Workload};
+use samepath_model::workload::page::Lookup;
+use samepath_model::workload::{Adaptation, JitterBuffer, PACKET_TIME, Page, Workload};
 use samepath_model::{Direction, Trial, emodel};
 
 use crate::metric::Metric;
@@ -32,8 +33,11 @@ pub(super) fn floor(trial: &Trial, metric: &Metric) -> Option<f64> {
         }
         Workload::Bulk(bulk) if name == "completion_ms" => Some(path.transfer(bulk.bytes?.bytes() as f64)),
         Workload::Page(page) if page.cold => match name {
-            "first_byte_ms" | "html_ms" => Some(first_byte(trial.arm) * path.rtt),
-            "first_object_ms" | "largest_image_ms" | "page_load_ms" => Some((first_byte(trial.arm) + 1.0) * path.rtt),
+            "name_lookup_ms" if page.lookup == Lookup::Uncached => Some(path.rtt),
+            "first_byte_ms" | "html_ms" => Some((lookup(page) + first_byte(trial.arm)) * path.rtt),
+            "first_object_ms" | "largest_image_ms" | "page_load_ms" => {
+                Some((lookup(page) + first_byte(trial.arm) + 1.0) * path.rtt)
+            }
             _ => None,
         },
         Workload::VideoOnDemand(film) if film.cold && name == "playback_start_ms" => {
@@ -67,6 +71,11 @@ pub(super) fn floor(trial: &Trial, metric: &Metric) -> Option<f64> {
 
 fn all_or_none(is_all: bool) -> f64 {
     if is_all { 100.0 } else { 0.0 }
+}
+
+/// Round trips of the lookup of a page's name.
+fn lookup(page: &Page) -> f64 {
+    if page.lookup == Lookup::Uncached { 1.0 } else { 0.0 }
 }
 
 fn handshake(arm: Arm) -> f64 {
@@ -164,6 +173,9 @@ mod tests {
         assert_eq!(floors(login, GEOSTATIONARY, RELIABLE, "latency-p99"), [2400.0, 3000.0, 2400.0]);
         assert_eq!(floors("kind = 'page'", GEOSTATIONARY, RELIABLE, "first-byte"), [1200.0, 1800.0, 1200.0]);
         assert_eq!(floors("kind = 'page'", GEOSTATIONARY, RELIABLE, "largest-image"), [1800.0, 2400.0, 1800.0]);
+        let uncached = "kind = 'page', lookup = 'uncached'";
+        assert_eq!(floors(uncached, GEOSTATIONARY, RELIABLE, "first-byte"), [1800.0, 2400.0, 1800.0]);
+        assert_eq!(floors(uncached, GEOSTATIONARY, RELIABLE, "name-lookup"), [600.0; 3]);
         let query = "kind = 'query', count = 1";
         assert_eq!(floors(query, GEOSTATIONARY, "['udp', 'tls']", "latency-p99"), [600.0, 600.0]);
         assert_eq!(floors(query, GEOSTATIONARY, "['udp']", "latency-above-bound-percent"), [100.0]);

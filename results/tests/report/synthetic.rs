@@ -162,6 +162,7 @@ fn empty_report(trial: &Trial) -> PlayReport {
     PlayReport {
         epoch_ns: 1_000_000_000,
         clock_error_ns: 0,
+        name_lookup: None,
         handshake_ns: handshake.map(|ns| ns + own),
         connecting: 0,
         first_byte_ns: Some(first + 2 * own),

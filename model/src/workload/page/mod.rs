@@ -3,8 +3,8 @@
 //! A request goes up, its response comes down on the same logical stream with the same number, that of the object. An
 //! object is requested as soon as the one that names it is there whole and a stream is free; long HTML comes in two
 //! parts, so that what its head names is requested before its end is here. What a browser computes (parsing, layout,
-//! scripts) takes no time: up to a third of a real critical path (Wang et al., NSDI 2013) is missing. Names are known:
-//! no query of DNS comes first. All objects are of one server.
+//! scripts) takes no time: up to a third of a real critical path (Wang et al., NSDI 2013) is missing. The
+//! server's name is looked up before anything else ([`Lookup`]). All objects are of one server.
 
 mod objects;
 
@@ -17,7 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Answerer, Answers};
 use super::driver::{Action, Driver, Event};
+use super::lookup::{self, NameQuery};
 use super::message::{Class, Length, MessageId, Release};
+use super::query::Query;
+use super::retry::Resolver;
+use super::size::Size;
 use super::spec::{MAX_MESSAGES, MOST_WARMUP, Spec, check_streams};
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
@@ -46,14 +50,40 @@ pub struct Page {
     pub streams: Option<u16>,
     /// Size of a request.
     pub request: ByteCount,
-    /// How long the page is waited for.
+    /// How long the page is waited for, the lookup of its server's name included.
     pub timeout: Duration,
+    /// Whether the server's name is known, or looked up before anything else.
+    pub lookup: Lookup,
+    /// Whose rule the lookup is tried again by.
+    pub lookup_retry: Resolver,
+    /// How long its first query is waited for, in place of the rule's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookup_timeout: Option<Duration>,
+    /// Queries in all, in place of the rule's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookup_tries: Option<u32>,
+    /// Size of a query.
+    pub lookup_query: ByteCount,
+    /// Size of a response.
+    pub lookup_response: ByteCount,
     /// Whether it starts with its connections, so that the first byte waits for the handshake.
     pub cold: bool,
     /// Bytes sent for warm-up in each direction where it is not cold, as for `messages`. Absent: the smaller of the
     /// link's two bandwidth-delay products.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<ByteCount>,
+}
+
+/// Whether the server's name is known, or looked up before anything else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lookup {
+    /// The stub resolver has it in its cache: no query is sent, and it takes no time.
+    #[default]
+    Cached,
+    /// A query crosses the link to the resolver, which stands at the server's end and answers at once. No connection is
+    /// made before its response is here.
+    Uncached,
 }
 
 /// In which order objects are sent that wait at the same time.
@@ -77,6 +107,12 @@ impl Default for Page {
             streams: None,
             request: ByteCount::new(400),
             timeout: Duration::from_secs(60),
+            lookup: Lookup::Cached,
+            lookup_retry: Resolver::Glibc,
+            lookup_timeout: None,
+            lookup_tries: None,
+            lookup_query: ByteCount::new(50),
+            lookup_response: ByteCount::new(200),
             cold: true,
             warmup: None,
         }
@@ -87,6 +123,35 @@ impl Page {
     /// Its objects by their numbers; the HTML comes first, in one part or two.
     pub fn objects(&self, seed: u64) -> Vec<Object> {
         self.contents.objects(seed)
+    }
+
+    /// The lookup of its server's name; `None` where that is known.
+    pub(super) fn name_query(&self) -> Option<NameQuery> {
+        let query = Query {
+            request: Size::Fixed(self.lookup_query),
+            response: Size::Fixed(self.lookup_response),
+            retry: self.lookup_retry,
+            timeout: self.lookup_timeout,
+            tries: self.lookup_tries,
+            ..Query::default()
+        };
+        (self.lookup == Lookup::Uncached).then(|| NameQuery::new(query, self.timeout))
+    }
+
+    fn check_lookup(&self) -> Result<(), String> {
+        if self.lookup == Lookup::Uncached && !self.cold {
+            return Err(
+                "`lookup = \"uncached\"` goes before the connections, and with `cold = false` they are up before; \
+                        leave one of them out"
+                    .into(),
+            );
+        }
+        for (name, size) in [("query", self.lookup_query), ("response", self.lookup_response)] {
+            if !(1..=lookup::MOST.bytes()).contains(&size.bytes()) {
+                return Err(format!("`lookup-{name}` must lie between 1B and {}: it is one packet", lookup::MOST));
+            }
+        }
+        self.lookup_retry.check(self.lookup_timeout, self.lookup_tries, "lookup-")
     }
 
     /// When an object goes among those that wait: higher goes first. The HTML's first part is ahead of all.
@@ -125,7 +190,21 @@ impl Spec for Page {
     }
 
     fn axes(&self) -> &'static [&'static str] {
-        &["contents", "order", "streams", "request", "timeout", "cold", "warmup"]
+        &[
+            "contents",
+            "order",
+            "streams",
+            "request",
+            "timeout",
+            "lookup",
+            "lookup-retry",
+            "lookup-timeout",
+            "lookup-tries",
+            "lookup-query",
+            "lookup-response",
+            "cold",
+            "warmup",
+        ]
     }
 
     fn clear_rival_of(&mut self, _axis: &str) {}
@@ -155,6 +234,7 @@ impl Spec for Page {
         if self.cold && self.warmup.is_some() {
             return Err("`warmup` is for connections that are up before; leave it out, or set `cold = false`".into());
         }
+        self.check_lookup()?;
         let objects: u64 = groups.iter().map(|group| u64::from(group.count)).sum::<u64>() + 2;
         let all = 2 * objects * u64::from(self.streams.unwrap_or(ON_ONE_CONNECTION));
         if all > MAX_MESSAGES {
@@ -217,16 +297,21 @@ impl Spec for Page {
     fn settle_for(&mut self, arm: Arm) {
         let has_many = arm.connections(2) > 1;
         self.streams.get_or_insert(if has_many { CONNECTIONS } else { ON_ONE_CONNECTION });
+        if self.lookup == Lookup::Cached {
+            let Page { lookup_retry, lookup_query, lookup_response, .. } = Page::default();
+            (self.lookup_retry, self.lookup_timeout, self.lookup_tries) = (lookup_retry, None, None);
+            (self.lookup_query, self.lookup_response) = (lookup_query, lookup_response);
+        }
     }
 
-    fn check_on(&self, arm: Arm, _link: &Link) -> Result<(), String> {
-        match arm.is_reliable {
-            true => Ok(()),
-            false => Err(format!(
+    fn check_on(&self, arm: Arm, link: &Link) -> Result<(), String> {
+        if !arm.is_reliable {
+            return Err(format!(
                 "on `{arm}` a lost datagram loses its object, which nothing sends again; leave the arm out, or take a \
                  reliable one (`tcp`, `tls`, `quic`)"
-            )),
+            ));
         }
+        self.name_query().map_or(Ok(()), |query| query.check_mtu(link.mtu))
     }
 
     fn most_released_in(&self, _direction: Direction, _time: Duration) -> u64 {
@@ -259,7 +344,11 @@ impl fmt::Display for Page {
             ObjectOrder::Sequential => "in sequence",
             ObjectOrder::Priority => "by priority",
         };
-        write!(f, "page of {}, {order}", self.contents)
+        write!(f, "page of {}, {order}", self.contents)?;
+        match self.name_query() {
+            Some(query) => write!(f, ", after a lookup of its name ({})", query.rule()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -442,6 +531,7 @@ mod tests {
     #[test]
     fn impossible_parameters_are_named_with_the_remedy() {
         let page = Page::default();
+        let uncached = Page { lookup: Lookup::Uncached, ..page.clone() };
         let own = Own { html: ByteCount::new(1000), ..Own::default() };
         let css = Group { count: 3, bytes: ByteCount::new(2) };
         let bad = [
@@ -450,6 +540,14 @@ mod tests {
             (Page { streams: Some(0), ..page.clone() }, "`streams` is 0"),
             (Page { warmup: Some(ByteCount::new(1)), ..page.clone() }, "set `cold = false`"),
             (Page { timeout: Duration::ZERO, ..page.clone() }, "`timeout` must be more than 0s"),
+            (Page { cold: false, ..uncached.clone() }, "`cold = false` they are up before"),
+            (Page { lookup_tries: Some(0), ..uncached.clone() }, "`lookup-tries` is 0"),
+            (
+                Page { lookup_tries: Some(2), lookup_retry: Resolver::None, ..uncached.clone() },
+                "`lookup-retry` is `none`",
+            ),
+            (Page { lookup_timeout: Some(Duration::ZERO), ..uncached.clone() }, "`lookup-timeout` must be more"),
+            (Page { lookup_response: ByteCount::new(1500), ..uncached.clone() }, "`lookup-response` must lie"),
         ];
         for (page, remedy) in bad {
             let said = Workload::Page(page).check().unwrap_err().to_string();
@@ -464,5 +562,23 @@ mod tests {
             assert_eq!(workload.check_on(arm(name), &link), Ok(()));
             assert_eq!(workload.clone().for_arm(arm(name)).streams(), streams, "{name}");
         }
+        let long = Page { lookup_response: ByteCount::new(1000), ..uncached };
+        let narrow: crate::LinkSpec = toml::from_str("mtu = 1000").unwrap();
+        let refused = Workload::Page(long.clone()).check_on(arm("tcp"), &narrow.resolve().unwrap()).unwrap_err();
+        assert!(refused.to_string().contains("`lookup-response`, or an `mtu` of at least 1096"), "{refused}");
+        let of = vec![Workload::Page(long), Workload::Page(Page::default())];
+        let refused = Workload::Mix(super::super::Mix { of, ..Default::default() }).check().unwrap_err().to_string();
+        assert!(refused.contains("`lookup = \"cached\"`"), "{refused}");
+    }
+
+    #[test]
+    fn a_cached_name_has_no_rule_of_lookups() {
+        let text = "kind = 'page'\nlookup-retry = 'unbound'\nlookup-tries = 3\nlookup-query = '80B'";
+        let cached: Workload = toml::from_str(text).unwrap();
+        let uncached: Workload = toml::from_str(&format!("{text}\nlookup = 'uncached'")).unwrap();
+        let on_tcp = |workload: &Workload| workload.clone().for_arm("tcp".parse().unwrap());
+        assert_eq!(on_tcp(&cached), on_tcp(&Workload::Page(Page::default())), "a cell that is the same is named so");
+        assert_eq!((cached.name_query(), on_tcp(&uncached).name_query()), (None, uncached.name_query()));
+        assert_eq!(uncached.name_query().unwrap().rule().tries, 3);
     }
 }
