@@ -14,7 +14,7 @@ use crate::words::{capital, each_on, joined};
 /// What the delay of the slowest hundredth of messages is made of.
 const PARTS: [(&Metric, &str); 5] = [
     (&metric::TAIL_HOLD, "waiting at the sender"),
-    (&metric::TAIL_NETWORK, "the way itself"),
+    (&metric::TAIL_NETWORK, "propagation and queueing"),
     (&metric::TAIL_OWN_LOSS, "waiting for lost bytes of their own"),
     (&metric::TAIL_BLOCKED, "waiting behind lost bytes of others"),
     (&metric::TAIL_STACK, "the receiving host"),
@@ -36,7 +36,7 @@ pub(super) fn reason(uses: &Uses, name: &str, parts: &[&PartView<'_>]) -> Option
     groups.retain(|group| group.cells[0].competing.is_empty() && !is_decided(group));
     // The last of those that lose alike, as everywhere.
     let Some(group) = groups.iter().max_by(|a, b| loss(a).total_cmp(&loss(b))) else {
-        return Some("The way is too long, whatever carries it.".into());
+        return Some("The round trip alone takes too long, whatever the transport.".into());
     };
     let conditions = text::conditions(&group.cells[0].plan);
     let median = |cell: &Cell<'_>, of: &Metric| cell.estimate(of).map(|estimate| estimate.median);
@@ -88,7 +88,7 @@ pub(super) fn cost(parts: &[&PartView<'_>]) -> Option<String> {
             continue;
         };
         let interval = interval.map_or_else(String::new, |of| format!(" ({:.2}–{:.2})", of.low, of.high));
-        said.push(format!("beside {} {ratio:.2} times that{interval}", cell.arm));
+        said.push(format!("{ratio:.2} times that{interval} beside {}", cell.arm));
     }
     let sure = match reference.n() {
         1 => "; of one seed, so how much of it is chance cannot be told",
@@ -97,7 +97,8 @@ pub(super) fn cost(parts: &[&PartView<'_>]) -> Option<String> {
     };
     let rest = if said.is_empty() { String::new() } else { format!(", {}{sure}", joined(&said)) };
     let arm = reference.arm;
-    Some(format!("On {conditions}, the {arm} one got {} Mbit/s beside {}{rest}.", number(got.median), first.arm))
+    let got = number(got.median);
+    Some(format!("On {conditions}: the download itself, over {arm}, got {got} Mbit/s beside {}{rest}.", first.arm))
 }
 
 /// Whether a rule of thumb is wrong: where an arm that it rules out meets what is needed, for sure.

@@ -101,7 +101,7 @@ pub enum Met {
     Meets,
     /// It is not.
     Fails,
-    /// It cannot be, on any arm: the way is too long.
+    /// It cannot be, on any arm: the round trip alone takes too long.
     FailsByDistance,
     /// It cannot be on this arm, which takes more round trips than others.
     FailsByRoundTrips,
