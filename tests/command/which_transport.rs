@@ -93,7 +93,10 @@ fn uses_are_judged_by_measurement_and_by_distance() {
         assert!(need["found"].as_f64().unwrap() >= need["floor"].as_f64().unwrap(), "{need}");
     }
     let said = uses["uses"][0]["sentences"].to_string();
-    assert!(said.contains("On 4g, beside a download: the download itself, over tcp, got") && said.contains("DNS needs UDP"), "{said}");
+    assert!(
+        said.contains("On 4g, beside a download: the download itself, over tcp, got") && said.contains("DNS needs UDP"),
+        "{said}"
+    );
 
     let page = std::fs::read_to_string(out.join("report/index.html")).unwrap();
     assert!(page.contains("<h2 id=\"h-uses\">Which transport?</h2>") && page.contains("fails by distance"));

@@ -317,6 +317,19 @@ mod tests {
     }
 
     #[test]
+    fn keep_alives_end_with_the_time_and_have_numbers_of_their_own() {
+        let (every, duration) = (Duration::from_secs(1), Some(Duration::from_secs(5)));
+        let chat = Chat { conversations: 1, per_second: 1e-9, keep_alive: Some(every), duration, ..Chat::default() };
+        let played = play(&chat, Network::default());
+        let most = chat.most_messages();
+        for way in Direction::BOTH {
+            let own = played.released.iter().map(|(_, release)| release).filter(|one| one.id.direction == way);
+            let told: Vec<_> = own.map(|one| (one.at.as_nanos() / 1_000_000_000, one.id.seq)).collect();
+            assert_eq!(told, [(1, most), (2, most + 1), (3, most + 2), (4, most + 3)], "at 5 s it is over");
+        }
+    }
+
+    #[test]
     fn what_is_lost_is_missing_and_no_later() {
         let chat = Chat { duration: Some(Duration::from_secs(100)), ..Chat::default() };
         let network = Network { lost: 26, jitter: Duration::from_millis(400), ..Network::default() };

@@ -111,3 +111,27 @@ impl Driver for Payee {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Payment, Workload};
+    use super::*;
+    use crate::link::Direction;
+
+    #[test]
+    fn an_entry_says_which_payment_and_attempt_it_is() {
+        let payment = Payment { users: 2, count: Some(2_000), attempts: 3, ..Payment::default() };
+        let table = Workload::Payment(payment).table(Direction::Down, 4);
+        let entry = |seq| entry_of(&table, 0, 3, MessageId { direction: Direction::Up, stream: 1, seq });
+        for seq in 0..3_000 {
+            let Entry { user, payment, attempt, amount } = entry(seq);
+            assert_eq!((user, payment, attempt), (1, seq / 3, seq % 3 + 1));
+            assert_eq!(amount, entry(seq / 3 * 3).amount, "one amount for all attempts");
+        }
+        let amounts: Vec<u64> = (0..1_000).map(|payment| entry(3 * payment).amount).collect();
+        assert!(amounts.iter().all(|amount| (1..=10_000).contains(amount)), "{amounts:?}");
+        // Even ones: a mean of 5,000.5, and a standard deviation of 2,887.
+        let mean = amounts.iter().sum::<u64>() as f64 / 1e3;
+        assert!((mean - 5_000.5).abs() < 3.9 * 2_887.0 / 1_000f64.sqrt(), "{mean}");
+    }
+}

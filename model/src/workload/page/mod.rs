@@ -514,6 +514,7 @@ mod tests {
         let (objects, played) = load(&Page::default(), network);
         let last = played.delivered.values().max().unwrap();
         assert_eq!(*last, network.delay * 8, "the HTML, code, what that names, and beacons");
+        assert_eq!(played.done[0], Some(*last), "and then it is over");
         assert_eq!(objects.len() * 2 - 1, played.delivered.len());
     }
 
@@ -526,6 +527,25 @@ mod tests {
         let request = played.released.iter().find(|(_, release)| release.id.seq == 2).unwrap();
         assert_eq!(request.1.by, Some(MessageId { direction: Direction::Down, stream: 0, seq: 0 }));
         assert!(request.0 < Duration::from_millis(200), "the rest takes four seconds");
+    }
+
+    #[test]
+    fn a_name_is_asked_for_by_what_the_page_says() {
+        let page = Page {
+            lookup: Lookup::Uncached,
+            lookup_query: ByteCount::new(61),
+            lookup_response: ByteCount::new(300),
+            lookup_retry: Resolver::Unbound,
+            lookup_timeout: Some(Duration::from_millis(70)),
+            lookup_tries: Some(3),
+            ..Page::default()
+        };
+        let query = page.name_query().unwrap();
+        let size = |way| query.table(way, 1).messages().next().unwrap().2;
+        assert_eq!(size(Direction::Up), Length::Bytes(page.lookup_query));
+        assert_eq!(size(Direction::Down), Length::Bytes(page.lookup_response));
+        assert_eq!(query.table(Direction::Up, 1).len(), 3, "a message a try");
+        assert_eq!(Page { lookup: Lookup::Cached, ..page }.name_query(), None);
     }
 
     #[test]
