@@ -93,6 +93,8 @@ pub(crate) fn document(plan: &Plan, played: &Played) -> Value {
             "delivered": figures.delivered,
             "delay_ms": figures.delay_ms,
             "operations": figures.operations,
+            "compression": report.server.compression,
+            "decompression": report.client.decompression,
             "handshake_ms": ms(report.handshake_ns),
             "first_byte_ms": ms(report.first_byte_ns),
             "clock_error_ms": report.clock_error_ns as f64 / 1e6,

@@ -22,6 +22,7 @@
 //! | [`age`] | how old the newest update was that was delivered |
 //! | [`operations`], [`queries`], [`conversations`] | what became of requests and their answers, and of conversations |
 //! | [`percentiles`] | percentiles of a time |
+//! | [`coded`] | what content codings made of messages |
 //! | [`page_load`] | when the objects of a page were there |
 //! | [`playback`] | how a film was played |
 //! | [`tolerance`] | the bounds of a valid trial |
@@ -39,6 +40,7 @@ pub mod arm;
 pub mod attribution;
 pub mod blocking;
 pub mod book;
+pub mod coded;
 pub mod conversations;
 pub mod emodel;
 pub mod end;

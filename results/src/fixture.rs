@@ -143,6 +143,7 @@ pub(crate) fn play(trial: &Trial, slower: f64) -> PlayReport {
                 sent: Some(released + 1_000),
                 delivered: arrives.then_some(released + delay),
                 received: if arrives { size } else { 0 },
+                coded: None,
             }
         })
         .collect();
