@@ -94,6 +94,8 @@ pub(crate) fn document(plan: &Plan, played: &Played) -> Value {
             "delay_ms": figures.delay_ms,
             "operations": figures.operations,
             "name_lookup": report.name_lookup,
+            "compression": report.server.compression,
+            "decompression": report.client.decompression,
             "handshake_ms": ms(report.handshake_ns),
             "first_byte_ms": ms(report.first_byte_ns),
             "clock_error_ms": report.clock_error_ns as f64 / 1e6,

@@ -9,7 +9,8 @@ use samepath_model::Transport;
 use samepath_model::attribution::ObservationRecord;
 use samepath_model::flow::UNDER_TEST;
 use samepath_model::link::Direction;
-use samepath_model::record::{End, MessageRecord, NameLookup, PlayReport, SeriesPoint, SessionFailure};
+use samepath_model::record::{Coded, End, MessageRecord, NameLookup, PlayReport, SeriesPoint, SessionFailure};
+use samepath_model::units::ByteCount;
 use samepath_model::workload::Length;
 use samepath_transport::connection::{Access, Dialer, Endpoint};
 use samepath_transport::control::{self, Answer, ClientControl, ClockOffset, Request};
@@ -666,6 +667,9 @@ fn messages(
     let (sent, received) = (&sender.sent, &receiver.received);
     let count = |counts: &[u64], index: usize| counts.get(index).copied().unwrap_or(0);
     let cancelled: HashMap<usize, u64> = sent.cancelled.iter().copied().collect();
+    let compressed: HashMap<usize, (u64, u64)> =
+        sent.compressed.iter().map(|&(index, coded, cpu)| (index, (coded, cpu))).collect();
+    let decompressed: HashMap<usize, u64> = received.decompressed.iter().copied().collect();
     let record = |release: &Released| {
         let Released { stream, seq, at: released, by, deadline, attempt } = *release;
         let index = table.index(stream, seq)?;
@@ -676,6 +680,9 @@ fn messages(
             stream,
             seq,
             size: match table.length(stream, seq)? {
+                Length::Bytes(_) if table.content(stream, seq).coding().is_some() => {
+                    compressed.get(&index).map_or(count(&received.bytes, index), |(coded, _)| *coded)
+                }
                 Length::Bytes(size) => size.bytes(),
                 // What was cut off in the transport's buffers was never part of the message.
                 Length::Until(_) if plan.arm.is_reliable => count(&received.bytes, index),
@@ -689,6 +696,11 @@ fn messages(
             sent: when(sending, count(&sent.at, index)),
             delivered: when(receiving, count(&received.at, index)),
             received: count(&received.bytes, index),
+            coded: compressed.get(&index).map(|&(_, compression_cpu_ns)| Coded {
+                content: table.length(stream, seq).and_then(Length::bytes).map_or(0, ByteCount::bytes),
+                compression_cpu_ns,
+                decompression_cpu_ns: decompressed.get(&index).copied(),
+            }),
         })
     };
     let mut records: Vec<MessageRecord> = sent.released.iter().filter_map(record).collect();

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use samepath_model::link::Direction;
 use samepath_model::operations::Operations;
-use samepath_model::record::{End, MessageRecord, Metric, NameLookup, Percentiles, SERIES_BIN_NANOS};
+use samepath_model::record::{CoderReport, End, MessageRecord, Metric, NameLookup, Percentiles, SERIES_BIN_NANOS};
 use samepath_model::workload::{Class, Workload};
 use samepath_transport::Plan;
 
@@ -173,6 +173,18 @@ pub(crate) fn text(plan: &Plan, played: &Played) -> String {
         if let Some(p) = latency_ms {
             line("latency", told(p));
         }
+    }
+    if let Some(done) = report.server.compression.filter(|done| done.coded_bytes > 0) {
+        let ratio = done.content_bytes as f64 / done.coded_bytes as f64;
+        let cpu = |coder: Option<CoderReport>| ms(coder.map_or(0, |coder| coder.cpu_ns));
+        let text = format!(
+            "{} to {} ({ratio:.2} : 1) by {} of CPU time at the server, {} at the client",
+            human_bytes(done.content_bytes),
+            human_bytes(done.coded_bytes),
+            cpu(Some(done)),
+            cpu(report.client.decompression)
+        );
+        line("compressed", text);
     }
     let (sender, receiver) = match plan.workload.direction() {
         Direction::Up => (&report.client, &report.server),

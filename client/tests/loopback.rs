@@ -10,10 +10,12 @@ use std::time::Duration as StdDuration;
 use samepath_client::{Target, play};
 use samepath_model::arm::{Arm, Connections, OrderingDomain, Transport};
 use samepath_model::link::Direction;
-use samepath_model::record::Metric;
+use samepath_model::record::{Coded, Metric};
 use samepath_model::tuning::Order;
 use samepath_model::units::{BitRate, ByteCount, Duration};
-use samepath_model::workload::{Arrivals, Bulk, LogNormal, Messages, Mix, Page, Rpc, Size, Workload, page};
+use samepath_model::workload::{
+    Arrivals, Bulk, Compression, LogNormal, Messages, Mix, Page, Rpc, Size, Workload, page,
+};
 use samepath_server::{Limits, Server, ServerConfig, Shutdown};
 use samepath_transport::identity::{Identity, Pin};
 use samepath_transport::{Plan, TransportError};
@@ -132,6 +134,50 @@ async fn requests_are_answered_on_every_arm() {
                 assert_eq!(end.start.is_some(), has_start, "{what}");
             }
             assert_eq!(report.client.bytes_sent, report.server.bytes_received, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn responses_are_compressed_on_every_reliable_arm() {
+    let server = serve();
+    for arm in Arm::all().filter(|arm| arm.ordering != OrderingDomain::Nothing) {
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            let closed =
+                Rpc { outstanding: Some(4), count: Some(24), compression: Some(compression), ..Rpc::default() };
+            let plan = plan(arm, rpc(closed));
+            let report = server.play(&plan).await.report;
+            let what = format!("{arm} {}", plan.workload);
+            assert!(report.complete, "{what}");
+            let answers = report.messages.iter().filter(|m| m.direction == Direction::Down);
+            let wire = answers.clone().map(|m| m.size).sum::<u64>();
+            assert_eq!(answers.clone().map(|m| m.received).sum::<u64>(), wire, "{what}");
+            assert_eq!((report.server.bytes_sent, report.client.bytes_received), (wire, wire), "{what}");
+            let (done, undone) = (report.server.compression, report.client.decompression);
+            if compression.codec().is_none() {
+                assert_eq!((done, undone), (None, None), "{what}");
+                assert!(answers.clone().all(|m| m.coded.is_none()), "{what}");
+                continue;
+            }
+            let (done, undone) = (done.unwrap(), undone.unwrap());
+            assert_eq!((done.messages, undone.messages), (24, 24), "{what}");
+            assert_eq!((done.coded_bytes, undone.coded_bytes), (wire, wire), "{what}");
+            assert_eq!(done.content_bytes, undone.content_bytes, "{what}");
+            // Responses of 1.5 kB, and a few of 30.
+            assert!(done.content_bytes > 2 * wire, "{what}: {} of {}", wire, done.content_bytes);
+            let all = |of: fn(&Coded) -> u64| answers.clone().map(|m| of(&m.coded.unwrap())).sum::<u64>();
+            assert_eq!(all(|coded| coded.content), done.content_bytes, "{what}");
+            assert_eq!(all(|coded| coded.compression_cpu_ns), done.cpu_ns, "{what}");
+            assert_eq!(all(|coded| coded.decompression_cpu_ns.unwrap()), undone.cpu_ns, "{what}");
+            assert!(done.cpu_ns > 0 && undone.cpu_ns > 0, "{what}");
+            for answer in answers {
+                // Its delay holds the work.
+                let coded = answer.coded.unwrap();
+                let at_the_server = (answer.sent.unwrap() - answer.released) as u64;
+                let at_the_client = (answer.delivered.unwrap() - answer.sent.unwrap()) as u64;
+                assert!(at_the_server >= coded.compression_cpu_ns, "{what}: {answer:?}");
+                assert!(at_the_client >= coded.decompression_cpu_ns.unwrap(), "{what}: {answer:?}");
+            }
         }
     }
 }

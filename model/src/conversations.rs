@@ -72,6 +72,7 @@ mod tests {
             sent: Some(0),
             delivered,
             received: 200,
+            coded: None,
         }
     }
 

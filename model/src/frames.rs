@@ -212,6 +212,7 @@ mod tests {
                     sent: Some(released),
                     delivered: delay.map(|delay| released + delay * MS),
                     received: 0,
+                    coded: None,
                 });
             };
             for part in 0..cut.data + cut.parity {
@@ -325,6 +326,7 @@ mod tests {
                         sent: Some(released),
                         delivered: (!is_lost).then_some(released + 30 * MS),
                         received: 0,
+                        coded: None,
                     }
                 })
                 .collect();

@@ -23,6 +23,7 @@
 //! | [`operations`], [`queries`], [`conversations`] | what became of requests and their answers, and of conversations |
 //! | [`name_lookup`] | what became of the lookup of a name before the first connection |
 //! | [`percentiles`] | percentiles of a time |
+//! | [`coded`] | what content codings made of messages |
 //! | [`page_load`] | when the objects of a page were there |
 //! | [`playback`] | how a film was played |
 //! | [`tolerance`] | the bounds of a valid trial |
@@ -40,6 +41,7 @@ pub mod arm;
 pub mod attribution;
 pub mod blocking;
 pub mod book;
+pub mod coded;
 pub mod conversations;
 pub mod emodel;
 pub mod end;

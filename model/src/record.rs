@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use crate::coded::{Coded, CoderReport};
 pub use crate::end::End;
 use crate::experiment::Trial;
 use crate::flow::{FlowId, UNDER_TEST};
@@ -39,7 +40,7 @@ pub struct MessageRecord {
     pub stream: StreamId,
     /// Its number within the stream and direction.
     pub seq: u32,
-    /// Its size in bytes. Where the schedule leaves it open: the datagrams' bytes that were sent, or,
+    /// Its size in bytes, as they crossed the wire. Where the schedule leaves it open: the datagrams' bytes that were sent, or,
     /// on a reliable transport, the bytes that had arrived when the time was over.
     pub size: u64,
     /// When it was meant to be released. Delay is counted from here.
@@ -59,6 +60,8 @@ pub struct MessageRecord {
     pub delivered: Option<Instant>,
     /// How many of its bytes arrived.
     pub received: u64,
+    /// What its content was, where it was compressed.
+    pub coded: Option<Coded>,
 }
 
 impl MessageRecord {
@@ -550,6 +553,10 @@ pub struct EndReport {
     /// The most sockets of TCP that the kernel counted in its network namespace, where a connection is made for each
     /// exchange.
     pub sockets: Option<Sockets>,
+    /// What it compressed, where it compresses what it sends.
+    pub compression: Option<CoderReport>,
+    /// What it decompressed, where what it receives is compressed.
+    pub decompression: Option<CoderReport>,
     /// Connections that could not be made, or broke before the answer was there, by the name of the system's error.
     pub failed_connections: BTreeMap<String, u64>,
     /// How long each sync of the book took, which every payment of it waited for. `None` of an end without a book, and of
@@ -942,6 +949,7 @@ mod tests {
                 sent: Some(1),
                 delivered: None,
                 received: 0,
+                coded: None,
             }],
             series: vec![SeriesPoint { flow: 0, at: 7, end: End::Client, metric: Metric::Unsent, value: 1.0 }],
             layout: Vec::new(),

@@ -175,6 +175,7 @@ mod tests {
             sent: Some(20 * MS * n as i64),
             delivered: delay.map(|delay| (20 * n as i64 + delay) * MS),
             received: 172,
+            coded: None,
         };
         delays.iter().enumerate().map(message).collect()
     }

@@ -142,6 +142,7 @@ impl Made {
                 sent: None,
                 delivered: Some(ready + 20_000),
                 received: 1000,
+                coded: None,
             });
             let (domain, start) = if tcp { (0, message * BYTES) } else { (message * 4 + 1, 0) };
             made.layout.push(LayoutRecord {

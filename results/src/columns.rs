@@ -25,7 +25,7 @@ use parquet::schema::types::{ColumnPath, Type};
 use samepath_model::attribution::{LayoutRecord, ObservationRecord, Tag};
 use samepath_model::flow::FlowId;
 use samepath_model::link::Direction;
-use samepath_model::record::{DropCause, End, MessageRecord, Metric, PacketRecord, RECORD_SCHEMA, SeriesPoint};
+use samepath_model::record::{Coded, DropCause, End, MessageRecord, Metric, PacketRecord, RECORD_SCHEMA, SeriesPoint};
 use samepath_model::workload::MessageId;
 
 /// Rows of a row group: some 10 MB of ledger in memory.
@@ -296,6 +296,9 @@ impl Row for MessageRecord {
         optional int64 sent_ns;
         optional int64 delivered_ns;
         required int64 received_bytes (INTEGER(64,false));
+        optional int64 content_bytes (INTEGER(64,false));
+        optional int64 compression_cpu_ns (INTEGER(64,false));
+        optional int64 decompression_cpu_ns (INTEGER(64,false));
     }";
     const RISING: &'static [&'static str] = &["seq", "released_ns", "sent_ns", "delivered_ns"];
 
@@ -315,7 +318,13 @@ impl Row for MessageRecord {
         columns.optional::<Int64Type>(rows.iter().map(|r| r.cancelled))?;
         columns.optional::<Int64Type>(rows.iter().map(|r| r.sent))?;
         columns.optional::<Int64Type>(rows.iter().map(|r| r.delivered))?;
-        columns.required::<Int64Type>(rows.iter().map(|r| r.received.cast_signed()))
+        columns.required::<Int64Type>(rows.iter().map(|r| r.received.cast_signed()))?;
+        let coded = || rows.iter().map(|r| r.coded);
+        columns.optional::<Int64Type>(coded().map(|coded| coded.map(|coded| coded.content.cast_signed())))?;
+        columns
+            .optional::<Int64Type>(coded().map(|coded| coded.map(|coded| coded.compression_cpu_ns.cast_signed())))?;
+        let decompression = |coded: Option<Coded>| coded?.decompression_cpu_ns.map(u64::cast_signed);
+        columns.optional::<Int64Type>(coded().map(decompression))
     }
 
     fn read(columns: &ColumnsIn<'_>) -> Result<Vec<Self>, ColumnError> {
@@ -334,6 +343,9 @@ impl Row for MessageRecord {
         let mut sent = columns.optional::<Int64Type>("sent_ns")?.into_iter();
         let mut delivered = columns.optional::<Int64Type>("delivered_ns")?.into_iter();
         let mut received = columns.required::<Int64Type>("received_bytes")?;
+        let mut content = columns.optional::<Int64Type>("content_bytes")?.into_iter();
+        let mut compression = columns.optional::<Int64Type>("compression_cpu_ns")?.into_iter();
+        let mut decompression = columns.optional::<Int64Type>("decompression_cpu_ns")?.into_iter();
         let row = |stream: i32| {
             Some(MessageRecord {
                 flow: FlowId::try_from(flow.next()?).ok()?,
@@ -354,6 +366,14 @@ impl Row for MessageRecord {
                 sent: sent.next()?,
                 delivered: delivered.next()?,
                 received: received.next()?.cast_unsigned(),
+                coded: match (content.next()?, compression.next()?, decompression.next()?) {
+                    (Some(content), Some(cpu), decompression) => Some(Coded {
+                        content: content.cast_unsigned(),
+                        compression_cpu_ns: cpu.cast_unsigned(),
+                        decompression_cpu_ns: decompression.map(i64::cast_unsigned),
+                    }),
+                    _ => None,
+                },
             })
         };
         stream.map(row).collect::<Option<_>>().ok_or_else(out_of_range)

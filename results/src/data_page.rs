@@ -13,9 +13,9 @@ use samepath_model::flow::Flow;
 use samepath_model::flow::{UNDER_TEST, book_of};
 use samepath_model::mode::Mode;
 use samepath_model::record::{
-    Calibration, DirectionReport, DropCause, EndReport, HandshakeParts, Lateness, LinkReport, LinkShare, MessageRecord,
-    Metric, NameLookup, Outcome, PacketRecord, Percentiles, RestartRecord, SeriesPoint, SessionFailure, Sockets,
-    Summary, TrialRecord,
+    Calibration, CoderReport, DirectionReport, DropCause, EndReport, HandshakeParts, Lateness, LinkReport, LinkShare,
+    MessageRecord, Metric, NameLookup, Outcome, PacketRecord, Percentiles, RestartRecord, SeriesPoint, SessionFailure,
+    Sockets, Summary, TrialRecord,
 };
 use samepath_model::restart::Restart;
 use samepath_model::start::StartState;
@@ -297,6 +297,8 @@ fn full_record() -> TrialRecord {
         wake_lateness: Some(Lateness::default()),
         start: Some(start),
         sockets: Some(Sockets::default()),
+        compression: Some(CoderReport::default()),
+        decompression: Some(CoderReport::default()),
         failed_connections: [("EADDRNOTAVAIL".to_owned(), 1)].into(),
         book_sync: Some(Lateness::default()),
         ..EndReport::default()

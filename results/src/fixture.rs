@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use samepath_model::attribution::{LayoutRecord, ObservationRecord, Tag};
 use samepath_model::experiment::{Experiment, ExperimentSpec, Trial};
 use samepath_model::record::{
-    DirectionReport, DropCause, End, EndReport, FlowRecord, LinkReport, MessageRecord, Metric, Outcome, PacketRecord,
-    PlayReport, RECORD_SCHEMA, SeriesPoint, Settings, TrialRecord,
+    Coded, DirectionReport, DropCause, End, EndReport, FlowRecord, LinkReport, MessageRecord, Metric, Outcome,
+    PacketRecord, PlayReport, RECORD_SCHEMA, SeriesPoint, Settings, TrialRecord,
 };
 use samepath_model::{Direction, FlowId, Transport};
 
@@ -143,6 +143,11 @@ pub(crate) fn play(trial: &Trial, slower: f64) -> PlayReport {
                 sent: Some(released + 1_000),
                 delivered: arrives.then_some(released + delay),
                 received: if arrives { size } else { 0 },
+                coded: (i % 10 == 3).then_some(Coded {
+                    content: 5 * size,
+                    compression_cpu_ns: 70_000,
+                    decompression_cpu_ns: arrives.then_some(9_000),
+                }),
             }
         })
         .collect();

@@ -15,6 +15,7 @@ pub mod cells;
 pub mod chart;
 mod columns;
 pub mod compare;
+mod compression;
 pub mod csv;
 #[cfg(test)]
 mod data_page;

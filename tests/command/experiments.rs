@@ -33,6 +33,7 @@ fn every_experiment_says_what_it_cannot_prove() {
         "game-state",
         "chatty-or-batched",
         "overload",
+        "compression",
         "page",
         "video-on-demand",
         "voice",

@@ -10,6 +10,7 @@
 //! | `again` | what the machine voided is run again |
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `rpc` | requests and responses over each transport, before slow servers and on lossy links |
+//! | `compression` | responses that are compressed: bytes on the wire, CPU time, what cannot be compressed |
 //! | `game_state` | the age of states of which only the newest counts, against theory |
 //! | `query` | queries that are tried again, against theory, and on new connections |
 //! | `chat` | conversations, whole and in order or not, and their keep-alives |
@@ -42,6 +43,7 @@ mod bad_input;
 mod capture;
 mod chat;
 mod cloud_gaming;
+mod compression;
 mod conditions;
 mod connect;
 mod datagrams;

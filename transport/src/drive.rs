@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use samepath_model::book::Entry;
 use samepath_model::units::Duration;
-use samepath_model::workload::{Action, Driver, Event};
+use samepath_model::workload::{Action, Driver, Event, Release, Table};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::queue::Queues;
@@ -17,6 +17,8 @@ pub(crate) struct Drive {
     has_started: bool,
     /// `None` once nothing more is released.
     queues: Option<Queues>,
+    /// To what compresses messages on their way to the queues, and which those are; likewise.
+    coder: Option<(Table, UnboundedSender<Release>)>,
     /// To what keeps the book, where there is one; likewise.
     records: Option<UnboundedSender<Entry>>,
     /// What was in it before the start.
@@ -34,6 +36,7 @@ impl Drive {
             driver,
             has_started: false,
             queues: Some(queues),
+            coder: None,
             records: None,
             found: Vec::new(),
             wake: None,
@@ -46,6 +49,12 @@ impl Drive {
     /// Gives it a book, of which this was found.
     pub(crate) fn give_book(&mut self, found: Vec<Entry>, records: UnboundedSender<Entry>) {
         (self.found, self.records) = (found, Some(records));
+    }
+
+    /// Has those of these messages that are to be compressed go there first; returns the queues that they go into then.
+    pub(crate) fn give_coder(&mut self, outgoing: Table, coder: UnboundedSender<Release>) -> Option<Queues> {
+        self.coder = Some((outgoing, coder));
+        self.queues.clone()
     }
 
     /// Tells the driver of an event at `now`, and does as it says; `epoch` is the start of the schedule.
@@ -83,8 +92,15 @@ impl Drive {
                 Action::Send(release) => {
                     self.released += 1;
                     log.lock().expect("no panic while held").released(&release);
-                    if let Some(queues) = &self.queues {
-                        queues.send(release);
+                    let is_compressed =
+                        |table: &Table| table.content(release.id.stream, release.id.seq).coding().is_some();
+                    match (&self.coder, &self.queues) {
+                        (Some((table, coder)), _) if is_compressed(table) => {
+                            // It fails only where the coder failed, which says so itself.
+                            let _ = coder.send(release);
+                        }
+                        (_, Some(queues)) => queues.send(release),
+                        (_, None) => {}
                     }
                 }
                 Action::Cancel(id) => {
@@ -99,7 +115,7 @@ impl Drive {
                     }
                 }
                 Action::WakeAt(at) => self.wake = Some(epoch + at.as_nanos()),
-                Action::Done => (self.queues, self.records) = (None, None),
+                Action::Done => (self.queues, self.coder, self.records) = (None, None, None),
             }
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use samepath_model::record::End;
 use samepath_model::shortage;
-use samepath_model::workload::StreamId;
+use samepath_model::workload::{Codec, StreamId};
 
 use crate::ending::Ending;
 use crate::frame::FrameError;
@@ -129,6 +129,20 @@ pub enum TransportError {
         seq: u32,
         /// Where in the message.
         offset: u64,
+    },
+    /// A message that its coding does not make anything of.
+    #[error(
+        "stream {stream}, message {seq} is no {coding} of what was sent ({cause}): what arrived is not what was sent; the trial does not count"
+    )]
+    Undecodable {
+        /// Its coding.
+        coding: Codec,
+        /// The stream.
+        stream: StreamId,
+        /// The message.
+        seq: u32,
+        /// What the decoder said.
+        cause: io::Error,
     },
     /// Bytes that are no frame, or not one of this workload.
     #[error(transparent)]

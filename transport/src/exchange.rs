@@ -234,8 +234,7 @@ impl Reading {
                         shared.exchanges.answers().insert(message, answers.clone());
                     }
                     id = Some(message);
-                    sink.ordered(&piece, now)?;
-                    whole |= sink.fresh.last() == Some(&message);
+                    whole |= sink.ordered(&piece, now)?;
                 }
             }
             Ok(())

@@ -36,7 +36,8 @@ pub enum Kind {
     Data,
     /// Bytes that only open the congestion window.
     Warmup,
-    /// The message ends at `offset`; for those whose length the schedule leaves open.
+    /// The message ends with these bytes, or before them where there are none; for those whose length the schedule leaves
+    /// open, or a coder decides.
     End,
     /// Bytes of a bulk datagram: `seq` holds the low 32 bits of the sender's clock in microseconds,
     /// from which the receiver computes jitter (RFC 3550, section 6.4.1).
@@ -109,7 +110,7 @@ impl Header {
         if header.len as usize > MAX_PAYLOAD {
             return Err(FrameError("a frame that is too long"));
         }
-        if (header.len == 0) != (kind == Kind::End) {
+        if header.len == 0 && kind != Kind::End {
             return Err(FrameError("a frame of impossible length"));
         }
         if header.offset + u64::from(header.len) > MAX_OFFSET {
@@ -126,7 +127,7 @@ pub struct Piece<'a> {
     pub header: Header,
     /// Where in the message these bytes start.
     pub offset: u64,
-    /// The bytes; none for [`Kind::End`].
+    /// The bytes; of [`Kind::End`] there may be none.
     pub bytes: &'a [u8],
 }
 

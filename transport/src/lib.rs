@@ -15,6 +15,7 @@
 //! | [`lookup`] | the lookup of a name before the first connection, both ends |
 //! | [`quic`] | the frames of QUIC's packets, whichever stack sends them |
 //! | [`frame`], [`payload`] | what is written on every one of them, and how it is verified |
+//! | [`codec`], `coding`, `compressed` | what is compressed on its way: the coders, who runs them when, and what they made |
 //! | [`report`] | how far an end has come, and what it knows when it is over |
 //! | `shared`, `tasks` | what the tasks of an end share, and how they are kept together |
 //! | [`book`] | what a server has recorded, in a file |
@@ -33,6 +34,9 @@
 mod attribution;
 pub mod book;
 pub mod clock;
+pub mod codec;
+mod coding;
+mod compressed;
 pub mod connection;
 pub mod control;
 pub mod credentials;

@@ -74,7 +74,7 @@ impl Lookup {
         let len = self.length(id)?;
         let header = Header { kind: Kind::Data, stream: id.stream, len: len as u32, seq: id.seq, offset: 0 };
         let mut bytes = header.encode().to_vec();
-        Payload::new(self.seed, id.direction).append(id.stream, id.seq, 0, len, &mut bytes);
+        self.payload(id.direction).append(id.stream, id.seq, 0, len, &mut bytes);
         Ok(bytes)
     }
 
@@ -92,10 +92,14 @@ impl Lookup {
         if (kind, offset, len as usize, payload.len()) != (Kind::Data, 0, length, length) {
             return Err(TransportError::Unexpected { stream, seq, offset });
         }
-        match Payload::new(self.seed, direction).mismatch(stream, seq, 0, payload) {
+        match self.payload(direction).mismatch(stream, seq, 0, payload) {
             Some(offset) => Err(TransportError::Mismatch { stream, seq, offset }),
             None => Ok(id),
         }
+    }
+
+    fn payload(&self, direction: Direction) -> Payload {
+        Payload::new(self.seed, &self.query.table(direction, self.seed))
     }
 
     fn length(&self, MessageId { direction, stream, seq }: MessageId) -> Result<usize, TransportError> {

@@ -6,8 +6,8 @@ use samepath_model::link::{Direction, MIN_MTU};
 use samepath_model::record::{End, Metric};
 use samepath_model::streams;
 use samepath_model::tuning::Tuning;
-use samepath_model::units::{BitRate, Duration};
-use samepath_model::workload::{Bulk, Class, NameQuery, Table, Workload};
+use samepath_model::units::{BitRate, ByteCount, Duration};
+use samepath_model::workload::{Bulk, Class, MOST_TEXT, NameQuery, Table, Workload};
 use serde::{Deserialize, Serialize};
 
 use crate::frame;
@@ -162,6 +162,11 @@ impl Plan {
         self.arm.connections(self.workload.streams())
     }
 
+    /// Whether any of the messages is compressed.
+    pub fn has_compressed(&self) -> bool {
+        Direction::BOTH.into_iter().any(|direction| self.table(direction).has_compressed())
+    }
+
     /// Bytes of warm-up over all streams, in each direction that carries messages.
     pub fn warmup(&self) -> u64 {
         self.workload.warmup(self.arm).bytes()
@@ -271,7 +276,19 @@ impl Plan {
         // A slot of each message, and a hundred samples of each series a second.
         let series = seconds * 100 * Metric::ALL.len() as u64 * 32;
         let attributed = if self.attribution { self.memory_of_attribution() } else { 0 };
-        self.message_count() as u64 * 112 + series + u64::from(self.connections()) * (512 << 10) + attributed
+        let compressed = if self.has_compressed() { self.memory_of_compression() } else { 0 };
+        self.message_count() as u64 * 112
+            + series
+            + u64::from(self.connections()) * (512 << 10)
+            + attributed
+            + compressed
+    }
+
+    /// The part of it that compression takes: the text, and what waits to be sent, or to be whole; a quarter of all content
+    /// where none was sent before the last was compressed.
+    fn memory_of_compression(&self) -> u64 {
+        let content = self.workload.total_bytes().map_or(0, ByteCount::bytes);
+        2 * MOST_TEXT.bytes() + content / 4 + 48 * self.message_count() as u64
     }
 
     /// The part of it that the attribution of packets takes: a place for each message and each TLS record,
@@ -296,7 +313,6 @@ pub const MAX_CONNECTIONS: u16 = 1024;
 mod tests {
     use super::*;
     use samepath_model::arm::Transport;
-    use samepath_model::units::ByteCount;
     use samepath_model::workload::{Bulk, Messages};
 
     fn plan(workload: Workload) -> Plan {

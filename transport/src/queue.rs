@@ -17,7 +17,7 @@ pub(crate) enum Work {
 pub(crate) type Queue = UnboundedReceiver<Work>;
 
 /// The driver's ends of all queues.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Queues {
     senders: Vec<UnboundedSender<Work>>,
     /// The queue of each stream.

@@ -30,6 +30,9 @@ impl Shared {
         // The report was made: what still comes is nobody's.
         let Some(sink) = guard.as_mut() else { return Err(TransportError::Control("the session is over".into())) };
         let done = work(sink)?;
+        for message in sink.arrived.drain(..) {
+            self.decompress(message);
+        }
         for id in sink.fresh.drain(..) {
             self.drive(Event::Delivered(id), now);
         }

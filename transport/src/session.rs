@@ -8,19 +8,20 @@ use std::sync::Arc;
 
 use samepath_model::book::Entry;
 use samepath_model::record::{End, SERIES_BIN_NANOS};
-use samepath_model::workload::Event;
+use samepath_model::workload::{Event, Release};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::book::{self, Book};
+use crate::compressed::Arrived;
 use crate::connection::{Connection, Dialer};
 use crate::plan::Plan;
 use crate::probe::Usage;
-use crate::queue::Queue;
+use crate::queue::{Queue, Queues};
 use crate::report::{Phase, SessionReport};
 use crate::shared::Shared;
 use crate::tasks::{Kind, Tasks};
-use crate::{TransportError, clock, exchange, payload, receive, send};
+use crate::{TransportError, clock, coding, exchange, payload, receive, send};
 
 /// One end at work. Dropping it ends it.
 #[derive(Debug)]
@@ -56,8 +57,9 @@ impl Session {
             shared.give_book(book.take_found(), records);
         }
         let book = book.map(|book| (book, recorded));
+        let coders = Coders::of(&mut shared);
         let shared = Arc::new(shared);
-        let work = tokio::spawn(run(shared.clone(), connections, queues, dialer, book));
+        let work = tokio::spawn(run(shared.clone(), connections, queues, dialer, book, coders));
         let sampler = tokio::spawn(tick(shared.clone()));
         Session { shared, phase, peer_sent, peer_warm, started: Usage::now(), work: Some(work), sampler }
     }
@@ -144,6 +146,31 @@ impl Drop for Session {
     }
 }
 
+/// What an end's coders are given.
+#[derive(Debug, Default)]
+struct Coders {
+    /// What is to be compressed, and where it goes then.
+    released: Option<(mpsc::UnboundedReceiver<Release>, Queues)>,
+    /// What is to be decompressed.
+    arrived: Option<mpsc::UnboundedReceiver<Arrived>>,
+}
+
+impl Coders {
+    fn of(shared: &mut Shared) -> Coders {
+        let mut coders = Coders::default();
+        if shared.compresses() {
+            let (coder, released) = mpsc::unbounded_channel();
+            coders.released = shared.give_coder(coder).map(|queues| (released, queues));
+        }
+        if shared.decompresses() {
+            let (decompressor, arrived) = mpsc::unbounded_channel();
+            shared.give_decompressor(decompressor);
+            coders.arrived = Some(arrived);
+        }
+        coders
+    }
+}
+
 /// Works on the connections as they come.
 async fn run(
     shared: Arc<Shared>,
@@ -151,6 +178,7 @@ async fn run(
     mut queues: Vec<Option<Queue>>,
     dialer: Option<Dialer>,
     book: Option<(Book, mpsc::UnboundedReceiver<Entry>)>,
+    coders: Coders,
 ) -> Result<(), TransportError> {
     let plan = &shared.plan;
     let (mut helpers, mut workers) = (Tasks::default(), Tasks::default());
@@ -162,6 +190,12 @@ async fn run(
     helpers.spawn(Kind::Helper, receive::await_end(shared.clone()));
     if let Some((book, recorded)) = book {
         helpers.spawn(Kind::Writer, book::keep(shared.clone(), book, recorded));
+    }
+    if let Some((released, queues)) = coders.released {
+        helpers.spawn(Kind::Writer, coding::compress_each(shared.clone(), released, queues));
+    }
+    if let Some(arrived) = coders.arrived {
+        helpers.spawn(Kind::Helper, coding::decompress_each(shared.clone(), arrived));
     }
     for _ in 0..plan.connections() {
         let connection = next_connection(&mut connections, &mut helpers, &mut workers).await?;

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use samepath_model::book::{Entry, Keeping};
 use samepath_model::record::{End, EndReport, Lateness, Metric, Setting};
 use samepath_model::start::StartState;
-use samepath_model::workload::{Event, MessageId, Table};
+use samepath_model::workload::{Event, MessageId, Release, Table};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 
 use crate::attribution::Place;
 use crate::clock;
+use crate::compressed::{Arrived, Compressed};
 use crate::connection::{Attribution, Connection, Probe};
 use crate::drive::Drive;
 use crate::exchanges::Exchanges;
@@ -31,6 +32,10 @@ pub(crate) struct Shared {
     /// The messages that this end may send, and their bytes.
     pub(crate) outgoing: Table,
     pub(crate) payload: Payload,
+    /// What those of them are that were compressed, and are not sent.
+    pub(crate) compressed: Compressed,
+    /// To what decompresses what has arrived, where anything is compressed.
+    decompressor: Option<UnboundedSender<Arrived>>,
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) epoch: watch::Receiver<Option<u64>>,
     /// Messages that the peer has sent, once it sends no more.
@@ -76,7 +81,9 @@ impl Shared {
         let (queues, receivers) = Queues::new(plan.arm, &outgoing);
         let driver = plan.workload.driver(end, plan.seed);
         let shared = Shared {
-            payload: Payload::new(plan.seed, outgoing.direction()),
+            payload: Payload::new(plan.seed, &outgoing),
+            compressed: Compressed::default(),
+            decompressor: None,
             sent: Mutex::new(SendLog::new(&outgoing)),
             sink: Mutex::new(Some(Sink::new(&plan, incoming))),
             drive: Mutex::new(Drive::new(driver, queues)),
@@ -107,6 +114,35 @@ impl Shared {
     pub(crate) fn give_book(&mut self, found: Vec<Entry>, records: UnboundedSender<Entry>) {
         let drive = self.drive.get_mut().expect("no panic while held");
         drive.give_book(found, records);
+    }
+
+    /// Whether any of the messages that this end sends is compressed.
+    pub(crate) fn compresses(&self) -> bool {
+        self.outgoing.has_compressed()
+    }
+
+    /// Whether any of those that it receives is.
+    pub(crate) fn decompresses(&self) -> bool {
+        self.plan.table(self.end.outgoing().opposite()).has_compressed()
+    }
+
+    /// Has messages compressed on their way to the queues; returns the queues that they go into then.
+    pub(crate) fn give_coder(&mut self, coder: UnboundedSender<Release>) -> Option<Queues> {
+        let drive = self.drive.get_mut().expect("no panic while held");
+        drive.give_coder(self.outgoing.clone(), coder)
+    }
+
+    /// Has compressed messages decompressed once they are whole.
+    pub(crate) fn give_decompressor(&mut self, decompressor: UnboundedSender<Arrived>) {
+        self.decompressor = Some(decompressor);
+    }
+
+    /// Hands a compressed message that is whole to what decompresses it.
+    pub(crate) fn decompress(&self, message: Arrived) {
+        if let Some(decompressor) = &self.decompressor {
+            // It fails only where the decompressor failed, which says so itself.
+            let _ = decompressor.send(message);
+        }
     }
 
     /// Queues for the writers of another connection, in place of those that there were.
@@ -394,6 +430,7 @@ impl Shared {
             report.end.reads = sink.reads;
             report.end.datagrams_received = is_udp.then(|| sink.datagrams());
             report.series.extend(sink.series());
+            report.end.decompression = sink.decompression();
             report.received = sink.into_report();
         }
         if self.sends() {
@@ -406,6 +443,7 @@ impl Shared {
             report.end.start = *self.start.lock().expect("no panic while held");
             report.end.bytes_sent = log.bytes();
             report.end.writes = log.writes;
+            report.end.compression = log.compression;
             report.end.datagrams_sent = is_udp.then(|| log.datagrams());
             let taps = std::mem::take(&mut *self.taps.lock().expect("no panic while held"));
             (report.layout, report.observations) = (log.layout(taps), log.take_observations());

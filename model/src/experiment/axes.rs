@@ -113,7 +113,12 @@ impl Part {
             let at = || Spot::key("axes").then(name);
             let place = self.place_of(name).ok_or_else(|| {
                 let kind = self.workload.name();
-                Fault::new(at(), format!("there is no axis `{name}` for `{kind}`; {}", known_axes([&self.workload])))
+                let others = Workload::kinds().into_iter().filter(|kind| kind.parameters.contains(&name.as_str()));
+                let others: Vec<String> = others.map(|kind| format!("`{}`", kind.name)).collect();
+                let others =
+                    if others.is_empty() { String::new() } else { format!(" (it is one of {})", others.join(", ")) };
+                let known = known_axes([&self.workload]);
+                Fault::new(at(), format!("there is no axis `{name}` for `{kind}`{others}; {known}"))
             })?;
             if values.is_empty() {
                 return Err(Fault::new(at(), format!("axis `{name}` has no values; give at least one")));

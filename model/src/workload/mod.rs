@@ -10,6 +10,7 @@ mod bulk;
 mod chat;
 mod clocked;
 mod cloud_gaming;
+mod coding;
 mod connect;
 mod draw;
 pub mod driver;
@@ -54,6 +55,7 @@ pub use arrivals::Arrivals;
 pub use bulk::Bulk;
 pub use chat::Chat;
 pub use cloud_gaming::CloudGaming;
+pub use coding::{Codec, Coding, Compression, Content, MOST_TEXT};
 pub use connect::Connect;
 pub use driver::{Action, Driver, Event};
 pub use frames::{Cut, Frames, Key, Kind, Layout, Part, Repair};
@@ -310,6 +312,7 @@ impl Workload {
     /// # Errors
     /// Says what to use instead.
     pub fn check_for(&self, arm: Arm) -> Result<(), WorkloadError> {
+        self.spec().check_for(arm).map_err(|problem| WorkloadError { workload: self.name(), problem })?;
         if arm.connections != Connections::PerMessage || self.spec().is_dialogue() {
             return Ok(());
         }
@@ -510,6 +513,10 @@ impl Spec for Mix {
 
     fn settle_for(&mut self, arm: Arm) {
         self.of.iter_mut().for_each(|one| one.spec_mut().settle_for(arm));
+    }
+
+    fn check_for(&self, arm: Arm) -> Result<(), String> {
+        self.of.iter().try_for_each(|one| one.check_for(arm).map_err(|error| error.to_string()))
     }
 
     fn check_on(&self, arm: Arm, link: &Link) -> Result<(), String> {

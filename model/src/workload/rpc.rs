@@ -14,6 +14,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::arrivals::Arrivals;
+use super::coding::{Coding, Compression, Content, MOST_TEXT};
 use super::draw;
 use super::driver::{Action, Driver, Event};
 use super::message::{Class, MessageId, Release};
@@ -23,7 +24,7 @@ use super::spec::{
 };
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
-use crate::arm::Arm;
+use crate::arm::{Arm, OrderingDomain};
 use crate::link::{Direction, Link};
 use crate::units::{ByteCount, Duration};
 
@@ -54,8 +55,16 @@ pub struct Rpc {
     pub duration: Option<Duration>,
     /// Size of a request.
     pub request: Size,
-    /// Size of a response.
+    /// Size of a response, before it is compressed.
     pub response: Size,
+    /// How responses are compressed. Where it is said, `none` included, a response is a text as an API returns it; absent,
+    /// it is of random bytes, which nothing makes fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// How hard the coder tries; absent, 6 of gzip and 3 of Zstandard, as they have it themselves. It makes no difference
+    /// to `none`, so that one may vary `compression` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression_level: Option<u8>,
     /// Requests of an operation.
     pub calls: u16,
     /// Whether they are one request of as many times the size (batched), or follow each other, each released by the
@@ -108,6 +117,8 @@ impl Default for Rpc {
             duration: None,
             request: Size::Fixed(ByteCount::new(200)),
             response: Size::Fixed(ByteCount::new(1000)),
+            compression: None,
+            compression_level: None,
             calls: 1,
             batched: false,
             service: Duration::ZERO,
@@ -174,6 +185,34 @@ impl Rpc {
         (0..u64::from(self.in_one())).map(each).fold(Duration::ZERO, |sum, one| sum + one)
     }
 
+    /// The coding of responses; `None` where they cross the wire as they are.
+    pub fn coding(&self) -> Option<Coding> {
+        let codec = self.compression?.codec()?;
+        Some(Coding { codec, level: self.compression_level.unwrap_or(codec.default_level()) })
+    }
+
+    /// Says what is wrong with the compression.
+    fn check_compression(&self) -> Result<(), String> {
+        if self.compression_level.is_some() && self.compression.is_none() {
+            return Err("`compression-level` goes with `compression`; set that to `gzip` or `zstd`, too".into());
+        }
+        if let Some(Coding { codec, level }) = self.coding() {
+            let highest = codec.highest_level();
+            if !(1..=highest).contains(&level) {
+                return Err(format!("`compression-level` is {level}; of {codec} it must lie between 1 and {highest}"));
+            }
+        }
+        let longest = self.response.largest_but_one_in_a_hundred().bytes() * u64::from(self.in_one());
+        if self.compression.is_some() && longest > MOST_TEXT.bytes() {
+            return Err(format!(
+                "a response is of up to {}, and the text that `compression` is of is {MOST_TEXT} long: make `response` or \
+                 `calls` smaller, or leave `compression` out",
+                ByteCount::new(longest)
+            ));
+        }
+        Ok(())
+    }
+
     fn backlog(&self) -> usize {
         self.backlog.unwrap_or(64) as usize
     }
@@ -194,6 +233,8 @@ impl Spec for Rpc {
             "duration",
             "request",
             "response",
+            "compression",
+            "compression-level",
             "calls",
             "batched",
             "service",
@@ -252,6 +293,7 @@ impl Spec for Rpc {
         if !(1..=1000).contains(&self.calls) {
             return Err(format!("`calls` is {}; it must lie between 1 and 1000", self.calls));
         }
+        self.check_compression()?;
         match (self.workers, self.backlog) {
             (Some(0), _) => return fail("`workers` must be at least 1; leave it out for any number"),
             (Some(_), _) if self.service == Duration::ZERO => {
@@ -305,6 +347,25 @@ impl Spec for Rpc {
         Some(Block { streams: self.streams(), per_stream, class: Class::Latency, lengths })
     }
 
+    fn content(&self, direction: Direction) -> Content {
+        match (direction, self.coding()) {
+            (Direction::Up, _) => Content::Random,
+            (Direction::Down, Some(coding)) => Content::Compressed(coding),
+            (Direction::Down, None) if self.compression.is_some() => Content::Text,
+            (Direction::Down, None) => Content::Random,
+        }
+    }
+
+    fn check_for(&self, arm: Arm) -> Result<(), String> {
+        match self.coding() {
+            Some(Coding { codec, .. }) if arm.ordering == OrderingDomain::Nothing => Err(format!(
+                "`compression = \"{codec}\"` is for responses that arrive whole and in order, and `{arm}` sends them in \
+                 datagrams: use `tcp`, `tls` or `quic`, or leave `compression` out"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn nominal_duration(&self) -> Option<Duration> {
         let rate = self.per_second?;
         Some(Duration::from_nanos((f64::from(self.operations()) / rate * 1e9) as u64))
@@ -337,6 +398,7 @@ impl Spec for Rpc {
     }
 
     fn settle_for(&mut self, arm: Arm) {
+        self.compression_level = self.compression_level.filter(|_| self.coding().is_some());
         // The first datagram is the request: there is nothing that it would wait for.
         self.cold &= arm.handshake_round_trips.is_some();
     }
@@ -402,6 +464,11 @@ impl fmt::Display for Rpc {
                 write!(f, ", {k} calls in one request of {k} × {}, response {k} × {}", self.request, self.response)?
             }
             (k, false) => write!(f, ", {k} calls in sequence, request {}, response {}", self.request, self.response)?,
+        }
+        match (self.compression, self.coding()) {
+            (_, Some(Coding { codec, level })) => write!(f, ", {codec} {level}")?,
+            (Some(_), None) => write!(f, ", not compressed")?,
+            (None, None) => {}
         }
         if self.service > Duration::ZERO {
             let mean = if self.service_times == ServiceTimes::Fixed { "" } else { " in the mean, exponential" };
@@ -650,8 +717,9 @@ impl Driver for Server {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Workload;
+    use super::super::coding::Codec;
     use super::super::simulation::{Network, Played, both_ends, properties};
+    use super::super::{Mix, Workload};
     use super::*;
     use proptest::prelude::*;
 
@@ -673,7 +741,8 @@ mod tests {
             |(rpc, calls, batched, service, server)| {
                 let (workers, backlog) = server.unzip();
                 let (service, timeout) = (Duration::from_millis(service), Duration::from_millis(700));
-                Workload::Rpc(Rpc { calls, batched, service, workers, backlog, timeout, ..rpc })
+                let compression = backlog.map(|_| Compression::Gzip);
+                Workload::Rpc(Rpc { calls, batched, service, workers, backlog, timeout, compression, ..rpc })
             },
         )
     }
@@ -819,9 +888,39 @@ mod tests {
     }
 
     #[test]
+    fn only_whole_responses_are_compressed() {
+        let zstd = Rpc {
+            per_second: Some(10.0),
+            count: Some(10),
+            workers: Some(1),
+            service: Duration::from_millis(1),
+            compression: Some(Compression::Zstd),
+            ..Rpc::default()
+        };
+        let workload = Workload::Rpc(zstd.clone());
+        workload.check().unwrap();
+        let table = workload.table(Direction::Down, 1);
+        let coding = Coding { codec: Codec::Zstd, level: 3 };
+        assert_eq!(table.content(0, 0), Content::Compressed(coding));
+        let refusal = zstd.requests_of_stream();
+        assert_eq!((table.content(0, refusal), table.length(0, refusal).is_some()), (Content::Random, true));
+        assert!(!workload.table(Direction::Up, 1).has_text());
+        let plain = Workload::Rpc(Rpc { compression: Some(Compression::None), ..zstd.clone() });
+        assert_eq!(plain.table(Direction::Down, 1).content(0, 0), Content::Text);
+        assert!(!Workload::Rpc(Rpc { compression: None, ..zstd }).table(Direction::Down, 1).has_text());
+        let [tcp, udp]: [Arm; 2] = ["tcp", "udp"].map(|arm| arm.parse().unwrap());
+        assert!(workload.check_for(tcp).is_ok() && plain.check_for(udp).is_ok());
+        let refused = workload.check_for(udp).unwrap_err().to_string();
+        assert!(refused.contains("`compression = \"zstd\"`") && refused.contains("use `tcp`"), "{refused}");
+        let mix = Workload::Mix(Mix { of: vec![workload.clone(), workload], ..Mix::default() });
+        assert!(mix.check_for(udp).is_err());
+    }
+
+    #[test]
     fn impossible_parameters_are_named_with_the_remedy() {
         let closed = Rpc { outstanding: Some(8), count: Some(10), ..Rpc::default() };
         let open = Rpc { per_second: Some(10.0), count: Some(10), ..Rpc::default() };
+        let gzip = Rpc { compression: Some(Compression::Gzip), ..open.clone() };
         let bad = [
             (Rpc::default(), "`outstanding` (closed loop) or `per-second`"),
             (Rpc { per_second: Some(1.0), ..closed.clone() }, "exclude each other"),
@@ -836,7 +935,10 @@ mod tests {
             (Rpc { calls: 0, ..open.clone() }, "`calls` is 0"),
             (Rpc { cold: true, warmup: Some(ByteCount::new(1)), ..open.clone() }, "set `cold = false`"),
             (Rpc { request: Size::Fixed(ByteCount::ZERO), ..open.clone() }, "`request` must lie"),
-            (Rpc { count: Some(u32::MAX), ..open }, "fit one trial"),
+            (Rpc { count: Some(u32::MAX), ..open.clone() }, "fit one trial"),
+            (Rpc { compression_level: Some(6), ..open.clone() }, "goes with `compression`"),
+            (Rpc { compression_level: Some(10), ..gzip.clone() }, "of gzip it must lie between 1 and 9"),
+            (Rpc { response: Size::Fixed(ByteCount::new(1_000_000)), calls: 5, batched: true, ..gzip }, "4MiB long"),
         ];
         for (rpc, remedy) in bad {
             let said = Workload::Rpc(rpc).check().unwrap_err().to_string();

@@ -77,6 +77,7 @@ impl Played {
                 sent: Some(nanos(*now)),
                 delivered,
                 received: delivered.map_or(0, |_| size),
+                coded: None,
             }
         };
         self.released.iter().map(record).collect()

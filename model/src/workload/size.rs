@@ -60,6 +60,14 @@ impl Size {
         }
     }
 
+    /// The size, or the 99th percentile of what is drawn.
+    pub(super) const fn largest_but_one_in_a_hundred(&self) -> ByteCount {
+        match self {
+            Size::Fixed(bytes) => *bytes,
+            Size::LogNormal(LogNormal { p99, .. }) => *p99,
+        }
+    }
+
     /// The mean size.
     pub(super) fn mean(&self) -> f64 {
         match self {

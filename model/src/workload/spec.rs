@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::MessageId;
+use super::coding::Content;
 use super::driver::Driver;
 use super::stream::MAX_STREAMS;
 use super::table::{Block, Table};
@@ -49,9 +50,14 @@ pub(super) trait Spec: fmt::Display {
     /// The messages that may go in a direction; `None` where none do.
     fn block(&self, direction: Direction) -> Option<Block>;
 
+    /// What the bytes of the messages in a direction are.
+    fn content(&self, _direction: Direction) -> Content {
+        Content::Random
+    }
+
     /// Adds its streams to a table.
     fn fill(&self, table: &mut Table) {
-        table.add(self.streams(), self.block(table.direction()));
+        table.add_of(self.content(table.direction()), self.streams(), self.block(table.direction()));
     }
 
     /// From the start of the schedule to the last release by the clock, or the end of sending, where the spec says it.
@@ -76,6 +82,11 @@ pub(super) trait Spec: fmt::Display {
 
     /// Takes away what makes no difference on an arm, so that the record says what was done.
     fn settle_for(&mut self, _arm: Arm) {}
+
+    /// Says what cannot be done by this arm on any link, and what to do instead.
+    fn check_for(&self, _arm: Arm) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Says what cannot be done by this arm on this link, and what to do instead.
     fn check_on(&self, _arm: Arm, _link: &Link) -> Result<(), String> {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::coding::Content;
 use super::message::{Class, Length, MessageId};
 use super::size::Size;
 use super::stream::{StreamId, share};
@@ -60,13 +61,23 @@ pub enum Lengths {
     InTurn(Arc<[ByteCount]>),
 }
 
+/// A block of a table.
+#[derive(Debug, Clone, PartialEq)]
+struct Placed {
+    /// Its first stream.
+    first: StreamId,
+    /// The place of its first message.
+    place: usize,
+    block: Block,
+    content: Content,
+}
+
 /// The messages that may go in one direction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     direction: Direction,
     seed: u64,
-    /// With the first stream, and the place of the first message.
-    blocks: Vec<(StreamId, usize, Block)>,
+    blocks: Vec<Placed>,
     streams: u16,
     len: usize,
 }
@@ -82,14 +93,19 @@ impl Table {
         Table::new(self.direction, self.seed)
     }
 
-    /// Adds the next `streams` streams, which carry `block`, or nothing in this direction.
+    /// Adds the next `streams` streams, which carry `block`, of random bytes, or nothing in this direction.
     pub fn add(&mut self, streams: u16, block: Option<Block>) {
+        self.add_of(Content::Random, streams, block);
+    }
+
+    /// Adds the next `streams` streams, which carry `block`, of such bytes, or nothing in this direction.
+    pub fn add_of(&mut self, content: Content, streams: u16, block: Option<Block>) {
         let first = self.streams;
         self.streams += streams;
         if let Some(block) = block.filter(|block| !block.is_empty()) {
             let place = self.len;
             self.len += block.len();
-            self.blocks.push((first, place, block));
+            self.blocks.push(Placed { first, place, block, content });
         }
     }
 
@@ -120,33 +136,53 @@ impl Table {
 
     /// The blocks.
     pub fn blocks(&self) -> impl Iterator<Item = &Block> {
-        self.blocks.iter().map(|(.., block)| block)
+        self.blocks.iter().map(|placed| &placed.block)
     }
 
-    fn block(&self, stream: StreamId) -> Option<&(StreamId, usize, Block)> {
-        self.blocks.iter().find(|(first, _, block)| stream.checked_sub(*first).is_some_and(|n| n < block.streams))
+    /// Whether any of the messages is of bytes that are not random.
+    pub fn has_text(&self) -> bool {
+        self.blocks.iter().any(|placed| placed.content != Content::Random)
+    }
+
+    /// Whether any of the messages is compressed.
+    pub fn has_compressed(&self) -> bool {
+        self.blocks.iter().any(|placed| placed.content.coding().is_some())
+    }
+
+    fn placed(&self, stream: StreamId) -> Option<&Placed> {
+        self.blocks.iter().find(|placed| stream.checked_sub(placed.first).is_some_and(|n| n < placed.block.streams))
+    }
+
+    /// What the bytes of a message are: random where a single byte stands in place of its size.
+    pub fn content(&self, stream: StreamId, seq: u32) -> Content {
+        let Some(Placed { block, content, .. }) = self.placed(stream) else { return Content::Random };
+        let is_whole = match block.lengths {
+            Lengths::Drawn { one_byte_from, .. } => seq < one_byte_from,
+            _ => seq < block.per_stream,
+        };
+        if is_whole { *content } else { Content::Random }
     }
 
     /// Most messages that a stream carries.
     pub fn per_stream(&self, stream: StreamId) -> u32 {
-        self.block(stream).map_or(0, |(.., block)| block.per_stream)
+        self.placed(stream).map_or(0, |placed| placed.block.per_stream)
     }
 
     /// What a stream's messages are written for; `None` where it carries none.
     pub fn class(&self, stream: StreamId) -> Option<Class> {
-        self.block(stream).map(|(.., block)| block.class)
+        self.placed(stream).map(|placed| placed.block.class)
     }
 
     /// Place of a message among all of them; `None` where there is no such message.
     pub fn index(&self, stream: StreamId, seq: u32) -> Option<usize> {
-        let (first, place, block) = self.block(stream)?;
+        let Placed { first, place, block, .. } = self.placed(stream)?;
         let within = seq as usize * usize::from(block.streams) + usize::from(stream - first);
         (seq < block.per_stream).then_some(place + within)
     }
 
     /// Where a message ends; `None` where there is no such message.
     pub fn length(&self, stream: StreamId, seq: u32) -> Option<Length> {
-        let (first, _, block) = self.block(stream)?;
+        let Placed { first, block, .. } = self.placed(stream)?;
         (seq < block.per_stream).then(|| self.length_in(*first, block, stream, seq))
     }
 
@@ -170,7 +206,7 @@ impl Table {
 
     /// Every message by stream, number and length, in the order of their places.
     pub fn messages(&self) -> impl Iterator<Item = (StreamId, u32, Length)> {
-        self.blocks.iter().flat_map(move |(first, _, block)| {
+        self.blocks.iter().flat_map(move |Placed { first, block, .. }| {
             (0..block.per_stream).flat_map(move |seq| {
                 (*first..first + block.streams)
                     .map(move |stream| (stream, seq, self.length_in(*first, block, stream, seq)))

@@ -140,6 +140,7 @@ impl Made {
             sent: Some(released + 5),
             delivered,
             received: if delivered.is_some() { 100 } else { 0 },
+            coded: None,
         });
     }
 

@@ -14,6 +14,7 @@ mod blocked;
 mod blocked_over_axis;
 mod canvas;
 mod choice;
+mod compression;
 mod cost;
 mod decomposition;
 mod definition;
@@ -53,6 +54,7 @@ pub const ALL: &[&ChartDef] = &[
     &age_tail::CHART,
     &figures::CHART,
     &playback_over_time::CHART,
+    &compression::CHART,
     &latency_percentiles::CHART,
     &delay_tail::CHART,
     &delay_percentiles::CHART,

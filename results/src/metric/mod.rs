@@ -4,6 +4,7 @@
 //! trial's record. Code names a metric by its row, as [`DELAY_P95`]; [`ALL`] has them in the order of the tables.
 
 pub(crate) mod chat;
+pub(crate) mod compression;
 pub(crate) mod connect;
 mod definition;
 pub(crate) mod frames;
@@ -41,6 +42,7 @@ pub const ALL: &[&Metric] = &joined::<{ count(LISTS) }>(LISTS);
 const LISTS: &[&[&Metric]] = &[
     COMMON,
     rpc::METRICS,
+    compression::METRICS,
     voice::METRICS,
     frames::METRICS,
     page::METRICS,

@@ -140,6 +140,7 @@ mod tests {
             sent: Some(0),
             delivered: at.map(|ms| ms * 1_000_000),
             received: 100,
+            coded: None,
         }
     }
 

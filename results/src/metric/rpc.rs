@@ -8,6 +8,7 @@ use samepath_model::record::Percentiles;
 use samepath_model::workload::{Rpc, StreamId};
 use samepath_model::{Trial, Workload};
 
+use super::compression;
 use super::definition::{Better, Metric, PLAIN, Unit, of_workload};
 
 /// The metrics of operations.
@@ -75,7 +76,12 @@ pub(crate) const REFUSED: Metric = Metric {
 /// The figures of a trial, from its messages.
 pub(crate) fn figures(trial: &Trial, messages: &[MessageRecord]) -> Vec<(&'static Metric, f64)> {
     match trial.workload.scored() {
-        Workload::Rpc(rpc) => of_operations(rpc, trial.workload.scored_streams(), messages),
+        Workload::Rpc(rpc) => {
+            let streams = trial.workload.scored_streams();
+            let mut figures = of_operations(rpc, streams.clone(), messages);
+            figures.extend(compression::figures(rpc, streams, messages));
+            figures
+        }
         _ => Vec::new(),
     }
 }
@@ -112,7 +118,8 @@ pub(super) fn of_operations(
 
 #[cfg(test)]
 mod tests {
-    use samepath_model::workload::MessageId;
+    use samepath_model::record::Coded;
+    use samepath_model::workload::{Compression, MessageId};
     use samepath_model::{ByteCount, Direction, Duration};
 
     use super::*;
@@ -133,11 +140,39 @@ mod tests {
             sent: Some(released * ms),
             delivered: delivered.map(|at| at * ms),
             received: 100,
+            coded: None,
         }
     }
 
     fn figure(all: &[(&Metric, f64)], metric: &Metric) -> f64 {
         all.iter().find(|(of, _)| *of == metric).unwrap().1
+    }
+
+    #[test]
+    fn what_compression_takes_is_counted_by_hand() {
+        let rpc = Rpc { outstanding: Some(1), count: Some(3), compression: Some(Compression::Gzip), ..Rpc::default() };
+        let (up, down) = (Direction::Up, Direction::Down);
+        let coded =
+            |decompression_cpu_ns| Some(Coded { content: 1_000, compression_cpu_ns: 3_000_000, decompression_cpu_ns });
+        let messages = [
+            message(up, 0, 0, 0, Some(30)),
+            MessageRecord { coded: coded(Some(1_000_000)), size: 200, ..message(down, 0, 0, 30, Some(60)) },
+            MessageRecord { coded: coded(Some(2_000_000)), size: 300, ..message(down, 0, 1, 30, Some(60)) },
+            // What was not delivered counts nowhere, and a refusal is no response.
+            MessageRecord { coded: coded(None), size: 300, ..message(down, 0, 2, 30, None) },
+            message(down, 0, 3, 30, Some(60)),
+        ];
+        let all = compression::figures(&rpc, 0..1, &messages);
+        let of = |metric| figure(&all, metric);
+        assert_eq!((of(&compression::CONTENT), of(&compression::COMPRESSED)), (2_000.0, 500.0));
+        assert_eq!(of(&compression::RATIO), 4.0);
+        assert_eq!((of(&compression::COMPRESSION_CPU), of(&compression::DECOMPRESSION_CPU)), (3.0, 1.5));
+        assert_eq!(of(&compression::CPU_IN_ALL), 9.0);
+        // Without a word of compression there are no such figures; where it is none, they are those of doing nothing.
+        let plain = [message(down, 0, 0, 30, Some(60))];
+        assert!(compression::figures(&Rpc { compression: None, ..rpc.clone() }, 0..1, &plain).is_empty());
+        let none = compression::figures(&Rpc { compression: Some(Compression::None), ..rpc }, 0..1, &plain);
+        assert_eq!((figure(&none, &compression::RATIO), figure(&none, &compression::CPU_IN_ALL)), (1.0, 0.0));
     }
 
     #[test]

@@ -136,6 +136,7 @@ mod tests {
             sent: Some(0),
             delivered: delivered.map(|ms| ms * 1_000_000),
             received: 100,
+            coded: None,
         }
     }
 

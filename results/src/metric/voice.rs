@@ -133,6 +133,7 @@ mod tests {
             sent: Some(0),
             delivered: delay.map(|ms| i64::from(seq) * 20_000_000 + ms * 1_000_000),
             received: 172,
+            coded: None,
         };
         let mut messages: Vec<MessageRecord> = (0..100).map(|seq| packet(Direction::Up, seq, Some(30))).collect();
         // Five lost in a row, and one late.

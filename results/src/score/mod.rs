@@ -5,6 +5,7 @@
 
 mod bulk;
 mod chat;
+mod compression;
 mod connect;
 mod definition;
 mod frames;

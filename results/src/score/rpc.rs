@@ -1,8 +1,10 @@
 //! Score of `rpc`: how long operations take, how many get through, and what is refused or never answered.
 
+use super::compression;
 use super::definition::{PLAIN, Score};
 use crate::cells::Cell;
 use crate::metric;
+use crate::metric::compression::{COMPRESSION_CPU, CPU_IN_ALL, DECOMPRESSION_CPU, RATIO};
 use crate::metric::rpc::{ANSWERED, LATENCY_P50, LATENCY_P95, LATENCY_P99, PER_SECOND, REFUSED};
 use crate::number::number;
 use crate::part::PartView;
@@ -10,7 +12,18 @@ use crate::sentence::{Figure, each_told, sentence, set_against, told, without_pa
 use crate::words::{at, millis};
 
 pub(super) const SCORE: Score = Score {
-    table: &[&LATENCY_P50, &LATENCY_P95, &LATENCY_P99, &PER_SECOND, &ANSWERED, &REFUSED],
+    table: &[
+        &LATENCY_P50,
+        &LATENCY_P95,
+        &LATENCY_P99,
+        &PER_SECOND,
+        &ANSWERED,
+        &REFUSED,
+        &RATIO,
+        &COMPRESSION_CPU,
+        &DECOMPRESSION_CPU,
+        &CPU_IN_ALL,
+    ],
     compared: &[&LATENCY_P50, &LATENCY_P99, &PER_SECOND, &ANSWERED],
     headline: &LATENCY_P50,
     rows: |_| {
@@ -19,15 +32,21 @@ pub(super) const SCORE: Score = Score {
             (Figure::Of(&LATENCY_P99), "one in a hundred took longer than [ms] (latency p99)"),
             (Figure::Of(&PER_SECOND), "operations answered a second"),
             (Figure::Of(&REFUSED), "refused [%]"),
+            (Figure::Of(&RATIO), "content for each byte sent [B/B]"),
+            (Figure::Of(&COMPRESSION_CPU), "CPU time at the server to compress a response [ms]"),
+            (Figure::Of(&DECOMPRESSION_CPU), "CPU time at the client to decompress one [ms]"),
         ]
     },
     sentences,
-    charts: &["latency-percentiles"],
+    charts: &["compression", "latency-percentiles"],
     of_messages: metric::rpc::figures,
     ..PLAIN
 };
 
 fn sentences(part: &PartView<'_>) -> Vec<String> {
+    if let Some(sentences) = compression::sentences(part) {
+        return sentences;
+    }
     let (pairs, missing) = told(part, &LATENCY_P50);
     let mut sentences: Vec<String> = missing.into_iter().collect();
     let Some(last) = pairs.last() else {

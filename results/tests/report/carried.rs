@@ -111,6 +111,7 @@ pub(crate) fn messages(trial: &Trial, mut report: PlayReport) -> (PlayReport, Ve
             sent: Some(released + 20_000),
             delivered,
             received: if delivered.is_some() { size } else { 0 },
+            coded: None,
         });
     }
     report.complete = report.messages.iter().all(|message| message.delivered.is_some());

@@ -249,6 +249,7 @@ fn messages(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
             sent: Some(released + 20_000),
             delivered,
             received: if delivered.is_some() { size } else { 0 },
+            coded: None,
         });
     }
     report.complete = report.messages.iter().all(|m| m.delivered.is_some());
@@ -302,6 +303,7 @@ fn bulk(trial: &Trial) -> (PlayReport, Vec<PacketRecord>) {
             sent: Some(end),
             delivered: Some(end),
             received: share,
+            coded: None,
         });
     }
     (report, ledger)

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
-use samepath_model::record::{Metric, SERIES_BIN_NANOS};
+use samepath_model::record::{CoderReport, Metric, SERIES_BIN_NANOS};
 use samepath_model::units::ByteCount;
 use samepath_model::workload::{Length, MessageId, StreamId, Table};
 use serde::{Deserialize, Serialize};
 
 use super::arrivals::{Jitter, Parts};
 use crate::TransportError;
+use crate::codec::most_coded;
+use crate::compressed::Arrived;
 use crate::frame::{FrameError, HEADER_LEN, Header, Kind, Piece};
 use crate::payload::{Payload, WARMUP_SEQ};
 use crate::plan::Plan;
@@ -26,6 +28,8 @@ pub struct Received {
     pub duplicates: u64,
     /// Interarrival jitter (RFC 3550, section 6.4.1) of bulk datagrams, in nanoseconds.
     pub jitter_ns: Option<u64>,
+    /// The messages that were decompressed: their place in the table, and the nanoseconds of CPU time that it took.
+    pub decompressed: Vec<(usize, u64)>,
 }
 
 /// The receiver's records.
@@ -37,6 +41,12 @@ pub(crate) struct Sink {
     slots: Vec<Slot>,
     /// Messages that were delivered and of which the driver was not told yet.
     pub(crate) fresh: Vec<MessageId>,
+    /// What has come of compressed messages that are not whole; `None` where there are none.
+    coded: Option<HashMap<usize, Vec<u8>>>,
+    /// Compressed messages that are whole, to be decompressed.
+    pub(crate) arrived: Vec<Arrived>,
+    decompressed: Vec<(usize, u64)>,
+    decompression: CoderReport,
     delivered: u64,
     /// Messages of which nothing more is to come: those delivered, those that the time has cut off, and those given up.
     over: u64,
@@ -67,10 +77,18 @@ struct Slot {
 
 impl Sink {
     pub(crate) fn new(plan: &Plan, table: Table) -> Sink {
-        let slot = |length: Length| Slot { size: length.bytes().map(ByteCount::bytes), received: 0, delivered: 0 };
+        let slot = |(stream, seq, length): (StreamId, u32, Length)| {
+            // Where a compressed message ends, its last frame says.
+            let is_open = table.content(stream, seq).coding().is_some();
+            Slot { size: length.bytes().map(ByteCount::bytes).filter(|_| !is_open), received: 0, delivered: 0 }
+        };
         Sink {
-            payload: Payload::new(plan.seed, table.direction()),
-            slots: table.messages().map(|(.., length)| slot(length)).collect(),
+            payload: Payload::new(plan.seed, &table),
+            slots: table.messages().map(slot).collect(),
+            coded: table.has_compressed().then(HashMap::new),
+            arrived: Vec::new(),
+            decompressed: Vec::new(),
+            decompression: CoderReport::default(),
             fresh: Vec::new(),
             delivered: 0,
             over: 0,
@@ -162,6 +180,7 @@ impl Sink {
             first_byte: self.first_byte,
             duplicates: self.duplicates,
             jitter_ns: self.jitter.nanos(),
+            decompressed: self.decompressed,
         }
     }
 
@@ -190,8 +209,38 @@ impl Sink {
         }
     }
 
-    /// Bytes of an ordered byte stream.
-    pub(crate) fn ordered(&mut self, piece: &Piece<'_>, now: u64) -> Result<(), TransportError> {
+    /// What was decompressed of all; `None` where nothing is compressed.
+    pub(crate) fn decompression(&self) -> Option<CoderReport> {
+        self.coded.as_ref().map(|_| self.decompression)
+    }
+
+    /// A compressed message was decompressed, and every byte of it compared.
+    pub(crate) fn decompressed(&mut self, arrived: &Arrived, cpu_ns: u64, now: u64) {
+        let &Arrived { stream, seq, content, ref coded } = arrived;
+        let index = self.table.index(stream, seq).expect("a message of the table has arrived");
+        self.decompressed.push((index, cpu_ns));
+        self.decompression = self.decompression.and(content, coded.len() as u64, cpu_ns);
+        self.is_whole(stream, seq, index, now);
+    }
+
+    /// Bytes of a compressed message, which are compared once it is whole.
+    fn keep(&mut self, piece: &Piece<'_>, index: usize, whole: bool) -> Result<(), TransportError> {
+        let Header { stream, seq, .. } = piece.header;
+        let content = self.table.length(stream, seq).and_then(Length::bytes).map_or(0, ByteCount::bytes);
+        let kept = self.coded.get_or_insert_default().entry(index).or_default();
+        kept.extend_from_slice(piece.bytes);
+        if kept.len() as u64 > most_coded(content) {
+            return Err(TransportError::Unexpected { stream, seq, offset: piece.offset });
+        }
+        if whole {
+            let coded = self.coded.as_mut().and_then(|coded| coded.remove(&index)).unwrap_or_default();
+            self.arrived.push(Arrived { stream, seq, content, coded });
+        }
+        Ok(())
+    }
+
+    /// Bytes of an ordered byte stream; whether they are the last of a message.
+    pub(crate) fn ordered(&mut self, piece: &Piece<'_>, now: u64) -> Result<bool, TransportError> {
         let Header { kind, stream, seq, .. } = piece.header;
         let unexpected = TransportError::Unexpected { stream, seq, offset: piece.offset };
         let len = piece.bytes.len() as u64;
@@ -199,7 +248,7 @@ impl Sink {
             Kind::Warmup => {
                 self.verify(&piece.header, WARMUP_SEQ, piece.offset, piece.bytes)?;
                 self.warmup_left = self.warmup_left.checked_sub(len).ok_or(unexpected)?;
-                return Ok(());
+                return Ok(false);
             }
             Kind::Timed => return Err(unexpected),
             Kind::Data | Kind::End => {}
@@ -207,17 +256,20 @@ impl Sink {
         let Some(index) = self.table.index(stream, seq) else { return Err(unexpected) };
         if self.slots[index].size.is_none() && self.is_cut_off(stream, seq, now) {
             self.over += u64::from(kind == Kind::End);
-            return Ok(());
+            return Ok(kind == Kind::End);
         }
+        let is_coded = self.coded.is_some() && self.table.content(stream, seq).coding().is_some();
         let slot = &mut self.slots[index];
-        if slot.delivered != 0 || piece.offset != slot.received {
+        if slot.delivered != 0 || piece.offset != slot.received || is_coded && slot.size == Some(slot.received) {
             return Err(unexpected);
         }
         if kind == Kind::End {
-            if slot.size.is_some() {
+            // It may be cut on its way: each of its pieces says the same.
+            let end = piece.header.offset + u64::from(piece.header.len);
+            if slot.size.is_some_and(|size| !is_coded || size != end) {
                 return Err(unexpected);
             }
-            slot.size = Some(slot.received);
+            slot.size = Some(end);
         }
         slot.received += len;
         let whole = match slot.size {
@@ -225,14 +277,18 @@ impl Sink {
             Some(size) => slot.received == size,
             None => false,
         };
-        self.verify(&piece.header, seq, piece.offset, piece.bytes)?;
+        if is_coded {
+            self.keep(piece, index, whole)?;
+        } else {
+            self.verify(&piece.header, seq, piece.offset, piece.bytes)?;
+        }
         if len > 0 {
             self.count(len, now);
         }
-        if whole {
+        if whole && !is_coded {
             self.is_whole(stream, seq, index, now);
         }
-        Ok(())
+        Ok(whole)
     }
 
     /// A datagram: one frame, whole. What is no frame of the session is an error, because the
@@ -294,7 +350,7 @@ mod tests {
     use samepath_model::link::Direction;
     use samepath_model::tuning::Tuning;
     use samepath_model::units::Duration;
-    use samepath_model::workload::{Bulk, Messages, StreamId, Workload};
+    use samepath_model::workload::{Bulk, Compression, Messages, Rpc, Size, StreamId, Workload};
 
     fn sink(transport: Transport, workload: Workload) -> Sink {
         let plan = Plan {
@@ -325,7 +381,7 @@ mod tests {
     fn frame(kind: Kind, stream: StreamId, seq: u32, offset: u64, len: usize) -> Vec<u8> {
         let message = if kind == Kind::Timed { 0 } else { seq };
         let mut bytes = Header { kind, stream, len: len as u32, seq, offset }.encode().to_vec();
-        Payload::new(5, Direction::Down).append(stream, message, offset, len, &mut bytes);
+        Payload::new(5, &Table::new(Direction::Down, 5)).append(stream, message, offset, len, &mut bytes);
         bytes
     }
 
@@ -364,6 +420,54 @@ mod tests {
         let header = Header::decode(bytes.first_chunk().unwrap()).unwrap();
         let piece = Piece { header, offset: 500, bytes: &bytes[HEADER_LEN..] };
         assert!(matches!(sink.ordered(&piece, 1), Err(TransportError::Unexpected { offset: 500, .. })));
+    }
+
+    /// The sink of responses of 5 kB that are compressed.
+    fn compressed() -> Sink {
+        let response = Size::Fixed(ByteCount::new(5_000));
+        let compression = Some(Compression::Gzip);
+        let rpc = Rpc { outstanding: Some(1), count: Some(3), response, compression, ..Rpc::default() };
+        sink(Transport::Tcp, Workload::Rpc(Rpc { cold: true, ..rpc }))
+    }
+
+    /// What `sink` says of a frame of message 0 whose bytes come in pieces, `cut` at a time.
+    fn read(sink: &mut Sink, kind: Kind, offset: u64, bytes: &[u8], cut: usize) -> Result<bool, TransportError> {
+        let header = Header { kind, stream: 0, len: bytes.len() as u32, seq: 0, offset };
+        let mut whole = false;
+        for (n, piece) in bytes.chunks(cut).enumerate() {
+            whole |= sink.ordered(&Piece { header, offset: offset + (n * cut) as u64, bytes: piece }, 7)?;
+        }
+        Ok(whole)
+    }
+
+    #[test]
+    fn a_compressed_message_ends_with_its_last_frame() {
+        let coded: Vec<u8> = (0..1500).map(|n| n as u8).collect();
+        let mut sink = compressed();
+        assert!(!read(&mut sink, Kind::Data, 0, &coded[..1000], 300).unwrap());
+        assert!(sink.arrived.is_empty());
+        assert!(read(&mut sink, Kind::End, 1000, &coded[1000..], 300).unwrap());
+        let arrived = sink.arrived.pop().unwrap();
+        assert_eq!((&arrived.coded, arrived.content, sink.bytes()), (&coded, 5_000, 1_500));
+        assert!(sink.fresh.is_empty(), "it is delivered when it is decompressed");
+        sink.decompressed(&arrived, 9, 11);
+        assert_eq!((sink.fresh.len(), sink.decompression().unwrap().cpu_ns), (1, 9));
+        let report = sink.into_report();
+        assert_eq!((report.at[0], report.bytes[0], report.decompressed), (11, 1_500, vec![(0, 9)]));
+    }
+
+    #[test]
+    fn frames_beyond_a_compressed_message_are_errors() {
+        let bytes = [1; 6_000];
+        let mut whole = compressed();
+        read(&mut whole, Kind::End, 0, &bytes[..1_000], 400).unwrap();
+        for (kind, offset) in [(Kind::Data, 1_000), (Kind::End, 1_000), (Kind::Data, 0), (Kind::End, 0)] {
+            assert!(read(&mut whole, kind, offset, &bytes[..10], 10).is_err(), "{kind:?} at {offset}");
+        }
+        assert!(read(&mut compressed(), Kind::Data, 0, &bytes, 6_000).is_err(), "longer than a coder makes 5 kB");
+        assert!(read(&mut compressed(), Kind::Data, 10, &bytes, 6_000).is_err(), "its beginning is missing");
+        let mut random = sink(Transport::Tcp, messages(1_000));
+        assert!(read(&mut random, Kind::End, 0, &bytes[..1_000], 1_000).is_err(), "its length is known");
     }
 
     proptest! {

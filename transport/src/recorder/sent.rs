@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use samepath_model::attribution::{LayoutRecord, ObservationRecord};
-use samepath_model::units::Duration;
+use samepath_model::record::CoderReport;
+use samepath_model::units::{ByteCount, Duration};
 use samepath_model::workload::{MessageId, Release, StreamId, Table};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,9 @@ pub struct Sent {
     pub bytes: Vec<u64>,
     /// When messages were withdrawn before any of them was sent, by their place in the table.
     pub cancelled: Vec<(usize, u64)>,
+    /// The messages that were compressed: their place in the table, the bytes that they became, and the nanoseconds of CPU
+    /// time that it took.
+    pub compressed: Vec<(usize, u64, u64)>,
 }
 
 /// A message that was released. Times are nanoseconds from the start of the schedule.
@@ -53,6 +57,8 @@ impl From<&Release> for Released {
 pub(crate) struct SendLog {
     pub(crate) sent: Sent,
     bytes: u64,
+    /// All that was compressed; `None` where nothing is.
+    pub(crate) compression: Option<CoderReport>,
     pub(crate) datagrams: u64,
     /// Calls in which payload was written.
     pub(crate) writes: u64,
@@ -64,8 +70,9 @@ pub(crate) struct SendLog {
 impl SendLog {
     pub(crate) fn new(table: &Table) -> SendLog {
         let n = table.len();
-        let sent = Sent { released: Vec::with_capacity(n), at: vec![0; n], bytes: vec![0; n], cancelled: Vec::new() };
-        SendLog { sent, ..SendLog::default() }
+        let sent = Sent { released: Vec::with_capacity(n), at: vec![0; n], bytes: vec![0; n], ..Sent::default() };
+        let compression = table.has_compressed().then(CoderReport::default);
+        SendLog { sent, compression, ..SendLog::default() }
     }
 
     pub(crate) fn released(&mut self, release: &Release) {
@@ -74,6 +81,13 @@ impl SendLog {
 
     pub(crate) fn cancelled(&mut self, index: usize, at: u64) {
         self.sent.cancelled.push((index, at));
+    }
+
+    /// Notes that a message's content was compressed to so many bytes, and the CPU time that it took.
+    pub(crate) fn compressed(&mut self, index: usize, content: ByteCount, coded: ByteCount, cpu_ns: u64) {
+        self.sent.compressed.push((index, coded.bytes(), cpu_ns));
+        let all = self.compression.unwrap_or_default();
+        self.compression = Some(all.and(content.bytes(), coded.bytes(), cpu_ns));
     }
 
     pub(crate) fn wrote(&mut self, index: usize, bytes: u64) {

@@ -21,6 +21,11 @@ impl Shared {
             let message = (kind != Kind::Warmup).then_some(seq);
             place.enter((HEADER_LEN + len) as u64, stream, message, &mut self.log().layout);
         }
+        if self.outgoing.has_compressed() && self.outgoing.content(stream, seq).coding().is_some() {
+            let (header, payload) = self.compressed.frame(header);
+            to.push([&header.encode()[..], &payload].concat().into());
+            return;
+        }
         let header = header.encode();
         if len == 0 {
             to.push(Bytes::copy_from_slice(&header));

@@ -52,6 +52,7 @@ fn records(played: &Played) -> Vec<MessageRecord> {
             sent: Some(release.at.as_nanos() as i64),
             delivered,
             received: 0,
+            coded: None,
         }
     };
     played.released.iter().map(record).collect()
