@@ -26,6 +26,7 @@ mod query;
 mod restraint;
 pub mod retry;
 mod rpc;
+mod service;
 #[cfg(test)]
 mod simulation;
 mod size;
@@ -63,7 +64,8 @@ pub use page::Page;
 pub use payment::Payment;
 pub use player::{Player, Stall};
 pub use query::Query;
-pub use rpc::{Rpc, ServiceTimes};
+pub use rpc::Rpc;
+pub use service::ServiceTimes;
 pub use size::{LogNormal, Size};
 pub use spec::MOST_WARMUP;
 pub use stream::{MAX_STREAMS, StreamId, share};
