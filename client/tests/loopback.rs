@@ -326,8 +326,13 @@ async fn a_paced_datagram_sender_keeps_its_rate_on_average() {
 #[tokio::test]
 async fn ipv6_works_too() {
     let listen: SocketAddr = "[::1]:0".parse().unwrap();
-    let server = match Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default(), book: None })
-    {
+    let server = match Server::bind(ServerConfig {
+        listen,
+        token: TOKEN.into(),
+        limits: Limits::default(),
+        servers: 1,
+        book: None,
+    }) {
         Ok(server) => server,
         Err(error) => {
             samepath_testing::skip!("no IPv6 here: {error}");
@@ -356,7 +361,8 @@ async fn ipv6_works_too() {
 async fn both_families_answer_from_the_address_asked() {
     let listen: SocketAddr = (samepath_transport::tcp::any_address(), 0).into();
     let server =
-        Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default(), book: None }).unwrap();
+        Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default(), servers: 1, book: None })
+            .unwrap();
     let (port, pin) = (server.address().port(), Pin::Exactly(server.fingerprint()));
     let (_keep, stage) = watch::channel(Shutdown::Running);
     let said = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -606,7 +612,8 @@ async fn garbage_on_every_port_does_no_harm() {
 #[tokio::test]
 async fn an_occupied_port_is_named_with_the_remedy() {
     let server = serve();
-    let config = ServerConfig { listen: server.address, token: TOKEN.into(), limits: Limits::default(), book: None };
+    let config =
+        ServerConfig { listen: server.address, token: TOKEN.into(), limits: Limits::default(), servers: 1, book: None };
     let error = Server::bind(config).unwrap_err().to_string();
     assert!(error.contains(&server.address.to_string()) && error.contains("--listen"), "{error}");
 }
@@ -620,6 +627,7 @@ async fn taken_and_impossible_ports_are_named() {
             listen: (ip, port).into(),
             token: TOKEN.into(),
             limits: Limits::default(),
+            servers: 1,
             book: None,
         });
         error.unwrap_err().to_string()

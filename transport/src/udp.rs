@@ -100,13 +100,13 @@ impl Datagrams {
     ///
     /// # Errors
     /// When the socket cannot be made, or nobody listens there.
-    pub async fn connect(address: SocketAddr, secret: Secret, limit: Duration) -> Result<Datagrams, TransportError> {
+    pub async fn connect(address: SocketAddr, preface: Preface, limit: Duration) -> Result<Datagrams, TransportError> {
         let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = bind((any, 0).into(), false)?;
         socket.connect(address)?;
-        let datagrams = Datagrams::new(socket, address, secret)?;
+        let datagrams = Datagrams::new(socket, address, preface.secret)?;
         let failed = |detail: String| TransportError::Connection { transport: "UDP", address, detail, errno: None };
-        let preface = Preface { secret, number: 0 }.encode();
+        let preface = preface.encode();
         let end = Instant::now() + limit;
         loop {
             match datagrams.inner.io.send(&preface).await {

@@ -30,7 +30,7 @@ pub(crate) struct Running {
 
 pub(crate) fn serve_with(limits: Limits) -> Running {
     let listen = (Ipv4Addr::LOCALHOST, 0).into();
-    let server = Server::bind(ServerConfig { listen, token: TOKEN.into(), limits, book: None }).unwrap();
+    let server = Server::bind(ServerConfig { listen, token: TOKEN.into(), limits, servers: 1, book: None }).unwrap();
     let (shutdown, stage) = watch::channel(Shutdown::Running);
     let log = Arc::new(Mutex::new(Vec::new()));
     let lines = log.clone();

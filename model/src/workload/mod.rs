@@ -67,7 +67,7 @@ pub use query::Query;
 pub use rpc::Rpc;
 pub use service::ServiceTimes;
 pub use size::{LogNormal, Size};
-pub use spec::MOST_WARMUP;
+pub use spec::{MOST_SERVERS, MOST_WARMUP};
 pub use stream::{MAX_STREAMS, StreamId, share};
 pub use table::{Block, Lengths, Table};
 pub use video_call::VideoCall;
@@ -182,6 +182,35 @@ impl Workload {
     /// Number of logical streams.
     pub fn streams(&self) -> u16 {
         self.spec().streams()
+    }
+
+    /// Servers that it needs: one, or one for each stream, each with ports and a connection of its own.
+    pub fn servers(&self) -> u16 {
+        self.spec().servers()
+    }
+
+    /// How much farther away one of its servers stands than the others' link is long: the round trip beyond the link's, half
+    /// of it each way.
+    pub fn extra_rtt(&self, server: u16) -> Duration {
+        self.spec().extra_rtt(server)
+    }
+
+    /// The same of the farthest.
+    pub fn farthest(&self) -> Duration {
+        (0..self.servers()).map(|server| self.extra_rtt(server)).max().unwrap_or_default()
+    }
+
+    /// The server that a stream's messages go to, or come from.
+    pub fn server_of(&self, stream: StreamId) -> u16 {
+        if self.servers() > 1 { stream } else { 0 }
+    }
+
+    /// Connections of the transport that carry it over this arm, and are made before anything is sent.
+    pub fn connections(&self, arm: Arm) -> u16 {
+        match arm.connections {
+            Connections::One => self.servers(),
+            Connections::PerStream | Connections::PerMessage => arm.connections(self.streams()),
+        }
     }
 
     /// The parameters that an experiment may vary.
@@ -435,6 +464,13 @@ impl Spec for Mix {
             if one.book().is_some() {
                 return Err(format!(
                     "`of` has a `{}` in it, whose server keeps a book for itself: give it a flow of its own, as a \
+                     `competing-flow`",
+                    one.name()
+                ));
+            }
+            if one.servers() > 1 {
+                return Err(format!(
+                    "`of` has a `{}` in it, which needs servers of its own: give it a flow of its own, as a \
                      `competing-flow`",
                     one.name()
                 ));

@@ -113,7 +113,7 @@ pub fn analyse<E>(
         window_is_subject: trial.tuning.receive_window.is_some(),
         sets_windows: arm.stack.is_in_process(),
         is_window_alone: trial.tuning.controller != Controller::Bbr,
-        is_one_connection: arm.connections(trial.workload.streams()) == 1,
+        is_one_connection: trial.workload.connections(arm) == 1,
         connects_as_released: arm.connections == Connections::PerMessage,
     })
 }

@@ -8,7 +8,7 @@ use tokio_rustls::TlsStream;
 use crate::TransportError;
 
 /// The protocol's version: both ends must speak the same.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 pub(super) type Stream = TlsStream<TcpStream>;
 
