@@ -19,6 +19,7 @@ mod decomposition;
 mod definition;
 mod delay_percentiles;
 mod delay_tail;
+mod delays;
 mod drops;
 mod figure;
 mod figures;
