@@ -20,6 +20,7 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("stream-order", include_str!("../experiments/stream-order.toml")),
     ("window-cut", include_str!("../experiments/window-cut.toml")),
     ("chatty-or-batched", include_str!("../experiments/chatty-or-batched.toml")),
+    ("fan-out", include_str!("../experiments/fan-out.toml")),
     ("overload", include_str!("../experiments/overload.toml")),
     ("connect", include_str!("../experiments/connect.toml")),
     ("mix", include_str!("../experiments/mix.toml")),

@@ -9,18 +9,19 @@ use std::time::Duration as StdDuration;
 
 use samepath_client::{Target, play};
 use samepath_model::arm::{Arm, Connections, OrderingDomain, Transport};
+use samepath_model::fanned::Fanned;
 use samepath_model::link::Direction;
 use samepath_model::record::Metric;
 use samepath_model::tuning::Order;
 use samepath_model::units::{BitRate, ByteCount, Duration};
-use samepath_model::workload::{Arrivals, Bulk, LogNormal, Messages, Mix, Rpc, Size, Workload};
+use samepath_model::workload::{Arrivals, Bulk, CallOrder, FanOut, LogNormal, Messages, Mix, Rpc, Size, Workload};
 use samepath_server::{Limits, Server, ServerConfig, Shutdown};
 use samepath_transport::identity::{Identity, Pin};
 use samepath_transport::{Plan, TransportError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
-use support::{TOKEN, bytes, plan, serve, serve_with};
+use support::{TOKEN, bytes, plan, serve, serve_for, serve_with};
 
 fn messages(direction: Direction, streams: u16, size: u64, count: u32) -> Workload {
     Workload::Messages(Messages {
@@ -149,6 +150,45 @@ async fn a_server_that_is_busy_refuses_with_a_byte() {
         assert!(report.complete, "{arm}");
         assert_eq!(report.messages.len(), 120, "{arm}: each is answered or refused");
     }
+}
+
+#[tokio::test]
+async fn services_are_called_on_every_arm() {
+    let server = serve_for(Limits::default(), 5);
+    let parallel = FanOut {
+        services: 5,
+        outstanding: Some(3),
+        count: Some(20),
+        service: Duration::from_millis(1),
+        warmup: Some(ByteCount::new(50_000)),
+        ..FanOut::default()
+    };
+    let sequence = FanOut { order: CallOrder::Sequence, cold: true, warmup: None, ..parallel.clone() };
+    for arm in Arm::all() {
+        for fan_out in [&parallel, &sequence] {
+            let plan = plan(arm, Workload::FanOut(fan_out.clone()).for_arm(arm));
+            let report = server.play(&plan).await.report;
+            let what = format!("{arm} {}", plan.workload);
+            assert!(report.complete, "{what}");
+            let fanned = Fanned::of(fan_out, &report.messages);
+            assert_eq!((fanned.released, fanned.whole.len(), fanned.calls.len()), (20, 20, 100), "{what}");
+            assert_eq!(report.handshake_ns.is_some(), plan.connections() > 0 && arm.handshake_round_trips.is_some());
+            for call in report.messages.iter().filter(|m| m.direction == Direction::Up && m.stream > 0) {
+                let by = call.released_by.map(|by| (by.stream, by.seq));
+                let before = (call.stream - 1, call.seq);
+                assert_eq!(by == Some(before), fan_out.order == CallOrder::Sequence, "{what}: {call:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn too_few_servers_are_named_with_the_remedy() {
+    let server = serve_for(Limits::default(), 2);
+    let fan_out = FanOut { services: 3, outstanding: Some(1), count: Some(1), ..FanOut::default() };
+    let plan = plan(Arm::default_of(Transport::Tcp), Workload::FanOut(fan_out));
+    let refused = play(&server.target(), &plan, |_| {}).await.unwrap_err().to_string();
+    assert!(refused.contains("stands for 2") && refused.contains("--servers 3"), "{refused}");
 }
 
 #[tokio::test]

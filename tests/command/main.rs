@@ -10,6 +10,7 @@
 //! | `again` | what the machine voided is run again |
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `rpc` | requests and responses over each transport, before slow servers and on lossy links |
+//! | `fan_out` | operations that need several services, near and far, in parallel and in sequence |
 //! | `game_state` | the age of states of which only the newest counts, against theory |
 //! | `query` | queries that are tried again, against theory, and on new connections |
 //! | `chat` | conversations, whole and in order or not, and their keep-alives |
@@ -48,6 +49,7 @@ mod ends;
 mod expectations;
 mod experiments;
 mod explain;
+mod fan_out;
 mod flows;
 mod game_state;
 mod host;

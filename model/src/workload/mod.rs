@@ -13,6 +13,7 @@ mod cloud_gaming;
 mod connect;
 mod draw;
 pub mod driver;
+mod fan_out;
 mod frames;
 mod game_state;
 mod message;
@@ -56,6 +57,7 @@ pub use chat::Chat;
 pub use cloud_gaming::CloudGaming;
 pub use connect::Connect;
 pub use driver::{Action, Driver, Event};
+pub use fan_out::{CallOrder, FanOut};
 pub use frames::{Cut, Frames, Key, Kind, Layout, Part, Repair};
 pub use game_state::GameState;
 pub use message::{Class, Length, MessageId, Release};
@@ -129,6 +131,8 @@ workloads! {
     Messages,
     /// Request and response.
     Rpc,
+    /// Requests that need several services, each a server of its own.
+    FanOut,
     /// Many short exchanges, for which connections are made and closed.
     Connect,
     /// Many small messages, and how many reads they become.

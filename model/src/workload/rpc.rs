@@ -26,7 +26,7 @@ use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
 use crate::arm::Arm;
 use crate::link::{Direction, Link};
-use crate::units::{ByteCount, Duration};
+use crate::units::{ByteCount, Duration, Probability};
 
 /// Most operations in flight in a closed loop.
 const MOST_OUTSTANDING: u16 = 100;
@@ -143,7 +143,7 @@ impl Rpc {
     /// The server.
     const fn server(&self) -> Service {
         let Rpc { service: time, service_times: times, workers, backlog, .. } = *self;
-        Service { time, times, workers, backlog }
+        Service { time, times, workers, backlog, slow: (Probability::ZERO, Duration::ZERO) }
     }
 }
 

@@ -14,7 +14,7 @@ use super::driver::{Action, Driver, Event};
 use super::message::{MessageId, Release};
 use super::table::Table;
 use crate::link::Direction;
-use crate::units::Duration;
+use crate::units::{Duration, Probability};
 
 /// How long a server works on requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ impl ServiceTimes {
 /// Sets the draws of service times apart from those of sizes and releases.
 const SERVICE: u64 = 0x7365_7276_6963_6521;
 
+/// Sets the draws of who is slow apart from those of how long they take.
+const SLOW: u64 = 0x736c_6f77_2121_2121;
+
 /// What a server does with a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Service {
@@ -47,6 +50,8 @@ pub(super) struct Service {
     pub(super) workers: Option<u16>,
     /// Requests that wait for a worker at most; absent, 64.
     pub(super) backlog: Option<u32>,
+    /// How often it is slow, and how long it works on a request then.
+    pub(super) slow: (Probability, Duration),
 }
 
 impl Service {
@@ -54,7 +59,7 @@ impl Service {
         let fail = |problem: &str| Err(problem.to_owned());
         match (self.workers, self.backlog) {
             (Some(0), _) => return fail("`workers` must be at least 1; leave it out for any number"),
-            (Some(_), _) if self.time == Duration::ZERO => {
+            (Some(_), _) if self.time == Duration::ZERO && self.slow.0.is_zero() => {
                 return fail("`workers` do nothing where a request takes no time; set `service` (as 5ms)");
             }
             (None, Some(_)) => return fail("`backlog` goes with `workers`; say how many there are"),
@@ -72,15 +77,18 @@ impl Service {
     /// How long it works at most on a message of so many requests, of what is drawn but for one in ten million.
     pub(super) fn most_work(&self, in_one: u16) -> Duration {
         let times = if self.times == ServiceTimes::Fixed { 1 } else { 16 };
-        self.time * u64::from(in_one) * times
+        let usual = self.time * u64::from(in_one) * times;
+        if self.slow.0.is_zero() { usual } else { usual.max(self.slow.1 * u64::from(in_one)) }
     }
 
     /// How long it works on a message of so many requests.
     fn work(&self, seed: u64, in_one: u16, request: MessageId) -> Duration {
+        let draw = |stream: u64, n: u64| draw::unit(draw::bits(seed ^ stream.wrapping_add(n), request));
         let each = |n: u64| match self.times {
+            _ if draw(SLOW, n) < self.slow.0.fraction() => self.slow.1,
             ServiceTimes::Fixed => self.time,
             ServiceTimes::Exponential => {
-                let drawn = -libm::log(draw::unit(draw::bits(seed ^ SERVICE.wrapping_add(n), request)));
+                let drawn = -libm::log(draw(SERVICE, n));
                 Duration::from_nanos((self.time.as_nanos() as f64 * drawn) as u64)
             }
         };
@@ -98,6 +106,9 @@ impl fmt::Display for Service {
         if self.time > Duration::ZERO {
             let mean = if self.times == ServiceTimes::Fixed { "" } else { " in the mean, exponential" };
             write!(f, ", service {}{mean}", self.time)?;
+        }
+        if !self.slow.0.is_zero() {
+            write!(f, ", {} of them {}", self.slow.0, self.slow.1)?;
         }
         if let Some(workers) = self.workers {
             let s = if workers == 1 { "" } else { "s" };

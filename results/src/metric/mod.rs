@@ -6,6 +6,7 @@
 pub(crate) mod chat;
 pub(crate) mod connect;
 mod definition;
+pub(crate) mod fan_out;
 pub(crate) mod frames;
 pub(crate) mod game_state;
 pub(crate) mod page;
@@ -41,6 +42,7 @@ pub const ALL: &[&Metric] = &joined::<{ count(LISTS) }>(LISTS);
 const LISTS: &[&[&Metric]] = &[
     COMMON,
     rpc::METRICS,
+    fan_out::METRICS,
     voice::METRICS,
     frames::METRICS,
     page::METRICS,
