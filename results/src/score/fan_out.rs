@@ -46,12 +46,11 @@ pub(super) const SCORE: Score = Score {
             ("whole / call p50", &WHOLE_TO_CALL_P50),
             ("whole / call p99", &WHOLE_TO_CALL_P99),
             ("met a slow call", &MET_SLOW),
-            ("slowest service", &SLOWEST),
-            ("how often", &SLOWEST_SHARE),
+            ("answered", &ANSWERED),
         ],
         about: "How many times as long the operations take as single calls, in the median and at the 99th percentile; the \
-                share of the operations that met a call beyond the calls' 99th percentile; the service, from 0, whose call \
-                was the slowest most often, by a millisecond or more, and how often it was.",
+                share of the operations that met a call beyond the calls' 99th percentile; the share that all services answered \
+                in time.",
     }),
     of_messages: metric::fan_out::figures,
 };
