@@ -21,6 +21,7 @@ pub(crate) const EXPERIMENTS: &[(&str, &str)] = &[
     ("window-cut", include_str!("../experiments/window-cut.toml")),
     ("chatty-or-batched", include_str!("../experiments/chatty-or-batched.toml")),
     ("compression", include_str!("../experiments/compression.toml")),
+    ("fan-out", include_str!("../experiments/fan-out.toml")),
     ("overload", include_str!("../experiments/overload.toml")),
     ("connect", include_str!("../experiments/connect.toml")),
     ("mix", include_str!("../experiments/mix.toml")),

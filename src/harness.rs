@@ -95,7 +95,7 @@ fn check_open_files(trials: &[Trial], permitted: u64) -> anyhow::Result<()> {
         std::iter::once((trial.arm, &trial.workload)).chain(competing)
     });
     // Each flow has ends of its own.
-    let all = flows.map(|(arm, workload)| (arm.connections(workload.streams()), arm));
+    let all = flows.map(|(arm, workload)| (workload.connections(arm), arm));
     let Some((connections, arm)) = all.max_by_key(|(connections, _)| *connections) else { return Ok(()) };
     let needed = u64::from(connections) + BESIDE;
     if needed <= permitted {
@@ -112,6 +112,21 @@ fn check_open_files(trials: &[Trial], permitted: u64) -> anyhow::Result<()> {
 
 /// Makes sure that no server of these trials stands farther away than the backend can have it.
 fn check_distances(backend: Backend, trials: &[Trial]) -> anyhow::Result<()> {
+    let flows = trials.iter().flat_map(|trial| {
+        let competing = trial.competing.iter().map(|flow| (flow.name.clone(), &flow.workload));
+        std::iter::once((trial.arm.to_string(), &trial.workload)).chain(competing)
+    });
+    let far = flows
+        .map(|(name, workload)| (name, workload.farthest()))
+        .find(|(_, far)| *far != samepath_model::Duration::ZERO);
+    if let Some((name, far)) = far.filter(|_| backend.has_one_delay()) {
+        let mistake = format!(
+            "services of `{name}` stand up to {far} farther away (`extra-rtts`), and the backend `{}` has one delay for all; \
+             leave that out, or use the embedded link (`--backend auto`)",
+            backend.name()
+        );
+        return Err(Mistake(mistake).into());
+    }
     let mut competing = trials.iter().flat_map(|trial| &trial.competing);
     match competing.find(|flow| flow.extra_rtt != samepath_model::Duration::ZERO) {
         Some(flow) if backend.has_one_delay() => {

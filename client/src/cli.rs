@@ -305,6 +305,11 @@ impl ClientArgs {
     /// What the flags say is to be played.
     fn plan(&self) -> Result<Plan, CliError> {
         let workload = self.workload()?;
+        if workload.farthest() > Duration::ZERO {
+            let problem = "`extra-rtts` are a link's to add, and here the servers stand where they stand: leave it out, or run \
+                           an experiment, whose link is emulated (`samepath run`)";
+            return Err(CliError::Usage(problem.into()));
+        }
         let time_limit = self.time_limit.unwrap_or_else(|| match workload.nominal_duration() {
             Some(duration) => duration + TIME_BESIDE,
             None => Duration::from_secs(300),

@@ -133,7 +133,7 @@ pub async fn play_agreed(
     let dialer = Dialer { access, plan: plan.clone() };
     let server = with_port(data, control.address.port());
     // It stands at the server's end.
-    let resolver = control.port(Transport::Udp)?;
+    let resolver = control.ports(Transport::Udp)?.first().copied().unwrap_or_default();
     let mut session = BothEnds {
         session: Session::start(plan.clone(), End::Client, connections, epoch, Some(dialer), None),
         line: Line::new(control, offset),
@@ -215,7 +215,7 @@ pub async fn play_agreed(
 /// connection reached first.
 async fn data_address(target: &Target, control: &ClientControl) -> Result<SocketAddr, TransportError> {
     let Some(data) = &target.data else { return Ok(control.address) };
-    let port = control.port(Transport::Tcp)?;
+    let port = control.ports(Transport::Tcp)?.first().copied().unwrap_or_default();
     let mut candidates: Vec<SocketAddr> = data.iter().map(|to| with_port(*to, port)).collect();
     candidates.sort_by_key(|to| to.is_ipv6() != control.address.is_ipv6());
     if let [only] = candidates[..] {
@@ -230,8 +230,8 @@ async fn data_address(target: &Target, control: &ClientControl) -> Result<Socket
 
 /// The server of this control connection as data connections reach it at `data`, whatever the port there.
 fn access(data: SocketAddr, transport: Transport, control: &ClientControl) -> Result<Access, TransportError> {
-    let address = with_port(data, control.port(transport)?);
-    Ok(Access { address, fingerprint: control.fingerprint, secret: control.secret })
+    let addresses = control.ports(transport)?.into_iter().map(|port| with_port(data, port)).collect();
+    Ok(Access { addresses, fingerprint: control.fingerprint, secret: control.secret })
 }
 
 /// The same address with another port; of a link-local one, the interface is kept.
@@ -339,13 +339,15 @@ impl BothEnds {
     /// Starts to make every data connection, at once; `from` is when that begins the session, and not with the server
     /// that has taken the place of another: then it is tried until it is done.
     fn connect(&mut self, from: Option<u64>) {
-        let Access { address, fingerprint, secret } = *self.access.borrow();
+        let access = self.access.borrow().clone();
         self.connecting_since = (self.plan.rtt == samepath_model::Duration::ZERO).then_some(from).flatten();
         for number in 0..self.plan.connections() {
-            let (plan, connections) = (self.plan.clone(), self.connections.clone());
+            let (plan, connections, access) = (self.plan.clone(), self.connections.clone(), access.clone());
             self.connectors.spawn(async move {
+                let address = access.address(plan.server_of_connection(number))?;
+                let preface = Preface { secret: access.secret, number };
                 let dialed = loop {
-                    match dial(address, &plan, fingerprint, Preface { secret, number }).await {
+                    match dial(address, &plan, access.fingerprint, preface).await {
                         Err(_) if from.is_none() => tokio::time::sleep(DIAL_AGAIN).await,
                         dialed => break dialed?,
                     }
@@ -382,7 +384,7 @@ impl BothEnds {
     async fn go_on(&mut self) -> Result<(), TransportError> {
         self.theirs = Phase::Waiting;
         if let Some(control) = self.line.control() {
-            let data = self.access.borrow().address;
+            let data = self.access.borrow().address(0)?;
             self.access.send_replace(access(data, self.transport, control)?);
         }
         // Those to the server that is gone.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use samepath_model::fanned::Fanned;
 use samepath_model::link::Direction;
 use samepath_model::operations::Operations;
 use samepath_model::record::{CoderReport, End, MessageRecord, Metric, NameLookup, Percentiles, SERIES_BIN_NANOS};
@@ -43,9 +44,17 @@ pub(crate) struct OperationFigures {
 
 impl OperationFigures {
     fn of(workload: &Workload, messages: &[MessageRecord]) -> Option<OperationFigures> {
-        let Workload::Rpc(rpc) = workload.scored() else { return None };
-        let Operations { released, mut latencies, refused, .. } =
-            Operations::of(rpc, workload.scored_streams(), messages);
+        let (released, mut latencies, refused) = match workload.scored() {
+            Workload::Rpc(rpc) => {
+                let all = Operations::of(rpc, workload.scored_streams(), messages);
+                (all.released, all.latencies, all.refused)
+            }
+            Workload::FanOut(fan_out) => {
+                let all = Fanned::of(fan_out, messages);
+                (all.released, all.whole.iter().map(|whole| whole.latency).collect(), all.refused)
+            }
+            _ => return None,
+        };
         let (answered, latency_ms) = (latencies.len(), Percentiles::of_nanos(&mut latencies));
         Some(OperationFigures { released, answered, refused, latency_ms })
     }

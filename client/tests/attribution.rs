@@ -24,7 +24,8 @@ const TOKEN: &str = "the token of this test";
 async fn played(plans: impl IntoIterator<Item = Plan>) -> Vec<(Plan, PlayReport)> {
     let listen = (Ipv4Addr::LOCALHOST, 0).into();
     let server =
-        Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default(), book: None }).unwrap();
+        Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default(), servers: 1, book: None })
+            .unwrap();
     let address = server.address();
     let target =
         Target { control: vec![address], data: None, token: TOKEN.into(), pin: Pin::Exactly(server.fingerprint()) };

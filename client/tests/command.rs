@@ -19,9 +19,14 @@ fn serve() -> (String, String, watch::Sender<Shutdown>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listen = "127.0.0.1:0".parse().unwrap();
-            let server =
-                Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default(), book: None })
-                    .unwrap();
+            let server = Server::bind(ServerConfig {
+                listen,
+                token: TOKEN.into(),
+                limits: Limits::default(),
+                servers: 1,
+                book: None,
+            })
+            .unwrap();
             ready_in.send(server.ready()).unwrap();
             server.serve(stage, |_| {}).await;
         });

@@ -9,12 +9,13 @@ use std::time::Duration as StdDuration;
 
 use samepath_client::{Target, play};
 use samepath_model::arm::{Arm, Connections, OrderingDomain, Transport};
+use samepath_model::fanned::Fanned;
 use samepath_model::link::Direction;
 use samepath_model::record::{Coded, Metric};
 use samepath_model::tuning::Order;
 use samepath_model::units::{BitRate, ByteCount, Duration};
 use samepath_model::workload::{
-    Arrivals, Bulk, Compression, LogNormal, Messages, Mix, Page, Rpc, Size, Workload, page,
+    Arrivals, Bulk, CallOrder, Compression, FanOut, LogNormal, Messages, Mix, Page, Rpc, Size, Workload, page,
 };
 use samepath_server::{Limits, Server, ServerConfig, Shutdown};
 use samepath_transport::identity::{Identity, Pin};
@@ -22,7 +23,7 @@ use samepath_transport::{Plan, TransportError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
-use support::{TOKEN, bytes, plan, serve, serve_with};
+use support::{TOKEN, bytes, plan, serve, serve_for, serve_with};
 
 fn messages(direction: Direction, streams: u16, size: u64, count: u32) -> Workload {
     Workload::Messages(Messages {
@@ -195,6 +196,45 @@ async fn a_server_that_is_busy_refuses_with_a_byte() {
         assert!(report.complete, "{arm}");
         assert_eq!(report.messages.len(), 120, "{arm}: each is answered or refused");
     }
+}
+
+#[tokio::test]
+async fn services_are_called_on_every_arm() {
+    let server = serve_for(Limits::default(), 5);
+    let parallel = FanOut {
+        services: 5,
+        outstanding: Some(3),
+        count: Some(20),
+        service: Duration::from_millis(1),
+        warmup: Some(ByteCount::new(50_000)),
+        ..FanOut::default()
+    };
+    let sequence = FanOut { order: CallOrder::Sequence, cold: true, warmup: None, ..parallel.clone() };
+    for arm in Arm::all() {
+        for fan_out in [&parallel, &sequence] {
+            let plan = plan(arm, Workload::FanOut(fan_out.clone()).for_arm(arm));
+            let report = server.play(&plan).await.report;
+            let what = format!("{arm} {}", plan.workload);
+            assert!(report.complete, "{what}");
+            let fanned = Fanned::of(fan_out, &report.messages);
+            assert_eq!((fanned.released, fanned.whole.len(), fanned.calls.len()), (20, 20, 100), "{what}");
+            assert_eq!(report.handshake_ns.is_some(), plan.connections() > 0 && arm.handshake_round_trips.is_some());
+            for call in report.messages.iter().filter(|m| m.direction == Direction::Up && m.stream > 0) {
+                let by = call.released_by.map(|by| (by.stream, by.seq));
+                let before = (call.stream - 1, call.seq);
+                assert_eq!(by == Some(before), fan_out.order == CallOrder::Sequence, "{what}: {call:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn too_few_servers_are_named_with_the_remedy() {
+    let server = serve_for(Limits::default(), 2);
+    let fan_out = FanOut { services: 3, outstanding: Some(1), count: Some(1), ..FanOut::default() };
+    let plan = plan(Arm::default_of(Transport::Tcp), Workload::FanOut(fan_out));
+    let refused = play(&server.target(), &plan, |_| {}).await.unwrap_err().to_string();
+    assert!(refused.contains("stands for 2") && refused.contains("--servers 3"), "{refused}");
 }
 
 #[tokio::test]
@@ -372,8 +412,13 @@ async fn a_paced_datagram_sender_keeps_its_rate_on_average() {
 #[tokio::test]
 async fn ipv6_works_too() {
     let listen: SocketAddr = "[::1]:0".parse().unwrap();
-    let server = match Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default(), book: None })
-    {
+    let server = match Server::bind(ServerConfig {
+        listen,
+        token: TOKEN.into(),
+        limits: Limits::default(),
+        servers: 1,
+        book: None,
+    }) {
         Ok(server) => server,
         Err(error) => {
             samepath_testing::skip!("no IPv6 here: {error}");
@@ -402,7 +447,8 @@ async fn ipv6_works_too() {
 async fn both_families_answer_from_the_address_asked() {
     let listen: SocketAddr = (samepath_transport::tcp::any_address(), 0).into();
     let server =
-        Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default(), book: None }).unwrap();
+        Server::bind(ServerConfig { listen, token: TOKEN.into(), limits: Limits::default(), servers: 1, book: None })
+            .unwrap();
     let (port, pin) = (server.address().port(), Pin::Exactly(server.fingerprint()));
     let (_keep, stage) = watch::channel(Shutdown::Running);
     let said = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -662,7 +708,8 @@ async fn garbage_on_every_port_does_no_harm() {
 #[tokio::test]
 async fn an_occupied_port_is_named_with_the_remedy() {
     let server = serve();
-    let config = ServerConfig { listen: server.address, token: TOKEN.into(), limits: Limits::default(), book: None };
+    let config =
+        ServerConfig { listen: server.address, token: TOKEN.into(), limits: Limits::default(), servers: 1, book: None };
     let error = Server::bind(config).unwrap_err().to_string();
     assert!(error.contains(&server.address.to_string()) && error.contains("--listen"), "{error}");
 }
@@ -676,6 +723,7 @@ async fn taken_and_impossible_ports_are_named() {
             listen: (ip, port).into(),
             token: TOKEN.into(),
             limits: Limits::default(),
+            servers: 1,
             book: None,
         });
         error.unwrap_err().to_string()

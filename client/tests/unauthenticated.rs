@@ -13,7 +13,7 @@ use samepath_model::link::Direction;
 use samepath_model::units::Duration;
 use samepath_server::Limits;
 use samepath_transport::control::{self, Request};
-use samepath_transport::credentials::Preface;
+use samepath_transport::credentials::{Preface, Secret};
 use samepath_transport::identity::{self, Pin};
 use samepath_transport::stack::quinn as quic;
 use samepath_transport::{TransportError, tls};
@@ -34,6 +34,11 @@ async fn connect(from: IpAddr, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((from, 0).into()).unwrap();
     socket.connect(to).await.unwrap()
+}
+
+/// The preface of a session's first connection.
+const fn first(secret: Secret) -> Preface {
+    Preface { secret, number: 0 }
 }
 
 async fn play_all(server: &Running) {
@@ -76,7 +81,8 @@ async fn handshakes_by_udp_and_quic_keep_no_client_out() {
     for _ in 0..IDLE {
         let plan = plan.clone();
         let to = (ip, server.ready.quic_port).into();
-        handshakes.spawn(async move { quic::connect(to, &plan, fingerprint, identity::random()).await.map(drop) });
+        handshakes
+            .spawn(async move { quic::connect(to, &plan, fingerprint, first(identity::random())).await.map(drop) });
     }
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     for number in 0..1000 {
@@ -149,11 +155,11 @@ async fn a_stalled_quic_connection_makes_way() {
     let server = serve_with(Limits { proof: Duration::from_millis(100), ..Limits::default() });
     let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
     let control = control::connect(&[server.address], server.pin, support::TOKEN, &plan).await.unwrap();
-    let to = (server.address.ip(), control.port(Transport::Quic).unwrap()).into();
+    let to = (server.address.ip(), control.ports(Transport::Quic).unwrap()[0]).into();
     // It has a connection, but never says whose it is.
-    let (stalled, _endpoint) = quic::connect(to, &plan, control.fingerprint, control.secret).await.unwrap();
+    let (stalled, _endpoint) = quic::connect(to, &plan, control.fingerprint, first(control.secret)).await.unwrap();
     timeout(NEVER, stalled.closed()).await.expect("it does not wait for the session");
-    let next = timeout(NEVER, quic::connect(to, &plan, control.fingerprint, control.secret)).await;
+    let next = timeout(NEVER, quic::connect(to, &plan, control.fingerprint, first(control.secret))).await;
     assert!(next.expect("it gets an answer").is_ok());
     let log = server.log.lock().unwrap();
     assert!(log.iter().any(|line| line.contains("QUIC connection: nothing was proven")), "{log:#?}");
@@ -193,9 +199,9 @@ async fn an_open_session_waits_for_slow_quic_handshakes() {
     let server = serve_with(Limits { proof: Duration::from_millis(100), ..Limits::default() });
     let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
     let control = control::connect(&[server.address], server.pin, support::TOKEN, &plan).await.unwrap();
-    let quic = (server.address.ip(), control.port(Transport::Quic).unwrap()).into();
+    let quic = (server.address.ip(), control.ports(Transport::Quic).unwrap()[0]).into();
     let relay = slow_relay(quic, StdDuration::from_millis(1500)).await;
-    let connected = timeout(NEVER, quic::connect(relay, &plan, control.fingerprint, control.secret)).await;
+    let connected = timeout(NEVER, quic::connect(relay, &plan, control.fingerprint, first(control.secret))).await;
     assert!(connected.expect("it ends").is_ok());
     let log = server.log.lock().unwrap();
     assert!(!log.iter().any(|line| line.contains("nothing was proven")), "{log:#?}");
@@ -207,9 +213,9 @@ async fn a_slow_handshake_may_be_slow_afterwards() {
     let server = serve_with(Limits { proof: Duration::from_millis(50), ..Limits::default() });
     let plan = plan(Arm::default_of(Transport::Quic), bytes(Direction::Down, 1, 1000));
     let control = control::connect(&[server.address], server.pin, support::TOKEN, &plan).await.unwrap();
-    let quic = (server.address.ip(), control.port(Transport::Quic).unwrap()).into();
+    let quic = (server.address.ip(), control.ports(Transport::Quic).unwrap()[0]).into();
     let relay = slow_relay(quic, StdDuration::from_millis(700)).await;
-    let (slow, _endpoint) = quic::connect(relay, &plan, control.fingerprint, control.secret).await.unwrap();
+    let (slow, _endpoint) = quic::connect(relay, &plan, control.fingerprint, first(control.secret)).await.unwrap();
     // Several times what others get, and a fraction of what it does.
     assert!(timeout(StdDuration::from_secs(2), slow.closed()).await.is_err(), "it was sent away");
     let log = server.log.lock().unwrap();

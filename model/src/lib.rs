@@ -20,6 +20,7 @@
 //! | [`end`] | client or server |
 //! | [`mode`] | whether a link hands packets on one at a time |
 //! | [`age`] | how old the newest update was that was delivered |
+//! | [`fanned`] | what became of operations that need several services |
 //! | [`operations`], [`queries`], [`conversations`] | what became of requests and their answers, and of conversations |
 //! | [`name_lookup`] | what became of the lookup of a name before the first connection |
 //! | [`percentiles`] | percentiles of a time |
@@ -46,6 +47,7 @@ pub mod conversations;
 pub mod emodel;
 pub mod end;
 pub mod experiment;
+pub mod fanned;
 pub mod flow;
 pub mod frames;
 mod hex;

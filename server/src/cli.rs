@@ -9,6 +9,7 @@ use clap::Args;
 use samepath_model::Duration;
 use samepath_model::shortage;
 use samepath_model::units::ByteCount;
+use samepath_model::workload::MOST_SERVERS;
 use samepath_transport::{identity, limits, runtime, tcp};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -40,6 +41,10 @@ pub struct ServerArgs {
     /// Most memory for the books of all sessions together
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     pub max_memory: ByteCount,
+    /// Servers to stand for: a workload may need several, as `fan-out` one for each service. Each takes three ports, those of
+    /// the second begin three above those of the first, and so on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_SERVERS)))]
+    pub servers: u16,
     /// File in which the payments of workload `payment` are recorded, a line of JSON each. What it holds already is
     /// known; one session at a time writes it
     #[arg(long, value_name = "FILE")]
@@ -54,7 +59,7 @@ fn parse_listen(text: &str) -> Result<SocketAddr, String> {
                 "`{text}` is not an address of this host: write [::] or [::]:{DEFAULT_PORT} (IPv6 and IPv4), or 0.0.0.0:{DEFAULT_PORT}"
             )
         })?;
-    crate::serve::ports(listen.port()).map_err(|error| error.to_string())?;
+    crate::serve::ports(listen.port(), 1).map_err(|error| error.to_string())?;
     Ok(listen)
 }
 
@@ -92,7 +97,8 @@ async fn run(args: ServerArgs) -> Result<(), Box<dyn std::error::Error>> {
         ..Limits::default()
     };
     let listen = args.listen.unwrap_or_else(|| (tcp::any_address(), DEFAULT_PORT).into());
-    let server = Server::bind(ServerConfig { listen, token: token.clone(), limits, book: args.book })?;
+    let server =
+        Server::bind(ServerConfig { listen, token: token.clone(), limits, servers: args.servers, book: args.book })?;
 
     let ready = server.ready();
     let mut out = std::io::stdout();
@@ -110,6 +116,9 @@ async fn run(args: ServerArgs) -> Result<(), Box<dyn std::error::Error>> {
             "ports         tcp {}, tls {}, udp {}, quic {}",
             ready.tcp_port, ready.tls_port, ready.udp_port, ready.quic_port
         )?;
+        if ready.servers > 1 {
+            writeln!(out, "servers       {}, each with its ports three above those of the one before", ready.servers)?;
+        }
         writeln!(out, "fingerprint   {}", ready.fingerprint)?;
         match given {
             Some(_) => writeln!(out, "token         as given")?,

@@ -24,7 +24,8 @@ use crate::pool::{Pool, Slot};
 #[derive(Debug)]
 pub(crate) struct Registry {
     open: Mutex<HashMap<Secret, Open>>,
-    admission: Admission,
+    /// Of each server.
+    admission: Vec<Admission>,
 }
 
 #[derive(Debug)]
@@ -45,19 +46,21 @@ pub(crate) struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.registry.lock().remove(&self.secret);
-        self.registry.admission.forget(&self.secret);
+        self.registry.admission.iter().for_each(|server| server.forget(&self.secret));
     }
 }
 
 impl Open {
-    /// How many connections it still misses.
-    fn misses(&self) -> usize {
+    /// How many connections to this server it still misses.
+    fn misses(&self, server: u16) -> usize {
         /// Those that a client makes for its messages at a time.
         const AT_A_TIME: usize = 256;
         if self.plan.connects_as_released() {
-            return AT_A_TIME;
+            return if server < self.plan.workload.servers() { AT_A_TIME } else { 0 };
         }
-        usize::from(self.plan.connections()).saturating_sub(self.bound.len())
+        let is_missed =
+            |number: &u16| self.plan.server_of_connection(*number) == server && !self.bound.contains(number);
+        (0..self.plan.connections()).filter(is_missed).count()
     }
 }
 
@@ -66,13 +69,13 @@ impl Open {
 const BACK_OFF: u32 = 16;
 
 impl Registry {
-    pub(crate) fn new(admission: Admission) -> Registry {
+    pub(crate) fn new(admission: Vec<Admission>) -> Registry {
         Registry { open: Mutex::default(), admission }
     }
 
     /// Ends every connection that was let in before it had proven anything.
     pub(crate) fn close(&self) {
-        self.admission.close();
+        self.admission.iter().for_each(Admission::close);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Secret, Open>> {
@@ -88,16 +91,23 @@ impl Registry {
     ) -> Entry {
         let Asked { plan, same_host } = asked;
         self.lock().insert(secret, Open { plan: plan.clone(), connections, bound: HashSet::new() });
-        self.admission.expect(secret, plan, *same_host);
+        let servers = self.admission.iter().take(usize::from(plan.workload.servers()));
+        servers.for_each(|server| server.expect(secret, plan, *same_host));
         Entry { registry: self.clone(), secret }
     }
 
-    /// The session that this connection belongs to, if it is one it still misses.
-    fn claim(&self, preface: Preface, transport: Transport) -> io::Result<(Plan, mpsc::Sender<Connection>)> {
+    /// The session that this connection to a server belongs to, if it is one it still misses.
+    fn claim(
+        &self,
+        preface: Preface,
+        transport: Transport,
+        server: u16,
+    ) -> io::Result<(Plan, mpsc::Sender<Connection>)> {
         let refused = || io::Error::new(io::ErrorKind::PermissionDenied, "no session misses this connection");
         let mut open = self.lock();
         let session = open.get_mut(&preface.secret).ok_or_else(refused)?;
         if session.plan.arm.transport != transport
+            || session.plan.server_of_connection(preface.number) != server
             || !(session.plan.connects_as_released()
                 || preface.number < session.plan.connections() && session.bound.insert(preface.number))
         {
@@ -111,25 +121,26 @@ impl Registry {
         self.lock().get(secret).and_then(|session| Lookup::of(&session.plan))
     }
 
-    /// Whether a session with this secret is open, and still misses a connection.
-    fn misses(&self, secret: &Secret) -> bool {
-        self.lock().get(secret).is_some_and(|session| session.misses() > 0)
+    /// Whether a session with this secret is open, and still misses a connection to this server.
+    fn misses(&self, secret: &Secret, server: u16) -> bool {
+        self.lock().get(secret).is_some_and(|session| session.misses(server) > 0)
     }
 
-    /// How many connections the open sessions still miss.
-    fn missing(&self, transport: Transport) -> usize {
+    /// How many connections to this server the open sessions still miss.
+    fn missing(&self, transport: Transport, server: u16) -> usize {
         let open = self.lock();
-        open.values().filter(|session| session.plan.arm.transport == transport).map(Open::misses).sum()
+        let sessions = open.values().filter(|session| session.plan.arm.transport == transport);
+        sessions.map(|session| session.misses(server)).sum()
     }
 
-    /// Takes the connections of a data port.
-    pub(crate) async fn accept(self: Arc<Self>, listener: Listener, pool: Arc<Pool>) {
+    /// Takes the connections of a data port of the server of this number.
+    pub(crate) async fn accept(self: Arc<Self>, server: u16, listener: Listener, pool: Arc<Pool>) {
         let transport = listener.transport();
         loop {
             match listener.accept().await {
                 Ok(Some(incoming)) => {
-                    let slot = pool.enter(incoming.remote_address(), self.missing(transport));
-                    tokio::spawn(self.clone().admit(incoming, transport, slot));
+                    let slot = pool.enter(incoming.remote_address(), self.missing(transport, server));
+                    tokio::spawn(self.clone().admit(server, incoming, transport, slot));
                 }
                 Ok(None) => return,
                 Err(error) => pool.cannot_accept(&error).await,
@@ -138,16 +149,16 @@ impl Registry {
     }
 
     /// Hands a connection over to its session, once it has shown which that is.
-    async fn admit(self: Arc<Self>, incoming: Incoming, transport: Transport, mut slot: Slot) {
+    async fn admit(self: Arc<Self>, server: u16, incoming: Incoming, transport: Transport, mut slot: Slot) {
         let (expected_by, begun) = (incoming.expected_by(), Instant::now());
         // Over a lossy path the timers of TCP (RFC 6298, section 5) and of a handshake of QUIC (RFC 9002, section 6.2)
         // may have backed off to minutes.
         let shown = match expected_by {
             None => {
                 let shown = async { incoming.handshake().await?.preface().await };
-                slot.prove(shown, || self.missing(transport) > 0).await
+                slot.prove(shown, || self.missing(transport, server) > 0).await
             }
-            Some(secret) => match slot.prove(incoming.handshake(), || self.misses(&secret)).await {
+            Some(secret) => match slot.prove(incoming.handshake(), || self.misses(&secret, server)).await {
                 Ok(Ok(unclaimed)) => {
                     slot.renew(begun.elapsed() * BACK_OFF);
                     slot.prove(unclaimed.preface(), || false).await
@@ -162,7 +173,7 @@ impl Registry {
             Ok(Err(error)) => return slot.failed(&error.seen_at(End::Server)),
             Err(left) => return slot.left(left),
         };
-        let claimed = self.claim(preface, transport).map_err(TransportError::from);
+        let claimed = self.claim(preface, transport, server).map_err(TransportError::from);
         let claimed = claimed.and_then(|(plan, connections)| connection.tune(&plan).map(|()| connections));
         match claimed {
             Ok(connections) => {
@@ -175,23 +186,23 @@ impl Registry {
         }
     }
 
-    /// Takes UDP clients.
-    pub(crate) async fn accept_udp(self: Arc<Self>, server: udp::Server) {
+    /// Takes UDP clients of the server of this number.
+    pub(crate) async fn accept_udp(self: Arc<Self>, server: u16, socket: udp::Server) {
         loop {
-            let Ok(hello) = server.next().await else {
+            let Ok(hello) = socket.next().await else {
                 sleep(std::time::Duration::from_millis(100)).await;
                 continue;
             };
             if let Some(query) = &hello.query {
                 if let Some(lookup) = self.lookup_of(&hello.preface.secret) {
-                    server.answer(&hello, &lookup.answer(hello.preface, query));
+                    socket.answer(&hello, &lookup.answer(hello.preface, query));
                 }
                 continue;
             }
-            let Ok((_, connections)) = self.claim(hello.preface, Transport::Udp) else { continue };
-            match server.connect(&hello) {
+            let Ok((_, connections)) = self.claim(hello.preface, Transport::Udp, server) else { continue };
+            match socket.connect(&hello) {
                 Ok(datagrams) => {
-                    let _ = connections.send(Connection::Udp(datagrams)).await;
+                    let _ = connections.send(Connection::Udp(hello.preface.number, datagrams)).await;
                 }
                 // The client asks again.
                 Err(_) => {

@@ -36,6 +36,8 @@ pub struct ServerConfig {
     pub token: String,
     /// What they may ask.
     pub limits: Limits,
+    /// Servers that it stands for, each with three ports in a row of its own: a workload may need several.
+    pub servers: u16,
     /// Where the payments of workloads that have some are recorded, a line each.
     pub book: Option<PathBuf>,
 }
@@ -53,6 +55,8 @@ pub struct Ready {
     pub quic_port: u16,
     /// Port for plain UDP.
     pub udp_port: u16,
+    /// Servers that it stands for; each after the first has its ports three above those of the one before.
+    pub servers: u16,
     /// The certificate's fingerprint.
     pub fingerprint: String,
 }
@@ -63,7 +67,8 @@ pub struct Server {
     control: TcpListener,
     control_tls: Arc<rustls::ServerConfig>,
     address: SocketAddr,
-    listeners: Listeners,
+    /// Of each server.
+    listeners: Vec<Listeners>,
     fingerprint: Fingerprint,
     config: ServerConfig,
 }
@@ -76,14 +81,17 @@ impl Server {
     pub fn bind(mut config: ServerConfig) -> Result<Server, TransportError> {
         config.limits.sessions = config.limits.sessions.clamp(1, Semaphore::MAX_PERMITS);
         let identity = Identity::generate()?;
-        let [first, second, third] = ports(config.listen.port())?.map(|port| SocketAddr::new(config.listen.ip(), port));
-        let control = tcp::listen(first)?;
-        let at = |transport| match transport {
-            Transport::Quic => first,
-            Transport::Tcp | Transport::Udp => second,
-            Transport::Tls => third,
-        };
-        let listeners = listen(at, &identity)?;
+        let all = ports(config.listen.port(), config.servers)?;
+        let control = tcp::listen(SocketAddr::new(config.listen.ip(), config.listen.port()))?;
+        let listeners = (0..).zip(all).map(|(number, [first, second, third])| {
+            let port = |transport| match transport {
+                Transport::Quic => first,
+                Transport::Tcp | Transport::Udp => second,
+                Transport::Tls => third,
+            };
+            listen(|transport| SocketAddr::new(config.listen.ip(), port(transport)), number, &identity)
+        });
+        let listeners = listeners.collect::<Result<_, _>>()?;
         Ok(Server {
             address: control.local_addr()?,
             control,
@@ -96,13 +104,15 @@ impl Server {
 
     /// Where it can be reached.
     pub fn ready(&self) -> Ready {
-        let port = |transport| self.listeners.ports.get(transport).expect("every transport has its port");
+        let first = &self.listeners.first().expect("it stands for one server at least").ports;
+        let port = |transport| first.get(transport).expect("every transport has its port");
         Ready {
             control: self.address.to_string(),
             tcp_port: port(Transport::Tcp),
             tls_port: port(Transport::Tls),
             quic_port: port(Transport::Quic),
             udp_port: port(Transport::Udp),
+            servers: self.config.servers,
             fingerprint: self.fingerprint.to_string(),
         }
     }
@@ -119,18 +129,26 @@ impl Server {
 
     /// Serves until `shutdown` says otherwise, and `log` what happens, a line each.
     pub async fn serve(self, mut shutdown: watch::Receiver<Shutdown>, log: impl Fn(&str) + Send + Sync + 'static) {
-        let Listeners { tcp, tls, quic, udp, admission, ports } = self.listeners;
-        let registry = Arc::new(Registry::new(admission));
+        let (mut all, mut admissions, mut ports) = (Vec::new(), Vec::new(), Vec::new());
+        for server in self.listeners {
+            let Listeners { tcp, tls, quic, udp, admission, ports: its } = server;
+            all.push((tcp, tls, quic, udp));
+            admissions.push(admission);
+            ports.push(its);
+        }
+        let registry = Arc::new(Registry::new(admissions));
         let log = Arc::new(Log::new(log));
         let limits = self.config.limits;
         let proof = limits.proof.std();
         let pool = |name, patience| Pool::new(name, patience, log.clone());
         // Dropped with this function, and every listener with it.
         let mut listeners = JoinSet::new();
-        listeners.spawn(registry.clone().accept(tcp, pool("TCP connection", proof)));
-        listeners.spawn(registry.clone().accept(tls, pool("TLS connection", proof)));
-        listeners.spawn(registry.clone().accept(quic, pool("QUIC connection", 6 * proof)));
-        listeners.spawn(registry.clone().accept_udp(udp));
+        for (number, (tcp, tls, quic, udp)) in (0..).zip(all) {
+            listeners.spawn(registry.clone().accept(number, tcp, pool("TCP connection", proof)));
+            listeners.spawn(registry.clone().accept(number, tls, pool("TLS connection", proof)));
+            listeners.spawn(registry.clone().accept(number, quic, pool("QUIC connection", 6 * proof)));
+            listeners.spawn(registry.clone().accept_udp(number, udp));
+        }
         let summed = log.clone();
         listeners.spawn(async move { summed.keep().await });
 
@@ -186,16 +204,22 @@ impl Server {
     }
 }
 
-/// The port itself and the next two; where it is 0, the kernel chooses.
+/// The ports of so many servers: the port itself and the next two, the three after those, and so on; where it is 0, the
+/// kernel chooses each.
 ///
 /// # Errors
-/// When there are no next two.
-pub(crate) fn ports(first: u16) -> Result<[u16; 3], TransportError> {
-    match first {
-        0 => Ok([0; 3]),
-        _ if first > u16::MAX - 2 => Err(TransportError::NoPortsAbove { port: first, last: u16::MAX - 2 }),
-        _ => Ok([first, first + 1, first + 2]),
+/// When there are not so many above it.
+pub(crate) fn ports(first: u16, servers: u16) -> Result<Vec<[u16; 3]>, TransportError> {
+    const OF_A_SERVER: u16 = 3;
+    if first == 0 {
+        return Ok(vec![[0; 3]; usize::from(servers)]);
     }
+    let last = u16::MAX - (OF_A_SERVER * servers - 1);
+    if first > last {
+        return Err(TransportError::NoPortsAbove { port: first, more: OF_A_SERVER * servers - 1, last });
+    }
+    let of = |server: u16| first + OF_A_SERVER * server;
+    Ok((0..servers).map(|server| [of(server), of(server) + 1, of(server) + 2]).collect())
 }
 
 /// The handshake of a control connection, and what its client wants. Who has the token is told in words why there is no

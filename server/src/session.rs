@@ -27,7 +27,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// What every session knows of the server.
 pub(crate) struct Context {
     pub(crate) token: String,
-    pub(crate) ports: Ports,
+    /// Of each of the servers that it stands for.
+    pub(crate) ports: Vec<Ports>,
     pub(crate) limits: Limits,
     pub(crate) registry: Arc<Registry>,
     /// Free sessions: a permit each.
@@ -90,6 +91,14 @@ impl Context {
     fn objection(&self, plan: &Plan) -> Option<String> {
         if let Err(error) = plan.check() {
             return Some(error.to_string());
+        }
+        let (needed, servers) = (plan.workload.servers(), self.ports.len());
+        if usize::from(needed) > servers {
+            let name = plan.workload.name();
+            return Some(format!(
+                "this `{name}` needs {needed} servers, each with ports of its own, and this server stands for {servers}; start \
+                 it with --servers {needed}"
+            ));
         }
         let limit = self.limits.duration;
         if plan.time_limit > limit {
@@ -168,9 +177,10 @@ async fn play(
     let (connections_in, connections) = mpsc::channel(usize::from(asked.plan.connections()).max(AT_ONCE));
     let entry = context.registry.open(secret, &asked, connections_in);
     let plan = asked.plan;
+    let ports = context.ports[..usize::from(plan.workload.servers())].to_vec();
     let (epoch_in, epoch) = watch::channel(None);
     let mut session = Session::start(plan, End::Server, connections, epoch, None, book);
-    control.welcome(secret, context.ports.clone()).await?;
+    control.welcome(secret, ports).await?;
     let mut told = Phase::Waiting;
     loop {
         tokio::select! {

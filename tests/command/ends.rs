@@ -19,8 +19,13 @@ struct Server {
 
 impl Server {
     fn start() -> Server {
+        Server::start_with(&[])
+    }
+
+    fn start_with(args: &[&str]) -> Server {
         let mut child = samepath()
             .args(["server", "--listen", "127.0.0.1:0", "--token", "sesame", "--json"])
+            .args(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -100,6 +105,37 @@ fn a_table_says_any_workload() {
         let output = server.client(&[&["--token", "sesame", "--workload", workload], more].concat());
         expect_status(&output, 2);
         assert!(stderr(&output).contains(word), "{workload}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn one_process_stands_for_several_servers() {
+    let server = Server::start_with(&["--servers", "3"]);
+    let table = |services: u16, more: &str| {
+        format!("{{ kind = 'fan-out', services = {services}, outstanding = 2, count = 20, service = '1ms'{more} }}")
+    };
+    for arm in ["tcp", "tls/per-message", "quic", "udp"] {
+        let args = ["--token", "sesame", "--arm", arm, "--json", "--workload", &table(3, ", order = 'sequence'")];
+        let document = server.client(&args);
+        expect_status(&document, 0);
+        let document: Value = serde_json::from_slice(&document.stdout).unwrap();
+        let operations = &document["samepath"]["operations"];
+        assert_eq!(operations["answered"], 20, "{arm}");
+        let latency = operations["latency_ms"]["p50"].as_f64().unwrap();
+        assert!(latency >= 3.0, "{arm}: three calls of a millisecond each, and {latency} ms");
+    }
+    for (workload, status, word) in [
+        (table(4, ""), 1, "start it with --servers 4"),
+        (table(3, ", extra-rtts = ['40ms']"), 2, "`extra-rtts` are a link's to add"),
+    ] {
+        let output = server.client(&["--token", "sesame", "--workload", &workload]);
+        expect_status(&output, status);
+        assert!(stderr(&output).contains(word), "{}", stderr(&output));
+    }
+    let few_ports = ["--servers", "3", "--listen", "127.0.0.1:65533"];
+    for (args, word) in [(&["--servers", "0"][..], "1..=100"), (&few_ports[..], "at most 65527")] {
+        let output = samepath().arg("server").args(args).output().unwrap();
+        assert!(!output.status.success() && stderr(&output).contains(word), "{}", stderr(&output));
     }
 }
 

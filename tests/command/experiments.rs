@@ -32,6 +32,7 @@ fn every_experiment_says_what_it_cannot_prove() {
         "chat",
         "game-state",
         "chatty-or-batched",
+        "fan-out",
         "overload",
         "compression",
         "page",

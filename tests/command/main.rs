@@ -11,6 +11,7 @@
 //! | `backends` | whole runs on the kernel's netem, and without emulation |
 //! | `rpc` | requests and responses over each transport, before slow servers and on lossy links |
 //! | `compression` | responses that are compressed: bytes on the wire, CPU time, what cannot be compressed |
+//! | `fan_out` | operations that need several services, near and far, in parallel and in sequence |
 //! | `game_state` | the age of states of which only the newest counts, against theory |
 //! | `query` | queries that are tried again, against theory, and on new connections |
 //! | `chat` | conversations, whole and in order or not, and their keep-alives |
@@ -51,6 +52,7 @@ mod ends;
 mod expectations;
 mod experiments;
 mod explain;
+mod fan_out;
 mod flows;
 mod game_state;
 mod host;

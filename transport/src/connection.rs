@@ -15,6 +15,7 @@ use rustls::ServerConfig;
 use samepath_model::arm::{OrderingDomain, Transport};
 use samepath_model::record::{End, Setting};
 use samepath_model::units::ByteCount;
+use samepath_model::workload::MessageId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -36,10 +37,10 @@ pub enum Connection {
     Tcp(u16, TcpStream),
     /// One TLS connection, and its number.
     Tls(u16, Box<DataStream>),
-    /// One QUIC connection by quinn, on which streams are opened as the mapping says.
-    Quinn(quinn::Connection),
-    /// A UDP socket connected to the peer.
-    Udp(udp::Datagrams),
+    /// One QUIC connection by quinn, on which streams are opened as the mapping says, and its number.
+    Quinn(u16, quinn::Connection),
+    /// A UDP socket connected to the peer, and its number.
+    Udp(u16, udp::Datagrams),
 }
 
 /// What a connection offers to the payload (RFC 8095).
@@ -109,14 +110,15 @@ pub async fn dial(
             Connection::Tls(preface.number, Box::new(stream))
         }
         Transport::Quic => {
-            let (connection, its) = quinn::connect(address, plan, fingerprint, preface.secret).await?;
+            let (connection, its) = quinn::connect(address, plan, fingerprint, preface).await?;
             up();
             connection.show(preface).await?;
             endpoint = Some(Endpoint::Quinn(its));
-            Connection::Quinn(connection)
+            Connection::Quinn(preface.number, connection)
         }
         Transport::Udp => {
-            Connection::Udp(udp::Datagrams::connect(address, preface.secret, plan.time_limit.std()).await?)
+            let datagrams = udp::Datagrams::connect(address, preface, plan.time_limit.std()).await?;
+            Connection::Udp(preface.number, datagrams)
         }
     };
     Ok(Dialed { connection, up_at, endpoint })
@@ -132,28 +134,41 @@ pub struct Dialer {
 }
 
 /// A server as data connections reach it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Access {
-    /// Its port for the plan's transport.
-    pub address: SocketAddr,
+    /// Its ports for the plan's transport: of several servers, each has one.
+    pub addresses: Vec<SocketAddr>,
     /// Its certificate.
     pub fingerprint: Fingerprint,
     /// The session's secret.
     pub secret: Secret,
 }
 
+impl Access {
+    /// Where the server of this number is.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn address(&self, server: u16) -> Result<SocketAddr, TransportError> {
+        let missing = || TransportError::Control(format!("there is no server of number {server}"));
+        self.addresses.get(usize::from(server)).copied().ok_or_else(missing)
+    }
+}
+
 impl Dialer {
-    /// Connects once more. What shows whose connection it is has to be written first, and goes with what follows: it would
-    /// be a packet more, which an application does not have.
+    /// Connects once more, for this message. What shows whose connection it is has to be written first, and goes with what
+    /// follows: it would be a packet more, which an application does not have.
     ///
     /// # Errors
     /// As [`dial`].
-    pub(crate) async fn dial(&self) -> Result<(Connection, Bytes), TransportError> {
-        let Access { address, fingerprint, secret } = *self.access.borrow();
-        let preface = Preface { secret, number: 0 };
+    pub(crate) async fn dial(&self, message: MessageId) -> Result<(Connection, Bytes), TransportError> {
+        let number = self.plan.workload.server_of(message.stream);
+        let Access { fingerprint, secret, .. } = *self.access.borrow();
+        let address = self.access.borrow().address(number)?;
+        let preface = Preface { secret, number };
         let connection = match self.plan.arm.transport {
-            Transport::Tcp => Connection::Tcp(0, tcp::connect(address, &self.plan).await?),
-            Transport::Tls => Connection::Tls(0, Box::new(tls::connect(address, &self.plan, fingerprint).await?)),
+            Transport::Tcp => Connection::Tcp(number, tcp::connect(address, &self.plan).await?),
+            Transport::Tls => Connection::Tls(number, Box::new(tls::connect(address, &self.plan, fingerprint).await?)),
             Transport::Quic | Transport::Udp => unreachable!("its messages share a connection"),
         };
         Ok((connection, Bytes::copy_from_slice(&preface.encode())))
@@ -177,14 +192,18 @@ pub struct Listeners {
     pub ports: Ports,
 }
 
-/// Binds the data ports of a server; 0 lets the kernel choose one.
+/// Binds the data ports of the server of this number; 0 lets the kernel choose one.
 ///
 /// # Errors
 /// When a port is taken or not permitted, with the remedy.
-pub fn listen(at: impl Fn(Transport) -> SocketAddr, identity: &Identity) -> Result<Listeners, TransportError> {
+pub fn listen(
+    at: impl Fn(Transport) -> SocketAddr,
+    number: u16,
+    identity: &Identity,
+) -> Result<Listeners, TransportError> {
     let tcp = tcp::listen(at(Transport::Tcp))?;
     let tls = tcp::listen(at(Transport::Tls))?;
-    let quic = Arc::new(quinn::Server::bind(at(Transport::Quic), identity)?);
+    let quic = Arc::new(quinn::Server::bind(at(Transport::Quic), number, identity)?);
     let udp = udp::Server::bind(at(Transport::Udp))?;
     Ok(Listeners {
         ports: Ports::from_iter([
@@ -337,8 +356,8 @@ impl Unclaimed {
                 (preface, Connection::Tls(preface.number, stream))
             }
             Unclaimed::Quinn(secret, connection) => {
-                connection.shown(secret).await?;
-                (Preface { secret, number: 0 }, Connection::Quinn(connection))
+                let preface = connection.shown(secret).await?;
+                (preface, Connection::Quinn(preface.number, connection))
             }
         })
     }
@@ -354,15 +373,17 @@ impl Connection {
             Connection::Tcp(_, stream) => tcp::tune(&stream.into(), plan),
             Connection::Tls(_, stream) => tcp::tune(&tls::socket(stream).into(), plan),
             // Their settings were known when they were made.
-            Connection::Quinn(_) | Connection::Udp(_) => Ok(()),
+            Connection::Quinn(..) | Connection::Udp(..) => Ok(()),
         }
     }
 
     /// Its number among those of the session.
     pub(crate) const fn number(&self) -> u16 {
         match self {
-            Connection::Tcp(number, _) | Connection::Tls(number, _) => *number,
-            Connection::Quinn(_) | Connection::Udp(_) => 0,
+            Connection::Tcp(number, _)
+            | Connection::Tls(number, _)
+            | Connection::Quinn(number, _)
+            | Connection::Udp(number, _) => *number,
         }
     }
 
@@ -378,8 +399,8 @@ impl Connection {
         match self {
             Connection::Tcp(_, stream) => of_tcp(stream).map(|address| address.port()),
             Connection::Tls(_, stream) => of_tcp(tls::socket(stream)).map(|address| address.port()),
-            Connection::Quinn(connection) => Ok(connection.client_port()),
-            Connection::Udp(datagrams) => datagrams.client_port(end),
+            Connection::Quinn(_, connection) => Ok(connection.client_port()),
+            Connection::Udp(_, datagrams) => datagrams.client_port(end),
         }
     }
 
@@ -392,8 +413,8 @@ impl Connection {
                 settings.extend(tls::settings(stream));
                 settings
             }
-            Connection::Quinn(connection) => connection.settings(plan, end),
-            Connection::Udp(datagrams) => datagrams.settings().to_vec(),
+            Connection::Quinn(_, connection) => connection.settings(plan, end),
+            Connection::Udp(_, datagrams) => datagrams.settings().to_vec(),
         }
     }
 
@@ -413,8 +434,8 @@ impl Connection {
         Ok(match self {
             Connection::Tcp(_, stream) => Some(Probe::Tcp(tcp::watch(stream)?)),
             Connection::Tls(_, stream) => Some(Probe::Tcp(tcp::watch(tls::socket(stream))?)),
-            Connection::Quinn(connection) => Some(Probe::Quinn(connection.probe())),
-            Connection::Udp(_) => None,
+            Connection::Quinn(_, connection) => Some(Probe::Quinn(connection.probe())),
+            Connection::Udp(..) => None,
         })
     }
 
@@ -422,10 +443,10 @@ impl Connection {
     pub(crate) fn attribution(&self) -> Attribution {
         match self {
             Connection::Tls(_, stream) => Attribution::Records(stream.get_ref().0.tap()),
-            Connection::Quinn(connection) => {
+            Connection::Quinn(_, connection) => {
                 connection.observer().map_or(Attribution::Plain, |observer| Attribution::Packets(observer.clone()))
             }
-            Connection::Tcp(..) | Connection::Udp(_) => Attribution::Plain,
+            Connection::Tcp(..) | Connection::Udp(..) => Attribution::Plain,
         }
     }
 
@@ -448,7 +469,7 @@ impl Connection {
                 let send = writer.map(|writer| Service::Stream(SendStream::Tls(writer, record)));
                 (send, reader.map(|reader| Service::Stream(RecvStream::Tls(reader))))
             }
-            Connection::Quinn(connection) => {
+            Connection::Quinn(_, connection) => {
                 let connection = Arc::new(connection);
                 if plan.arm.ordering == OrderingDomain::Nothing {
                     let datagrams = || Datagrams::Quinn(connection.clone());
@@ -459,7 +480,7 @@ impl Connection {
                 (sends.then(|| Service::Streams(streams())), receives.then(|| Service::Streams(streams())))
             }
             // Its socket is read in any case, for repeated prefaces, whose answer was lost.
-            Connection::Udp(datagrams) => {
+            Connection::Udp(_, datagrams) => {
                 let datagrams = Datagrams::Udp(datagrams);
                 (sends.then(|| Service::Datagrams(datagrams.clone())), Some(Service::Datagrams(datagrams)))
             }

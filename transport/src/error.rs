@@ -176,11 +176,13 @@ pub enum TransportError {
     /// TLS could not be set up.
     #[error("TLS: {0}")]
     Tls(rustls::Error),
-    /// A server takes three ports in a row, and there are not three.
-    #[error("port {port} has not two more above it, which TCP, UDP and TLS take; give at most {last} with --listen")]
+    /// A server takes three ports in a row, and there are not so many.
+    #[error("port {port} has not {more} more above it, which TCP, UDP and TLS take; give at most {last} with --listen")]
     NoPortsAbove {
         /// The one that was given.
         port: u16,
+        /// How many more it takes.
+        more: u16,
         /// The last that can be.
         last: u16,
     },

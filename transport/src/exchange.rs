@@ -77,7 +77,7 @@ async fn request(
 }
 
 async fn exchange(shared: &Shared, dialer: &Dialer, release: &Release) -> Result<(), TransportError> {
-    let (connection, preface) = dialer.dial().await?;
+    let (connection, preface) = dialer.dial(release.id).await?;
     let probe = connection.probe()?;
     let (reader, mut writer) = shared.adopt(connection)?;
     let mut reader = Reading::new(reader);

@@ -1,5 +1,7 @@
 //! What both ends must agree on before anything is sent.
 
+use std::ops::Range;
+
 use samepath_model::arm::{Arm, Connections};
 use samepath_model::experiment::Trial;
 use samepath_model::link::{Direction, MIN_MTU};
@@ -7,7 +9,7 @@ use samepath_model::record::{End, Metric};
 use samepath_model::streams;
 use samepath_model::tuning::Tuning;
 use samepath_model::units::{BitRate, ByteCount, Duration};
-use samepath_model::workload::{Bulk, Class, MOST_TEXT, NameQuery, Table, Workload};
+use samepath_model::workload::{Bulk, Class, MOST_TEXT, NameQuery, StreamId, Table, Workload};
 use serde::{Deserialize, Serialize};
 
 use crate::frame;
@@ -50,7 +52,7 @@ pub struct Plan {
     pub seed: u64,
     /// Largest IP packet of the path.
     pub mtu: u16,
-    /// Round-trip time of the path without queueing, where it is known.
+    /// Round-trip time of the path without queueing, where it is known; of several servers, to the farthest.
     pub rtt: Duration,
     /// The path's rate in the direction of the payload, where it is known.
     pub rate: Option<BitRate>,
@@ -86,7 +88,7 @@ impl Plan {
             tuning: trial.tuning.clone(),
             seed: trial.seed,
             mtu: trial.link.mtu,
-            rtt: trial.link.rtt(),
+            rtt: trial.link.rtt() + trial.workload.farthest(),
             rate: trial.link.direction(trial.workload.direction()).rate,
             time_limit: trial.time_limit,
             attribution: trial.attribution,
@@ -159,7 +161,18 @@ impl Plan {
 
     /// Connections of the transport that carry the payload, and are made before anything is sent.
     pub fn connections(&self) -> u16 {
-        self.arm.connections(self.workload.streams())
+        self.workload.connections(self.arm)
+    }
+
+    /// The server that the connection of this number leads to. One that is made for a message has its server's number.
+    pub fn server_of_connection(&self, number: u16) -> u16 {
+        self.workload.server_of(number)
+    }
+
+    /// The streams that the connection of this number carries, of those that are made before anything is sent.
+    pub(crate) fn streams_of(&self, number: u16) -> Range<StreamId> {
+        let is_shared = self.arm.connections == Connections::One && self.workload.servers() == 1;
+        if is_shared { 0..self.workload.streams() } else { number..number + 1 }
     }
 
     /// Whether any of the messages is compressed.

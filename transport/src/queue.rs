@@ -1,8 +1,10 @@
 //! Queues from an end's driver to what writes its messages.
 
-use samepath_model::arm::{Arm, Connections, OrderingDomain};
+use samepath_model::arm::{Connections, OrderingDomain};
 use samepath_model::workload::{Class, MessageId, Release, Table};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::plan::Plan;
 
 /// What a writer is told.
 #[derive(Debug, Clone, Copy)]
@@ -25,11 +27,11 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    /// A queue for each writer of these messages on this arm.
-    pub(crate) fn new(arm: Arm, table: &Table) -> (Queues, Vec<Option<Queue>>) {
+    /// A queue for each writer of these messages.
+    pub(crate) fn new(plan: &Plan, table: &Table) -> (Queues, Vec<Option<Queue>>) {
         let of_stream: Vec<u16> = match table.is_empty() {
             true => Vec::new(),
-            false => (0..table.streams()).map(|stream| queue_of(arm, table, stream)).collect(),
+            false => (0..table.streams()).map(|stream| queue_of(plan, table, stream)).collect(),
         };
         let n = of_stream.iter().max().map_or(0, |last| last + 1);
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..n).map(|_| unbounded_channel()).unzip();
@@ -60,12 +62,16 @@ pub(crate) const FIRST: u16 = 0;
 pub(crate) const DATAGRAM_TRANSFERS: u16 = 1;
 
 /// Which queue a stream's messages go to: one for each writer.
-pub(crate) fn queue_of(arm: Arm, table: &Table, stream: u16) -> u16 {
+pub(crate) fn queue_of(plan: &Plan, table: &Table, stream: u16) -> u16 {
     let is_transfer = table.class(stream) == Some(Class::Throughput);
-    if arm.connections == Connections::PerMessage {
+    if plan.arm.connections == Connections::PerMessage {
         return FIRST;
     }
-    match arm.ordering {
+    if plan.workload.servers() > 1 {
+        // Each has a connection, and a stream.
+        return plan.workload.server_of(stream);
+    }
+    match plan.arm.ordering {
         OrderingDomain::Connection => FIRST,
         OrderingDomain::Stream => stream,
         // A stream of one large message has a QUIC stream for it either way.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use samepath_model::Order;
 use samepath_model::arm::OrderingDomain;
 use samepath_model::record::Setting;
-use samepath_model::workload::Class;
+use samepath_model::workload::{Class, StreamId};
 
 use datagrams::{send_messages, send_transfers};
 use order::priority;
@@ -73,26 +73,27 @@ pub(crate) async fn start(
     tasks: &mut Tasks,
 ) -> Result<(), TransportError> {
     let plan = &shared.plan;
-    let (order, all) = (plan.tuning.order, plan.workload.streams());
-    if all > 1 {
+    let (order, all) = (plan.tuning.order, plan.streams_of(number));
+    if all.len() > 1 {
         shared.note(Setting::new("stream-order", Some(order.to_string()), order.to_string()));
     }
     let mut queue = |n: u16| queues.get_mut(usize::from(n)).and_then(Option::take);
+    // Of messages that have no queue for their stream.
+    let of_messages = FIRST + plan.server_of_connection(number);
     let is_transfer = |stream: u16| shared.outgoing.class(stream) == Some(Class::Throughput);
     match service {
         Service::Stream(stream) => {
-            let streams = if plan.arm.ordering == OrderingDomain::Connection { 0..all } else { number..number + 1 };
             if let Some(queue) = queue(number) {
-                let writer = StreamWriter::new(shared, ByteWriter { stream, place }, streams, 0, queue);
+                let writer = StreamWriter::new(shared, ByteWriter { stream, place }, all, 0, queue);
                 tasks.spawn(Kind::Writer, writer.run());
             }
         }
         Service::Streams(streams) => {
             let has_own = |n: u16| plan.arm.ordering != OrderingDomain::Message || is_transfer(n);
             let mut in_order = Vec::new();
-            let (writers, width) = if plan.arm.ordering == OrderingDomain::Connection { (1, all) } else { (all, 1) };
-            for its in (0..writers).filter(|n| has_own(*n)).map(|n| n..n + width) {
-                let Some(queue) = queue(queue_of(plan.arm, &shared.outgoing, its.start)) else { continue };
+            let width = if plan.arm.ordering == OrderingDomain::Connection { all.len() } else { 1 };
+            for its in all.clone().step_by(width).filter(|n| has_own(*n)).map(|n| n..n + width as StreamId) {
+                let Some(queue) = queue(queue_of(plan, &shared.outgoing, its.start)) else { continue };
                 let stream = streams.open().await?;
                 let base = priority(order, its.start.into());
                 stream.set_priority(base)?;
@@ -109,22 +110,24 @@ pub(crate) async fn start(
                 tasks.spawn(Kind::Writer, write_one_after_the_other(in_order));
             }
             if plan.arm.ordering == OrderingDomain::Message
-                && let Some(queue) = queue(FIRST)
+                && let Some(queue) = queue(of_messages)
             {
-                tasks.spawn(Kind::Writer, write_each_on_its_own(shared.clone(), streams, place, queue));
+                tasks.spawn(Kind::Writer, write_each_on_its_own(shared.clone(), streams, all, place, queue));
             }
         }
         Service::Datagrams(datagrams) => {
             if let Some(streams) = datagrams.streams() {
-                let (shared, place) = (shared.clone(), place.clone());
-                tasks.spawn(Kind::Helper, async move { warm_up(&shared, &streams, place.as_ref()).await });
+                let (shared, all, place) = (shared.clone(), all.clone(), place.clone());
+                tasks.spawn(Kind::Helper, async move { warm_up(&shared, &streams, all, place.as_ref()).await });
             }
-            if (0..all).any(|stream| !is_transfer(stream))
-                && let Some(queue) = queue(FIRST)
+            if all.clone().any(|stream| !is_transfer(stream))
+                && let Some(queue) = queue(of_messages)
             {
                 tasks.spawn(Kind::Writer, send_messages(shared.clone(), datagrams.clone(), place.clone(), queue));
             }
-            if let Some(queue) = queue(DATAGRAM_TRANSFERS) {
+            if all.into_iter().any(is_transfer)
+                && let Some(queue) = queue(DATAGRAM_TRANSFERS)
+            {
                 tasks.spawn(Kind::Writer, send_transfers(shared.clone(), datagrams, place, queue));
             }
         }

@@ -78,7 +78,7 @@ impl Shared {
     ) -> (Shared, Vec<Option<Queue>>) {
         let outgoing = plan.table(end.outgoing());
         let incoming = plan.table(end.outgoing().opposite());
-        let (queues, receivers) = Queues::new(plan.arm, &outgoing);
+        let (queues, receivers) = Queues::new(&plan, &outgoing);
         let driver = plan.workload.driver(end, plan.seed);
         let shared = Shared {
             payload: Payload::new(plan.seed, &outgoing),
@@ -147,7 +147,7 @@ impl Shared {
 
     /// Queues for the writers of another connection, in place of those that there were.
     pub(crate) fn renew_queues(&self) -> Vec<Option<Queue>> {
-        let (queues, receivers) = Queues::new(self.plan.arm, &self.outgoing);
+        let (queues, receivers) = Queues::new(&self.plan, &self.outgoing);
         self.drive.lock().expect("no panic while held").renew_queues(queues);
         receivers
     }

@@ -89,6 +89,12 @@ pub(crate) fn socket(address: SocketAddr, segment: Option<u32>) -> io::Result<Tc
 pub async fn connect(address: SocketAddr, plan: &Plan) -> Result<TcpStream, TransportError> {
     let socket = socket(address, plan.tcp_segment(address.is_ipv6()))?;
     tune(&SockRef::from(&socket), plan)?;
+    if plan.attribution && plan.workload.servers() > 1 {
+        // A connection is known in the ledger by the client's port. To each of several servers the kernel would choose one
+        // by itself, and may choose the same; what is bound is nobody else's.
+        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        socket.bind((any, 0).into())?;
+    }
     socket.connect(address).await.map_err(|error| TransportError::Connection {
         transport: "TCP",
         address,

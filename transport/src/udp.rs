@@ -112,10 +112,10 @@ impl Datagrams {
     ///
     /// # Errors
     /// When the socket cannot be made, or nobody listens there.
-    pub async fn connect(address: SocketAddr, secret: Secret, limit: Duration) -> Result<Datagrams, TransportError> {
-        let datagrams = Datagrams::new(connected(address)?, address, secret)?;
+    pub async fn connect(address: SocketAddr, preface: Preface, limit: Duration) -> Result<Datagrams, TransportError> {
+        let datagrams = Datagrams::new(connected(address)?, address, preface.secret)?;
         let failed = |detail: String| TransportError::Connection { transport: "UDP", address, detail, errno: None };
-        let preface = Preface { secret, number: 0 }.encode();
+        let preface = preface.encode();
         let end = Instant::now() + limit;
         loop {
             match datagrams.inner.io.send(&preface).await {

@@ -29,8 +29,13 @@ pub(crate) struct Running {
 }
 
 pub(crate) fn serve_with(limits: Limits) -> Running {
+    serve_for(limits, 1)
+}
+
+/// A process that stands for so many servers.
+pub(crate) fn serve_for(limits: Limits, servers: u16) -> Running {
     let listen = (Ipv4Addr::LOCALHOST, 0).into();
-    let server = Server::bind(ServerConfig { listen, token: TOKEN.into(), limits, book: None }).unwrap();
+    let server = Server::bind(ServerConfig { listen, token: TOKEN.into(), limits, servers, book: None }).unwrap();
     let (shutdown, stage) = watch::channel(Shutdown::Running);
     let log = Arc::new(Mutex::new(Vec::new()));
     let lines = log.clone();

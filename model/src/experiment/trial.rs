@@ -76,6 +76,15 @@ impl Trial {
         self.competing.get(usize::from(flow).checked_sub(1)?)
     }
 
+    /// How much farther away a flow's server stands than the link is long: the round trip beyond the link's, half of it each
+    /// way.
+    pub fn extra_rtt(&self, flow: FlowId, server: u16) -> Duration {
+        match self.competing(flow) {
+            Some(competing) => competing.extra_rtt + competing.workload.extra_rtt(server),
+            None => self.workload.extra_rtt(server),
+        }
+    }
+
     /// When the schedule of a flow starts, from the epoch of the trial.
     pub fn start_of(&self, flow: FlowId) -> Duration {
         self.competing(flow).map_or(Duration::ZERO, |flow| flow.start)

@@ -14,6 +14,7 @@ mod coding;
 mod connect;
 mod draw;
 pub mod driver;
+mod fan_out;
 mod frames;
 mod game_state;
 mod lookup;
@@ -28,6 +29,7 @@ mod query;
 mod restraint;
 pub mod retry;
 mod rpc;
+mod service;
 #[cfg(test)]
 mod simulation;
 mod size;
@@ -58,6 +60,7 @@ pub use cloud_gaming::CloudGaming;
 pub use coding::{Codec, Coding, Compression, Content, MOST_TEXT};
 pub use connect::Connect;
 pub use driver::{Action, Driver, Event};
+pub use fan_out::{CallOrder, FanOut};
 pub use frames::{Cut, Frames, Key, Kind, Layout, Part, Repair};
 pub use game_state::GameState;
 pub use lookup::{NameQuery, StubResolver};
@@ -67,9 +70,10 @@ pub use page::Page;
 pub use payment::Payment;
 pub use player::{Player, Stall};
 pub use query::Query;
-pub use rpc::{Rpc, ServiceTimes};
+pub use rpc::Rpc;
+pub use service::ServiceTimes;
 pub use size::{LogNormal, Size};
-pub use spec::MOST_WARMUP;
+pub use spec::{MOST_SERVERS, MOST_WARMUP};
 pub use stream::{MAX_STREAMS, StreamId, share};
 pub use table::{Block, Lengths, Table};
 pub use video_call::VideoCall;
@@ -131,6 +135,8 @@ workloads! {
     Messages,
     /// Request and response.
     Rpc,
+    /// Requests that need several services, each a server of its own.
+    FanOut,
     /// Many short exchanges, for which connections are made and closed.
     Connect,
     /// Many small messages, and how many reads they become.
@@ -192,6 +198,35 @@ impl Workload {
     /// Number of logical streams.
     pub fn streams(&self) -> u16 {
         self.spec().streams()
+    }
+
+    /// Servers that it needs: one, or one for each stream, each with ports and a connection of its own.
+    pub fn servers(&self) -> u16 {
+        self.spec().servers()
+    }
+
+    /// How much farther away one of its servers stands than the others' link is long: the round trip beyond the link's, half
+    /// of it each way.
+    pub fn extra_rtt(&self, server: u16) -> Duration {
+        self.spec().extra_rtt(server)
+    }
+
+    /// The same of the farthest.
+    pub fn farthest(&self) -> Duration {
+        (0..self.servers()).map(|server| self.extra_rtt(server)).max().unwrap_or_default()
+    }
+
+    /// The server that a stream's messages go to, or come from.
+    pub fn server_of(&self, stream: StreamId) -> u16 {
+        if self.servers() > 1 { stream } else { 0 }
+    }
+
+    /// Connections of the transport that carry it over this arm, and are made before anything is sent.
+    pub fn connections(&self, arm: Arm) -> u16 {
+        match arm.connections {
+            Connections::One => self.servers(),
+            Connections::PerStream | Connections::PerMessage => arm.connections(self.streams()),
+        }
     }
 
     /// The parameters that an experiment may vary.
@@ -454,6 +489,13 @@ impl Spec for Mix {
                 return Err(format!(
                     "`of` has a `{}` in it that looks its server's name up, before connections that are not its own alone: \
                      set `lookup = \"cached\"`, or give it a flow of its own, as a `competing-flow`",
+                    one.name()
+                ));
+            }
+            if one.servers() > 1 {
+                return Err(format!(
+                    "`of` has a `{}` in it, which needs servers of its own: give it a flow of its own, as a \
+                     `competing-flow`",
                     one.name()
                 ));
             }

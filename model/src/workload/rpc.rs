@@ -8,7 +8,7 @@
 //! byte, whose number is the request's and the number of all requests of a stream: so it is told apart in the table.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use super::coding::{Coding, Compression, Content, MOST_TEXT};
 use super::draw;
 use super::driver::{Action, Driver, Event};
 use super::message::{Class, MessageId, Release};
+use super::service::{Server, Service, ServiceTimes};
 use super::size::Size;
 use super::spec::{
     MAX_DURATION, MAX_MESSAGES, MOST_WARMUP, Spec, check_count_or_duration, check_rate, check_streams, warmup_both_ways,
@@ -26,7 +27,7 @@ use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
 use crate::arm::{Arm, OrderingDomain};
 use crate::link::{Direction, Link};
-use crate::units::{ByteCount, Duration};
+use crate::units::{ByteCount, Duration, Probability};
 
 /// Most operations in flight in a closed loop.
 const MOST_OUTSTANDING: u16 = 100;
@@ -87,23 +88,6 @@ pub struct Rpc {
     /// link's two bandwidth-delay products.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<ByteCount>,
-}
-
-/// How long a server works on requests.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ServiceTimes {
-    /// As long on each.
-    #[default]
-    Fixed,
-    /// Drawn from an exponential distribution, by the seed.
-    Exponential,
-}
-
-impl ServiceTimes {
-    const fn are_equal(&self) -> bool {
-        matches!(self, ServiceTimes::Fixed)
-    }
 }
 
 impl Default for Rpc {
@@ -167,22 +151,10 @@ impl Rpc {
         self.per_stream().saturating_mul(self.requests())
     }
 
-    /// How long the server works on a message at most, of what is drawn but for one in ten million.
-    fn most_work(&self) -> Duration {
-        let times = if self.service_times == ServiceTimes::Fixed { 1 } else { 16 };
-        self.service * u64::from(self.in_one()) * times
-    }
-
-    /// How long the server works on this message.
-    fn work(&self, seed: u64, request: MessageId) -> Duration {
-        let each = |n: u64| match self.service_times {
-            ServiceTimes::Fixed => self.service,
-            ServiceTimes::Exponential => {
-                let drawn = -libm::log(draw::unit(draw::bits(seed ^ SERVICE.wrapping_add(n), request)));
-                Duration::from_nanos((self.service.as_nanos() as f64 * drawn) as u64)
-            }
-        };
-        (0..u64::from(self.in_one())).map(each).fold(Duration::ZERO, |sum, one| sum + one)
+    /// The server.
+    const fn server(&self) -> Service {
+        let Rpc { service: time, service_times: times, workers, backlog, .. } = *self;
+        Service { time, times, workers, backlog, slow: (Probability::ZERO, Duration::ZERO) }
     }
 
     /// The coding of responses; `None` where they cross the wire as they are.
@@ -211,10 +183,6 @@ impl Rpc {
             ));
         }
         Ok(())
-    }
-
-    fn backlog(&self) -> usize {
-        self.backlog.unwrap_or(64) as usize
     }
 }
 
@@ -294,20 +262,7 @@ impl Spec for Rpc {
             return Err(format!("`calls` is {}; it must lie between 1 and 1000", self.calls));
         }
         self.check_compression()?;
-        match (self.workers, self.backlog) {
-            (Some(0), _) => return fail("`workers` must be at least 1; leave it out for any number"),
-            (Some(_), _) if self.service == Duration::ZERO => {
-                return fail("`workers` do nothing where a request takes no time; set `service` (as 5ms)");
-            }
-            (None, Some(_)) => return fail("`backlog` goes with `workers`; say how many there are"),
-            _ => {}
-        }
-        if self.service_times != ServiceTimes::Fixed && self.service == Duration::ZERO {
-            return fail("`service-times` are of a `service` that takes time; set it (as 5ms)");
-        }
-        if self.service > Duration::from_secs(3600) {
-            return fail("`service` must be at most 1h");
-        }
+        self.server().check()?;
         if self.timeout == Duration::ZERO || self.timeout > Duration::from_secs(3600) {
             return fail("`timeout` must be more than 0s and at most 1h");
         }
@@ -372,7 +327,7 @@ impl Spec for Rpc {
     }
 
     fn patience(&self, rtt: Duration) -> Duration {
-        let after_the_last = self.timeout + self.most_work();
+        let after_the_last = self.timeout + self.server().most_work(self.in_one());
         let Some(outstanding) = self.outstanding else { return after_the_last };
         // A loop goes on as fast as its responses come, and a response that does not come costs the whole timeout.
         let rounds = u64::from(self.operations().div_ceil(u32::from(outstanding)));
@@ -434,16 +389,10 @@ impl Spec for Rpc {
                 deadlines: BinaryHeap::new(),
                 is_done: false,
             }),
-            Direction::Down => Box::new(Server {
-                spec: self.clone(),
-                seen: vec![0; incoming.len().div_ceil(64)],
-                incoming,
-                table: outgoing,
-                busy: BinaryHeap::new(),
-                waiting: VecDeque::new(),
-                is_last: false,
-                is_done: false,
-            }),
+            Direction::Down => {
+                let (service, in_one, all) = (self.server(), self.in_one(), self.requests_of_stream());
+                Box::new(Server::new(service, in_one, all, 1, outgoing, incoming))
+            }
         }
     }
 }
@@ -470,14 +419,7 @@ impl fmt::Display for Rpc {
             (Some(_), None) => write!(f, ", not compressed")?,
             (None, None) => {}
         }
-        if self.service > Duration::ZERO {
-            let mean = if self.service_times == ServiceTimes::Fixed { "" } else { " in the mean, exponential" };
-            write!(f, ", service {}{mean}", self.service)?;
-        }
-        if let Some(workers) = self.workers {
-            let s = if workers == 1 { "" } else { "s" };
-            write!(f, ", {workers} worker{s}, backlog {}", self.backlog())?;
-        }
+        self.server().fmt(f)?;
         if self.cold { write!(f, ", cold") } else { Ok(()) }
     }
 }
@@ -605,9 +547,6 @@ impl Client {
     }
 }
 
-/// Sets the draws of service times apart from those of sizes and releases.
-const SERVICE: u64 = 0x7365_7276_6963_6521;
-
 /// Sets the draws of releases apart from those of sizes.
 const POISSON: u64 = 0x706f_6973_736f_6e21;
 
@@ -637,80 +576,6 @@ impl Driver for Client {
                 self.is_done = true;
                 actions.push(Action::Done);
             }
-        }
-    }
-}
-
-/// The driver of the end that answers.
-#[derive(Debug)]
-struct Server {
-    spec: Rpc,
-    incoming: Table,
-    table: Table,
-    /// A bit for each request that has come.
-    seen: Vec<u64>,
-    /// What is worked on, by when it is done.
-    busy: BinaryHeap<Reverse<(Duration, MessageId)>>,
-    /// What waits for a worker.
-    waiting: VecDeque<MessageId>,
-    /// No more requests come.
-    is_last: bool,
-    is_done: bool,
-}
-
-impl Server {
-    fn send(&self, request: MessageId, seq: u32, at: Duration, actions: &mut Vec<Action>) {
-        let id = MessageId { direction: Direction::Down, seq, ..request };
-        let length = self.table.length(id.stream, id.seq).expect("the table has a response to every request");
-        actions.push(Action::Send(Release { by: Some(request), ..Release::by_the_clock(id, length, at) }));
-    }
-
-    fn come(&mut self, request: MessageId, now: Duration, actions: &mut Vec<Action>) {
-        let Some(place) = self.incoming.index(request.stream, request.seq) else { return };
-        let (word, bit) = (&mut self.seen[place / 64], 1 << (place % 64));
-        if std::mem::replace(word, *word | bit) & bit != 0 {
-            return;
-        }
-        if self.spec.workers.is_none_or(|workers| self.busy.len() < usize::from(workers)) {
-            self.busy.push(Reverse((now + self.spec.work(self.incoming.seed(), request), request)));
-        } else if self.waiting.len() < self.spec.backlog() {
-            self.waiting.push_back(request);
-        } else {
-            self.send(request, request.seq + self.spec.requests_of_stream(), now, actions);
-        }
-    }
-
-    /// Answers what is done by now; each worker goes on to what waits.
-    fn finish(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        while let Some(Reverse((at, request))) = self.busy.peek().copied().filter(|Reverse((at, _))| *at <= now) {
-            self.busy.pop();
-            self.send(request, request.seq, at, actions);
-            if let Some(next) = self.waiting.pop_front() {
-                self.busy.push(Reverse((at + self.spec.work(self.incoming.seed(), next), next)));
-            }
-        }
-    }
-}
-
-impl Driver for Server {
-    fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
-        if self.is_done {
-            return;
-        }
-        self.finish(now, actions);
-        match event {
-            Event::Delivered(id) => self.come(id, now, actions),
-            Event::PeerFinished => self.is_last = true,
-            Event::Start | Event::Timer | Event::Failed(_) | Event::Cancelled(_) | Event::Recorded(_) => {}
-        }
-        self.finish(now, actions);
-        match self.busy.peek() {
-            Some(Reverse((at, _))) => actions.push(Action::WakeAt(*at)),
-            None if self.is_last => {
-                self.is_done = true;
-                actions.push(Action::Done);
-            }
-            None => {}
         }
     }
 }

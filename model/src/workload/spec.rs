@@ -22,6 +22,9 @@ pub(super) const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
 /// The most that is sent for warm-up where none is asked for, and what is where the link has no rate.
 pub const MOST_WARMUP: ByteCount = ByteCount::new(1_000_000);
 
+/// Most servers of a workload: each has ports of its own.
+pub const MOST_SERVERS: u16 = 100;
+
 /// What every workload says of itself.
 pub(super) trait Spec: fmt::Display {
     /// Its name as typed.
@@ -46,6 +49,16 @@ pub(super) trait Spec: fmt::Display {
 
     /// Number of logical streams.
     fn streams(&self) -> u16;
+
+    /// Servers that it needs: one, or one for each stream.
+    fn servers(&self) -> u16 {
+        1
+    }
+
+    /// The round trip to a server beyond the link's.
+    fn extra_rtt(&self, _server: u16) -> Duration {
+        Duration::ZERO
+    }
 
     /// The messages that may go in a direction; `None` where none do.
     fn block(&self, direction: Direction) -> Option<Block>;

@@ -20,7 +20,7 @@ use super::error::{Remains, TrialError};
 use super::files::{Files, Order, Verdict, of_flow, restarted, write_json, write_whole};
 use super::pair::Pair;
 use super::plan::TrialPlan;
-use super::ports::port_of;
+use super::ports::ports_of;
 use crate::calibrate;
 use crate::endpoint::Endpoint;
 use crate::ledger::Cut;
@@ -163,11 +163,14 @@ fn onset_of(trial: &Trial) -> Onset {
 
 /// Which of its servers stand farther away than the link is long.
 fn farther_of(trial: &Trial) -> Vec<Farther> {
-    let far = trial.flows().zip(1..).filter_map(|(flow, next)| {
-        let extra = trial.competing(flow)?.extra_rtt;
-        Some(Farther { ports: port_of(flow)..port_of(next), delay: (extra / 2).as_nanos() })
+    let servers = trial.flows().flat_map(|flow| {
+        let workload = trial.competing(flow).map_or(&trial.workload, |competing| &competing.workload);
+        (0..workload.servers()).map(move |server| {
+            let delay = (trial.extra_rtt(flow, server) / 2).as_nanos();
+            Farther { ports: ports_of(flow, server), delay }
+        })
     });
-    far.filter(|server| server.delay > 0).collect()
+    servers.filter(|server| server.delay > 0).collect()
 }
 
 /// When the clients ran (CLOCK_MONOTONIC).

@@ -42,7 +42,11 @@ pub(super) fn start_server(
     let mut command = Command::new(&plan.program);
     let listen = format!("0.0.0.0:{}", port_of(flow));
     command.args(["server", "--listen", &listen, "--json"]).env("SAMEPATH_TOKEN", token);
-    if plan.trial.of_flow(flow).workload.book().is_some() {
+    let workload = plan.trial.of_flow(flow).workload;
+    if workload.servers() > 1 {
+        command.args(["--servers", &workload.servers().to_string()]);
+    }
+    if workload.book().is_some() {
         command.arg("--book").arg(plan.books.join(book_of(flow)));
     }
     keep_secrets(&mut command, plan);

@@ -13,6 +13,7 @@ use samepath_model::workload::MessageId;
 use samepath_model::{VoidKind, VoidReason};
 
 use super::attribution::Attribution;
+use super::counterfactual::Beyond;
 use super::hold::{Held, Opening, States};
 use super::packets::{self, Packet};
 use super::parts::{self, Account, BLOCKED, Fault, Stall};
@@ -101,7 +102,7 @@ pub fn analyse<E>(
     let attribution =
         Attribution::of(arm.attributed_by, layout, packets, observations).map_err(AnalyseError::Source)?;
     let (units, ordered) = (arm.attributed_by == AttributedBy::TlsRecords, arm.ordering != OrderingDomain::Nothing);
-    let accounts = parts::accounts(&attribution, &messages, &trial.link, units, ordered);
+    let accounts = parts::accounts(&attribution, &messages, &trial.link, &Beyond::of(trial, layout), units, ordered);
     Ok(Analysis {
         messages,
         accounts: accounts.of,
@@ -113,7 +114,7 @@ pub fn analyse<E>(
         window_is_subject: trial.tuning.receive_window.is_some(),
         sets_windows: arm.stack.is_in_process(),
         is_window_alone: trial.tuning.controller != Controller::Bbr,
-        is_one_connection: arm.connections(trial.workload.streams()) == 1,
+        is_one_connection: trial.workload.connections(arm) == 1,
         connects_as_released: arm.connections == Connections::PerMessage,
     })
 }

@@ -1,5 +1,9 @@
 //! Counterfactual arrival times: when each packet would have reached the receiving host without loss.
 
+use std::collections::HashMap;
+
+use samepath_model::Trial;
+use samepath_model::attribution::LayoutRecord;
 use samepath_model::link::{Aqm, Conditions, Direction, Generator, Link};
 use samepath_model::record::Instant;
 use samepath_model::units::Duration;
@@ -18,20 +22,57 @@ struct Step {
     ordered: bool,
 }
 
+/// The ways beyond the link to servers that stand farther away than it is long, by the ports of the clients whose
+/// connections lead there.
+#[derive(Debug, Default)]
+pub(super) struct Beyond {
+    ways: HashMap<u16, Way>,
+    servers: u16,
+}
+
+/// A way beyond the link.
+#[derive(Debug, Clone, Copy, Default)]
+struct Way {
+    /// The server's number and one; 0 of all that do not stand farther away.
+    server: u16,
+    /// One-way delay in nanoseconds.
+    delay: i64,
+}
+
+impl Beyond {
+    /// Those of a trial, each of whose connections carries streams of one server.
+    pub(super) fn of(trial: &Trial, layout: &[LayoutRecord]) -> Beyond {
+        if trial.workload.farthest() == Duration::ZERO {
+            return Beyond::default();
+        }
+        let ways = layout.iter().filter_map(|record| {
+            let server = trial.workload.server_of(record.stream);
+            let delay = (trial.workload.extra_rtt(server) / 2).as_nanos().cast_signed();
+            (delay > 0).then_some((record.port, Way { server: server + 1, delay }))
+        });
+        Beyond { ways: ways.collect(), servers: trial.workload.servers() }
+    }
+
+    fn way(&self, packet: &Packet) -> Way {
+        if self.servers == 0 { Way::default() } else { self.ways.get(&packet.port).copied().unwrap_or_default() }
+    }
+}
+
 /// The arrival time of each packet, in the order of arrival at the link: of one that left the link, when it did; of a
-/// dropped one, after its own wait in the queue and the delay then in force.
-pub(super) fn arrivals_without_loss(packets: &[Packet], link: &Link) -> Vec<Instant> {
+/// dropped one, after its own wait in the queue and the delay then in force, and that beyond the link.
+pub(super) fn arrivals_without_loss(packets: &[Packet], link: &Link, beyond: &Beyond) -> Vec<Instant> {
     // A packet that waits longer than this for a bottleneck that has stopped is not followed further.
     const LONGEST: u64 = 60_000_000_000;
     let end = packets.iter().map(|packet| packet.arrived + packet.queued.min(LONGEST).cast_signed());
     let end = end.max().unwrap_or(0);
     let steps = Direction::BOTH.map(|direction| steps(link, direction, end));
-    // The last that left of those that came so far.
-    let mut last = Direction::BOTH.map(|_| Instant::MIN);
+    // The last that left of those that came so far; of each way beyond the link, which keep no order among each other.
+    let mut last = Direction::BOTH.map(|_| vec![Instant::MIN; usize::from(beyond.servers) + 1]);
     packets
         .iter()
         .map(|packet| {
-            let (steps, last) = (&steps[packet.direction.index()], &mut last[packet.direction.index()]);
+            let (steps, way) = (&steps[packet.direction.index()], beyond.way(packet));
+            let last = &mut last[packet.direction.index()][usize::from(way.server)];
             // What the filter does not match leaves as it comes, and is before and behind nobody.
             if packet.bypassed {
                 return if packet.left == NEVER { packet.arrived } else { packet.left };
@@ -42,7 +83,7 @@ pub(super) fn arrivals_without_loss(packets: &[Packet], link: &Link) -> Vec<Inst
             }
             let now = at(steps, packet.arrived);
             let waited = packet.arrived + packet.queued.cast_signed();
-            let alone = waited + if now.late { at(steps, waited).delay } else { now.delay };
+            let alone = waited + way.delay + if now.late { at(steps, waited).delay } else { now.delay };
             // Where the delay became shorter the line keeps the order all the same.
             if now.ordered { alone.max(*last) } else { alone }
         })

@@ -20,7 +20,7 @@ use samepath_model::record::{Instant, MessageRecord};
 use samepath_model::workload::{MessageId, StreamId};
 
 use super::attribution::{Attribution, Place, Stretch, sweep};
-use super::counterfactual::arrivals_without_loss;
+use super::counterfactual::{Beyond, arrivals_without_loss};
 use super::packets::NEVER;
 
 /// A message counts as blocked beyond this, in nanoseconds.
@@ -202,12 +202,13 @@ pub(super) fn accounts(
     attribution: &Attribution,
     messages: &[MessageRecord],
     link: &Link,
+    beyond: &Beyond,
     units: bool,
     ordered: bool,
 ) -> Accounts {
     let mut walk = Walk {
         attribution,
-        lossless: arrivals_without_loss(&attribution.packets, link),
+        lossless: arrivals_without_loss(&attribution.packets, link, beyond),
         units,
         ordered,
         index: index(messages),

@@ -391,6 +391,29 @@ fn a_dropped_packet_would_not_have_overtaken() {
 }
 
 #[test]
+fn a_dropped_packet_has_its_own_way_to_go() {
+    let propagation = |service: u16| {
+        let mut made = Made::new("tcp");
+        let workload =
+            "kind = 'fan-out'\nservices = 3\noutstanding = 1\ncount = 9\nextra-rtts = ['0s', '40ms', '80ms']";
+        made.trial.workload = toml::from_str(workload).unwrap();
+        // The farthest has one under way that nobody else's waits for.
+        made.lay(2, 0, 120, 2, Some(0));
+        let far = made.carry(990 * MS, &[(2, 0, 120)], None);
+        made.ledger[far].left = Some(1100 * MS);
+        made.message(2, 0, 990 * MS, Some(1100 * MS));
+        made.lay(service.into(), 120 * u64::from(service / 2), 240, service, Some(1));
+        made.carry(1000 * MS, &[(service.into(), 120 * u64::from(service / 2), 240)], Some(DropCause::Loss));
+        let again = made.carry(1200 * MS, &[(service.into(), 120 * u64::from(service / 2), 240)], None);
+        made.ledger[again].left = Some(1400 * MS);
+        made.message(service, 1, 1000 * MS, Some(1400 * MS));
+        made.analyse().account(1).unwrap().parts.propagation
+    };
+    assert_eq!([0, 1].map(propagation), [DELAY, DELAY + 20 * MS]);
+    assert_eq!(propagation(2), 100 * MS - 1000, "behind what went the same way");
+}
+
+#[test]
 fn a_codel_drop_takes_the_delay_at_dequeue() {
     let with = |aqm: &str| {
         let mut made = Made::new("tcp");

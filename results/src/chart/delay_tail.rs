@@ -5,9 +5,10 @@
 
 use samepath_model::{Arm, Workload};
 
-use super::axis::{Axis, Panel};
+use super::axis::Axis;
 use super::canvas::Stroke;
 use super::definition::{Absent, ChartDef, Drawing, Table};
+use super::delays::Delays;
 use super::figure::{Figure, Key};
 use super::grid::{Grid, Kind};
 use super::theme::{FRAME, INK, arm_style};
@@ -24,61 +25,6 @@ pub(crate) const CHART: ChartDef = ChartDef {
     suits: |plan| matches!(plan.workload.scored(), Workload::Messages(_)),
     draw,
 };
-
-/// The delays of one trial's messages, or of several pooled.
-#[derive(Debug, Clone, Default)]
-struct Delays {
-    /// Of the delivered messages, in milliseconds, ascending.
-    sorted: Vec<f64>,
-    /// Messages released, delivered or not.
-    released: usize,
-}
-
-impl Delays {
-    fn pool<'a>(trials: impl Iterator<Item = &'a Delays>) -> Delays {
-        let mut all = Delays::default();
-        for trial in trials {
-            all.sorted.extend_from_slice(&trial.sorted);
-            all.released += trial.released;
-        }
-        all.sorted.sort_by(f64::total_cmp);
-        all
-    }
-
-    /// The share of the released messages that took at least this place's delay.
-    fn share(&self, place: usize) -> f64 {
-        (self.released - place) as f64 / self.released as f64
-    }
-
-    fn undelivered(&self) -> usize {
-        self.released - self.sorted.len()
-    }
-
-    /// The steps of the curve; points that would fall on the same spot are left out.
-    fn curve(&self, panel: &Panel) -> Vec<(f64, f64)> {
-        let mut points = vec![(panel.x.lo(), 1.0)];
-        let mut drawn = (f64::MIN, f64::MIN);
-        let last = self.sorted.len().wrapping_sub(1);
-        for (place, &delay) in self.sorted.iter().enumerate() {
-            let share = self.share(place);
-            let spot = panel.at(delay, share);
-            if place != last && (spot.0 - drawn.0).abs() < 0.5 && (spot.1 - drawn.1).abs() < 0.5 {
-                continue;
-            }
-            drawn = spot;
-            let before = points.last().map_or(1.0, |p: &(f64, f64)| p.1);
-            points.push((delay, before));
-            points.push((delay, share));
-        }
-        if self.undelivered() > 0 {
-            let plateau = self.undelivered() as f64 / self.released as f64;
-            let at = self.sorted.last().copied().unwrap_or(panel.x.lo());
-            points.push((at, plateau));
-            points.push((panel.x.hi(), plateau));
-        }
-        points
-    }
-}
 
 struct Series {
     arm: Arm,
@@ -216,17 +162,11 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
                 pooled.released.to_string(),
                 pooled.undelivered().to_string(),
             ];
-            row.extend([0.5, 0.9, 0.99, 0.999].map(|q| quantile(pooled, q)));
+            row.extend([0.5, 0.9, 0.99, 0.999].map(|q| pooled.quantile(q)));
             table.rows.push(row);
         }
     }
     Ok(Drawing { chart: &CHART, part: part.name.to_owned(), stem, title, caption, svg, table })
-}
-
-/// A quantile of all released messages: one that falls on an undelivered message has no value.
-fn quantile(delays: &Delays, q: f64) -> String {
-    let place = ((q * delays.released as f64).ceil() as usize).clamp(1, delays.released.max(1)) - 1;
-    delays.sorted.get(place).map_or_else(|| "never arrived".into(), |ms| number(*ms))
 }
 
 fn delays(run: &Run, record: &samepath_model::record::TrialRecord) -> Result<Delays, StoreError> {
@@ -238,27 +178,4 @@ fn delays(run: &Run, record: &samepath_model::record::TrialRecord) -> Result<Del
         .collect();
     sorted.sort_by(f64::total_cmp);
     Ok(Delays { sorted, released: messages.len() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::chart::canvas::Rect;
-
-    #[test]
-    fn the_undelivered_stay_in_the_denominator() {
-        let delays = Delays { sorted: vec![30.0, 31.0, 90.0], released: 4 };
-        assert_eq!(delays.share(0), 1.0);
-        assert_eq!(delays.share(2), 0.5);
-        assert_eq!(quantile(&delays, 0.5), "31");
-        assert_eq!(quantile(&delays, 0.99), "never arrived");
-        let panel = Panel {
-            area: Rect { x: 0.0, y: 0.0, w: 100.0, h: 100.0 },
-            x: Axis::linear(0.0, 100.0, 5),
-            y: Axis::share(0.25),
-        };
-        let curve = delays.curve(&panel);
-        assert_eq!(curve.last(), Some(&(panel.x.hi(), 0.25)));
-        assert!(curve.windows(2).all(|w| w[1].1 <= w[0].1 && w[1].0 >= w[0].0), "{curve:?}");
-    }
 }

@@ -14,7 +14,7 @@ pub(crate) const CHART: ChartDef = ChartDef {
     about: "The percentiles of the operations' latency, a row an arm",
     absent: "The percentiles of the latency are not drawn",
     is_main: true,
-    suits: |plan| matches!(plan.workload.scored(), Workload::Rpc(_) | Workload::Query(_)),
+    suits: |plan| matches!(plan.workload.scored(), Workload::Rpc(_) | Workload::FanOut(_) | Workload::Query(_)),
     draw,
 };
 

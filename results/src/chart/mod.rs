@@ -12,6 +12,7 @@ mod axis;
 mod bins;
 mod blocked;
 mod blocked_over_axis;
+mod call_and_whole;
 mod canvas;
 mod choice;
 mod compression;
@@ -20,6 +21,7 @@ mod decomposition;
 mod definition;
 mod delay_percentiles;
 mod delay_tail;
+mod delays;
 mod drops;
 mod figure;
 mod figures;
@@ -52,6 +54,7 @@ pub(crate) use png::to_png;
 /// Every chart, in the order of the page.
 pub const ALL: &[&ChartDef] = &[
     &age_tail::CHART,
+    &call_and_whole::CHART,
     &figures::CHART,
     &playback_over_time::CHART,
     &compression::CHART,

@@ -7,6 +7,7 @@ pub(crate) mod chat;
 pub(crate) mod compression;
 pub(crate) mod connect;
 mod definition;
+pub(crate) mod fan_out;
 pub(crate) mod frames;
 pub(crate) mod game_state;
 pub(crate) mod page;
@@ -43,6 +44,7 @@ const LISTS: &[&[&Metric]] = &[
     COMMON,
     rpc::METRICS,
     compression::METRICS,
+    fan_out::METRICS,
     voice::METRICS,
     frames::METRICS,
     page::METRICS,

@@ -8,6 +8,7 @@ mod chat;
 mod compression;
 mod connect;
 mod definition;
+mod fan_out;
 mod frames;
 mod game_state;
 mod messages;
@@ -36,6 +37,7 @@ pub(crate) fn of_workload(workload: &Workload) -> &'static Score {
         Workload::Bulk(bulk) => bulk::of(bulk),
         Workload::Messages(_) | Workload::Mix(_) => &messages::SCORE,
         Workload::Rpc(_) => &rpc::SCORE,
+        Workload::FanOut(_) => &fan_out::SCORE,
         Workload::Connect(_) => &connect::SCORE,
         Workload::Writes(_) => &writes::SCORE,
         Workload::Query(_) => &query::SCORE,
@@ -63,6 +65,7 @@ mod tests {
             "kind = 'bulk'\nbytes = '1MB'",
             "kind = 'messages'\ncount = 1",
             "kind = 'rpc'\noutstanding = 1\ncount = 1",
+            "kind = 'fan-out'\noutstanding = 1\ncount = 1",
             "kind = 'connect'\noutstanding = 1\ncount = 1",
             "kind = 'writes'",
             "kind = 'game-state'\ncount = 1",

@@ -7,7 +7,7 @@
 use samepath_model::arm::Arm;
 use samepath_model::link::Link;
 use samepath_model::workload::page::Lookup;
-use samepath_model::workload::{Adaptation, JitterBuffer, PACKET_TIME, Page, Workload};
+use samepath_model::workload::{Adaptation, CallOrder, JitterBuffer, PACKET_TIME, Page, Workload};
 use samepath_model::{Direction, Trial, emodel};
 
 use crate::metric::Metric;
@@ -30,6 +30,18 @@ pub(super) fn floor(trial: &Trial, metric: &Metric) -> Option<f64> {
             let waits = rpc.cold && rpc.outstanding.is_some_and(|n| u32::from(n) >= rpc.operations());
             let handshake = if waits { handshake(trial.arm) } else { 0.0 };
             Some((handshake + f64::from(rpc.requests())) * path.rtt)
+        }
+        Workload::FanOut(fan_out) if name.starts_with("latency_p") || name == "latency_max_ms" => {
+            // Of a cold session those that are released at its start wait for it.
+            let waits = fan_out.cold && fan_out.outstanding.is_some_and(|n| u32::from(n) >= fan_out.operations());
+            let handshake = if waits { handshake(trial.arm) } else { 0.0 };
+            let mut ways =
+                (0..fan_out.services).map(|server| path.rtt + trial.workload.extra_rtt(server).as_millis_f64());
+            Some(match fan_out.order {
+                CallOrder::Parallel => (handshake + 1.0) * ways.fold(0.0, f64::max),
+                // The other connections are up by then, or soon after.
+                CallOrder::Sequence => ways.next().map_or(0.0, |first| (handshake + 1.0) * first) + ways.sum::<f64>(),
+            })
         }
         Workload::Bulk(bulk) if name == "completion_ms" => Some(path.transfer(bulk.bytes?.bytes() as f64)),
         Workload::Page(page) if page.cold => match name {

@@ -11,6 +11,7 @@ pub(super) fn of_trial(trial: &Trial) -> usize {
     let samples = match trial.workload.scored() {
         Workload::Query(query) => query.queries(),
         Workload::Rpc(rpc) => rpc.operations(),
+        Workload::FanOut(fan_out) => fan_out.operations(),
         Workload::Connect(connect) => connect.exchanges().operations(),
         Workload::Chat(chat) => {
             let lasts = chat.duration.unwrap_or_default().as_secs_f64();

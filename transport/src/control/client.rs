@@ -38,8 +38,8 @@ pub struct ClientControl {
     pub fingerprint: Fingerprint,
     /// To be shown by data connections.
     pub secret: Secret,
-    /// Where they go.
-    ports: Ports,
+    /// Where they go, by server.
+    ports: Vec<Ports>,
     /// Whether both ends run on one boot of one kernel.
     pub same_host: bool,
     /// What the server said while something else was asked.
@@ -147,13 +147,13 @@ async fn open(
 }
 
 impl ClientControl {
-    /// The port for data connections by this transport.
+    /// The ports for data connections by this transport, of each server.
     ///
     /// # Errors
-    /// When the server has named none.
-    pub fn port(&self, transport: Transport) -> Result<u16, TransportError> {
+    /// When one of them has named none.
+    pub fn ports(&self, transport: Transport) -> Result<Vec<u16>, TransportError> {
         let unnamed = || TransportError::Control(format!("the server has named no port for {transport}"));
-        self.ports.get(transport).ok_or_else(unnamed)
+        self.ports.iter().map(|ports| ports.get(transport).ok_or_else(unnamed)).collect()
     }
 
     /// Measures the offset of the server's clock from ours.

@@ -54,8 +54,8 @@ pub enum Answer {
     Welcome {
         /// To be shown by data connections.
         secret: Secret,
-        /// Where they go.
-        ports: Ports,
+        /// Where they go: the ports of each server that the workload needs.
+        ports: Vec<Ports>,
         /// Hash of the server's boot id.
         host: [u8; 32],
     },

@@ -85,7 +85,7 @@ impl ServerControl {
     ///
     /// # Errors
     /// When the control connection is broken.
-    pub async fn welcome(&mut self, secret: Secret, ports: Ports) -> Result<(), TransportError> {
+    pub async fn welcome(&mut self, secret: Secret, ports: Vec<Ports>) -> Result<(), TransportError> {
         self.send(&Answer::Welcome { secret, ports, host: host() }).await
     }
 

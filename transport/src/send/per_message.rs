@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -9,7 +10,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use samepath_model::record::Metric;
 use samepath_model::units::ByteCount;
-use samepath_model::workload::{MessageId, Release};
+use samepath_model::workload::{MessageId, Release, StreamId};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -136,14 +137,15 @@ impl Backlog {
     }
 }
 
-/// Writes each message on a QUIC stream of its own.
+/// Writes each message on a QUIC stream of its own, after the warm-up of the streams that the connection carries.
 pub(super) async fn write_each_on_its_own(
     shared: Arc<Shared>,
     streams: Streams,
+    carried: Range<StreamId>,
     place: Option<Place>,
     mut queue: Queue,
 ) -> Result<(), TransportError> {
-    warm_up(&shared, &streams, place.as_ref()).await?;
+    warm_up(&shared, &streams, carried, place.as_ref()).await?;
     let (mut tasks, mut lingering) = (JoinSet::new(), JoinSet::new());
     let mut backlog = Backlog::default();
     let (mut open, mut released) = (true, 0);

@@ -1,5 +1,7 @@
 //! Warm-up: bytes that only open the congestion window, before the schedule starts.
 
+use std::ops::Range;
+
 use samepath_model::units::ByteCount;
 use samepath_model::workload::{StreamId, share};
 
@@ -16,11 +18,16 @@ use crate::shared::Shared;
 /// that are not full, each of which the kernel counts for a whole one as it opens the window.
 const WARMUP_CHUNKS: usize = 32;
 
-/// Writes the whole warm-up, where there is one, on a stream of its own.
-pub(super) async fn warm_up(shared: &Shared, streams: &Streams, place: Option<&Place>) -> Result<(), TransportError> {
+/// Writes the warm-up's share of the streams that a connection carries, where there is one, on a stream of its own.
+pub(super) async fn warm_up(
+    shared: &Shared,
+    streams: &Streams,
+    carried: Range<StreamId>,
+    place: Option<&Place>,
+) -> Result<(), TransportError> {
     if shared.plan.warmup() > 0 {
         let mut writer = ByteWriter::one_of_many(streams.open().await?, place);
-        write_warmup(shared, &mut writer, 0..shared.plan.workload.streams()).await?;
+        write_warmup(shared, &mut writer, carried).await?;
         writer.stream.finish();
     }
     Ok(())
@@ -30,7 +37,7 @@ pub(super) async fn warm_up(shared: &Shared, streams: &Streams, place: Option<&P
 pub(super) async fn write_warmup(
     shared: &Shared,
     writer: &mut ByteWriter,
-    streams: std::ops::Range<StreamId>,
+    streams: Range<StreamId>,
 ) -> Result<(), TransportError> {
     let (all, n) = (ByteCount::new(shared.plan.warmup()), shared.plan.workload.streams());
     let mut chunks = Vec::new();

@@ -13,7 +13,7 @@ use super::ending;
 use super::flight::Flight;
 use super::parameters::{Declared, Telling};
 use super::qlog::{log_directory, log_events};
-use crate::credentials::Secret;
+use crate::credentials::Preface;
 use crate::identity::{self, Fingerprint, Pin};
 use crate::quic::protection;
 use crate::{Plan, TransportError, udp};
@@ -32,7 +32,7 @@ pub async fn connect(
     address: SocketAddr,
     plan: &Plan,
     fingerprint: Fingerprint,
-    secret: Secret,
+    preface: Preface,
 ) -> Result<(Connection, Endpoint), TransportError> {
     let failed = |detail: String| TransportError::Connection { transport: "QUIC", address, detail, errno: None };
     let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -40,7 +40,7 @@ pub async fn connect(
     let settings = udp::settings(&socket);
     let endpoint = quinn::Endpoint::new(endpoint_config(), None, socket, Arc::new(TokioRuntime))?;
     let client_port = endpoint.local_addr()?.port();
-    let id = first_id(&secret);
+    let id = first_id(&preface.secret, preface.number);
     let observer = observer(plan, End::Client, &id);
     let (mut tls, _) = identity::client_config(Pin::Exactly(fingerprint), identity::ALPN_DATA)?;
     if let Some(observer) = &observer {

@@ -59,13 +59,13 @@ impl Connection {
     ///
     /// # Errors
     /// When it is not that of the expected session.
-    pub(crate) async fn shown(&self, secret: Secret) -> Result<(), TransportError> {
+    pub(crate) async fn shown(&self, secret: Secret) -> Result<Preface, TransportError> {
         let (_, mut stream) = self.inner.accept_bi().await.map_err(failed)?;
         let preface = Preface::read(&mut stream).await.map_err(failed)?;
         if preface.secret != secret {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "another session's secret").into());
         }
-        Ok(())
+        Ok(preface)
     }
 
     /// The port from which the client connects.
@@ -261,9 +261,10 @@ impl Probe {
     }
 }
 
-/// The connection ID of a session's first packet: visible to all, so a hash of the secret.
-pub(super) fn first_id(secret: &Secret) -> ConnectionId {
-    ConnectionId::new(&Sha256::digest([b"quic ", &secret[..]].concat())[..20])
+/// The connection ID of the first packet of a session's connection of this number: visible to all, so a hash of the
+/// secret.
+pub(super) fn first_id(secret: &Secret, number: u16) -> ConnectionId {
+    ConnectionId::new(&Sha256::digest([b"quic ", &secret[..], &number.to_be_bytes()].concat())[..20])
 }
 
 /// Who notes a connection's packets at this end, if they are to be attributed to messages, or logged. `id` is that of the

@@ -24,6 +24,8 @@ use crate::{Plan, TransportError, tcp, udp};
 
 /// The server's endpoint, shared by all its sessions.
 pub struct Server {
+    /// Its number among the servers of a session, and that of the connection to it.
+    number: u16,
     endpoint: Endpoint,
     socket: Arc<GuardedSocket>,
     tls: rustls::ServerConfig,
@@ -43,7 +45,7 @@ impl Server {
     ///
     /// # Errors
     /// When the port is taken, with the remedy.
-    pub(crate) fn bind(address: SocketAddr, identity: &Identity) -> Result<Server, TransportError> {
+    pub(crate) fn bind(address: SocketAddr, number: u16, identity: &Identity) -> Result<Server, TransportError> {
         let socket = udp::bind(address, false)?;
         let settings = udp::settings(&socket);
         let tls = identity.server_config(identity::ALPN_DATA)?;
@@ -59,7 +61,7 @@ impl Server {
             socket.clone(),
             Arc::new(TokioRuntime),
         )?;
-        Ok(Server { endpoint, socket, tls, expected: Expected::default(), settings })
+        Ok(Server { number, endpoint, socket, tls, expected: Expected::default(), settings })
     }
 
     /// Where it listens.
@@ -72,12 +74,12 @@ impl Server {
 
     /// Lets a session's client connect; `same_host` is whether it runs on this host.
     pub(crate) fn expect(&self, secret: Secret, plan: &Plan, same_host: bool) {
-        self.expected.insert(first_id(&secret), secret, plan.clone(), same_host);
+        self.expected.insert(first_id(&secret, self.number), secret, plan.clone(), same_host);
     }
 
     /// Lets it connect no longer.
     pub(crate) fn forget(&self, secret: &Secret) {
-        self.expected.remove(&first_id(secret));
+        self.expected.remove(&first_id(secret, self.number));
         self.socket.proven.lock().expect("no panic while held").retain(|_, owner| owner != secret);
     }
 
