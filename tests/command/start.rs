@@ -117,7 +117,7 @@ tuning = { initial-window = 20 }
     let output = run(&["run", &wrong]);
     expect_status(&output, 2);
     let said = stderr(&output);
-    assert!(said.contains("wrong.toml") && said.contains("line 14") && said.contains("`ecn`"), "{said}");
+    assert!(said.contains("wrong.toml") && said.contains("line 15") && said.contains("`ecn`"), "{said}");
     assert!(said.contains("net.ipv4.tcp_ecn"), "the names there are: {said}");
 }
 

@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn keep_alives_end_with_the_time_and_have_numbers_of_their_own() {
+    fn keep_alives_end_with_the_time() {
         let (every, duration) = (Duration::from_secs(1), Some(Duration::from_secs(5)));
         let chat = Chat { conversations: 1, per_second: 1e-9, keep_alive: Some(every), duration, ..Chat::default() };
         let played = play(&chat, Network::default());

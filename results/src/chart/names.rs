@@ -6,8 +6,8 @@ use super::canvas::{Anchor, Canvas, Type};
 use super::theme::{self, INK, LABEL};
 use crate::part::Group;
 
-/// Room for the names: as they need, within these.
-const ROOM: std::ops::RangeInclusive<f64> = 118.0..=230.0;
+/// Width of the names: as they need, within these.
+const WIDTHS: std::ops::RangeInclusive<f64> = 118.0..=230.0;
 /// Height of a line of conditions.
 const LINE: f64 = 15.0;
 /// What conditions of one line take.
@@ -16,7 +16,7 @@ const GROUP: f64 = 22.0;
 /// Where the names stand.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Names {
-    /// The room that they take, to the left of the first panel.
+    /// The width that they take, to the left of the first panel.
     pub(crate) width: f64,
     /// The height of an arm's row.
     pub(crate) row: f64,
@@ -29,7 +29,7 @@ impl Names {
             let arms = group.cells.iter().map(|cell| theme::width(&cell.arm.to_string(), LABEL, false) * 1.07 + 22.0);
             arms.chain([theme::width(&group.label, LABEL, true) * 1.07 + 10.0])
         });
-        Names { width: needed.fold(*ROOM.start(), f64::max).min(*ROOM.end()), row }
+        Names { width: needed.fold(*WIDTHS.start(), f64::max).min(*WIDTHS.end()), row }
     }
 
     /// The height of conditions and their arms.
@@ -80,7 +80,7 @@ mod tests {
         let group = |label: &str| Group { label: label.to_owned(), cells: Vec::new() };
         let (short, long) = (group("loss 1%"), group("closes client, time-wait-reuse 1, spacing 1.25 round trips"));
         let names = Names::of([&short, &long].into_iter(), 17.0);
-        assert_eq!(names.width, *ROOM.end());
+        assert_eq!(names.width, *WIDTHS.end());
         assert_eq!((names.lines(&short).len(), names.height(&short)), (1, GROUP));
         assert_eq!(names.lines(&long).join(" "), long.label);
         assert_eq!(names.height(&long), GROUP + LINE * (names.lines(&long).len() - 1) as f64);

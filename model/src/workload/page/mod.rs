@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_asked_for_by_what_the_page_says() {
+    fn a_lookup_takes_what_the_page_says() {
         let page = Page {
             lookup: Lookup::Uncached,
             lookup_query: ByteCount::new(61),
