@@ -716,6 +716,52 @@ mod tests {
     }
 
     #[test]
+    fn every_seed_has_draws_of_its_own() {
+        for text in [
+            "kind = 'rpc'\nper-second = 50.0\narrivals = 'poisson'\ncount = 8",
+            "kind = 'rpc'\noutstanding = 1\ncount = 8\nservice = '5ms'\nservice-times = 'exponential'",
+            "kind = 'rpc'\noutstanding = 1\ncount = 8\nresponse = { median = '1kB', p99 = '20kB' }",
+            "kind = 'fan-out'\nper-second = 50.0\narrivals = 'poisson'\ncount = 8",
+            "kind = 'query'\ncount = 8",
+            "kind = 'connect'\nper-second = 50.0\narrivals = 'poisson'\ncount = 8",
+            "kind = 'chat'\nconversations = 1\nduration = '5s'",
+            "kind = 'payment'\ncount = 8",
+            "kind = 'payment'\ncount = 8\narrivals = 'even'\njitter = 'full'",
+            "kind = 'page'\ncontents = 'small'",
+            "kind = 'video-call'\nduration = '1s'",
+        ] {
+            let workload: Workload = toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            workload.check().unwrap_or_else(|error| panic!("{text}: {error}"));
+            // A bit each: none of them may be lost on the way to what is drawn. Nothing comes, so that all is tried again.
+            let network = super::simulation::Network { failed: u8::MAX, ..Default::default() };
+            let network = if text.contains("jitter") { network } else { Default::default() };
+            let played = |bit: u32| {
+                let released = both_ends(&workload, 1 << bit, network).released;
+                format!("{:?}", released.iter().map(|(at, release)| (at, release.length)).collect::<Vec<_>>())
+            };
+            let all: std::collections::BTreeSet<String> = (0..64).map(played).collect();
+            assert_eq!(all.len(), 64, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_waited_for_has_a_deadline() {
+        for (text, timeout) in [
+            ("kind = 'rpc'\noutstanding = 2\ncount = 8\ntimeout = '700ms'", 700),
+            ("kind = 'fan-out'\noutstanding = 2\ncount = 8\nservices = 2\ntimeout = '700ms'", 700),
+            ("kind = 'connect'\noutstanding = 2\ncount = 8\ntimeout = '700ms'", 700),
+            ("kind = 'payment'\ncount = 8\ntimeout = '700ms'", 700),
+        ] {
+            let workload: Workload = toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let played = both_ends(&workload, 1, Default::default());
+            let requests = played.released.iter().map(|(_, one)| one).filter(|one| one.id.direction == Direction::Up);
+            for request in requests {
+                assert_eq!(request.deadline, Some(request.at + Duration::from_millis(timeout)), "{text}: {request:?}");
+            }
+        }
+    }
+
+    #[test]
     fn each_part_has_streams_of_its_own() {
         let workload = mix(false, 2, 4);
         workload.check().unwrap();

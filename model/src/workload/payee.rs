@@ -128,6 +128,16 @@ mod tests {
             assert_eq!((user, payment, attempt), (1, seq / 3, seq % 3 + 1));
             assert_eq!(amount, entry(seq / 3 * 3).amount, "one amount for all attempts");
         }
+        let of_seed = |seed| {
+            entry_of(
+                &Table::new(Direction::Down, seed),
+                0,
+                3,
+                MessageId { direction: Direction::Up, stream: 1, seq: 0 },
+            )
+        };
+        let of_seeds: BTreeSet<u64> = (0..64).map(|bit| of_seed(1 << bit).amount).collect();
+        assert!(of_seeds.len() > 60, "each seed has amounts of its own: {of_seeds:?}");
         let amounts: Vec<u64> = (0..1_000).map(|payment| entry(3 * payment).amount).collect();
         assert!(amounts.iter().all(|amount| (1..=10_000).contains(amount)), "{amounts:?}");
         // Even ones: a mean of 5,000.5, and a standard deviation of 2,887.

@@ -614,6 +614,35 @@ mod tests {
     }
 
     #[test]
+    fn each_attempt_has_its_own_timeout() {
+        // Some attempts fail after a round trip of 60 ms, others are never heard of again.
+        let network = Network { seed: 4, failed: 90, lost: 90, ..Network::default() };
+        let payment = Payment {
+            count: Some(100),
+            attempts: 6,
+            timeout: MS(1_000),
+            pause: MS(100),
+            backoff: Backoff::Fixed,
+            jitter: Jitter::None,
+            ..Payment::default()
+        };
+        let played = both_ends(&Workload::Payment(payment), 7, network);
+        let mut attempts: BTreeMap<(StreamId, u32), Vec<Duration>> = BTreeMap::new();
+        for (_, release) in played.released.iter().filter(|(_, release)| release.id.direction == Direction::Up) {
+            attempts.entry((release.id.stream, release.id.seq / 6)).or_default().push(release.at);
+        }
+        let mut gaps = [0; 2];
+        for pair in attempts.values().flat_map(|all| all.windows(2)) {
+            match (pair[1] - pair[0]).as_nanos() / 1_000_000 {
+                160 => gaps[0] += 1,
+                1_100 => gaps[1] += 1,
+                other => panic!("again after {other} ms: {attempts:?}"),
+            }
+        }
+        assert!(gaps.iter().all(|gaps| *gaps > 30), "{gaps:?}");
+    }
+
+    #[test]
     fn an_open_breaker_refuses_at_once() {
         // Nothing is answered: one user's breaker opens after three failures, and tries one payment each second.
         let payment = Payment {

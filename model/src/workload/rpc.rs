@@ -651,6 +651,23 @@ mod tests {
     }
 
     #[test]
+    fn an_operation_ends_as_one_of_its_calls_fails() {
+        let rpc = Rpc { outstanding: Some(1), count: Some(60), calls: 4, ..Rpc::default() };
+        let network = Network { seed: 2, failed: 50, ..Network::default() };
+        let played = play(&rpc, network);
+        let begins: Vec<Duration> =
+            played.released.iter().filter(|(_, r)| rpc.begins(r.id)).map(|(_, release)| release.at).collect();
+        assert_eq!(begins.len(), 60);
+        // Of the requests those that fail do so after a round trip, so each operation takes one to four of them; where a
+        // response fails only the server knows, and the client waits for the whole timeout.
+        let mut ended: Vec<u64> = begins.windows(2).map(|pair| (pair[1] - pair[0]).as_nanos() / 1_000_000).collect();
+        ended.sort_unstable();
+        assert!(ended.iter().all(|took| took % 60 == 0 && (60..=240).contains(took) || *took >= 5_000), "{ended:?}");
+        let soon = ended.iter().filter(|took| **took < 240).count();
+        assert!((15..45).contains(&soon), "a fifth of the calls fails as they are made: {ended:?}");
+    }
+
+    #[test]
     fn above_its_capacity_a_server_queues_and_then_refuses() {
         // 2 workers of 10 ms: 200 a second.
         let rpc = Rpc {

@@ -21,3 +21,19 @@ impl Numbers {
         self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_takes_a_bit() {
+        let mut numbers = Numbers::default();
+        for number in [0, 63, 64, 100_000] {
+            assert!(!numbers.has(number) && numbers.insert(number) && numbers.has(number), "{number}");
+            assert!(!numbers.insert(number), "{number} is there");
+        }
+        assert!(![1, 62, 65, 127, 99_999, 100_001, 1 << 30].iter().any(|number| numbers.has(*number)));
+        assert_eq!(numbers.0.len(), 100_000 / 64 + 1);
+    }
+}

@@ -122,6 +122,51 @@ fn what_is_missing_is_asked_for_at_once() {
     }
 }
 
+/// When what was asked for, in order.
+fn questions(call: &VideoCall, seed: u64, played: &Played) -> Vec<(Duration, layout::Asked)> {
+    let layout = call.layout(seed);
+    let up = played.released.iter().filter(|(_, release)| release.id.direction == Direction::Up);
+    up.filter_map(|(now, release)| Some((*now, layout.asked(release.id.seq)?))).collect()
+}
+
+#[test]
+fn what_still_does_not_come_is_asked_for_again() {
+    let network = Network { seed: 5, lost: 80, ..Network::default() };
+    let call = VideoCall { repair: Repair::Resend, deadline: Duration::from_millis(400), ..small(200) };
+    let (played, _) = play(&call, 1, network);
+    let mut times: std::collections::BTreeMap<_, Vec<_>> = Default::default();
+    for (now, asked) in questions(&call, 1, &played) {
+        if let layout::Asked::Part(layout::Part { frame, part, again, .. }) = asked {
+            times.entry((frame, part)).or_default().push((now, again));
+        }
+    }
+    assert!(
+        times.values().filter(|times| times.len() > 2).count() > 20,
+        "of 1,200 a third is lost, and so are questions"
+    );
+    for (part, times) in times {
+        for pair in times.windows(2) {
+            assert_eq!(pair[1].0 - pair[0].0, Duration::from_millis(70), "{part:?}: {times:?}");
+            assert_eq!(pair[1].1, pair[0].1 + 1, "{part:?}: {times:?}");
+        }
+    }
+}
+
+#[test]
+fn a_key_frame_is_asked_for_with_patience() {
+    // Half of the packets are lost: of a key frame's some always are.
+    let network = Network { seed: 5, lost: 128, ..Network::default() };
+    let call = VideoCall { key: Key::OnLoss, ..small(400) };
+    let (played, pictures) = play(&call, 1, network);
+    assert!(pictures.in_time < 10, "{pictures:?}");
+    let asked: Vec<Duration> = questions(&call, 1, &played).into_iter().map(|(now, _)| now).collect();
+    assert!(asked.len() > 20, "for two seconds: {asked:?}");
+    for pair in asked.windows(2) {
+        let gap = pair[1] - pair[0];
+        assert!((70..=80).contains(&(gap.as_nanos() / 1_000_000)), "the next loss after 70 ms: {asked:?}");
+    }
+}
+
 #[test]
 fn key_frames_follow_a_loss_within_a_round_trip() {
     let network = Network { lost: 4, ..Network::default() };
