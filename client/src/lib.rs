@@ -7,8 +7,8 @@
 
 mod cli;
 mod json;
-mod line;
 mod play;
+mod renewable;
 mod summary;
 
 pub use cli::{ClientArgs, main};

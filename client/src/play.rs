@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::line::{Again, Heard, Line};
+use crate::renewable::{Again, Received, RenewableControl};
 
 /// How far ahead the start of a cold workload is announced, so that whoever listens is ready for
 /// the first packet.
@@ -136,7 +136,7 @@ pub async fn play_agreed(
     let resolver = control.ports(Transport::Udp)?.first().copied().unwrap_or_default();
     let mut session = BothEnds {
         session: Session::start(plan.clone(), End::Client, connections, epoch, Some(dialer), None),
-        line: Line::new(control, offset),
+        control: RenewableControl::new(control, offset),
         access: access_in,
         ours: Phase::Waiting,
         theirs: Phase::Waiting,
@@ -163,7 +163,7 @@ pub async fn play_agreed(
         // The set-up of the connections is part of the workload.
         epoch = agree(in_step(clock::now() + COLD_NOTICE_NANOS)).await?;
         epoch_in.send_replace(Some(epoch));
-        session.line.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
+        session.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         clock::Timer::new()?.until(epoch).await?;
         match Lookup::of(plan) {
             None => session.begin_to_connect(epoch),
@@ -175,14 +175,14 @@ pub async fn play_agreed(
             return Err(session.too_late(plan));
         }
         epoch = agree(in_step(clock::now() + NOTICE_NANOS + offset.rtt_ns)).await?;
-        session.line.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
+        session.control.send(&Request::Start { epoch_ns: offset.to_server(epoch) }).await?;
         epoch_in.send_replace(Some(epoch));
     }
 
     let outlives = plan.outlives_its_server();
     if outlives {
         let (addresses, token) = (target.control.clone(), target.token.clone());
-        session.line.outlive(Again { addresses, token, plan: plan.clone(), epoch });
+        session.control.outlive(Again { addresses, token, plan: plan.clone(), epoch });
     }
     let end = drain_end(plan, epoch).map_or(limit, |end| end.min(limit));
     let finished = match (session.advance(end, BothEnds::is_finished).await, loss) {
@@ -192,10 +192,10 @@ pub async fn play_agreed(
     if matches!(finished, Ok(false)) && plan.arm.is_reliable && drain_end(plan, epoch).is_none() {
         return Err(session.too_late(plan));
     }
-    let BothEnds { session, line, name_lookup, connect_from, handshake_ns, endpoints, .. } = session;
-    let offset = line.offset;
+    let BothEnds { session, control, name_lookup, connect_from, handshake_ns, endpoints, .. } = session;
+    let offset = control.offset;
     let (gone, theirs) = match &finished {
-        Ok(_) => (clock::now(), line.collect().await?),
+        Ok(_) => (clock::now(), control.collect().await?),
         Err(seen) => (seen.at, None),
     };
     let theirs = theirs.unwrap_or_else(|| lost_report(plan, gone.saturating_sub(epoch)));
@@ -273,7 +273,7 @@ struct Seen {
 /// A session under way, its own end and what is known of the server's.
 struct BothEnds {
     session: Session,
-    line: Line,
+    control: RenewableControl,
     /// What data connections are made by.
     access: watch::Sender<Access>,
     /// How far each end has come.
@@ -371,10 +371,10 @@ impl BothEnds {
     async fn tell_ours(&mut self, before: Phase) -> Result<(), TransportError> {
         let has_reached = |phase| before < phase && self.ours >= phase;
         if has_reached(Phase::Heard) {
-            self.line.send(&Request::PeerWarm).await?;
+            self.control.send(&Request::PeerWarm).await?;
         }
         if has_reached(Phase::Sent) {
-            self.line.send(&Request::PeerSent { messages: self.session.sent() }).await?;
+            self.control.send(&Request::PeerSent { messages: self.session.sent() }).await?;
         }
         Ok(())
     }
@@ -383,7 +383,7 @@ impl BothEnds {
     /// connections lead to it.
     async fn go_on(&mut self) -> Result<(), TransportError> {
         self.theirs = Phase::Waiting;
-        if let Some(control) = self.line.control() {
+        if let Some(control) = self.control.current() {
             let data = self.access.borrow().address(0)?;
             self.access.send_replace(access(data, self.transport, control)?);
         }
@@ -448,7 +448,7 @@ impl BothEnds {
     /// Why the server's end failed, if it did.
     async fn last_words(&mut self) -> Option<String> {
         loop {
-            match self.line.hear().await {
+            match self.control.receive().await {
                 Ok(_) => {}
                 Err(TransportError::Peer(reason)) => return Some(reason),
                 Err(_) => return None,
@@ -462,19 +462,19 @@ impl BothEnds {
         while !done(self) {
             let next = self.ours.next();
             tokio::select! {
-                heard = self.line.hear() => match heard? {
-                    Heard::Answer(Answer::Reached(phase)) => {
+                received = self.control.receive() => match received? {
+                    Received::Answer(Answer::Reached(phase)) => {
                         self.theirs = phase;
                         if phase >= Phase::Heard {
                             self.session.peer_warm();
                         }
                     }
-                    Heard::Answer(Answer::Sent { messages }) => {
+                    Received::Answer(Answer::Sent { messages }) => {
                         self.theirs = Phase::Sent;
                         self.session.peer_sent(messages);
                     }
-                    Heard::Renewed => self.go_on().await?,
-                    Heard::Answer(other) => {
+                    Received::Renewed => self.go_on().await?,
+                    Received::Answer(other) => {
                         return Err(TransportError::Control(format!("an answer out of turn: {other:?}")));
                     }
                 },

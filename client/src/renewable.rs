@@ -16,7 +16,7 @@ const REPORT_LIMIT: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// The control connection.
-pub(crate) struct Line {
+pub(crate) struct RenewableControl {
     state: State,
     /// How it is made again; `None` where the session ends with it.
     again: Option<Again>,
@@ -42,17 +42,17 @@ pub(crate) struct Again {
     pub(crate) epoch: u64,
 }
 
-/// What is heard on it.
-pub(crate) enum Heard {
+/// What comes on it.
+pub(crate) enum Received {
     /// Something that the server says.
     Answer(Answer),
     /// Another server has taken the place of one that is gone, and knows nothing yet but the plan and its start.
     Renewed,
 }
 
-impl Line {
-    pub(crate) fn new(control: ClientControl, offset: ClockOffset) -> Line {
-        Line { state: State::Up(Box::new(control)), again: None, offset }
+impl RenewableControl {
+    pub(crate) fn new(control: ClientControl, offset: ClockOffset) -> RenewableControl {
+        RenewableControl { state: State::Up(Box::new(control)), again: None, offset }
     }
 
     /// Has it made again from here on, as often as the server goes.
@@ -61,7 +61,7 @@ impl Line {
     }
 
     /// Its end, while there is a server.
-    pub(crate) const fn control(&self) -> Option<&ClientControl> {
+    pub(crate) const fn current(&self) -> Option<&ClientControl> {
         match &self.state {
             State::Up(control) => Some(control),
             State::Making(_) => None,
@@ -77,8 +77,8 @@ impl Line {
         }
     }
 
-    /// The next thing that is heard. Cancel-safe.
-    pub(crate) async fn hear(&mut self) -> Result<Heard, TransportError> {
+    /// The next thing that comes. Cancel-safe.
+    pub(crate) async fn receive(&mut self) -> Result<Received, TransportError> {
         loop {
             match &mut self.state {
                 State::Up(control) => match (control.answer().await, &self.again) {
@@ -87,13 +87,13 @@ impl Line {
                         making.spawn(again.clone().make());
                         self.state = State::Making(making);
                     }
-                    (answer, _) => return answer.map(Heard::Answer),
+                    (answer, _) => return answer.map(Received::Answer),
                 },
                 State::Making(making) => {
                     let made = making.join_next().await.ok_or(TransportError::Gone)?;
                     let (control, offset) = made.map_err(std::io::Error::other)?;
                     (self.state, self.offset) = (State::Up(Box::new(control)), offset);
-                    return Ok(Heard::Renewed);
+                    return Ok(Received::Renewed);
                 }
             }
         }
