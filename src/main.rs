@@ -33,6 +33,9 @@ use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Verb};
 use exit::Exit;
+use samepath_model::Workload;
+use samepath_model::arm::Arm;
+use samepath_model::record::MessageRecord;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
         Verb::Link(args) => link::link(&args),
         Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Server(args) => return samepath_server::main(args),
-        Verb::Client(args) => return samepath_client::main(*args),
+        Verb::Client(args) => return samepath_client::main(*args, score),
         Verb::Attempt { backend } => link::attempt(backend),
         Verb::Trial { plan } => return samepath_netem::trial::main(&plan),
         Verb::Completions { shell } => {
@@ -65,4 +68,10 @@ fn main() -> ExitCode {
         }
     };
     exit::report(result)
+}
+
+/// What the user of a session's workload felt.
+fn score(workload: &Workload, arm: Arm, seed: u64, messages: &[MessageRecord]) -> Vec<samepath_client::Figure> {
+    let figures = samepath_results::session::score(workload, arm, seed, messages).into_iter();
+    figures.map(|figure| (figure.name, figure.words, figure.value)).collect()
 }

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use samepath_model::Trial;
 use samepath_model::arm::Arm;
 use samepath_model::link::Direction;
-use samepath_model::record::PlayReport;
+use samepath_model::record::{MessageRecord, PlayReport};
 use samepath_model::shortage;
 use samepath_model::tuning::{Controller, Order, Tuning};
 use samepath_model::units::{BitRate, ByteCount, Duration};
@@ -187,10 +187,16 @@ fn file(path: &str) -> Result<PathBuf, String> {
     Ok(path.into())
 }
 
-/// Runs `samepath client`. Exit status: 0 done, 1 failed, 2 the command line or a file is wrong.
-pub fn main(args: ClientArgs) -> ExitCode {
+/// A figure of a workload's score: its name in files, name and value in words, and the value.
+pub type Figure = (&'static str, String, f64);
+
+/// What a workload's user felt, from the messages of a session.
+pub type Score = fn(&Workload, Arm, u64, &[MessageRecord]) -> Vec<Figure>;
+
+/// Runs `samepath client`, which tells `score`, too. Exit status: 0 done, 1 failed, 2 the command line or a file is wrong.
+pub fn main(args: ClientArgs, score: Score) -> ExitCode {
     limits::raise_open_files();
-    match run(&args) {
+    match run(&args, score) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("samepath: {error}");
@@ -207,7 +213,7 @@ pub fn main(args: ClientArgs) -> ExitCode {
     }
 }
 
-fn run(args: &ClientArgs) -> Result<(), CliError> {
+fn run(args: &ClientArgs, score: Score) -> Result<(), CliError> {
     let trial = args.trial()?;
     let plan = match &trial {
         Some(trial) => Plan::of(trial),
@@ -247,9 +253,10 @@ fn run(args: &ClientArgs) -> Result<(), CliError> {
         write_report(path, &played.report)
             .map_err(|error| failed(format!("cannot write the records to {}: {error}", path.display())))?;
     }
+    let felt = || score(&plan.workload, plan.arm, plan.seed, &played.report.messages);
     let text = match (args.json, lines) {
-        (false, _) => summary::text(&plan, &played),
-        (true, false) => format!("{:#}\n", json::document(&plan, &played)),
+        (false, _) => summary::text(&plan, &played, &felt()),
+        (true, false) => format!("{:#}\n", json::document(&plan, &played, &felt())),
         (true, true) => format!("{}\n", result_line(&played)),
     };
     std::io::stdout()

@@ -1,16 +1,19 @@
 //! A report as one JSON document, with iperf3's names where they mean the same.
 
+use std::collections::BTreeMap;
+
 use samepath_model::link::Direction;
 use samepath_model::record::{End, MessageRecord, Setting};
 use samepath_model::workload::Workload;
 use samepath_transport::Plan;
 use serde_json::{Value, json};
 
+use crate::cli::Figure;
 use crate::play::Played;
 use crate::summary::{Figures, cpu_percent, intervals, rate};
 
 /// The document.
-pub(crate) fn document(plan: &Plan, played: &Played) -> Value {
+pub(crate) fn document(plan: &Plan, played: &Played, score: &[Figure]) -> Value {
     let (report, figures) = (&played.report, Figures::of(plan, played));
     let (sender, receiver) = match plan.workload.direction() {
         Direction::Up => (&report.client, &report.server),
@@ -93,6 +96,7 @@ pub(crate) fn document(plan: &Plan, played: &Played) -> Value {
             "delivered": figures.delivered,
             "delay_ms": figures.delay_ms,
             "operations": figures.operations,
+            "score": score.iter().map(|(name, _, value)| (*name, *value)).collect::<BTreeMap<_, _>>(),
             "name_lookup": report.name_lookup,
             "compression": report.server.compression,
             "decompression": report.client.decompression,

@@ -11,5 +11,5 @@ mod play;
 mod renewable;
 mod summary;
 
-pub use cli::{ClientArgs, main};
+pub use cli::{ClientArgs, Figure, Score, main};
 pub use play::{Loss, Played, Target, play, play_agreed};

@@ -9,6 +9,7 @@ use samepath_model::record::{CoderReport, End, MessageRecord, Metric, NameLookup
 use samepath_model::workload::{Class, Workload};
 use samepath_transport::Plan;
 
+use crate::cli::Figure;
 use crate::play::Played;
 
 /// Figures that need all of a report's messages.
@@ -135,7 +136,7 @@ fn human_bytes(bytes: u64) -> String {
 }
 
 /// The report as text.
-pub(crate) fn text(plan: &Plan, played: &Played) -> String {
+pub(crate) fn text(plan: &Plan, played: &Played, score: &[Figure]) -> String {
     let (report, figures) = (&played.report, Figures::of(plan, played));
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -194,6 +195,10 @@ pub(crate) fn text(plan: &Plan, played: &Played) -> String {
             cpu(report.client.decompression)
         );
         line("compressed", text);
+    }
+    // Of operations the lines above say it.
+    for (n, (_, words, _)) in score.iter().filter(|_| figures.operations.is_none()).enumerate() {
+        line(if n == 0 { "score" } else { "" }, words.clone());
     }
     let (sender, receiver) = match plan.workload.direction() {
         Direction::Up => (&report.client, &report.server),

@@ -35,6 +35,7 @@ pub mod recompute;
 pub mod report;
 mod score;
 mod sentence;
+pub mod session;
 pub mod stats;
 pub mod store;
 pub mod summary;

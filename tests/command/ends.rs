@@ -109,6 +109,23 @@ fn a_table_says_any_workload() {
 }
 
 #[test]
+fn a_workload_is_scored_between_two_hosts() {
+    let server = Server::start();
+    let common =
+        ["--token", "sesame", "--arm", "udp", "--workload", "{ kind = 'voice', duration = '1s', direction = 'down' }"];
+    let output = server.client(&[&common[..], &["--json"]].concat());
+    expect_status(&output, 0);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rating = document["samepath"]["score"]["r_factor"].as_f64().unwrap();
+    // A call on the loopback interface is as good as one can be by G.711, or nearly so where the machine is busy.
+    assert!(rating > 50.0 && rating < 94.0, "{document}");
+    let output = server.client(&common);
+    expect_status(&output, 0);
+    let said = stdout(&output);
+    assert!(said.contains("score         packets missing") && said.contains(" rating R "), "{said}");
+}
+
+#[test]
 fn one_process_stands_for_several_servers() {
     let server = Server::start_with(&["--servers", "3"]);
     let table = |services: u16, more: &str| {
