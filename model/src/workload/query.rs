@@ -304,7 +304,8 @@ impl Client {
         let length = self.table.length(id.stream, id.seq).expect("the table has every try of every query");
         let deadline = Some(deadline);
         actions.push(Action::Send(Release { attempt: tried, deadline, ..Release::by_the_clock(id, length, at) }));
-        let wait = self.rule.until_next(tried, draw::bits(self.table.seed() ^ RETRY, id));
+        // Nothing of these rules is drawn.
+        let wait = self.rule.until_next(tried, 0);
         self.timers.push(Reverse((at + wait, query)));
     }
 
@@ -343,9 +344,8 @@ impl Client {
     }
 }
 
-/// Sets the draws of releases and of retries apart from those of sizes.
+/// Sets the draws of releases apart from those of sizes.
 const ARRIVAL: u64 = 0x6172_7269_7661_6c21;
-const RETRY: u64 = 0x7265_7472_792e_2e21;
 
 impl Driver for Client {
     fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
