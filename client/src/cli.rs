@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use samepath_model::Trial;
 use samepath_model::arm::Arm;
 use samepath_model::link::Direction;
-use samepath_model::record::{MessageRecord, PlayReport};
+use samepath_model::record::PlayReport;
 use samepath_model::shortage;
 use samepath_model::tuning::{Controller, Order, Tuning};
 use samepath_model::units::{BitRate, ByteCount, Duration};
@@ -19,6 +19,7 @@ use samepath_transport::identity::{Fingerprint, Pin};
 use samepath_transport::{Plan, TransportError, limits, reach, runtime};
 
 use crate::play::{Loss, Played, Target, play_agreed};
+use crate::score::Score;
 use crate::{json, summary};
 
 const DEFAULT_PORT: u16 = 4433;
@@ -186,12 +187,6 @@ fn file(path: &str) -> Result<PathBuf, String> {
     }
     Ok(path.into())
 }
-
-/// A figure of a workload's score: its name in files, name and value in words, and the value.
-pub type Figure = (&'static str, String, f64);
-
-/// What a workload's user felt, from the messages of a session.
-pub type Score = fn(&Workload, Arm, u64, &[MessageRecord]) -> Vec<Figure>;
 
 /// Runs `samepath client`, which tells `score`, too. Exit status: 0 done, 1 failed, 2 the command line or a file is wrong.
 pub fn main(args: ClientArgs, score: Score) -> ExitCode {

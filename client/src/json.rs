@@ -8,8 +8,8 @@ use samepath_model::workload::Workload;
 use samepath_transport::Plan;
 use serde_json::{Value, json};
 
-use crate::cli::Figure;
 use crate::play::Played;
+use crate::score::Figure;
 use crate::summary::{Figures, cpu_percent, intervals, rate};
 
 /// The document.

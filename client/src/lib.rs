@@ -9,7 +9,9 @@ mod cli;
 mod json;
 mod play;
 mod renewable;
+mod score;
 mod summary;
 
-pub use cli::{ClientArgs, Figure, Score, main};
+pub use cli::{ClientArgs, main};
 pub use play::{Loss, Played, Target, play, play_agreed};
+pub use score::{Figure, Score};

@@ -9,8 +9,8 @@ use samepath_model::record::{CoderReport, End, MessageRecord, Metric, NameLookup
 use samepath_model::workload::{Class, Workload};
 use samepath_transport::Plan;
 
-use crate::cli::Figure;
 use crate::play::Played;
+use crate::score::Figure;
 
 /// Figures that need all of a report's messages.
 pub(crate) struct Figures {
