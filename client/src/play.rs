@@ -286,7 +286,7 @@ struct BothEnds {
     /// What is played, and where connections go.
     plan: Plan,
     connections: mpsc::Sender<Connection>,
-    /// When the connections of this session began to be made.
+    /// When the data connections began to be made.
     connect_from: u64,
     handshake_ns: Option<u64>,
     /// What must outlive the connections.
@@ -330,7 +330,7 @@ impl BothEnds {
         self.name_lookup.is_some_and(|lookup| !lookup.answered)
     }
 
-    /// Starts to make every data connection of the session, as of this instant.
+    /// Starts to make every data connection, as of this instant.
     fn begin_to_connect(&mut self, from: u64) {
         self.connect_from = from;
         self.connect(Some(from));

@@ -113,7 +113,7 @@ impl Lookup {
 /// Sends a datagram; what the host does not take is as good as lost.
 async fn send(socket: &UdpSocket, datagram: &[u8]) -> Result<(), TransportError> {
     match socket.send(datagram).await {
-        Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) || is_echo(&error) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) || is_refused(&error) => Ok(()),
         Err(cause) if cause.raw_os_error() == Some(libc::EMSGSIZE) => {
             Err(TransportError::TooLarge { size: datagram.len(), cause })
         }
@@ -128,7 +128,7 @@ async fn receive(socket: &UdpSocket) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0; CAPACITY];
     loop {
         match socket.recv(&mut buffer).await {
-            Err(error) if is_echo(&error) => {}
+            Err(error) if is_refused(&error) => {}
             received => {
                 buffer.truncate(received?);
                 return Ok(buffer);
@@ -137,8 +137,8 @@ async fn receive(socket: &UdpSocket) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Whether it is the echo of a datagram that found nobody: a stub resolver tries again.
-fn is_echo(error: &io::Error) -> bool {
+/// Whether ICMP has told that a datagram found its port closed (RFC 1122, section 4.1.3.3): a stub resolver tries again.
+fn is_refused(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionRefused
 }
 
