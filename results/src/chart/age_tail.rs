@@ -94,10 +94,7 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
     };
     let svg = figure.draw(&stem, &caption, grid.height(), |canvas, area| {
         for (i, (series, group)) in panels.iter().zip(&groups).enumerate() {
-            let panel = grid.panel(canvas, area, (i, 0), &group.label, &kind);
-            if group.cells.iter().all(|cell| cell.n() == 0) {
-                panel.say_empty(canvas);
-            }
+            let panel = grid.panel_of(canvas, area, (i, 0), group, &kind);
             for (at, dash) in lines(&group.cells[0].plan) {
                 let line = [(at, panel.y.lo()), (at, 1.0)];
                 panel.line(canvas, &line, Stroke { colour: FRAME, width: 1.0, dash, opacity: 1.0 });

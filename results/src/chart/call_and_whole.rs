@@ -87,7 +87,7 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
         Kind { x: &x_axis, y: &y_axis, x_name: &format!("latency (ms{log})"), y_name: "share at least so late (log)" };
     let svg = figure.draw(&stem, &caption, grid.height(), |canvas, area| {
         for (i, (series, group)) in panels.iter().zip(&groups).enumerate() {
-            let panel = grid.panel(canvas, area, (i, 0), &group.label, &kind);
+            let panel = grid.panel_of(canvas, area, (i, 0), group, &kind);
             for (rank, series) in series.iter().enumerate() {
                 curves(canvas, &panel, rank, series);
             }

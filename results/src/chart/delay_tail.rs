@@ -100,10 +100,7 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
     };
     let svg = figure.draw(&stem, &caption, grid.height(), |canvas, area| {
         for (i, (series, group)) in panels.iter().zip(&groups).enumerate() {
-            let panel = grid.panel(canvas, area, (i, 0), &group.label, &kind);
-            if group.cells.iter().all(|cell| cell.n() == 0) {
-                panel.say_empty(canvas);
-            }
+            let panel = grid.panel_of(canvas, area, (i, 0), group, &kind);
             let plan = &group.cells[0].plan;
             let base = plan.link.direction(plan.workload.direction()).delay.as_millis_f64();
             for (at, dash) in [(base, ONE_WAY), (base + plan.link.rtt().as_millis_f64(), ONE_MORE)] {

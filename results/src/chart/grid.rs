@@ -2,6 +2,7 @@
 
 use super::axis::{Axis, Beside, Panel};
 use super::canvas::{Canvas, Rect};
+use crate::part::Group;
 
 /// The measures of such a field of panels.
 pub(super) struct Grid {
@@ -38,6 +39,22 @@ impl Grid {
     /// The height of all.
     pub(super) fn height(&self) -> f64 {
         (self.panels.div_ceil(self.columns()) * self.kinds) as f64 * self.row_height
+    }
+
+    /// Frames the panel of these conditions, and says so where no trial of theirs counts.
+    pub(super) fn panel_of(
+        &self,
+        canvas: &mut Canvas<'_>,
+        area: Rect,
+        place: (usize, usize),
+        group: &Group<'_>,
+        kind: &Kind<'_>,
+    ) -> Panel {
+        let panel = self.panel(canvas, area, place, &group.label, kind);
+        if group.cells.iter().all(|cell| cell.n() == 0) {
+            panel.say_empty(canvas);
+        }
+        panel
     }
 
     /// Frames the panel of this number, of the kind of that number.

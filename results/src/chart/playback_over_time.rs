@@ -80,10 +80,7 @@ fn draw(analysis: &Analysis<'_>, part: &PartView<'_>) -> Result<Drawing, Absent>
         for (number, (group, courses)) in groups.iter().zip(&all).enumerate() {
             for (of_kind, (y, y_name, points)) in panels.iter().enumerate() {
                 let kind = Kind { x: &x, y, x_name: "time since the schedule began (s)", y_name };
-                let panel = grid.panel(canvas, area, (number, of_kind), &group.label, &kind);
-                if group.cells.iter().all(|cell| cell.n() == 0) {
-                    panel.say_empty(canvas);
-                }
+                let panel = grid.panel_of(canvas, area, (number, of_kind), group, &kind);
                 for (rank, course) in courses.iter().enumerate() {
                     let style = arm_style(course.arm);
                     let points = points(&course.playback);
