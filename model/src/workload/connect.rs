@@ -13,7 +13,7 @@ use super::driver::Driver;
 use super::message::MessageId;
 use super::rpc::Rpc;
 use super::size::Size;
-use super::spec::Spec;
+use super::spec::{Spec, clear_count_or_duration};
 use super::table::{Block, Table};
 use crate::end::End;
 use crate::link::{Direction, Link};
@@ -108,11 +108,7 @@ impl Spec for Connect {
     }
 
     fn clear_rival_of(&mut self, axis: &str) {
-        match axis {
-            "count" => self.duration = None,
-            "duration" => self.count = None,
-            _ => {}
-        }
+        clear_count_or_duration(axis, &mut self.count, &mut self.duration);
     }
 
     fn check(&self) -> Result<(), String> {

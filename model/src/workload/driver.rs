@@ -53,6 +53,17 @@ pub trait Driver: Debug + Send {
     fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>);
 }
 
+/// What a driver does last of all upon an event: it waits until `next`, or has nothing more to do, which is noted.
+pub(super) fn wake_or_end(next: Option<Duration>, is_done: &mut bool, actions: &mut Vec<Action>) {
+    match next {
+        Some(at) => actions.push(Action::WakeAt(at)),
+        None => {
+            *is_done = true;
+            actions.push(Action::Done);
+        }
+    }
+}
+
 /// The driver of an end that only receives: it has nothing to do.
 #[derive(Debug)]
 pub(super) struct Receiver;

@@ -16,21 +16,19 @@ use serde::{Deserialize, Serialize};
 
 use super::arrivals::Arrivals;
 use super::draw;
-use super::driver::{Action, Driver, Event};
+use super::driver::{Action, Driver, Event, wake_or_end};
 use super::message::{Class, MessageId, Release};
 use super::service::{Server, Service, ServiceTimes};
 use super::size::Size;
 use super::spec::{
-    MAX_DURATION, MAX_MESSAGES, MOST_SERVERS, MOST_WARMUP, Spec, check_count_or_duration, check_rate, warmup_both_ways,
+    Loop, MAX_MESSAGES, MOST_SERVERS, MOST_WARMUP, Spec, check_run_time, check_timeout, clear_count_or_duration,
+    warmup_both_ways,
 };
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
 use crate::arm::Arm;
 use crate::link::{Direction, Link, MAX_DELAY};
 use crate::units::{ByteCount, Duration, Probability};
-
-/// Most operations in flight in a closed loop.
-const MOST_OUTSTANDING: u16 = 100;
 
 /// Most operations a second in an open loop.
 const MOST_PER_SECOND: f64 = 10_000.0;
@@ -191,11 +189,7 @@ impl Spec for FanOut {
     }
 
     fn clear_rival_of(&mut self, axis: &str) {
-        match axis {
-            "count" => self.duration = None,
-            "duration" => self.count = None,
-            _ => {}
-        }
+        clear_count_or_duration(axis, &mut self.count, &mut self.duration);
     }
 
     fn check(&self) -> Result<(), String> {
@@ -206,30 +200,8 @@ impl Spec for FanOut {
                 self.services
             ));
         }
-        match (self.outstanding, self.per_second) {
-            (None, None) => {
-                return fail("say when operations begin: set `outstanding` (closed loop) or `per-second` (open loop)");
-            }
-            (Some(_), Some(_)) => {
-                return fail("`outstanding` (closed loop) and `per-second` (open loop) exclude each other; set one");
-            }
-            (Some(n), None) if !(1..=MOST_OUTSTANDING).contains(&n) => {
-                return Err(format!("`outstanding` is {n}; it must lie between 1 and {MOST_OUTSTANDING}"));
-            }
-            (Some(_), None) if self.arrivals != Arrivals::Even => {
-                return fail(
-                    "`arrivals` is for an open loop; leave it out, or set `per-second` in place of `outstanding`",
-                );
-            }
-            (Some(_), None) if self.duration.is_some() || self.count.is_none() => {
-                return fail("a closed loop needs `count`, the operations in all, and no `duration`");
-            }
-            (None, Some(rate)) => {
-                check_rate(rate, MOST_PER_SECOND)?;
-                check_count_or_duration(self.count, self.duration)?;
-            }
-            (Some(_), None) => {}
-        }
+        let FanOut { outstanding, per_second, arrivals, count, duration, .. } = *self;
+        Loop { outstanding, per_second, arrivals, count, duration }.check("operations begin", MOST_PER_SECOND)?;
         if self.operations() == 0 {
             return fail("it makes no operation; `count` must be at least 1, or `duration` longer");
         }
@@ -249,9 +221,7 @@ impl Spec for FanOut {
         if self.extra_rtts.len() > usize::from(MOST_SERVERS) {
             return Err(format!("`extra-rtts` names {} distances; at most {MOST_SERVERS}", self.extra_rtts.len()));
         }
-        if self.timeout == Duration::ZERO || self.timeout > Duration::from_secs(3600) {
-            return fail("`timeout` must be more than 0s and at most 1h");
-        }
+        check_timeout(self.timeout)?;
         if self.cold && self.warmup.is_some() {
             return fail("`warmup` is for connections that are up before; leave it out, or set `cold = false`");
         }
@@ -259,10 +229,7 @@ impl Spec for FanOut {
         if all > MAX_MESSAGES {
             return Err(format!("it makes up to {all} messages; at most {MAX_MESSAGES} fit one trial"));
         }
-        if self.nominal_duration().is_some_and(|duration| duration > MAX_DURATION) {
-            return fail("it would run for more than 24h");
-        }
-        Ok(())
+        check_run_time(self.nominal_duration())
     }
 
     fn direction(&self) -> Direction {
@@ -542,13 +509,7 @@ impl Driver for Client {
         self.release(now, actions);
         self.expire(now, actions);
         let deadline = self.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
-        match self.next_release().into_iter().chain(deadline).min() {
-            Some(at) => actions.push(Action::WakeAt(at)),
-            None => {
-                self.is_done = true;
-                actions.push(Action::Done);
-            }
-        }
+        wake_or_end(self.next_release().into_iter().chain(deadline).min(), &mut self.is_done, actions);
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::driver::Driver;
 use super::messages::Messages;
-use super::spec::{Spec, check_rate};
+use super::spec::{Spec, check_rate, clear_count_or_duration};
 use super::table::{Block, Table};
 use crate::link::Direction;
 use crate::units::{ByteCount, Duration};
@@ -96,11 +96,7 @@ impl Spec for GameState {
     }
 
     fn clear_rival_of(&mut self, axis: &str) {
-        match axis {
-            "count" => self.duration = None,
-            "duration" => self.count = None,
-            _ => {}
-        }
+        clear_count_or_duration(axis, &mut self.count, &mut self.duration);
     }
 
     fn check(&self) -> Result<(), String> {

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::driver::{Action, Driver, Event, Receiver};
 use super::message::{Class, MessageId, Release};
-use super::spec::{MAX_DURATION, MAX_MESSAGES, MOST_WARMUP, Spec, check_duration, check_streams};
+use super::spec::{
+    MAX_MESSAGES, MOST_WARMUP, Spec, check_duration, check_run_time, check_streams, clear_count_or_duration,
+};
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
 use crate::link::{Direction, Link};
@@ -87,11 +89,7 @@ impl Spec for Messages {
     }
 
     fn clear_rival_of(&mut self, axis: &str) {
-        match axis {
-            "count" => self.duration = None,
-            "duration" => self.count = None,
-            _ => {}
-        }
+        clear_count_or_duration(axis, &mut self.count, &mut self.duration);
     }
 
     fn check(&self) -> Result<(), String> {
@@ -113,10 +111,7 @@ impl Spec for Messages {
         if all > MAX_MESSAGES {
             return Err(format!("it makes {all} messages; at most {MAX_MESSAGES} fit one trial"));
         }
-        if self.spacing * u64::from(self.per_stream()) > MAX_DURATION {
-            return Err("it would run for more than 24h".into());
-        }
-        Ok(())
+        check_run_time(Some(self.spacing * u64::from(self.per_stream())))
     }
 
     fn direction(&self) -> Direction {

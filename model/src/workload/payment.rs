@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::arrivals::Arrivals;
 use super::draw;
-use super::driver::{Action, Driver, Event};
+use super::driver::{Action, Driver, Event, wake_or_end};
 use super::message::{Class, MessageId, Release};
 use super::payee::Payee;
 use super::restraint::{Breaker, Budget};
 use super::retry::{Backoff, Jitter, Retry, Wait};
 use super::size::Size;
-use super::spec::{MAX_DURATION, MAX_MESSAGES, Spec, check_count_or_duration, check_rate};
+use super::spec::{MAX_DURATION, MAX_MESSAGES, Spec, check_count_or_duration, check_rate, clear_count_or_duration};
 use super::stream::{MAX_STREAMS, StreamId};
 use super::table::{Block, Lengths, Table};
 use crate::book::Keeping;
@@ -153,11 +153,7 @@ impl Spec for Payment {
     }
 
     fn clear_rival_of(&mut self, axis: &str) {
-        match axis {
-            "count" => self.duration = None,
-            "duration" => self.count = None,
-            _ => {}
-        }
+        clear_count_or_duration(axis, &mut self.count, &mut self.duration);
     }
 
     fn check(&self) -> Result<(), String> {
@@ -488,13 +484,7 @@ impl Driver for Client {
         self.begin(now, actions);
         self.go_on(now, actions);
         let timer = self.timers.peek().map(|Reverse((at, ..))| *at);
-        match self.next_release().into_iter().chain(timer).min() {
-            Some(at) => actions.push(Action::WakeAt(at)),
-            None => {
-                self.is_done = true;
-                actions.push(Action::Done);
-            }
-        }
+        wake_or_end(self.next_release().into_iter().chain(timer).min(), &mut self.is_done, actions);
     }
 }
 

@@ -15,12 +15,14 @@ use serde::{Deserialize, Serialize};
 
 use super::arrivals::Arrivals;
 use super::draw;
-use super::driver::{Action, Driver, Event};
+use super::driver::{Action, Driver, Event, wake_or_end};
 use super::message::{Class, MessageId, Release};
 use super::retry::{Resolver, Retry};
 use super::rpc::Rpc;
 use super::size::Size;
-use super::spec::{MAX_DURATION, MAX_MESSAGES, Spec, check_count_or_duration, check_rate, check_streams};
+use super::spec::{
+    MAX_MESSAGES, Spec, check_count_or_duration, check_rate, check_run_time, check_streams, clear_count_or_duration,
+};
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
 use crate::arm::Arm;
@@ -132,11 +134,7 @@ impl Spec for Query {
     }
 
     fn clear_rival_of(&mut self, axis: &str) {
-        match axis {
-            "count" => self.duration = None,
-            "duration" => self.count = None,
-            _ => {}
-        }
+        clear_count_or_duration(axis, &mut self.count, &mut self.duration);
     }
 
     fn check(&self) -> Result<(), String> {
@@ -161,10 +159,7 @@ impl Spec for Query {
         if all > MAX_MESSAGES {
             return Err(format!("it makes up to {all} messages; at most {MAX_MESSAGES} fit one trial"));
         }
-        if self.nominal_duration().is_some_and(|duration| duration > MAX_DURATION) {
-            return fail("it would run for more than 24h");
-        }
-        Ok(())
+        check_run_time(self.nominal_duration())
     }
 
     fn direction(&self) -> Direction {
@@ -358,13 +353,7 @@ impl Driver for Client {
         self.release(now, actions);
         self.expire(now, actions);
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        match self.next_release().into_iter().chain(timer).min() {
-            Some(at) => actions.push(Action::WakeAt(at)),
-            None => {
-                self.is_done = true;
-                actions.push(Action::Done);
-            }
-        }
+        wake_or_end(self.next_release().into_iter().chain(timer).min(), &mut self.is_done, actions);
     }
 }
 

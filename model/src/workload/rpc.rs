@@ -16,21 +16,19 @@ use serde::{Deserialize, Serialize};
 use super::arrivals::Arrivals;
 use super::coding::{Coding, Compression, Content, MOST_TEXT};
 use super::draw;
-use super::driver::{Action, Driver, Event};
+use super::driver::{Action, Driver, Event, wake_or_end};
 use super::message::{Class, MessageId, Release};
 use super::service::{Server, Service, ServiceTimes};
 use super::size::Size;
 use super::spec::{
-    MAX_DURATION, MAX_MESSAGES, MOST_WARMUP, Spec, check_count_or_duration, check_rate, check_streams, warmup_both_ways,
+    Loop, MAX_MESSAGES, MOST_WARMUP, Spec, check_run_time, check_streams, check_timeout, clear_count_or_duration,
+    warmup_both_ways,
 };
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
 use crate::arm::{Arm, OrderingDomain};
 use crate::link::{Direction, Link};
 use crate::units::{ByteCount, Duration, Probability};
-
-/// Most operations in flight in a closed loop.
-const MOST_OUTSTANDING: u16 = 100;
 
 /// Most operations a second in an open loop.
 const MOST_PER_SECOND: f64 = 100_000.0;
@@ -216,41 +214,15 @@ impl Spec for Rpc {
     }
 
     fn clear_rival_of(&mut self, axis: &str) {
-        match axis {
-            "count" => self.duration = None,
-            "duration" => self.count = None,
-            _ => {}
-        }
+        clear_count_or_duration(axis, &mut self.count, &mut self.duration);
     }
 
     fn check(&self) -> Result<(), String> {
         let fail = |problem: &str| Err(problem.to_owned());
-        match (self.outstanding, self.per_second) {
-            (None, None) => {
-                return fail("say when requests are made: set `outstanding` (closed loop) or `per-second` (open loop)");
-            }
-            (Some(_), Some(_)) => {
-                return fail("`outstanding` (closed loop) and `per-second` (open loop) exclude each other; set one");
-            }
-            (Some(n), None) if !(1..=MOST_OUTSTANDING).contains(&n) => {
-                return Err(format!("`outstanding` is {n}; it must lie between 1 and {MOST_OUTSTANDING}"));
-            }
-            (Some(_), None) if self.streams.is_some() => {
-                return fail("`streams` is for an open loop; a closed one has a stream for each of its `outstanding`");
-            }
-            (Some(_), None) if self.arrivals != Arrivals::Even => {
-                return fail(
-                    "`arrivals` is for an open loop; leave it out, or set `per-second` in place of `outstanding`",
-                );
-            }
-            (Some(_), None) if self.duration.is_some() || self.count.is_none() => {
-                return fail("a closed loop needs `count`, the operations in all, and no `duration`");
-            }
-            (None, Some(rate)) => {
-                check_rate(rate, MOST_PER_SECOND)?;
-                check_count_or_duration(self.count, self.duration)?;
-            }
-            (Some(_), None) => {}
+        let Rpc { outstanding, per_second, arrivals, count, duration, .. } = *self;
+        Loop { outstanding, per_second, arrivals, count, duration }.check("requests are made", MOST_PER_SECOND)?;
+        if outstanding.is_some() && self.streams.is_some() {
+            return fail("`streams` is for an open loop; a closed one has a stream for each of its `outstanding`");
         }
         check_streams(self.streams())?;
         if self.operations() == 0 {
@@ -263,9 +235,7 @@ impl Spec for Rpc {
         }
         self.check_compression()?;
         self.server().check()?;
-        if self.timeout == Duration::ZERO || self.timeout > Duration::from_secs(3600) {
-            return fail("`timeout` must be more than 0s and at most 1h");
-        }
+        check_timeout(self.timeout)?;
         if self.cold && self.warmup.is_some() {
             return fail("`warmup` is for connections that are up before; leave it out, or set `cold = false`");
         }
@@ -273,10 +243,7 @@ impl Spec for Rpc {
         if all > MAX_MESSAGES {
             return Err(format!("it makes up to {all} messages; at most {MAX_MESSAGES} fit one trial"));
         }
-        if self.nominal_duration().is_some_and(|duration| duration > MAX_DURATION) {
-            return fail("it would run for more than 24h");
-        }
-        Ok(())
+        check_run_time(self.nominal_duration())
     }
 
     fn direction(&self) -> Direction {
@@ -570,13 +537,7 @@ impl Driver for Client {
         self.release(now, actions);
         self.expire(now, actions);
         let deadline = self.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
-        match self.next_release().into_iter().chain(deadline).min() {
-            Some(at) => actions.push(Action::WakeAt(at)),
-            None => {
-                self.is_done = true;
-                actions.push(Action::Done);
-            }
-        }
+        wake_or_end(self.next_release().into_iter().chain(deadline).min(), &mut self.is_done, actions);
     }
 }
 

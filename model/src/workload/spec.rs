@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::MessageId;
+use super::arrivals::Arrivals;
 use super::coding::Content;
 use super::driver::Driver;
 use super::stream::MAX_STREAMS;
@@ -169,6 +170,78 @@ pub(super) fn check_rate(per_second: f64, most: f64) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("`per-second` is {per_second}; it must be above 0 and at most {most}"))
+}
+
+/// An open loop, or a closed one, by the parameters that say so.
+pub(super) struct Loop {
+    /// Operations in flight at a time (closed).
+    pub(super) outstanding: Option<u16>,
+    /// Operations a second (open).
+    pub(super) per_second: Option<f64>,
+    /// How they follow each other in an open loop.
+    pub(super) arrivals: Arrivals,
+    /// Operations in all.
+    pub(super) count: Option<u32>,
+    /// Time for which an open loop begins operations.
+    pub(super) duration: Option<Duration>,
+}
+
+impl Loop {
+    /// Most operations in flight.
+    const MOST_OUTSTANDING: u16 = 100;
+
+    /// Refuses what is neither of both, or both; `when` is what is to be said, and `most` is a second.
+    pub(super) fn check(&self, when: &str, most: f64) -> Result<(), String> {
+        let most_outstanding = Self::MOST_OUTSTANDING;
+        match (self.outstanding, self.per_second) {
+            (None, None) => {
+                Err(format!("say when {when}: set `outstanding` (closed loop) or `per-second` (open loop)"))
+            }
+            (Some(_), Some(_)) => {
+                Err("`outstanding` (closed loop) and `per-second` (open loop) exclude each other; set one".into())
+            }
+            (Some(n), None) if !(1..=most_outstanding).contains(&n) => {
+                Err(format!("`outstanding` is {n}; it must lie between 1 and {most_outstanding}"))
+            }
+            (Some(_), None) if self.arrivals != Arrivals::Even => {
+                Err("`arrivals` is for an open loop; leave it out, or set `per-second` in place of `outstanding`"
+                    .into())
+            }
+            (Some(_), None) if self.duration.is_some() || self.count.is_none() => {
+                Err("a closed loop needs `count`, the operations in all, and no `duration`".into())
+            }
+            (Some(_), None) => Ok(()),
+            (None, Some(rate)) => {
+                check_rate(rate, most)?;
+                check_count_or_duration(self.count, self.duration)
+            }
+        }
+    }
+}
+
+/// Takes away what excludes `axis`, where that is one of the two.
+pub(super) fn clear_count_or_duration(axis: &str, count: &mut Option<u32>, duration: &mut Option<Duration>) {
+    match axis {
+        "count" => *duration = None,
+        "duration" => *count = None,
+        _ => {}
+    }
+}
+
+/// Refuses to wait for nothing, or for very long.
+pub(super) fn check_timeout(timeout: Duration) -> Result<(), String> {
+    if timeout == Duration::ZERO || timeout > Duration::from_secs(3600) {
+        return Err("`timeout` must be more than 0s and at most 1h".into());
+    }
+    Ok(())
+}
+
+/// Refuses what goes on for too long; nothing where that is not known.
+pub(super) fn check_run_time(run_time: Option<Duration>) -> Result<(), String> {
+    if run_time.is_some_and(|run_time| run_time > MAX_DURATION) {
+        return Err("it would run for more than 24h".into());
+    }
+    Ok(())
 }
 
 pub(super) fn check_duration(duration: Option<Duration>) -> Result<(), String> {

@@ -13,7 +13,7 @@ use super::answer::{Answerer, OfTheSameNumber};
 use super::driver::{Action, Driver, Event};
 use super::message::{Class, MessageId, Release};
 use super::player::Player;
-use super::spec::{MAX_DURATION, MAX_MESSAGES, MOST_WARMUP, Spec};
+use super::spec::{MAX_DURATION, MAX_MESSAGES, MOST_WARMUP, Spec, check_timeout};
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
 use crate::arm::Arm;
@@ -202,9 +202,7 @@ impl Spec for VideoOnDemand {
         if !(1..=1 << 30).contains(&self.request.bytes()) {
             return fail("`request` must lie between 1B and 1GiB");
         }
-        if self.timeout == Duration::ZERO || self.timeout > Duration::from_secs(3600) {
-            return fail("`timeout` must be more than 0s and at most 1h");
-        }
+        check_timeout(self.timeout)?;
         if self.cold && self.warmup.is_some() {
             return fail("`warmup` is for connections that are up before; leave it out, or set `cold = false`");
         }

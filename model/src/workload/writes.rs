@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::driver::{Action, Driver, Event, Receiver};
 use super::message::{Class, MessageId, Release};
-use super::spec::{MAX_DURATION, MAX_MESSAGES, MOST_WARMUP, Spec};
+use super::spec::{MAX_MESSAGES, MOST_WARMUP, Spec, check_run_time};
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
 use crate::link::{Direction, Link};
@@ -83,10 +83,7 @@ impl Spec for Writes {
         if self.batch == 0 {
             return fail("`batch` is 0: nothing would ever be written; give at least 1".into());
         }
-        if self.spacing * u64::from(self.count) > MAX_DURATION {
-            return fail("it would run for more than 24h".into());
-        }
-        Ok(())
+        check_run_time(Some(self.spacing * u64::from(self.count)))
     }
 
     fn direction(&self) -> Direction {

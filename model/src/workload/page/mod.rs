@@ -22,7 +22,7 @@ use super::message::{Class, Length, MessageId, Release};
 use super::query::Query;
 use super::retry::Resolver;
 use super::size::Size;
-use super::spec::{MAX_MESSAGES, MOST_WARMUP, Spec, check_streams};
+use super::spec::{MAX_MESSAGES, MOST_WARMUP, Spec, check_streams, check_timeout};
 use super::stream::StreamId;
 use super::table::{Block, Lengths, Table};
 use crate::arm::Arm;
@@ -228,9 +228,7 @@ impl Spec for Page {
         if !(1..=1 << 30).contains(&self.request.bytes()) {
             return Err("`request` must lie between 1B and 1GiB".into());
         }
-        if self.timeout == Duration::ZERO || self.timeout > Duration::from_secs(3600) {
-            return Err("`timeout` must be more than 0s and at most 1h".into());
-        }
+        check_timeout(self.timeout)?;
         if self.cold && self.warmup.is_some() {
             return Err("`warmup` is for connections that are up before; leave it out, or set `cold = false`".into());
         }
